@@ -1,0 +1,102 @@
+/* front: from source text to graphs. Sections: tree.h (what the grammar builds), names, types and dims,
+ * elaboration. All mistakes go to diag; a function that returns false or NULL has reported. */
+#ifndef NNC_FRONT_H
+#define NNC_FRONT_H
+
+#include "ir/ir.h"
+
+struct front_define { /* -D k=v */
+    const char *name, *value;
+};
+struct front_options {
+    const char *const *include; /* -I folders, then the stdlib's */
+    size_t include_count;
+    const struct front_define *define;
+    size_t define_count;
+    const char *model;   /* --model NAME, or NULL */
+    int64_t batch;       /* --batch, or 0 */
+    int64_t epochs, steps, seed; /* --epochs --steps --seed, or -1 */
+};
+struct front;
+/* Parses the file and what it uses. NULL if a file cannot be read or parsed. */
+struct front *front_open(struct diag *d, const char *path, const struct front_options *o);
+void front_close(struct front *f);
+/* Checks everything, for all sizes: every function, layer and model where used, the train block. */
+bool front_check(struct front *f);
+
+/* What the train block and its dataset say; owned by the front. */
+enum front_source { FRONT_IDX, FRONT_NPY, FRONT_BYTES, FRONT_CSV, FRONT_IMAGES, FRONT_FOLDERS };
+struct front_file {
+    enum front_source source;
+    const char *file; /* as written */
+    bool windows;
+    int64_t stride; /* windows; 0: the window's own length */
+    struct loc at;
+};
+struct front_field {
+    const char *name; /* image; a.image where a train block has several datasets */
+    enum nn_dtype dtype;
+    uint32_t rank;
+    int64_t dim[NN_MAX_RANK]; /* one sample's */
+    int64_t limit;            /* exclusive bound of integers that index or label; 0 none */
+    struct front_file train, test, valid; /* test.file, valid.file: NULL if none */
+    struct loc at;
+};
+struct front_train {
+    bool present;
+    struct loc at;
+    int64_t batch, epochs, steps; /* epochs or steps: -1 where the other is given */
+    int64_t seed;
+    bool shuffle;
+    double test_share, valid_share; /* 0: none */
+    int64_t evaluate, save;         /* steps; 0: each epoch */
+    const char *best;               /* a metric's name, "-loss", or NULL */
+    int64_t accumulate;
+    uint32_t nfields, nmetrics, ninstances;
+    const struct front_field *field;
+    const char *const *metric;   /* names, in order; "loss" is not among them */
+    const char *const *instance; /* one name each of the models trained: `train G, D` */
+    bool named_losses;           /* loss[G], loss[D]: outputs loss.G, loss.D; else loss */
+};
+const struct front_train *front_train(struct front *f);
+
+/* Graphs. Each is added to the module under its name; all share the module's slots (params, states,
+ * optimiser states, acc, and sys slots named step, steps, steps_per_epoch, seed).
+ *   init     no input; an update for every param, state and opt slot. Reads seed.
+ *   step     inputs: the fields with `batch` in front. Outputs loss (loss.G …), lr. Updates everything
+ *            trained, states, and step <- step + 1. Has grad nodes: run pass gradient.
+ *   eval     inputs: the fields, batch of `batch`. training = false. Updates the acc slots.
+ *   metrics  no input; outputs loss, then each metric, from the acc slots.
+ *   grad     inputs as step. Outputs loss; output or output.0 …; grad.NAME for each param; state.NAME for each
+ *            state after the step. No updates. training unless `eval`.
+ *   forward  inputs: the model's own, each free dim from `dim`. Outputs: output or output.0, …; the
+ *            names that the result type gives are kept as output.NAME. */
+struct front_dim { /* a model's free dim */
+    const char *name;
+    int64_t n;
+};
+enum front_graph { FRONT_INIT, FRONT_STEP, FRONT_EVAL, FRONT_METRICS, FRONT_GRAD, FRONT_GRAD_EVAL,
+                   FRONT_FORWARD };
+/* `name`: the graph's (eval, eval.tail). `batch`: of step, eval, grad; 0: the train block's. */
+struct ir_graph *front_build(struct front *f, struct ir_module *m, enum front_graph which,
+                             const char *name, int64_t batch, const struct front_dim *dim,
+                             size_t dims);
+
+/* A model's signature, for `nnc run`: inputs with symbolic dims. */
+struct front_param {
+    const char *name;
+    enum nn_dtype dtype; /* NN_DTYPE_COUNT: generic */
+    uint32_t rank;
+    const char *dim[NN_MAX_RANK]; /* text: "28", "batch", "8*h" */
+};
+struct front_model {
+    const char *name;
+    uint32_t ninputs;
+    const struct front_param *input;
+};
+const struct front_model *front_model(struct front *f);
+/* Solves the model's free dims from concrete input shapes; reports what does not fit. */
+bool front_solve(struct front *f, const int64_t *const *shape, const uint32_t *rank,
+                 struct front_dim *dim, size_t *dims /* in: capacity */);
+
+#endif

@@ -1,0 +1,194 @@
+/* loop: the loop IR. A kernel is a list of phases; a phase is a number of chunks and a body that runs
+ * once a chunk, with its chunk number. Bodies are blocks of instructions; an instruction's number is
+ * its value (SSA), usable in the rest of its block and in blocks inside. Mutable are only registers,
+ * local arrays, scratch and global buffers. Vectors are explicit; what orders a sum is written here.
+ *
+ * The element-wise operators are ir/ops.def's. Index values are i64. Transcendentals (exp, log, sin,
+ * cos, tanh, sigmoid, erf, pow) and `random` on floats are replaced by maths.c before back/ sees them.
+ *
+ * Sections: build.c, verify.c, print.c, read.c, simplify.c, maths.c, interp.c. */
+#ifndef NNC_LOOP_H
+#define NNC_LOOP_H
+
+#include "base/base.h"
+#include "ir/ir.h"
+
+typedef uint32_t lo_id; /* an instruction; 0 is none */
+
+struct lo_type {
+    uint8_t dtype;  /* enum nn_dtype; f16, bf16 only in loads, stores, casts */
+    uint16_t lanes; /* 1: a scalar; else 2, 4, 8, 16, 32 */
+};
+
+/* Where a buffer lives. */
+enum lo_space {
+    LO_ARG,     /* a kernel argument: global memory */
+    LO_SCRATCH, /* the thread's scratch (CPU), dynamic shared memory (GPU): kept for one chunk */
+    LO_LOCAL,   /* the chunk's stack */
+    LO_SHARED,  /* a block's shared memory (GPU) */
+    LO_REG,     /* an array of registers of `type`; indices become constants once loops are unrolled */
+};
+struct lo_buffer {
+    const char *name;
+    enum lo_space space;
+    struct lo_type type; /* lanes > 1 only for LO_REG */
+    int64_t count;       /* elements (registers for LO_REG) */
+    bool written;        /* LO_ARG: some store writes it */
+};
+
+/* An affine sum of values: c0 + Σ c·value (i64 scalars). */
+struct lo_part {
+    int64_t c;
+    lo_id v;
+};
+struct lo_lin {
+    int64_t c0;
+    uint32_t n;
+    const struct lo_part *part;
+};
+
+enum lo_kind {
+    LO_CONST,  /* f or i, splat over the lanes */
+    LO_OP,     /* op: an element-wise operator of ir/ops.def (select, cast among them) */
+    LO_FMA,    /* a*b + c, one rounding */
+    LO_BIT,    /* bit: integer operator of enum lo_bit */
+    LO_SPLAT,  /* a scalar to all lanes */
+    LO_LANES,  /* lin, lin+1, …: i64 or i32 vector of `type` */
+    LO_LIN,    /* lin as an i64 scalar */
+    LO_LOAD,   /* buf[lin .. lin+lanes), or a gather buf[lin + in[2]] with an integer vector in[2];
+                  in[0]: mask (bool, same lanes; 0 none), in[1]: what masked lanes give (0: zero) */
+    LO_STORE,  /* in[0] value, in[1] mask, in[2] vector index (scatter; lanes must not collide) */
+    LO_GET,    /* register buf[lin] */
+    LO_SET,    /* register buf[lin] = in[0] */
+    LO_FOR,    /* value: the loop variable, i64, from lin to hi by step; body */
+    LO_IF,     /* in[0] scalar bool; body, other (block 0: none) */
+    LO_ACROSS, /* folds the lanes of in[0] by `monoid` (sum prod max min any all): a fixed tree,
+                  halves added pairwise: lane i with lane i + n/2, then n/4, … */
+    LO_RANDOM, /* f32: ir_random_uniform(in[0] seed, in[1] step, stream i, word, in[2] index i64) */
+    LO_TRAP,   /* where in[0] (bool) holds: fault code i, value in[1] (i64): the run stops */
+    LO_EXTRACT,/* lane i of vector in[0] as a scalar */
+    LO_BARRIER,/* GPU: all threads of the block */
+    LO_KIND_COUNT
+};
+enum lo_bit { LO_AND, LO_OR, LO_XOR, LO_SHL, LO_SHR, LO_SAR, LO_MULHI /* unsigned */,
+              LO_BITCAST /* i32<->f32, i64<->f64, to `type` */, LO_ROUND_INT /* f32->i32, f64->i64,
+              half to even; out of range: unspecified */, LO_BIT_COUNT };
+enum lo_loop { LO_SERIAL, LO_UNROLL, LO_THREAD /* GPU: the loop variable is the thread */ };
+
+struct lo_insn {
+    uint8_t kind;
+    uint8_t op; /* LO_OP: enum ir_op; LO_BIT: enum lo_bit; LO_ACROSS: enum ir_monoid; LO_FOR: enum
+                   lo_loop; LO_RANDOM: word */
+    struct lo_type type;
+    uint32_t buf; /* LOAD STORE GET SET */
+    lo_id in[3];
+    struct lo_lin lin; /* LOAD STORE GET SET LANES LIN; FOR: from */
+    struct lo_lin hi;  /* FOR: to (exclusive) */
+    int64_t step;      /* FOR: > 0 */
+    int64_t i;         /* CONST of an integer or bool; TRAP code; RANDOM stream; EXTRACT lane */
+    double f;          /* CONST of a float */
+    uint32_t body, other; /* FOR, IF */
+    uint32_t origin;   /* into the module's origins */
+};
+struct lo_block {
+    VEC(lo_id) insn;
+};
+struct lo_phase {
+    int64_t chunks;
+    uint32_t body;
+    lo_id chunk; /* the chunk number's value: an LO_LIN placeholder defined in no block */
+};
+struct lo_kernel {
+    const char *name;
+    struct arena *mem;               /* the kernel's own */
+    VEC(struct lo_buffer) buffers;   /* p[0] unused; the LO_ARGs first, in the order of nn_args.buf */
+    VEC(struct lo_insn) insns;       /* p[0] unused */
+    VEC(struct lo_block) blocks;     /* p[0] unused */
+    VEC(struct lo_phase) phases;
+    double flops, bytes; /* least work and traffic of one launch, for reports */
+};
+
+/* ---- build.c: a builder appends at a block; for and if are opened and closed. ---- */
+struct lo_builder {
+    struct lo_kernel *k;
+    uint32_t block, origin;
+    struct {
+        uint32_t block;
+    } stack[64];
+    uint32_t depth;
+};
+struct lo_kernel *lo_kernel_new(const char *name);
+void lo_kernel_free(struct lo_kernel *k);
+uint32_t lo_buffer(struct lo_kernel *k, enum lo_space s, const char *name, struct lo_type t,
+                   int64_t count);
+lo_id lo_phase(struct lo_builder *b, int64_t chunks); /* opens a phase; the chunk number's value */
+
+struct lo_lin lo_lin_c(int64_t c);
+struct lo_lin lo_lin_v(struct lo_builder *b, lo_id v);
+struct lo_lin lo_lin_add(struct lo_builder *b, struct lo_lin x, struct lo_lin y);
+struct lo_lin lo_lin_mul(struct lo_builder *b, struct lo_lin x, int64_t c);
+
+lo_id lo_const_f(struct lo_builder *b, struct lo_type t, double v);
+lo_id lo_const_i(struct lo_builder *b, struct lo_type t, int64_t v);
+/* Folds constants and the plain identities (x+0, x*1, select of a constant) as it builds. */
+lo_id lo_op(struct lo_builder *b, enum ir_op op, struct lo_type t, lo_id x, lo_id y, lo_id z);
+lo_id lo_cast(struct lo_builder *b, enum nn_dtype t, lo_id x); /* lanes stay */
+lo_id lo_fma(struct lo_builder *b, lo_id x, lo_id y, lo_id z);
+lo_id lo_bit(struct lo_builder *b, enum lo_bit op, struct lo_type t, lo_id x, lo_id y);
+lo_id lo_splat(struct lo_builder *b, lo_id x, uint32_t lanes); /* x itself where lanes agree */
+lo_id lo_lanes(struct lo_builder *b, struct lo_type t, struct lo_lin from);
+lo_id lo_value(struct lo_builder *b, struct lo_lin l); /* i64 */
+lo_id lo_load(struct lo_builder *b, uint32_t buf, struct lo_lin at, uint32_t lanes, lo_id mask,
+              lo_id fill);
+lo_id lo_gather(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id index, lo_id mask,
+                lo_id fill);
+void lo_store(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id value, lo_id mask);
+void lo_scatter(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id index, lo_id value,
+                lo_id mask);
+lo_id lo_get(struct lo_builder *b, uint32_t reg, struct lo_lin at);
+void lo_set(struct lo_builder *b, uint32_t reg, struct lo_lin at, lo_id value);
+lo_id lo_for(struct lo_builder *b, enum lo_loop how, struct lo_lin from, struct lo_lin to,
+             int64_t step); /* opens; the variable */
+void lo_if(struct lo_builder *b, lo_id cond); /* opens */
+void lo_else(struct lo_builder *b);
+void lo_end(struct lo_builder *b); /* closes the innermost for, if or phase */
+lo_id lo_across(struct lo_builder *b, enum ir_monoid m, lo_id x);
+lo_id lo_random(struct lo_builder *b, lo_id seed, lo_id step, uint64_t stream, int word,
+                lo_id index);
+lo_id lo_extract(struct lo_builder *b, lo_id x, int lane);
+void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin);
+void lo_barrier(struct lo_builder *b);
+
+/* ---- verify.c ---- NULL if sound, else a message (heap, the caller frees). */
+char *lo_verify(const struct lo_kernel *k);
+
+/* ---- print.c, read.c: text form; print(read(t)) is t. Syntax: docs/internals.md. ---- */
+void lo_print(const struct lo_kernel *k, struct text *out);
+struct lo_kernel *lo_read(struct diag *d, uint32_t file); /* one kernel; NULL after errors */
+
+/* ---- simplify.c: loops of one trip, dead code, common subexpressions, hoisting of invariants;
+ * never changes a bit of the result. ---- */
+void lo_simplify(struct lo_kernel *k);
+
+/* ---- maths.c: transcendentals and random become arithmetic, bits and selects (own polynomials).
+ * f64 transcendentals stay: back/ calls libm for them. ---- */
+void lo_expand_maths(struct lo_kernel *k);
+
+/* ---- hash: canonical, without names; equal kernels are compiled once. ---- */
+uint64_t lo_hash(const struct lo_kernel *k);
+
+/* ---- interp.c: runs a kernel on ordinary memory. Checks bounds of every access, uninitialised
+ * registers, scratch read before written in the chunk. f32 arithmetic is done in f32, fma is fused.
+ * buf[i]: the i-th LO_ARG, with `count` elements. False with *message (heap) on a fault of the kernel;
+ * a trap sets *fault_code and returns true. Chunks run in ascending order, or descending if asked (a
+ * second order must give the same bits). ---- */
+struct lo_run {
+    void *const *buf;
+    bool descending;
+    int32_t fault_code;
+    int64_t fault_value;
+    char *message;
+};
+bool lo_interpret(const struct lo_kernel *k, struct lo_run *run);
+
+#endif

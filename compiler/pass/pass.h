@@ -1,0 +1,34 @@
+/* pass: graph to graph. A pass is one file, one row of passes.def. It may rewrite the graph's node
+ * array as a whole; ids change, outputs and updates follow. Verified after each (pass_run). */
+#ifndef NNC_PASS_H
+#define NNC_PASS_H
+
+#include "ir/ir.h"
+
+#define PASS(name, help) void pass_##name(struct ir_graph *g);
+#include "pass/passes.def"
+#undef PASS
+
+typedef void pass_fn(struct ir_graph *g);
+struct pass {
+    const char *name, *help;
+    pass_fn *run;
+};
+extern const struct pass pass_table[];
+extern const size_t pass_count;
+const struct pass *pass_find(const char *name);
+/* Runs the pass and verifies; a broken graph aborts with the pass's name and a dump. */
+void pass_run(const struct pass *p, struct ir_graph *g);
+
+/* ---- rewrite.c: building the graph anew, node by node. ----
+ * `map[old]` is the new id; ir_rewrite_node copies one node with its operands mapped. */
+struct pass_rewrite {
+    struct ir_graph *g;   /* the graph: its nodes are the new ones while the rewrite lasts */
+    struct ir_graph old;  /* the nodes as they were */
+    ir_id *map;
+};
+void pass_rewrite_begin(struct pass_rewrite *r, struct ir_graph *g);
+ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old); /* appends, sets and returns map[old] */
+void pass_rewrite_end(struct pass_rewrite *r);              /* outputs and updates are mapped */
+
+#endif

@@ -1,0 +1,110 @@
+/* image: the flat, relocatable form of a compiled program, written by compiler/program and run by
+ * runtime/exec. Every `..._at` is a byte offset from the image's start to an array of records, every
+ * `name` one to a 0-terminated string. Little-endian; records are naturally aligned. */
+#ifndef NN_IMAGE_H
+#define NN_IMAGE_H
+
+#include "nnrt.h"
+
+#define NN_IMAGE_MAGIC 0x31474d494e4eu /* "NNIMG1" */
+#define NN_IMAGE_VERSION 1
+
+/* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
+ * order with a join between them; chunks of a phase in any order, on any threads. */
+struct nn_fault {
+    int32_t code;  /* 0: none; else 1 + the launch's origin (nn_origin_rec) */
+    int32_t pad;
+    int64_t value; /* the offending index */
+};
+struct nn_args {
+    void *const *buf;       /* one pointer an argument, in the kernel's order */
+    void *scratch;          /* this thread's scratch, 64-byte aligned, NULL if the kernel wants none */
+    struct nn_fault *fault; /* the first fault wins; written by any thread */
+    const int64_t *dims;    /* run-time values of symbolic dims */
+};
+typedef void nn_kernel(const struct nn_args *args, int32_t phase, int64_t chunk0, int64_t chunk1);
+
+/* Where an argument lives. */
+enum nn_space {
+    NN_SPACE_SLOT,   /* offset into the slots' allocation: lasting */
+    NN_SPACE_ARENA,  /* offset into the step's arena */
+    NN_SPACE_INPUT,  /* offset is the input's number: the caller's or the loader's buffer */
+    NN_SPACE_OUTPUT, /* offset is the output's number: a buffer that the runtime keeps */
+};
+
+enum nn_slot_kind {
+    NN_SLOT_PARAM, /* trained, saved under its name */
+    NN_SLOT_STATE, /* saved under its name, no gradient (running_mean) */
+    NN_SLOT_OPT,   /* optimiser state: saved in the resumable state only */
+    NN_SLOT_ACC,   /* a metric's running sum: zeroed (or set to its identity) before an evaluation */
+    NN_SLOT_SYS,   /* step, steps, steps_per_epoch (i64), seed (i64): set by the runtime at start */
+};
+
+struct nn_slot_rec {
+    uint32_t name;
+    uint8_t dtype, rank, kind, pad;
+    uint64_t offset, bytes; /* offset into the slots' allocation, 64-byte aligned */
+    double identity;        /* NN_SLOT_ACC: what it starts from */
+    int64_t dim[NN_MAX_RANK];
+};
+
+struct nn_value_rec { /* an input or an output of a graph */
+    uint32_t name;
+    uint8_t dtype, rank, pad[2];
+    int64_t limit; /* integers must be in [0, limit); 0: unchecked */
+    uint64_t bytes;
+    int64_t dim[NN_MAX_RANK];
+};
+
+struct nn_arg_rec {
+    uint32_t space, pad;
+    uint64_t offset;
+};
+
+struct nn_phase_rec {
+    int64_t chunks;
+};
+
+struct nn_launch_rec {
+    uint32_t kernel;           /* index into the kernel table */
+    uint32_t origin;           /* index into origins: what to name in messages */
+    uint32_t arg_count, args_at;     /* nn_arg_rec */
+    uint32_t phase_count, phases_at; /* nn_phase_rec */
+    double flops, bytes;       /* least work and traffic, for reports */
+};
+
+struct nn_graph_rec {
+    uint32_t name; /* init, step, eval, eval.tail, metrics, forward, grad */
+    uint32_t input_count, inputs_at;   /* nn_value_rec */
+    uint32_t output_count, outputs_at; /* nn_value_rec */
+    uint32_t launch_count, launches_at;
+    uint32_t pad;
+    uint64_t arena_bytes, scratch_bytes; /* scratch a thread */
+};
+
+struct nn_kernel_rec {
+    uint32_t name; /* the symbol */
+    uint32_t pad;
+};
+
+struct nn_origin_rec {
+    uint32_t text; /* "mlp.nn:19: fc1.matmul" */
+    uint32_t file, line;
+    uint32_t pad;
+};
+
+struct nn_image {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t pad;
+    uint64_t bytes; /* of the whole image */
+    uint64_t slot_bytes;
+    uint32_t model; /* its name, as in the source */
+    uint32_t slot_count, slots_at;
+    uint32_t graph_count, graphs_at;
+    uint32_t kernel_count, kernels_at;
+    uint32_t origin_count, origins_at;
+    uint32_t pad2;
+};
+
+#endif
