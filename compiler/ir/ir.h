@@ -92,7 +92,8 @@ struct ir_term {
     int64_t q, n;
 };
 /* How an operand is read. Where a term or a guard fails, the value is `fill` (for integers and bool
- * its cast). `strict`: a term with @k that fails is the user's gather out of range: the run stops. */
+ * its cast). `strict`: a term or guard with @k that fails is the user's gather out of range: the run
+ * stops, unless one without @k fails too. */
 struct ir_access {
     uint32_t rank, nguard;
     const struct ir_term *at;    /* one for each axis of the operand's value, in order */
@@ -100,6 +101,12 @@ struct ir_access {
     double fill;
     bool strict;
 };
+
+/* ---- access.c: terms and accesses (with ir_identity … ir_compose below) ---- */
+/* e/q with what divides everything cancelled. */
+struct ir_term ir_term_make(struct arena *a, const struct ix *e, int64_t q, int64_t n);
+bool ir_term_equal(const struct ir_term *x, const struct ir_term *y);
+bool ir_term_total(const struct ir_term *t, const int64_t *dim); /* holds everywhere */
 
 struct ir_axis {
     const char *name; /* for people; NULL is fine, need not be unique */
@@ -205,6 +212,8 @@ struct ir_access ir_identity(struct ir_module *m, uint32_t rank, const struct ir
 bool ir_access_is_identity(const struct ir_access *a, const struct ir_node *user);
 /* Every term and guard holds for every point of a domain of these sizes (false if a gather). */
 bool ir_access_total(const struct ir_access *a, const int64_t *dim);
+/* The access without the guards that its coordinates, earlier guards or the sizes imply. */
+struct ir_access ir_access_make(struct ir_module *m, struct ir_access x, const int64_t *dim);
 /* The access of `outer`'s operand seen through `inner`: first outer maps the domain into an inlined or
  * moved node's domain, then inner reads that node's operand. False where it cannot be expressed as
  * one access (fills differ and both may fail; a division of an inexact term). operand_base: added to
