@@ -178,9 +178,11 @@ static struct ir_access random_access(struct arena *a, const int64_t *dim, uint3
                                       const int64_t *value) {
     struct ir_term *at = ARENA_ARRAY(a, struct ir_term, rank);
     struct ir_term *guard = ARENA_ARRAY(a, struct ir_term, 1);
-    for (uint32_t i = 0; i < rank; i++)
-        at[i] =
-            ir_term_make(a, build(a, random_tree(a, 2), dim), pick(3) ? 1 : 1 + pick(3), value[i]);
+    for (uint32_t i = 0; i < rank; i++) {
+        const struct ix *e = build(a, random_tree(a, 2), dim);
+        int64_t q = pick(3) ? 1 : 1 + pick(3), wrap = q * (value[i] + pick(2));
+        at[i] = ir_term_make(a, pick(2) ? ix_mod(a, e, wrap, dim) : e, q, value[i]);
+    }
     guard[0] = ir_term_make(a, build(a, random_tree(a, 2), dim), 1 + pick(2), 1 + pick(9));
     return (struct ir_access){.rank = rank, .at = at, .nguard = (uint32_t)pick(2), .guard = guard};
 }
