@@ -57,8 +57,12 @@ struct nn_value_rec { /* an input or an output of a graph */
 };
 
 struct nn_arg_rec {
-    uint32_t space, pad;
-    uint64_t offset;
+    uint32_t space;  /* enum nn_space */
+    uint8_t dtype;   /* of its elements */
+    uint8_t written; /* the kernel writes it; --check-nan looks here */
+    uint8_t pad[2];
+    uint64_t offset; /* 64-byte aligned for slots and the arena */
+    uint64_t bytes;  /* what the kernel may touch from there: checked at opening */
 };
 
 struct nn_phase_rec {

@@ -59,6 +59,19 @@ static inline const char *nn_dtype_name(enum nn_dtype t)
 
 #define NN_MAX_RANK 8
 
+/* Where a failing call leaves its text: one line or a few, no newline at the end, cut if too long. */
+struct nn_message {
+    char text[1024];
+};
+
+/* The caller's memory, for what the runtime keeps for long: slots, arenas, outputs. `alloc` returns
+ * 64-byte aligned memory or NULL. NULL in place of an allocator: the C library's. */
+struct nn_allocator {
+    void *(*alloc)(void *user, size_t bytes);
+    void (*release)(void *user, void *p, size_t bytes);
+    void *user;
+};
+
 #ifdef __cplusplus
 }
 #endif
