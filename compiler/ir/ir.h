@@ -6,7 +6,8 @@
  * Everything that hangs off a node (axes, accesses, names) is immutable, in the module's arena, and may
  * be shared between nodes: replace, never edit.
  *
- * Sections: index.c (ix, terms, accesses), build.c, verify.c, print.c, read.c, eval.c. */
+ * Sections: ops.c (the tables), index.c (ix, terms, accesses), build.c, verify.c, print.c, read.c,
+ * eval.c, random.c. */
 #ifndef NNC_IR_H
 #define NNC_IR_H
 
@@ -34,6 +35,11 @@ int ir_op_arity(enum ir_op op); /* -1: any */
 bool ir_op_elementwise(enum ir_op op); /* ARITH FLOAT CMP LOGIC ELEM */
 const char *ir_monoid_name(enum ir_monoid m);
 double ir_monoid_identity(enum ir_monoid m, enum nn_dtype t);
+bool ir_op_whole(enum ir_op op); /* reads its operands as wholes: no accesses */
+enum ir_op ir_monoid_combine(enum ir_monoid m);
+bool ir_op_find(const char *name, enum ir_op *op); /* by the names of the tables */
+bool ir_monoid_find(const char *name, enum ir_monoid *m);
+bool ir_dtype_find(const char *name, enum nn_dtype *t);
 static inline bool nn_is_float(enum nn_dtype t) { return t <= NN_bf16; }
 static inline bool nn_is_int(enum nn_dtype t) { return t >= NN_i64 && t <= NN_u8; }
 
@@ -123,6 +129,10 @@ union ir_attr {
     double f;
 };
 
+/* Operands. A node has its operator's arity of them; after those may come integer ones that only
+ * accesses read: @k in operand p's access is operand k's element, and k > p (in a scatter's `out`: k > 0).
+ * reshape, random, custom, grad read their operands as wholes: the access is empty (rank 0, at NULL). A
+ * hole has no operand. */
 struct ir_node {
     uint8_t op, dtype;
     uint8_t monoid; /* reduce */
@@ -192,12 +202,17 @@ struct ir_module {
 struct ir_module *ir_module_new(const char *name, struct diag *d);
 void ir_module_free(struct ir_module *m);
 struct ir_graph *ir_graph_new(struct ir_module *m, const char *name);
+/* One that is not (yet) among the module's: a pass's or a test's scratch. Free it or push it. */
+struct ir_graph *ir_graph_loose(struct ir_module *m, const char *name);
+void ir_graph_free(struct ir_graph *g);
 struct ir_graph *ir_graph_find(struct ir_module *m, const char *name); /* NULL if there is none */
 uint32_t ir_slot_add(struct ir_module *m, struct ir_slot s);
 uint32_t ir_slot_find(struct ir_module *m, const char *name); /* UINT32_MAX if there is none */
 uint32_t ir_origin_add(struct ir_module *m, struct loc at, const char *path, const char *role);
 /* Copies the node (and its axes, operands, accesses into the arena) and appends it. */
 ir_id ir_append(struct ir_graph *g, const struct ir_node *n);
+/* As ir_append, but everything that hangs off the node is in the module's arena already. */
+ir_id ir_append_shared(struct ir_graph *g, const struct ir_node *n);
 static inline const struct ir_node *ir_at(const struct ir_graph *g, ir_id id)
 {
     return &g->nodes.p[id];
@@ -251,6 +266,12 @@ ir_id ir_iota(struct ir_builder *b, enum nn_dtype t, uint32_t axis, uint32_t ran
               const struct ir_axis *ax);
 ir_id ir_random(struct ir_builder *b, ir_id seed, ir_id step, uint64_t stream, int word,
                 uint32_t rank, const struct ir_axis *ax);
+/* A custom gradient: make the hole (shaped as the value), write d value / d inputs[i] times the hole in
+ * ordinary nodes, then tie them up. */
+ir_id ir_hole(struct ir_builder *b, ir_id like);
+ir_id ir_custom(struct ir_builder *b, ir_id value, uint32_t k, const ir_id *inputs, ir_id hole,
+                const ir_id *derivatives);
+ir_id ir_grad(struct ir_builder *b, ir_id loss, ir_id x);
 
 /* ---- verify.c ---- NULL if the graph is sound, else a message (heap, the caller frees). */
 char *ir_verify(const struct ir_graph *g);
@@ -275,7 +296,8 @@ char *ir_verify(const struct ir_graph *g);
  *   } */
 void ir_print(const struct ir_module *m, struct text *out);
 void ir_print_graph(const struct ir_graph *g, struct text *out);
-void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out);
+void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out); /* no line end */
+const char *ir_slot_kind_name(unsigned kind); /* param state opt acc sys */
 struct ir_module *ir_read(struct diag *d, uint32_t file);
 
 /* ---- eval.c: the reference: naive, every node stored, everything in f64 (integers exact).
@@ -288,7 +310,20 @@ void ir_eval_input(struct ir_eval *e, const char *name, const double *v);
 void ir_eval_slot(struct ir_eval *e, uint32_t slot, const double *v);
 bool ir_eval_run(struct ir_eval *e, char **message); /* false: a strict gather out of range */
 const double *ir_eval_value(struct ir_eval *e, ir_id id); /* ir_count elements */
-/* The uniform number of op random: shared by every executor; exact in all. */
+
+/* ---- random.c: the uniform number of op random, shared by every executor and exact in all. ----
+ * Philox2x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). All arithmetic
+ * is unsigned and wraps; u32 unless said otherwise.
+ *   key    z = seed ^ (stream * 0x9e3779b97f4a7c15)                 (u64, to the last line: splitmix64)
+ *          z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9
+ *          z = (z ^ z >> 27) * 0x94d049bb133111eb
+ *          key = low 32 bits of z ^ z >> 31
+ *   c0     low 32 bits of index
+ *   c1     low 32 bits of step ^ (index >> 32)
+ *   ten times: (hi, lo) = 0xd256d193 * c0 as u64;  c0 = hi ^ key ^ c1;  c1 = lo;  key += 0x9e3779b9
+ *   result (word ? c1 : c0) >> 8, times 2^-24: in [0, 1), exact in f32.
+ * index is the row-major flat index over the node's domain. */
+uint32_t ir_random_key(int64_t seed, uint64_t stream);
 float ir_random_uniform(int64_t seed, int64_t step, uint64_t stream, int word, uint64_t index);
 
 #endif
