@@ -85,7 +85,11 @@ static void print_grouped(struct text *out, const struct ix *e, const struct nam
     text_printf(out, "%s", bare ? "" : ")");
 }
 
-static void print_atom(struct text *out, const struct ix_atom *a, const struct names *names) {
+/* `factor`: a number is multiplied by it, so that it must hold together. */
+static void print_atom(struct text *out, const struct ix_atom *a, const struct names *names,
+                       bool factor) {
+    bool group = factor && (a->kind == IX_DIV || a->kind == IX_MOD);
+    text_printf(out, "%s", group ? "(" : "");
     switch (a->kind) {
     case IX_AXIS:
         text_printf(out, "%s", names->of[a->v]);
