@@ -15,7 +15,8 @@ void back_jit_free(struct back_jit *j);
 bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_kernel **fn,
                   char **message);
 
-/* LLVM IR, assembly, or an object of the kernels as text or bytes: `nnc emit llvm|asm`, `nnc build`. */
+/* LLVM IR, assembly, or an object of the kernels as text or bytes: `nnc emit llvm|asm`, `nnc
+ * build`. */
 enum back_form { BACK_LLVM, BACK_ASM, BACK_OBJECT };
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
                struct text *out, char **message);

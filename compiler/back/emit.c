@@ -1,0 +1,130 @@
+/* LLVM's own side: target machines, the passes that run, and modules as text, assembly or objects.
+ * The loop IR comes simplified and vectorised, so a few cheap passes do; LLVM's vectorisers,
+ * inliner and unroller never run. */
+#include "back/gen.h"
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
+
+static char *heap_text(const char *fmt, const char *a, const char *b) {
+    struct text t = {0};
+    text_printf(&t, fmt, a, b);
+    return t.p;
+}
+
+static void initialise(void) {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+}
+
+LLVMTargetMachineRef gen_target_machine(const struct target *t, char **message) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, initialise);
+    LLVMTargetRef target;
+    char *why = NULL;
+    if (LLVMGetTargetFromTriple(t->triple, &target, &why)) {
+        *message = heap_text("LLVM has no target %s: %s", t->triple, why);
+        LLVMDisposeMessage(why);
+        return NULL;
+    }
+    LLVMTargetMachineRef tm =
+        LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, LLVMCodeGenLevelDefault,
+                                LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!tm)
+        *message = heap_text("LLVM makes no code for %s (%s)", t->triple, t->cpu);
+    return tm;
+}
+
+bool gen_optimise(struct gen *g, LLVMTargetMachineRef tm, char **message) {
+    LLVMSetTarget(g->m, g->target->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(tm);
+    LLVMSetModuleDataLayout(g->m, layout);
+    LLVMDisposeTargetData(layout);
+    char *why = NULL;
+    if (LLVMVerifyModule(g->m, LLVMReturnStatusAction, &why))
+        BUG("back: LLVM's verifier: %s", why);
+    LLVMDisposeMessage(why);
+    LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef e = LLVMRunPasses(
+        g->m, "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg)", tm, o);
+    LLVMDisposePassBuilderOptions(o);
+    if (!e)
+        return true;
+    why = LLVMGetErrorMessage(e);
+    *message = heap_text("LLVM's passes: %s%s", why, "");
+    LLVMDisposeErrorMessage(why);
+    return false;
+}
+
+LLVMMemoryBufferRef gen_file(struct gen *g, LLVMTargetMachineRef tm, LLVMCodeGenFileType type,
+                             char **message) {
+    char *why = NULL;
+    LLVMMemoryBufferRef out = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(tm, g->m, type, &why, &out)) {
+        *message =
+            heap_text("LLVM refuses to make code: %s %s", why, g->errors.n ? g->errors.p : "");
+        LLVMDisposeMessage(why);
+        return NULL;
+    }
+    if (g->errors.n) {
+        *message = heap_text("LLVM: %s%s", g->errors.p, "");
+        LLVMDisposeMemoryBuffer(out);
+        return NULL;
+    }
+    return out;
+}
+
+/* The module's kernels; of equal ones the later are aliases of the first. */
+static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n) {
+    uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
+    for (size_t i = 0; i < n; i++) {
+        hash[i] = lo_hash(k[i]);
+        size_t same = 0;
+        while (hash[same] != hash[i])
+            same++;
+        if (same == i) {
+            lo_expand_maths(k[i]);
+            gen_kernel(g, k[i], k[i]->name);
+            continue;
+        }
+        LLVMValueRef first = LLVMGetNamedFunction(g->m, k[same]->name);
+        LLVMAddAlias2(g->m, LLVMGlobalGetValueType(first), 0, first, k[i]->name);
+    }
+    free(hash);
+}
+
+bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
+               struct text *out, char **message) {
+    LLVMTargetMachineRef tm = gen_target_machine(t, message);
+    if (!tm)
+        return false;
+    struct gen g;
+    gen_open(&g, t, "nnc");
+    add_kernels(&g, k, n);
+    bool ok = gen_optimise(&g, tm, message);
+    if (ok && form == BACK_LLVM) {
+        char *s = LLVMPrintModuleToString(g.m);
+        text_printf(out, "%s", s);
+        LLVMDisposeMessage(s);
+    } else if (ok) {
+        LLVMSetTargetMachineAsmVerbosity(tm, true);
+        LLVMMemoryBufferRef b =
+            gen_file(&g, tm, form == BACK_ASM ? LLVMAssemblyFile : LLVMObjectFile, message);
+        ok = b != NULL;
+        if (ok) {
+            text_write(out, LLVMGetBufferStart(b), LLVMGetBufferSize(b));
+            LLVMDisposeMemoryBuffer(b);
+        }
+    }
+    gen_close(&g);
+    LLVMDisposeTargetMachine(tm);
+    return ok;
+}

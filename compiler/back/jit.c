@@ -1,0 +1,203 @@
+/* Kernels into this process. Each of two threads makes an object of its share, in a context of its
+ * own; the objects are then linked by LLVM's JIT, which also finds the C library's functions. */
+#include "back/gen.h"
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <pthread.h>
+
+#define WORKERS 2
+
+struct known {
+    uint64_t hash;
+    nn_kernel *fn;
+};
+struct back_jit {
+    const struct target *target;
+    LLVMOrcLLJITRef orc;
+    VEC(struct known) known;
+    uint32_t serial;
+};
+
+/* One distinct new kernel of a back_jit_add. */
+struct job {
+    struct lo_kernel *k;
+    uint64_t hash;
+    uint32_t worker;
+    char symbol[160];
+};
+
+struct worker {
+    const struct target *target;
+    uint32_t self;
+    const struct job *job;
+    uint32_t jobs;
+    LLVMMemoryBufferRef object; /* NULL: none or failed */
+    char *message;
+    pthread_t thread;
+};
+
+static char *take_error(LLVMErrorRef e) {
+    char *why = LLVMGetErrorMessage(e);
+    struct text t = {0};
+    text_printf(&t, "LLVM's JIT: %s", why);
+    LLVMDisposeErrorMessage(why);
+    return t.p;
+}
+
+struct back_jit *back_jit_new(const struct target *t, char **message) {
+    LLVMTargetMachineRef tm = gen_target_machine(t, message); /* also initialises LLVM */
+    if (!tm)
+        return NULL;
+    LLVMDisposeTargetMachine(tm);
+    struct back_jit *j = xcalloc(1, sizeof *j);
+    j->target = t;
+    LLVMErrorRef e = LLVMOrcCreateLLJIT(&j->orc, NULL);
+    if (e) {
+        *message = take_error(e);
+        free(j);
+        return NULL;
+    }
+    return j;
+}
+
+void back_jit_free(struct back_jit *j) {
+    if (!j)
+        return;
+    LLVMConsumeError(LLVMOrcDisposeLLJIT(j->orc));
+    vec_free(&j->known);
+    free(j);
+}
+
+static nn_kernel *find_known(const struct back_jit *j, uint64_t hash) {
+    for (uint32_t i = 0; i < j->known.n; i++)
+        if (j->known.p[i].hash == hash)
+            return j->known.p[i].fn;
+    return NULL;
+}
+
+/* A worker's whole life: its jobs become one module, one object. */
+static void *work(void *arg) {
+    struct worker *w = arg;
+    LLVMTargetMachineRef tm = gen_target_machine(w->target, &w->message);
+    if (!tm)
+        return NULL;
+    struct gen g;
+    uint32_t mine = 0;
+    gen_open(&g, w->target, "nnc");
+    for (uint32_t i = 0; i < w->jobs; i++) {
+        if (w->job[i].worker != w->self)
+            continue;
+        lo_expand_maths(w->job[i].k);
+        gen_kernel(&g, w->job[i].k, w->job[i].symbol);
+        mine++;
+    }
+    if (mine && gen_optimise(&g, tm, &w->message))
+        w->object = gen_file(&g, tm, LLVMObjectFile, &w->message);
+    gen_close(&g);
+    LLVMDisposeTargetMachine(tm);
+    return NULL;
+}
+
+/* The largest first, each to the worker with the least so far. */
+static void share_out(struct job *job, uint32_t n) {
+    uint64_t load[WORKERS] = {0};
+    bool *done = xcalloc(n ? n : 1, sizeof *done);
+    for (uint32_t round = 0; round < n; round++) {
+        uint32_t most = n, least = 0;
+        for (uint32_t i = 0; i < n; i++)
+            if (!done[i] && (most == n || job[i].k->insns.n > job[most].k->insns.n))
+                most = i;
+        for (uint32_t w = 1; w < WORKERS; w++)
+            if (load[w] < load[least])
+                least = w;
+        done[most] = true;
+        job[most].worker = least;
+        load[least] += job[most].k->insns.n + 20;
+    }
+    free(done);
+}
+
+static bool compile(struct back_jit *j, const struct job *job, uint32_t n, char **message) {
+    struct worker w[WORKERS];
+    bool started[WORKERS] = {false}, ok = true;
+    for (uint32_t i = 0; i < WORKERS; i++)
+        w[i] = (struct worker){.target = j->target, .self = i, .job = job, .jobs = n};
+    for (uint32_t i = 1; i < WORKERS && n > 1; i++)
+        started[i] = !pthread_create(&w[i].thread, NULL, work, &w[i]);
+    work(&w[0]);
+    for (uint32_t i = 1; i < WORKERS; i++) {
+        if (started[i])
+            pthread_join(w[i].thread, NULL);
+        else
+            work(&w[i]);
+    }
+    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->orc);
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        if (w[i].message && ok) {
+            *message = w[i].message;
+            ok = false;
+        } else {
+            free(w[i].message);
+        }
+        if (!w[i].object)
+            continue;
+        LLVMErrorRef e = LLVMOrcLLJITAddObjectFile(j->orc, lib, w[i].object); /* takes it over */
+        if (e && ok) {
+            *message = take_error(e);
+            ok = false;
+        } else if (e) {
+            LLVMConsumeError(e);
+        }
+    }
+    return ok;
+}
+
+static bool look_up(struct back_jit *j, const struct job *job, uint32_t n, char **message) {
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMOrcExecutorAddress at = 0;
+        LLVMErrorRef e = LLVMOrcLLJITLookup(j->orc, &at, job[i].symbol);
+        if (e) {
+            *message = take_error(e);
+            return false;
+        }
+        vec_push(&j->known, ((struct known){job[i].hash, (nn_kernel *)(uintptr_t)at}));
+    }
+    return true;
+}
+
+/* The symbol is only for people who look at a profile. */
+static void make_symbol(struct back_jit *j, struct job *job) {
+    int at = snprintf(job->symbol, sizeof job->symbol, "nnk%u.", j->serial++);
+    for (const char *s = job->k->name ? job->k->name : ""; *s && at < (int)sizeof job->symbol - 1;
+         s++, at++) {
+        bool plain =
+            (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9');
+        job->symbol[at] = plain || *s == '.' ? *s : '_';
+    }
+    job->symbol[at] = 0;
+}
+
+bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_kernel **fn,
+                  char **message) {
+    VEC(struct job) jobs = {0};
+    uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
+    for (size_t i = 0; i < n; i++) {
+        hash[i] = lo_hash(k[i]);
+        bool have = find_known(j, hash[i]) != NULL;
+        for (uint32_t q = 0; q < jobs.n && !have; q++)
+            have = jobs.p[q].hash == hash[i];
+        if (have)
+            continue;
+        vec_push(&jobs, ((struct job){.k = k[i], .hash = hash[i]}));
+        make_symbol(j, &vec_last(&jobs));
+    }
+    share_out(jobs.p, jobs.n);
+    bool ok =
+        !jobs.n || (compile(j, jobs.p, jobs.n, message) && look_up(j, jobs.p, jobs.n, message));
+    for (size_t i = 0; i < n && ok; i++)
+        fn[i] = find_known(j, hash[i]);
+    vec_free(&jobs);
+    free(hash);
+    return ok;
+}
