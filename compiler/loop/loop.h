@@ -6,7 +6,7 @@
  * The element-wise operators are ir/ops.def's. Index values are i64. Transcendentals (exp, log, sin,
  * cos, tanh, sigmoid, erf, pow) and `random` on floats are replaced by maths.c before back/ sees them.
  *
- * Sections: build.c, verify.c, print.c, read.c, simplify.c, maths.c, interp.c. */
+ * Sections: scalar.c, build.c, verify.c, print.c, read.c, simplify.c, maths.c, hash.c, interp.c. */
 #ifndef NNC_LOOP_H
 #define NNC_LOOP_H
 
@@ -65,14 +65,15 @@ enum lo_kind {
     LO_ACROSS, /* folds the lanes of in[0] by `monoid` (sum prod max min any all): a fixed tree,
                   halves added pairwise: lane i with lane i + n/2, then n/4, … */
     LO_RANDOM, /* f32: ir_random_uniform(in[0] seed, in[1] step, stream i, word, in[2] index i64) */
-    LO_TRAP,   /* where in[0] (bool) holds: fault code i, value in[1] (i64): the run stops */
+    LO_TRAP,   /* where a lane of in[0] (bool) holds: fault code i, value in[1] (i64, the first such
+                  lane's); the run's first fault is kept, what follows in the chunk may still run */
     LO_EXTRACT,/* lane i of vector in[0] as a scalar */
     LO_BARRIER,/* GPU: all threads of the block */
     LO_KIND_COUNT
 };
 enum lo_bit { LO_AND, LO_OR, LO_XOR, LO_SHL, LO_SHR, LO_SAR, LO_MULHI /* unsigned */,
               LO_BITCAST /* i32<->f32, i64<->f64, to `type` */, LO_ROUND_INT /* f32->i32, f64->i64,
-              half to even; out of range: unspecified */, LO_BIT_COUNT };
+              half to even; out of range: unspecified */, LO_BIT_COUNT }; /* the others: i32, i64 */
 enum lo_loop { LO_SERIAL, LO_UNROLL, LO_THREAD /* GPU: the loop variable is the thread */ };
 
 struct lo_insn {
@@ -96,7 +97,7 @@ struct lo_block {
 struct lo_phase {
     int64_t chunks;
     uint32_t body;
-    lo_id chunk; /* the chunk number's value: an LO_LIN placeholder defined in no block */
+    lo_id chunk; /* the chunk number's value: an empty LO_LIN that stands in no block */
 };
 struct lo_kernel {
     const char *name;
@@ -107,6 +108,41 @@ struct lo_kernel {
     VEC(struct lo_phase) phases;
     double flops, bytes; /* least work and traffic of one launch, for reports */
 };
+
+/* ---- scalar.c: what an operator does to a lane, in every executor ----
+ * Arithmetic is IEEE, rounded to nearest even, in the operands' type; f32 and f64 denormals count as 0
+ * and are flushed in results (interp.c and the runtime set the processor so; f16 denormals stay).
+ *   min, max   a is NaN ? a : a < b ? a : b (so of two zeros the second); NaN if either is
+ *   sign       x > 0 ? 1 : x < 0 ? -1 : x (zeros and NaN stay)
+ *   round      half to even; floor, ceil, round keep -0
+ *   rsqrt      1 / sqrt(x), both rounded
+ *   idiv, mod  floats: floor(a / b), a - b * floor(a / b), every step rounded; integers: floor, by
+ *              zero 0
+ *   integers   wrap around; abs and neg of the least value are itself; u8 is unsigned in all
+ *   compare    NaN: all false but ne; bool compares as 0 and 1
+ *   cast       float to integer truncates and saturates, NaN is 0; to bool: is not 0 (NaN is true);
+ *              integers wrap; integer to f16, bf16 and f64 to f16, bf16 by way of f32; f32 to bf16
+ *              half to even, by bits
+ *   shifts     by 0 to width - 1 only
+ * A NaN's sign and payload are unspecified everywhere. */
+union lo_num { /* one lane in its type's memory form */
+    double f64;
+    float f32;
+    uint16_t h; /* f16, bf16 */
+    int64_t i64;
+    int32_t i32;
+    int8_t i8;
+    uint8_t u8; /* u8, bool */
+};
+double lo_num_f(enum nn_dtype t, union lo_num v);
+int64_t lo_num_i(enum nn_dtype t, union lo_num v);
+union lo_num lo_num_from_f(enum nn_dtype t, double f);
+union lo_num lo_num_from_i(enum nn_dtype t, int64_t i);
+union lo_num lo_cast_num(enum nn_dtype from, enum nn_dtype to, union lo_num v);
+float lo_f16_to_f32(uint16_t h);
+uint16_t lo_f32_to_f16(float v);
+float lo_bf16_to_f32(uint16_t h);
+uint16_t lo_f32_to_bf16(float v);
 
 /* ---- build.c: a builder appends at a block; for and if are opened and closed. ---- */
 struct lo_builder {
@@ -121,7 +157,8 @@ struct lo_kernel *lo_kernel_new(const char *name);
 void lo_kernel_free(struct lo_kernel *k);
 uint32_t lo_buffer(struct lo_kernel *k, enum lo_space s, const char *name, struct lo_type t,
                    int64_t count);
-lo_id lo_phase(struct lo_builder *b, int64_t chunks); /* opens a phase; the chunk number's value */
+/* A builder starts as {.k = kernel}. Opens a phase; the chunk number's value. */
+lo_id lo_phase(struct lo_builder *b, int64_t chunks);
 
 struct lo_lin lo_lin_c(int64_t c);
 struct lo_lin lo_lin_v(struct lo_builder *b, lo_id v);
@@ -130,7 +167,9 @@ struct lo_lin lo_lin_mul(struct lo_builder *b, struct lo_lin x, int64_t c);
 
 lo_id lo_const_f(struct lo_builder *b, struct lo_type t, double v);
 lo_id lo_const_i(struct lo_builder *b, struct lo_type t, int64_t v);
-/* Folds constants and the plain identities (x+0, x*1, select of a constant) as it builds. */
+/* Appends, folding constants and plain identities that cost no bit (x + -0, x * 1, select of a
+ * constant). t is the result's type (for comparisons its dtype is made bool). Scalar operands are
+ * splat to its lanes, here and below wherever lanes must agree. */
 lo_id lo_op(struct lo_builder *b, enum ir_op op, struct lo_type t, lo_id x, lo_id y, lo_id z);
 lo_id lo_cast(struct lo_builder *b, enum nn_dtype t, lo_id x); /* lanes stay */
 lo_id lo_fma(struct lo_builder *b, lo_id x, lo_id y, lo_id z);
@@ -156,10 +195,11 @@ lo_id lo_across(struct lo_builder *b, enum ir_monoid m, lo_id x);
 lo_id lo_random(struct lo_builder *b, lo_id seed, lo_id step, uint64_t stream, int word,
                 lo_id index);
 lo_id lo_extract(struct lo_builder *b, lo_id x, int lane);
-void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin);
+void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin); /* code: 1 + origin */
 void lo_barrier(struct lo_builder *b);
 
-/* ---- verify.c ---- NULL if sound, else a message (heap, the caller frees). */
+/* ---- verify.c ---- NULL if sound, else a message that quotes the instruction (heap, the caller
+ * frees). f16 and bf16 values may only be loaded, stored, cast, constants, splat and extracted. */
 char *lo_verify(const struct lo_kernel *k);
 
 /* ---- print.c, read.c: text form; print(read(t)) is t. Syntax: docs/internals.md. ---- */
@@ -174,8 +214,9 @@ void lo_simplify(struct lo_kernel *k);
  * f64 transcendentals stay: back/ calls libm for them. ---- */
 void lo_expand_maths(struct lo_kernel *k);
 
-/* ---- hash: canonical, without names; equal kernels are compiled once. ---- */
+/* ---- hash.c: of all but names, origins and the figures for reports, whatever the numbering. ---- */
 uint64_t lo_hash(const struct lo_kernel *k);
+bool lo_equal(const struct lo_kernel *x, const struct lo_kernel *y); /* what equal hashes promise */
 
 /* ---- interp.c: runs a kernel on ordinary memory. Checks bounds of every access, uninitialised
  * registers, scratch read before written in the chunk. f32 arithmetic is done in f32, fma is fused.

@@ -1,0 +1,56 @@
+/* What the files of loop/ share and nobody else needs. */
+#ifndef NNC_LOOP_PRIVATE_H
+#define NNC_LOOP_PRIVATE_H
+
+#include "loop/loop.h"
+#include <math.h>
+
+#define LO_I64 ((struct lo_type){NN_i64, 1})
+#define LO_MAX_LANES 32
+#define LO_MAX_COUNT ((int64_t)1 << 40) /* elements of a buffer */
+#define LO_WORDS 160                    /* room for a complaint */
+#define LO_MAX_DEPTH 60                 /* blocks inside blocks, in a text */
+
+/* Names of the text form: letters, digits, `_`, `.`; the first is no digit. */
+static inline bool lo_name_start(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+static inline bool lo_name_char(char c) {
+    return lo_name_start(c) || (c >= '0' && c <= '9') || c == '.';
+}
+
+/* ---- scalar.c ---- n lanes in memory form; false: no such operator on this type. */
+bool lo_lanes_op(enum ir_op op, enum nn_dtype from, enum nn_dtype to, uint32_t n,
+                 const void *const in[3], void *out);
+void lo_lanes_fma(enum nn_dtype t, uint32_t n, const void *const in[3], void *out);
+void lo_lanes_bit(enum lo_bit op, enum nn_dtype from, enum nn_dtype to, uint32_t n,
+                  const void *const in[3], void *out);
+/* Constant folding; false where the bits could differ from those at run time. */
+bool lo_fold_op(enum ir_op op, enum nn_dtype from, enum nn_dtype to, const union lo_num v[3],
+                union lo_num *r);
+bool lo_fold_fma(enum nn_dtype t, const union lo_num v[3], union lo_num *r);
+bool lo_fold_bit(enum lo_bit op, enum nn_dtype from, enum nn_dtype to, const union lo_num v[2],
+                 union lo_num *r);
+
+/* ---- build.c ---- */
+uint32_t lo_buffer_find(const struct lo_kernel *k, const char *name); /* 0: none */
+uint32_t lo_block_new(struct lo_kernel *k);
+lo_id lo_insn_new(struct lo_kernel *k, struct lo_insn in); /* in no block */
+lo_id lo_append(struct lo_builder *b, struct lo_insn in);  /* origin: the builder's */
+bool lo_is_chunk(const struct lo_kernel *k, lo_id v);
+lo_id lo_const(struct lo_builder *b, struct lo_type t, union lo_num v);
+bool lo_const_value(const struct lo_kernel *k, lo_id id,
+                    union lo_num *v); /* false: not an LO_CONST */
+
+/* ---- verify.c ---- what is wrong with an instruction on its own (operands' types, buffer,
+ * ranges); NULL if sound. `words` holds the message. */
+const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WORDS]);
+const char *lo_check_buffer(const struct lo_buffer *b);
+bool lo_has_value(enum lo_kind kind); /* a store, set, if, trap and barrier have none */
+
+/* ---- print.c ---- */
+extern const char *const lo_bit_names[LO_BIT_COUNT], *const lo_space_names[LO_REG + 1],
+                                                         *const lo_loop_names[LO_THREAD + 1];
+void lo_print_insn(const struct lo_kernel *k, lo_id id, struct text *out); /* one line, no body */
+
+#endif
