@@ -275,9 +275,12 @@ ir_id ir_grad(struct ir_builder *b, ir_id loss, ir_id x);
 
 /* ---- verify.c ---- NULL if the graph is sound, else a message (heap, the caller frees). */
 char *ir_verify(const struct ir_graph *g);
+char *ir_verify_node(const struct ir_graph *g, ir_id id); /* one node, its operands being sound */
 
 /* ---- print.c, read.c: the text form (docs/internals.md). Reading reports into the module's diag,
- * file `file`; NULL after errors. print(read(t)) == print of the original, node for node. ----
+ * file `file`; NULL after errors. print(read(t)) == print of the original, node for node, but for places
+ * in origins (the source is not here). Node labels may be any word (%loss); an operand without brackets
+ * is read along the domain's last axes (an axis of 1 at 0); `module` may be missing; # is a comment. ----
  *   module mlp
  *   slot fc1.weight f32[512, 784] param
  *   graph step {

@@ -106,21 +106,22 @@ static void print_atom(struct text *out, const struct ix_atom *a, const struct n
     text_printf(out, "%s", group ? ")" : "");
 }
 
+/* `2*i + r - 1`; the constant comes first only where that saves a leading minus: `3 - i`. */
 static void print_ix(struct text *out, const struct ix *e, const struct names *names) {
+    bool constant_first = !e->n || (e->c0 > 0 && e->part[0].c < 0);
+    if (constant_first)
+        text_printf(out, "%lld", (long long)e->c0);
     for (uint32_t i = 0; i < e->n; i++) {
         int64_t c = e->part[i].c;
-        bool minus = c < 0;
-        text_printf(out, "%s", i ? (minus ? " - " : " + ") : minus ? "-" : "");
-        uint64_t size = minus ? -(uint64_t)c : (uint64_t)c;
+        uint64_t size = c < 0 ? -(uint64_t)c : (uint64_t)c;
+        bool first = !i && !constant_first;
+        text_printf(out, "%s", first ? (c < 0 ? "-" : "") : c < 0 ? " - " : " + ");
         if (size != 1)
             text_printf(out, "%llu*", (unsigned long long)size);
         print_atom(out, &e->part[i].a, names, size != 1);
     }
-    if (!e->n)
-        text_printf(out, "%lld", (long long)e->c0);
-    else if (e->c0)
-        text_printf(out, " %c %llu", e->c0 < 0 ? '-' : '+',
-                    (unsigned long long)(e->c0 < 0 ? -(uint64_t)e->c0 : (uint64_t)e->c0));
+    if (!constant_first && e->c0)
+        text_printf(out, " %c %lld", e->c0 < 0 ? '-' : '+', llabs((long long)e->c0));
 }
 
 static void print_term(struct text *out, const struct ir_term *t, const struct names *names) {

@@ -21,9 +21,8 @@ NNC_PRINTF(2, 3) static bool fail(struct check *c, const char *fmt, ...) {
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
     struct text t = {0};
-    text_printf(&t, "graph %s: ", c->g->name);
     if (c->id)
-        text_printf(&t, "%%%u = %s: ", c->id, ir_op_name(c->n->op));
+        text_printf(&t, "%s: ", c->n->op < IR_OP_COUNT ? ir_op_name(c->n->op) : "node");
     text_printf(&t, "%s", what);
     c->message = t.p;
     return false;
@@ -325,8 +324,10 @@ static bool check_op(struct check *c) {
 #define UNARY(name) case IR_##name:
         UNARY(neg)
         UNARY(abs)
-        UNARY(sign) UNARY(floor) UNARY(ceil) UNARY(round) UNARY(sqrt) UNARY(rsqrt) UNARY(exp)
-            UNARY(log) UNARY(sin) UNARY(cos) UNARY(tanh) UNARY(sigmoid) UNARY(erf) UNARY(not )
+        UNARY(sign)
+        UNARY(floor)
+        UNARY(ceil) UNARY(round) UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(log) UNARY(sin)
+            UNARY(cos) UNARY(tanh) UNARY(sigmoid) UNARY(erf) UNARY(not )
 #undef UNARY
                 case IR_add : case IR_sub : case IR_mul : case IR_div : case IR_idiv : case IR_mod
             : case IR_pow : case IR_min : case IR_max : case IR_eq : case IR_ne : case IR_lt
@@ -394,26 +395,47 @@ static bool check_update(struct check *c, uint32_t i) {
     return true;
 }
 
+static bool check_outputs(struct check *c) {
+    for (uint32_t i = 0; i < c->g->outputs.n; i++) {
+        const struct ir_named *o = &c->g->outputs.p[i];
+        if (!o->name || !o->node || o->node >= c->g->nodes.n)
+            return fail(c, "output %s is %%%u", o->name ? o->name : "without a name", o->node);
+        for (uint32_t k = 0; k < i; k++)
+            if (!strcmp(c->g->outputs.p[k].name, o->name))
+                return fail(c, "two outputs %s", o->name);
+    }
+    return true;
+}
+
+char *ir_verify_node(const struct ir_graph *g, ir_id id) {
+    struct check c = {.g = g, .id = id, .n = ir_at(g, id)};
+    check_node(&c);
+    return c.message;
+}
+
+/* "graph step: %7 = " before a node's message. */
+static char *place(const struct ir_graph *g, ir_id id, char *message) {
+    struct text t = {0};
+    text_printf(&t, "graph %s: ", g->name);
+    if (id)
+        text_printf(&t, "%%%u = ", id);
+    text_printf(&t, "%s", message);
+    free(message);
+    return t.p;
+}
+
 char *ir_verify(const struct ir_graph *g) {
-    struct check c = {.g = g};
     for (ir_id id = 1; id < g->nodes.n; id++) {
-        c.id = id;
-        c.n = ir_at(g, id);
-        if (!check_node(&c))
-            return c.message;
+        char *message = ir_verify_node(g, id);
+        if (message)
+            return place(g, id, message);
     }
-    if (!check_inputs(&c))
-        return c.message;
+    struct check c = {.g = g};
+    bool ok = check_inputs(&c);
+    ir_id id = ok ? 0 : c.id;
     c.id = 0;
-    for (uint32_t i = 0; i < g->outputs.n; i++) {
-        const struct ir_named *o = &g->outputs.p[i];
-        if (!o->name || !o->node || o->node >= g->nodes.n) {
-            fail(&c, "output %s is %%%u", o->name ? o->name : "without a name", o->node);
-            return c.message;
-        }
-    }
-    for (uint32_t i = 0; i < g->updates.n; i++)
-        if (!check_update(&c, i))
-            return c.message;
-    return NULL;
+    ok = ok && check_outputs(&c);
+    for (uint32_t i = 0; i < g->updates.n && ok; i++)
+        ok = check_update(&c, i);
+    return ok ? NULL : place(g, id, c.message);
 }
