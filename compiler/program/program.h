@@ -1,16 +1,17 @@
-/* program: clusters' launches to a program: order, lives, offsets, launch table; written as an image. */
+/* program: clusters' launches to a program: order, lives, offsets, launch table; written as an
+ * image. */
 #ifndef NNC_PROGRAM_H
 #define NNC_PROGRAM_H
 
-#include "lower/lower.h"
 #include "image.h"
+#include "lower/lower.h"
 
 /* A module whose graphs are lowered one after the other; kernels are numbered over all of them. */
 struct program;
 struct program *program_new(struct ir_module *m);
 void program_free(struct program *p);
-/* Orders the launches so that a slot is read before it is overwritten, plans the arena, takes over the
- * launches (lower_free is not to be called). */
+/* Orders the launches so that a slot is read before it is overwritten, plans the arena, takes over
+ * the launches (lower_free is not to be called). */
 void program_add(struct program *p, struct ir_graph *g, struct low_launches *l);
 /* All kernels so far, for back/. */
 struct lo_kernel *const *program_kernels(const struct program *p, size_t *n);

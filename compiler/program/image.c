@@ -1,0 +1,161 @@
+/* The image: records of fixed layout, appended to one growing block; offsets, never pointers. */
+#include "program/program_internal.h"
+
+struct out {
+    struct text t;
+};
+
+/* Room for n records at a multiple of 8, zeroed; its offset. */
+static uint32_t room(struct out *o, size_t n, size_t size)
+{
+    static const char zero[64];
+    size_t at = (o->t.n + 7) & ~(size_t)7, end = at + n * size;
+    while (o->t.n < end)
+        text_write(&o->t, zero, end - o->t.n < sizeof zero ? end - o->t.n : sizeof zero);
+    CHECK(end < UINT32_MAX, "the image is too large");
+    return (uint32_t)at;
+}
+
+static void put(struct out *o, uint32_t at, const void *p, size_t n)
+{
+    if (n)
+        memcpy(o->t.p + at, p, n);
+}
+
+static uint32_t string(struct out *o, const char *s)
+{
+    size_t n = strlen(s) + 1;
+    uint32_t at = room(o, n, 1);
+    put(o, at, s, n);
+    return at;
+}
+
+static void put_slots(struct out *o, const struct ir_module *m, struct nn_image *h)
+{
+    uint64_t offset = 0;
+    h->slot_count = m->slots.n;
+    h->slots_at = room(o, m->slots.n, sizeof(struct nn_slot_rec));
+    for (uint32_t i = 0; i < m->slots.n; i++) {
+        const struct ir_slot *s = &m->slots.p[i];
+        CHECK(s->rank <= NN_MAX_RANK, "slot %s has rank %u", s->name, s->rank);
+        struct nn_slot_rec r = {.name = string(o, s->name),
+                                .dtype = (uint8_t)s->dtype,
+                                .rank = (uint8_t)s->rank,
+                                .kind = s->kind,
+                                .offset = offset,
+                                .bytes = program_slot_bytes(s),
+                                .identity = s->identity};
+        for (uint32_t k = 0; k < s->rank; k++)
+            r.dim[k] = s->dim[k];
+        put(o, h->slots_at + i * (uint32_t)sizeof r, &r, sizeof r);
+        offset += program_round(r.bytes);
+    }
+    h->slot_bytes = offset;
+}
+
+static struct nn_value_rec value(struct out *o, const struct ir_node *n, const char *name)
+{
+    struct nn_value_rec r = {.name = string(o, name),
+                             .dtype = n->dtype,
+                             .rank = (uint8_t)ir_rank(n),
+                             .bytes = (uint64_t)ir_count(n) * nn_dtype_size(n->dtype)};
+    CHECK(ir_rank(n) <= NN_MAX_RANK, "%s has rank %u", name, ir_rank(n));
+    for (uint32_t k = 0; k < ir_rank(n); k++)
+        r.dim[k] = ir_axes(n)[k].n;
+    return r;
+}
+
+static void put_launches(struct out *o, const struct program *p, const struct program_graph *pg,
+                         struct nn_graph_rec *r)
+{
+    r->launch_count = pg->launches.n;
+    r->launches_at = room(o, pg->launches.n, sizeof(struct nn_launch_rec));
+    for (uint32_t i = 0; i < pg->launches.n; i++) {
+        const struct program_launch *l = &pg->launches.p[i];
+        const struct lo_kernel *k = p->kernels.p[l->kernel];
+        struct nn_launch_rec lr = {.kernel = l->kernel,
+                                   .origin = l->origin,
+                                   .arg_count = l->nargs,
+                                   .phase_count = k->phases.n,
+                                   .flops = k->flops,
+                                   .bytes = k->bytes};
+        lr.args_at = room(o, l->nargs, sizeof *l->arg);
+        put(o, lr.args_at, l->arg, l->nargs * sizeof *l->arg);
+        lr.phases_at = room(o, k->phases.n, sizeof(struct nn_phase_rec));
+        for (uint32_t f = 0; f < k->phases.n; f++) {
+            struct nn_phase_rec ph = {k->phases.p[f].chunks};
+            put(o, lr.phases_at + f * (uint32_t)sizeof ph, &ph, sizeof ph);
+        }
+        put(o, r->launches_at + i * (uint32_t)sizeof lr, &lr, sizeof lr);
+    }
+}
+
+static void put_graphs(struct out *o, const struct program *p, struct nn_image *h)
+{
+    h->graph_count = p->graphs.n;
+    h->graphs_at = room(o, p->graphs.n, sizeof(struct nn_graph_rec));
+    for (uint32_t i = 0; i < p->graphs.n; i++) {
+        const struct program_graph *pg = &p->graphs.p[i];
+        const struct ir_graph *g = pg->g;
+        struct nn_graph_rec r = {.name = string(o, g->name),
+                                 .input_count = pg->inputs.n,
+                                 .output_count = g->outputs.n,
+                                 .arena_bytes = pg->arena_bytes,
+                                 .scratch_bytes = pg->scratch_bytes};
+        r.inputs_at = room(o, pg->inputs.n, sizeof(struct nn_value_rec));
+        for (uint32_t k = 0; k < pg->inputs.n; k++) {
+            const struct ir_node *n = ir_at(g, pg->inputs.p[k]);
+            struct nn_value_rec v = value(o, n, n->name);
+            put(o, r.inputs_at + k * (uint32_t)sizeof v, &v, sizeof v);
+        }
+        r.outputs_at = room(o, g->outputs.n, sizeof(struct nn_value_rec));
+        for (uint32_t k = 0; k < g->outputs.n; k++) {
+            struct nn_value_rec v = value(o, ir_at(g, g->outputs.p[k].node), g->outputs.p[k].name);
+            put(o, r.outputs_at + k * (uint32_t)sizeof v, &v, sizeof v);
+        }
+        put_launches(o, p, pg, &r);
+        put(o, h->graphs_at + i * (uint32_t)sizeof r, &r, sizeof r);
+    }
+}
+
+static void put_origins(struct out *o, const struct ir_module *m, struct nn_image *h)
+{
+    h->origin_count = m->origins.n;
+    h->origins_at = room(o, m->origins.n, sizeof(struct nn_origin_rec));
+    for (uint32_t i = 0; i < m->origins.n; i++) {
+        const struct ir_origin *g = &m->origins.p[i];
+        bool placed = m->diag && g->at.file;
+        uint32_t column;
+        struct nn_origin_rec r = {.line = placed ? diag_line(m->diag, g->at, &column) : 0};
+        const char *file = placed ? diag_file_name(m->diag, g->at.file) : "";
+        struct text t = {0};
+        text_printf(&t, "%s", "");
+        if (placed)
+            text_printf(&t, "%s:%u: ", file, r.line);
+        text_printf(&t, "%s", g->path ? g->path : "");
+        r.text = string(o, t.p);
+        r.file = string(o, file);
+        text_free(&t);
+        put(o, h->origins_at + i * (uint32_t)sizeof r, &r, sizeof r);
+    }
+}
+
+struct nn_image *program_image(const struct program *p)
+{
+    struct out o = {{0}};
+    struct nn_image h = {.magic = NN_IMAGE_MAGIC, .version = NN_IMAGE_VERSION};
+    room(&o, 1, sizeof h);
+    h.model = string(&o, p->m->name);
+    put_slots(&o, p->m, &h);
+    put_graphs(&o, p, &h);
+    h.kernel_count = p->kernels.n;
+    h.kernels_at = room(&o, p->kernels.n, sizeof(struct nn_kernel_rec));
+    for (uint32_t i = 0; i < p->kernels.n; i++) {
+        struct nn_kernel_rec r = {.name = string(&o, p->kernels.p[i]->name)};
+        put(&o, h.kernels_at + i * (uint32_t)sizeof r, &r, sizeof r);
+    }
+    put_origins(&o, p->m, &h);
+    h.bytes = o.t.n;
+    put(&o, 0, &h, sizeof h);
+    return (struct nn_image *)(void *)o.t.p;
+}
