@@ -1,0 +1,157 @@
+/* Checks an image before anything of it is used: any bytes give a message, never a crash. */
+#include "exec/exec.h"
+#include "common.h"
+
+#include <string.h>
+
+struct check {
+    const unsigned char *base;
+    size_t bytes;
+    const struct nn_image *i;
+    struct nn_message *m;
+};
+
+static enum nn_status damaged(const struct check *c, const char *what, uint64_t which)
+{
+    return nn_fail(c->m, NN_REFUSED, "the image is damaged: %s %llu", what,
+                   (unsigned long long)which);
+}
+
+static bool span(const struct check *c, uint32_t at, uint32_t count, size_t size)
+{
+    return at % 8 == 0 && at <= c->bytes && count <= (c->bytes - at) / size;
+}
+
+static bool text(const struct check *c, uint32_t at)
+{
+    return at < c->bytes && memchr(c->base + at, 0, c->bytes - at);
+}
+
+static bool tensor(uint8_t dtype, uint8_t rank, const int64_t *dim, uint64_t bytes)
+{
+    size_t n;
+    return dtype < NN_DTYPE_COUNT && rank <= NN_MAX_RANK &&
+           nn_tensor_bytes((enum nn_dtype)dtype, rank, dim, &n) && n == bytes;
+}
+
+static bool inside(uint64_t offset, uint64_t bytes, uint64_t whole)
+{
+    return offset <= whole && bytes <= whole - offset;
+}
+
+static enum nn_status check_header(const struct check *c)
+{
+    const struct nn_image *i = c->i;
+    if (c->bytes < sizeof *i || (uintptr_t)c->base % 8)
+        return nn_fail(c->m, NN_REFUSED, "not an image: too short or not aligned");
+    if (i->magic != NN_IMAGE_MAGIC)
+        return nn_fail(c->m, NN_REFUSED, "not an image: the first bytes are others");
+    if (i->version != NN_IMAGE_VERSION)
+        return nn_fail(c->m, NN_REFUSED, "the image has version %u, this runtime runs version %d",
+                       i->version, NN_IMAGE_VERSION);
+    if (i->bytes != c->bytes)
+        return nn_fail(c->m, NN_REFUSED, "the image has %zu bytes and says %llu", c->bytes,
+                       (unsigned long long)i->bytes);
+    if (!text(c, i->model))
+        return damaged(c, "model name", 0);
+    if (!span(c, i->slots_at, i->slot_count, sizeof(struct nn_slot_rec)) ||
+        !span(c, i->graphs_at, i->graph_count, sizeof(struct nn_graph_rec)) ||
+        !span(c, i->kernels_at, i->kernel_count, sizeof(struct nn_kernel_rec)) ||
+        !span(c, i->origins_at, i->origin_count, sizeof(struct nn_origin_rec)))
+        return damaged(c, "a table ends beyond the image", 0);
+    return NN_OK;
+}
+
+static enum nn_status check_tables(const struct check *c)
+{
+    const struct nn_image *i = c->i;
+    const struct nn_slot_rec *slot = nn_image_slots(i);
+    for (uint32_t s = 0; s < i->slot_count; s++)
+        if (!text(c, slot[s].name) || slot[s].kind > NN_SLOT_SYS || slot[s].offset % 64 ||
+            !tensor(slot[s].dtype, slot[s].rank, slot[s].dim, slot[s].bytes) ||
+            !inside(slot[s].offset, slot[s].bytes, i->slot_bytes))
+            return damaged(c, "slot", s);
+    const struct nn_kernel_rec *k = nn_image_kernels(i);
+    for (uint32_t n = 0; n < i->kernel_count; n++)
+        if (!text(c, k[n].name))
+            return damaged(c, "kernel", n);
+    const struct nn_origin_rec *o = nn_image_origins(i);
+    for (uint32_t n = 0; n < i->origin_count; n++)
+        if (!text(c, o[n].text) || (o[n].file && !text(c, o[n].file)))
+            return damaged(c, "origin", n);
+    return NN_OK;
+}
+
+static enum nn_status check_values(const struct check *c, uint32_t at, uint32_t count)
+{
+    if (!span(c, at, count, sizeof(struct nn_value_rec)))
+        return damaged(c, "a list of inputs or outputs ends beyond the image", 0);
+    const struct nn_value_rec *v = nn_image_at(c->i, at);
+    for (uint32_t n = 0; n < count; n++)
+        if (!text(c, v[n].name) || v[n].limit < 0 ||
+            !tensor(v[n].dtype, v[n].rank, v[n].dim, v[n].bytes))
+            return damaged(c, "input or output", n);
+    return NN_OK;
+}
+
+/* Arguments into slots and arena must fit there; inputs and outputs are whole values. */
+static bool argument(const struct check *c, const struct nn_graph_rec *g,
+                     const struct nn_arg_rec *a)
+{
+    const struct nn_value_rec *in = nn_image_at(c->i, g->inputs_at);
+    const struct nn_value_rec *out = nn_image_at(c->i, g->outputs_at);
+    if (a->dtype >= NN_DTYPE_COUNT || a->written > 1)
+        return false;
+    switch ((enum nn_space)a->space) {
+    case NN_SPACE_SLOT: return a->offset % 64 == 0 && inside(a->offset, a->bytes, c->i->slot_bytes);
+    case NN_SPACE_ARENA: return a->offset % 64 == 0 && inside(a->offset, a->bytes, g->arena_bytes);
+    case NN_SPACE_INPUT:
+        return a->offset < g->input_count && a->bytes <= in[a->offset].bytes && !a->written;
+    case NN_SPACE_OUTPUT: return a->offset < g->output_count && a->bytes <= out[a->offset].bytes;
+    }
+    return false;
+}
+
+static enum nn_status check_launch(const struct check *c, const struct nn_graph_rec *g, uint32_t n)
+{
+    const struct nn_launch_rec *l = nn_image_at(c->i, g->launches_at);
+    l += n;
+    if (l->kernel >= c->i->kernel_count || (l->origin && l->origin >= c->i->origin_count) ||
+        !span(c, l->args_at, l->arg_count, sizeof(struct nn_arg_rec)) ||
+        !span(c, l->phases_at, l->phase_count, sizeof(struct nn_phase_rec)))
+        return damaged(c, "launch", n);
+    const struct nn_arg_rec *a = nn_image_at(c->i, l->args_at);
+    for (uint32_t k = 0; k < l->arg_count; k++)
+        if (!argument(c, g, &a[k]))
+            return damaged(c, "an argument of launch", n);
+    const struct nn_phase_rec *p = nn_image_at(c->i, l->phases_at);
+    for (uint32_t k = 0; k < l->phase_count; k++)
+        if (p[k].chunks < 0)
+            return damaged(c, "a phase of launch", n);
+    return NN_OK;
+}
+
+static enum nn_status check_graph(const struct check *c, uint32_t n)
+{
+    const struct nn_graph_rec *g = nn_image_graphs(c->i) + n;
+    if (!text(c, g->name) ||
+        !span(c, g->launches_at, g->launch_count, sizeof(struct nn_launch_rec)))
+        return damaged(c, "graph", n);
+    enum nn_status s = check_values(c, g->inputs_at, g->input_count);
+    if (!s)
+        s = check_values(c, g->outputs_at, g->output_count);
+    for (uint32_t l = 0; !s && l < g->launch_count; l++)
+        s = check_launch(c, g, l);
+    return s;
+}
+
+enum nn_status nn_image_check(const void *image, size_t bytes, struct nn_message *m)
+{
+    struct check c = {.base = image, .bytes = bytes, .i = image, .m = m};
+    enum nn_status s = check_header(&c);
+    if (!s)
+        s = check_tables(&c);
+    for (uint32_t g = 0; !s && g < c.i->graph_count; g++)
+        s = check_graph(&c, g);
+    return s;
+}

@@ -1,0 +1,178 @@
+/* exec: a hand-built image whose kernels are C functions runs, in phases, on one and on three threads;
+ * faults and NaN name their origin; running allocates nothing; damaged images are refused. */
+#include "hand.h"
+#include "exec/exec.h"
+
+enum { N = 1000, CHUNKS = 10 };
+static int allocations, allowed;
+static size_t live;
+
+static void *take(void *user, size_t n)
+{
+    (void)user;
+    allocations++;
+    live += n;
+    return allowed && n < (1u << 20) ? aligned_alloc(64, n) : NULL;
+}
+
+static void give(void *user, void *p, size_t n)
+{
+    (void)user;
+    live -= n;
+    free(p);
+}
+static const struct nn_allocator counting = {take, give, NULL};
+
+/* phase 0: partial sums of x into tmp, by way of scratch; phase 1: out = w = Σ tmp + w */
+static void sum_kernel(const struct nn_args *a, int32_t phase, int64_t c0, int64_t c1)
+{
+    const float *x = a->buf[0];
+    float *tmp = a->buf[1], *w = a->buf[2], *out = a->buf[3], *scratch = a->scratch;
+    for (int64_t c = c0; c < c1; c++) {
+        if (phase == 0) {
+            scratch[0] = 0;
+            for (int i = 0; i < N / CHUNKS; i++)
+                scratch[0] += x[c * (N / CHUNKS) + i];
+            tmp[c] = scratch[0];
+        } else {
+            for (int i = 0; i < CHUNKS; i++)
+                w[0] += tmp[i];
+            out[0] = w[0];
+        }
+    }
+}
+
+/* Element 3 of x is an index that must be below 10. */
+static void fault_kernel(const struct nn_args *a, int32_t phase, int64_t c0, int64_t c1)
+{
+    const float *x = a->buf[0];
+    (void)phase;
+    for (int64_t c = c0; c < c1; c++) {
+        int32_t none = 0;
+        if (x[3] >= 10 && __atomic_compare_exchange_n(&a->fault->code, &none, 2, 0,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            a->fault->value = (int64_t)x[3];
+    }
+}
+static nn_kernel *const kernels[] = {sum_kernel, fault_kernel};
+
+static struct nn_image *build(struct image_builder *b, size_t *bytes)
+{
+    uint64_t w = image_slot(b, "w", NN_SLOT_PARAM, NN_f32, 1, 0);
+    image_slot(b, "acc", NN_SLOT_ACC, NN_f32, 3, 0);
+    b->slot[1].identity = -INFINITY;
+    image_slot(b, "step", NN_SLOT_SYS, NN_i64, 0, 0);
+    struct nn_value_rec in = image_value(b, "x", NN_f32, N, 0),
+                        out = image_value(b, "y", NN_f32, 0, 0);
+    uint32_t g = image_graph(b, "sum", &in, 1, &out, 1, 64 + 4 * CHUNKS, 256);
+    struct nn_arg_rec args[] = {image_arg(NN_SPACE_INPUT, 0, NN_f32, N, false),
+                                image_arg(NN_SPACE_ARENA, 64, NN_f32, CHUNKS, true),
+                                image_arg(NN_SPACE_SLOT, w, NN_f32, 1, true),
+                                image_arg(NN_SPACE_OUTPUT, 0, NN_f32, 1, true)};
+    image_launch(b, g, 0, args, 4, CHUNKS, 1);
+    image_launch(b, g, 1, args, 1, 64, 0);
+    return image_done(b, 2, bytes);
+}
+
+static void run(const struct nn_image *image, size_t bytes, int threads)
+{
+    struct nn_message m;
+    struct nn_pool *pool;
+    struct nn_exec *e;
+    test(nn_pool_open(&pool, threads, &m) == NN_OK);
+    struct nn_exec_options o = {.allocator = &counting, .pool = pool};
+    allocations = 0;
+    test(nn_exec_open(&e, image, bytes, kernels, 2, &o, &m) == NN_OK);
+    test(allocations == 4);
+    int g = nn_exec_graph(e, "sum");
+    test(g == 0 && nn_exec_graph(e, "other") == -1);
+    test(nn_exec_find_output(e, g, "y") == 0 && nn_exec_find_output(e, g, "z") == -1);
+    float *w = nn_exec_slot(e, nn_exec_find_slot(e, "w"));
+    float *acc = nn_exec_slot(e, nn_exec_find_slot(e, "acc"));
+    test(acc[2] == -INFINITY && nn_exec_find_slot(e, "none") == -1);
+    acc[2] = 5;
+    nn_exec_reset_accumulators(e);
+    test(acc[2] == -INFINITY);
+    test(nn_exec_set_scalar(e, "step", 7) && !nn_exec_set_scalar(e, "acc", 7));
+    test(*(int64_t *)nn_exec_slot(e, nn_exec_find_slot(e, "step")) == 7);
+
+    static _Alignas(64) float x[N];
+    for (int i = 0; i < N; i++)
+        x[i] = (float)(i % 10);
+    const void *in[] = {x};
+    w[0] = 100;
+    for (int r = 0; r < 20; r++)
+        test(nn_exec_run(e, g, in, &m) == NN_OK);
+    test(w[0] == 100 + 20 * 4500 && *(const float *)nn_exec_output(e, g, 0) == w[0]);
+    x[3] = 12;
+    test(nn_exec_run(e, g, in, &m) == NN_REFUSED);
+    test_text(m.text, "model.nn:7: layer.op: index 12 is out of range");
+    x[3] = 3;
+    test(nn_exec_run(e, g, in, &m) == NN_OK);
+    test(allocations == 4);
+    nn_exec_close(e);
+    test(live == 0);
+
+    o.check_nan = true;
+    test(nn_exec_open(&e, image, bytes, kernels, 2, &o, &m) == NN_OK);
+    test(nn_exec_run(e, g, in, &m) == NN_OK);
+    x[5] = NAN;
+    test(nn_exec_run(e, g, in, &m) == NN_REFUSED);
+    test_text(m.text, "model.nn:7: layer.op: the first result that is not a number (NaN)");
+    nn_exec_close(e);
+    nn_pool_close(pool);
+}
+
+static void refused(const struct nn_image *image, size_t bytes)
+{
+    struct nn_message m;
+    struct nn_exec *e;
+    struct nn_exec_options o = {.allocator = &counting};
+    test(nn_exec_open(&e, image, bytes, kernels, 1, &o, &m) == NN_USAGE && !e);
+    allowed = 0;
+    test(nn_exec_open(&e, image, bytes, kernels, 2, &o, &m) == NN_MACHINE && !e);
+    test(!strncmp(m.text, "out of memory: the model needs 192 bytes of slots", 49));
+    allowed = 1;
+    live = 0;
+    test(nn_image_check(image, bytes - 1, &m) == NN_REFUSED);
+    test(nn_image_check("short", 5, &m) == NN_REFUSED);
+}
+
+/* Every byte of the image is changed in several ways; what is accepted must open, nothing may crash. */
+static void fuzz(const struct nn_image *image, size_t bytes)
+{
+    unsigned char *copy = xmalloc(bytes);
+    static const unsigned char values[] = {0, 1, 7, 0x7f, 0x80, 0xff};
+    int accepted = 0, refusals = 0;
+    for (size_t i = 0; i < bytes; i++)
+        for (size_t v = 0; v < COUNT(values); v++) {
+            struct nn_message m;
+            struct nn_exec *e;
+            struct nn_exec_options o = {.allocator = &counting};
+            memcpy(copy, image, bytes);
+            copy[i] = values[v];
+            enum nn_status s = nn_exec_open(&e, (const void *)copy, bytes, kernels, 2, &o, &m);
+            accepted += s == NN_OK;
+            refusals += s == NN_REFUSED;
+            nn_exec_close(e);
+        }
+    for (size_t n = 0; n < bytes; n += 3)
+        test(nn_image_check(image, n, NULL) == NN_REFUSED);
+    test(accepted > 100 && refusals > 100);
+    free(copy);
+}
+
+int main(void)
+{
+    struct image_builder *b = xcalloc(1, sizeof *b);
+    size_t bytes;
+    const struct nn_image *image = build(b, &bytes);
+    allowed = 1;
+    run(image, bytes, 1);
+    run(image, bytes, 3);
+    refused(image, bytes);
+    fuzz(image, bytes);
+    text_free(&b->t);
+    free(b);
+    return test_done();
+}
