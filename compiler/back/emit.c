@@ -91,7 +91,7 @@ static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n) {
         while (hash[same] != hash[i])
             same++;
         if (same == i) {
-            lo_expand_maths(k[i]);
+            lo_expand_maths(k[i], g->target->fma);
             gen_kernel(g, k[i], k[i]->name);
             continue;
         }

@@ -88,7 +88,7 @@ static void *work(void *arg) {
     for (uint32_t i = 0; i < w->jobs; i++) {
         if (w->job[i].worker != w->self)
             continue;
-        lo_expand_maths(w->job[i].k);
+        lo_expand_maths(w->job[i].k, w->target->fma);
         gen_kernel(&g, w->job[i].k, w->job[i].symbol);
         mine++;
     }

@@ -72,7 +72,7 @@ lo_id lo_append(struct lo_builder *b, struct lo_insn in) {
     return id;
 }
 
-static void open_block(struct lo_builder *b, uint32_t block) {
+void lo_open(struct lo_builder *b, uint32_t block) {
     CHECK(b->depth < COUNT(b->stack), "%s: blocks nest too deep", b->k->name);
     b->stack[b->depth++].block = b->block;
     b->block = block;
@@ -83,7 +83,7 @@ lo_id lo_phase(struct lo_builder *b, int64_t chunks) {
     struct lo_insn chunk = {.kind = LO_LIN, .type = LO_I64, .origin = b->origin};
     struct lo_phase p = {chunks, lo_block_new(b->k), lo_insn_new(b->k, chunk)};
     vec_push(&b->k->phases, p);
-    open_block(b, p.body);
+    lo_open(b, p.body);
     return p.chunk;
 }
 
@@ -100,15 +100,12 @@ struct lo_lin lo_lin_c(int64_t c) {
     return (struct lo_lin){c, 0, NULL};
 }
 
+/* Indices wrap around, like all integers. */
 static int64_t sum(int64_t x, int64_t y) {
-    int64_t r;
-    CHECK(!__builtin_add_overflow(x, y, &r), "an index overflows");
-    return r;
+    return (int64_t)((uint64_t)x + (uint64_t)y);
 }
 static int64_t product(int64_t x, int64_t y) {
-    int64_t r;
-    CHECK(!__builtin_mul_overflow(x, y, &r), "an index overflows");
-    return r;
+    return (int64_t)((uint64_t)x * (uint64_t)y);
 }
 
 struct lo_lin lo_lin_v(struct lo_builder *b, lo_id v) {
@@ -151,9 +148,12 @@ struct lo_lin lo_lin_mul(struct lo_builder *b, struct lo_lin x, int64_t c) {
     if (c == 1)
         return x;
     struct lo_part *p = ARENA_ARRAY(b->k->mem, struct lo_part, x.n);
-    for (uint32_t i = 0; i < x.n; i++)
-        p[i] = (struct lo_part){product(x.part[i].c, c), x.part[i].v};
-    return (struct lo_lin){product(x.c0, c), x.n, p};
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < x.n; i++) {
+        p[n] = (struct lo_part){product(x.part[i].c, c), x.part[i].v};
+        n += p[n].c != 0;
+    }
+    return (struct lo_lin){product(x.c0, c), n, p};
 }
 
 lo_id lo_value(struct lo_builder *b, struct lo_lin l) {
@@ -214,28 +214,28 @@ static bool is_const(const struct lo_builder *b, lo_id x, double v) {
 /* The operand that the operator leaves as it is; 0 if it does something. */
 static lo_id identity(const struct lo_builder *b, enum ir_op op, struct lo_type t, lo_id x, lo_id y,
                       lo_id z) {
-    bool is_float = nn_is_float(t.dtype);
+    bool is_float = nn_is_float(t.dtype), keeps = !is_float || !b->exact; /* flushes a denormal */
     union lo_num c;
     if (op == IR_copy)
         return x;
-    if (op == IR_add)
+    if (op == IR_add && keeps)
         return is_const(b, y, is_float ? -0.0 : 0)   ? x
                : is_const(b, x, is_float ? -0.0 : 0) ? y
                                                      : 0;
-    if (op == IR_sub)
+    if (op == IR_sub && keeps)
         return is_const(b, y, 0) ? x : 0;
-    if (op == IR_mul)
+    if (op == IR_mul && keeps)
         return is_const(b, y, 1) ? x : is_const(b, x, 1) ? y : 0;
-    if (op == IR_div || (op == IR_idiv && !is_float))
+    if ((op == IR_div && keeps) || (op == IR_idiv && !is_float))
         return is_const(b, y, 1) ? x : 0;
+    if (op == IR_and && (is_const(b, x, 1) || is_const(b, y, 0)))
+        return y;
     if (op == IR_and)
-        return is_const(b, x, 1) || is_const(b, y, 0)   ? y
-               : is_const(b, y, 1) || is_const(b, x, 0) ? x
-                                                        : 0;
+        return is_const(b, y, 1) || is_const(b, x, 0) ? x : 0;
+    if (op == IR_or && (is_const(b, x, 0) || is_const(b, y, 1)))
+        return y;
     if (op == IR_or)
-        return is_const(b, x, 0) || is_const(b, y, 1)   ? y
-               : is_const(b, y, 0) || is_const(b, x, 1) ? x
-                                                        : 0;
+        return is_const(b, y, 0) || is_const(b, x, 1) ? x : 0;
     if (op == IR_select)
         return y == z ? y : lo_const_value(b->k, x, &c) ? (c.u8 ? y : z) : 0;
     return 0;
@@ -412,14 +412,14 @@ lo_id lo_for(struct lo_builder *b, enum lo_loop how, struct lo_lin from, struct 
                                             .hi = to,
                                             .step = step,
                                             .body = body});
-    open_block(b, body);
+    lo_open(b, body);
     return v;
 }
 
 void lo_if(struct lo_builder *b, lo_id cond) {
     uint32_t body = lo_block_new(b->k);
     lo_append(b, (struct lo_insn){.kind = LO_IF, .in = {cond, 0, 0}, .body = body});
-    open_block(b, body);
+    lo_open(b, body);
 }
 
 void lo_else(struct lo_builder *b) {
@@ -444,4 +444,54 @@ void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin) {
 
 void lo_barrier(struct lo_builder *b) {
     lo_append(b, (struct lo_insn){.kind = LO_BARRIER});
+}
+
+/* ---- any instruction ---- */
+
+static lo_id extract_folded(struct lo_builder *b, struct lo_insn in) {
+    const struct lo_insn *x = &b->k->insns.p[in.in[0]];
+    union lo_num v;
+    if (x->kind == LO_SPLAT)
+        return x->in[0];
+    return lo_const_value(b->k, in.in[0], &v) ? lo_const(b, in.type, v) : lo_append(b, in);
+}
+
+/* Folding equal lanes gives the lane, but for sums and products. */
+static lo_id across_folded(struct lo_builder *b, struct lo_insn in) {
+    if (type_of(b, in.in[0]).lanes == 1)
+        return in.in[0];
+    return in.op == IRM_sum || in.op == IRM_prod ? lo_append(b, in) : extract_folded(b, in);
+}
+
+lo_id lo_append_folded(struct lo_builder *b, struct lo_insn in) {
+    switch ((enum lo_kind)in.kind) {
+    case LO_OP:
+        return lo_op(b, in.op, in.type, in.in[0], in.in[1], in.in[2]);
+    case LO_FMA:
+        return lo_fma(b, in.in[0], in.in[1], in.in[2]);
+    case LO_BIT:
+        return lo_bit(b, in.op, in.type, in.in[0], in.in[1]);
+    case LO_SPLAT:
+        return lo_splat(b, in.in[0], in.type.lanes);
+    case LO_LIN:
+        return lo_value(b, in.lin);
+    case LO_EXTRACT:
+        return type_of(b, in.in[0]).lanes == 1 ? in.in[0] : extract_folded(b, in);
+    case LO_ACROSS:
+        return across_folded(b, in);
+    case LO_CONST:
+    case LO_LANES:
+    case LO_LOAD:
+    case LO_STORE:
+    case LO_GET:
+    case LO_SET:
+    case LO_FOR:
+    case LO_IF:
+    case LO_RANDOM:
+    case LO_TRAP:
+    case LO_BARRIER:
+    case LO_KIND_COUNT:
+        break;
+    }
+    return lo_append(b, in);
 }

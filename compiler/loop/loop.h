@@ -6,7 +6,8 @@
  * The element-wise operators are ir/ops.def's. Index values are i64. Transcendentals (exp, log, sin,
  * cos, tanh, sigmoid, erf, pow) and `random` on floats are replaced by maths.c before back/ sees them.
  *
- * Sections: scalar.c, build.c, verify.c, print.c, read.c, simplify.c, maths.c, hash.c, interp.c. */
+ * Sections: scalar.c, build.c, verify.c, print.c, read.c, rewrite.c, simplify.c, maths.c,
+ * hash.c, interp.c. */
 #ifndef NNC_LOOP_H
 #define NNC_LOOP_H
 
@@ -148,6 +149,7 @@ uint16_t lo_f32_to_bf16(float v);
 struct lo_builder {
     struct lo_kernel *k;
     uint32_t block, origin;
+    bool exact; /* fold only what keeps every bit, denormals too: for passes */
     struct {
         uint32_t block;
     } stack[64];
@@ -210,9 +212,14 @@ struct lo_kernel *lo_read(struct diag *d, uint32_t file); /* one kernel; NULL af
  * never changes a bit of the result. ---- */
 void lo_simplify(struct lo_kernel *k);
 
+/* ---- rewrite.c: LO_UNROLL loops whose bounds differ by a constant are written out, so that register
+ * indices become constants; bodies are folded as they are copied. back/ calls it before emission. ---- */
+void lo_unroll(struct lo_kernel *k);
+
 /* ---- maths.c: transcendentals and random become arithmetic, bits and selects (own polynomials).
- * f64 transcendentals stay: back/ calls libm for them. ---- */
-void lo_expand_maths(struct lo_kernel *k);
+ * f64 transcendentals stay: back/ calls libm for them (sigmoid becomes 1 / (1 + exp(-x))). `fma`: the
+ * target has the instruction; without it only plain products and sums are made. ---- */
+void lo_expand_maths(struct lo_kernel *k, bool fma);
 
 /* ---- hash.c: of all but names, origins and the figures for reports, whatever the numbering. ---- */
 uint64_t lo_hash(const struct lo_kernel *k);

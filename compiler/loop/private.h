@@ -42,6 +42,32 @@ lo_id lo_const(struct lo_builder *b, struct lo_type t, union lo_num v);
 bool lo_const_value(const struct lo_kernel *k, lo_id id,
                     union lo_num *v); /* false: not an LO_CONST */
 
+/* Appends the instruction, or gives the value that it folds to. No bodies. */
+lo_id lo_append_folded(struct lo_builder *b, struct lo_insn in);
+void lo_open(struct lo_builder *b,
+             uint32_t block); /* further instructions go there, until lo_end */
+
+/* ---- rewrite.c ---- */
+#define LO_MAX_UNROLL 4096
+struct lo_rewrite;
+/* What becomes of old instruction `id`: builds into r->b and gives the new value (0: none). */
+typedef lo_id lo_rewrite_fn(struct lo_rewrite *r, lo_id id);
+struct lo_rewrite {
+    struct lo_kernel *k;  /* being built */
+    struct lo_kernel old; /* its arrays as they were */
+    struct lo_builder b;
+    lo_id *map; /* of old values */
+    lo_rewrite_fn *each;
+    void *own;
+};
+void lo_rewrite(struct lo_kernel *k, lo_rewrite_fn *each, void *own);
+lo_id lo_rewrite_copy(struct lo_rewrite *r, lo_id id); /* folded, with its blocks */
+void lo_rewrite_block(struct lo_rewrite *r, uint32_t block);
+struct lo_insn lo_rewrite_operands(struct lo_rewrite *r, const struct lo_insn *old);
+struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l);
+/* The number of trips, if the bounds differ by a constant. */
+bool lo_trips(struct lo_builder *b, struct lo_lin from, struct lo_lin to, int64_t step, int64_t *n);
+
 /* ---- verify.c ---- what is wrong with an instruction on its own (operands' types, buffer,
  * ranges); NULL if sound. `words` holds the message. */
 const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WORDS]);

@@ -133,6 +133,34 @@ static void halves(void) {
     test(lo_f32_to_bf16(1 + 0x1p-8f) == 0x3f80 && lo_f32_to_bf16(1 + 0x3p-8f) == 0x3f82);
 }
 
+/* Register indices become constants, masks of full vectors fold away, inner bounds may vary together. */
+static void unrolled(void) {
+    struct lo_builder b = {.k = lo_kernel_new("unrolled")};
+    uint32_t x = lo_buffer(b.k, LO_ARG, "x", F, 64), acc = lo_buffer(b.k, LO_REG, "acc", F, 2);
+    struct lo_lin c = lo_lin_v(&b, lo_phase(&b, 4));
+    lo_id i = lo_for(&b, LO_UNROLL, c, lo_lin_add(&b, c, lo_lin_c(2)), 1);
+    lo_id j = lo_for(&b, LO_UNROLL, lo_lin_c(0), lo_lin_c(3), 2);
+    lo_id n = lo_op(&b, IR_idiv, I, j, lo_const_i(&b, I, 2), 0);
+    lo_id v = lo_load(&b, x, lo_lin_add(&b, lo_lin_mul(&b, lo_lin_v(&b, i), 4), lo_lin_v(&b, j)), 1,
+                      0, 0);
+    lo_set(&b, acc, lo_lin_v(&b, n), v);
+    lo_end(&b);
+    lo_end(&b);
+    lo_end(&b);
+    test(!lo_verify(b.k));
+    lo_unroll(b.k);
+    test(!lo_verify(b.k));
+    struct text t = {0};
+    lo_print(b.k, &t);
+    const char *const wanted[] = {"load x[%c*4] :",     "load x[%c*4 + 2] :", "load x[%c*4 + 4] :",
+                                  "load x[%c*4 + 6] :", "set acc[0]",         "set acc[1]"};
+    for (uint32_t w = 0; w < COUNT(wanted); w++)
+        test(strstr(t.p, wanted[w]));
+    test(!strstr(t.p, "for"));
+    text_free(&t);
+    lo_kernel_free(b.k);
+}
+
 /* Breaks a sound kernel in one place and expects a complaint that says `words`. */
 static void refuse(void (*damage)(struct lo_kernel *), const char *words) {
     struct lo_kernel *k = rows("rows", 1000, 0);
@@ -191,6 +219,7 @@ int main(void) {
     hashes();
     folds();
     halves();
+    unrolled();
     refuse(cut_operand, "set s[0] %none`: operand 1 is missing");
     refuse(wild_operand, "operand 1 is missing");
     refuse(wrong_type, "the type must be i64 or i32");
