@@ -7,7 +7,7 @@
  * be shared between nodes: replace, never edit.
  *
  * Sections: ops.c (the tables), index.c (ix, terms, accesses), build.c, verify.c, print.c, read.c,
- * eval.c, random.c. */
+ * scalar.c, eval.c, random.c. */
 #ifndef NNC_IR_H
 #define NNC_IR_H
 
@@ -303,16 +303,26 @@ void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out); /* no 
 const char *ir_slot_kind_name(unsigned kind); /* param state opt acc sys */
 struct ir_module *ir_read(struct diag *d, uint32_t file);
 
-/* ---- eval.c: the reference: naive, every node stored, everything in f64 (integers exact).
- * inputs by name; slots by number. Values are arrays of double (integers too, |v| < 2^53). ----
- * With `round` set, values of f32/f16/bf16 nodes are rounded to their dtype after each node. */
+/* ---- scalar.c: one element of an element-wise operator, in f64: what the rows of ops.def mean. Integers
+ * are exact (|v| < 2^53) and wrap; integers cast to integers wrap too. ---- */
+/* `from`: the type of operand 0 (a cast's); `to`: the node's. Not rounded to `to`. */
+double ir_scalar(enum ir_op op, enum nn_dtype from, enum nn_dtype to, const double *x);
+double ir_convert(enum nn_dtype from, enum nn_dtype to, double v); /* a cast */
+double ir_round(enum nn_dtype t, double v); /* to the nearest number of a float type */
+
+/* ---- eval.c: the reference: naive, every node stored, everything in f64 (integers exact, |v| < 2^53).
+ * Evaluates what outputs and updates need. With `round` set, values of f32, f16, bf16 nodes are rounded
+ * to their type after each node (a reduction once, at its end). A custom is its value; grad and hole
+ * cannot be evaluated. ---- */
 struct ir_eval;
 struct ir_eval *ir_eval_new(const struct ir_graph *g, bool round);
 void ir_eval_free(struct ir_eval *e);
+/* The array is borrowed: it must outlive the runs. */
 void ir_eval_input(struct ir_eval *e, const char *name, const double *v);
 void ir_eval_slot(struct ir_eval *e, uint32_t slot, const double *v);
-bool ir_eval_run(struct ir_eval *e, char **message); /* false: a strict gather out of range */
-const double *ir_eval_value(struct ir_eval *e, ir_id id); /* ir_count elements */
+/* False: a strict gather out of range, an input that was not given; *message (heap) says which. */
+bool ir_eval_run(struct ir_eval *e, char **message);
+const double *ir_eval_value(struct ir_eval *e, ir_id id); /* ir_count elements; NULL: not needed */
 
 /* ---- random.c: the uniform number of op random, shared by every executor and exact in all. ----
  * Philox2x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). All arithmetic

@@ -326,8 +326,9 @@ static bool check_op(struct check *c) {
         UNARY(abs)
         UNARY(sign)
         UNARY(floor)
-        UNARY(ceil) UNARY(round) UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(log) UNARY(sin)
-            UNARY(cos) UNARY(tanh) UNARY(sigmoid) UNARY(erf) UNARY(not )
+        UNARY(ceil)
+        UNARY(round) UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(log) UNARY(sin) UNARY(cos)
+            UNARY(tanh) UNARY(sigmoid) UNARY(erf) UNARY(not )
 #undef UNARY
                 case IR_add : case IR_sub : case IR_mul : case IR_div : case IR_idiv : case IR_mod
             : case IR_pow : case IR_min : case IR_max : case IR_eq : case IR_ne : case IR_lt
