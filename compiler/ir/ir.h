@@ -337,6 +337,7 @@ const double *ir_eval_value(struct ir_eval *e, ir_id id); /* ir_count elements; 
  *   result (word ? c1 : c0) >> 8, times 2^-24: in [0, 1), exact in f32.
  * index is the row-major flat index over the node's domain. */
 uint32_t ir_random_key(int64_t seed, uint64_t stream);
+uint32_t ir_random_bits(uint32_t key, uint32_t c0, uint32_t c1, int word);
 float ir_random_uniform(int64_t seed, int64_t step, uint64_t stream, int word, uint64_t index);
 
 #endif

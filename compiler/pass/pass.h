@@ -28,6 +28,7 @@ struct pass_rewrite {
     ir_id *map;
 };
 void pass_rewrite_begin(struct pass_rewrite *r, struct ir_graph *g);
+struct ir_node pass_rewrite_map(const struct pass_rewrite *r, ir_id old); /* a copy, operands mapped */
 ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old); /* appends, sets and returns map[old] */
 void pass_rewrite_end(struct pass_rewrite *r);              /* outputs and updates are mapped */
 

@@ -1,0 +1,42 @@
+/* Building a graph anew, node by node: what most passes are made of. */
+#include "pass/pass.h"
+
+void pass_rewrite_begin(struct pass_rewrite *r, struct ir_graph *g)
+{
+    r->g = g;
+    r->old = *g;
+    r->map = xcalloc(g->nodes.n, sizeof *r->map);
+    g->nodes.p = NULL;
+    g->nodes.n = g->nodes.cap = 0;
+    vec_reserve(&g->nodes, r->old.nodes.n);
+    vec_push(&g->nodes, (struct ir_node){0});
+}
+
+struct ir_node pass_rewrite_map(const struct pass_rewrite *r, ir_id old)
+{
+    struct ir_node n = *ir_at(&r->old, old);
+    struct ir_in *in = arena_dup(r->g->m->mem, n.in, n.nin * sizeof *in);
+    for (uint32_t k = 0; k < n.nin; k++) {
+        in[k].node = r->map[in[k].node];
+        CHECK(in[k].node, "operand %u of %%%u was dropped before it", k, old);
+    }
+    n.in = in;
+    return n;
+}
+
+ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old)
+{
+    struct ir_node n = pass_rewrite_map(r, old);
+    return r->map[old] = ir_append_shared(r->g, &n);
+}
+
+void pass_rewrite_end(struct pass_rewrite *r)
+{
+    struct ir_graph *g = r->g;
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        g->outputs.p[i].node = r->map[g->outputs.p[i].node];
+    for (uint32_t i = 0; i < g->updates.n; i++)
+        g->updates.p[i].node = r->map[g->updates.p[i].node];
+    vec_free(&r->old.nodes);
+    free(r->map);
+}
