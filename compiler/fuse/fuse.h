@@ -1,35 +1,172 @@
 /* fuse: which nodes are stored, and which stored nodes share a kernel. Reads a graph after fold_moves
- * and dce, writes clusters in an order in which they can run. Legality apart from profit; policies are
- * rows of a table. The cluster structure is completed here as docs/internals.md describes. */
+ * and dce, writes clusters in an order in which they can run. Legality stands apart from profit: a
+ * merge is refused with a reason, and a policy (a row of a table) only chooses among legal ones.
+ *
+ * Sections: fx.c (values at points), store.c, cluster.c, merge.c, policy.c, print.c. */
 #ifndef NNC_FUSE_H
 #define NNC_FUSE_H
 
 #include "ir/ir.h"
 #include "target/target.h"
 
+/* ---- fx.c: a node's value at a point, by substitution of index expressions ----
+ * A space is a list of axes with sizes. A point's coordinates are index expressions over them; reading
+ * a node at a point follows its accesses down to what is stored (or bound by the kernel at hand), so
+ * that moves, broadcasts and index notation are gone: what is left is loads at flat addresses,
+ * operators, and picks (a guarded read: where its conditions hold the operand, else a constant).
+ * Equal values are one value. In an index expression here, operand k is the value number k. */
+typedef uint32_t fx_id; /* 0 is none */
+
+enum fx_kind {
+    FX_LOAD,   /* an element of a stored node, at flat address `at` */
+    FX_BOUND,  /* the value that the kernel has computed for node, at coordinates `coord` */
+    FX_CONST,  /* f, or i for integers and bool */
+    FX_INDEX,  /* the index expression `at` as a number */
+    FX_RANDOM, /* in[0] seed, in[1] step, flat index `at`, stream i, word op */
+    FX_OP,     /* element-wise operator op */
+    FX_PICK,   /* in[0] where the conditions of `pick` that are not in `cond` hold, else f */
+};
+enum fx_mode { FX_INLINE, FX_STORED, FX_BIND };
+
+struct fx_guard { /* e is a multiple of q and e/q is in [0, n) */
+    const struct ix *e;
+    int64_t q, n;
+    bool strict; /* where only such ones fail, the run stops */
+    uint32_t origin;
+};
+/* A conjunction: its last guard and the rest (0: true). */
+struct fx_cond {
+    uint32_t up;
+    struct fx_guard g;
+    uint32_t axes;
+};
+struct fx_val {
+    uint8_t kind, op, dtype;
+    ir_id node;
+    fx_id in[3];
+    const struct ix *at;
+    const struct ix *const *coord; /* LOAD, BOUND: one for each axis of the node's value */
+    uint32_t rank;
+    uint32_t cond; /* it is wanted only where this holds: loads are masked by it */
+    uint32_t pick;
+    double f;
+    int64_t i;
+    uint32_t axes; /* the axes of the space on which it depends, a mask */
+    bool bound;    /* a FX_BOUND is below it */
+    uint64_t hash;
+};
+struct fx {
+    const struct ir_graph *g;
+    struct arena *mem;
+    const uint8_t *mode; /* enum fx_mode of each node; inputs and slots count as stored */
+    uint32_t n;
+    int64_t dim[IR_MAX_AXES];
+    VEC(struct fx_val) val;   /* p[0] unused; operands before users */
+    VEC(struct fx_cond) cond; /* p[0]: true */
+    uint32_t *table;          /* of value numbers, by hash */
+    uint32_t table_size;
+};
+void fx_begin(struct fx *x, const struct ir_graph *g, const uint8_t *mode, uint32_t n,
+              const int64_t *dim);
+void fx_end(struct fx *x);
+/* The value of a node's element at these coordinates of its value, whatever its own mode. */
+fx_id fx_compute(struct fx *x, ir_id node, const struct ix *const *at);
+/* The same as its users see it: a load if it is stored. */
+fx_id fx_value(struct fx *x, ir_id node, const struct ix *const *at, uint32_t cond);
+/* Operand k of a node at a point of the node's whole domain: what a reduce folds, a scatter adds. */
+fx_id fx_operand(struct fx *x, ir_id node, uint32_t k, const struct ix *const *at);
+/* A term of an access of the node at a point of its domain, @k being operand k's value: a guard where
+ * it may fail (return true), and the coordinate. */
+bool fx_term(struct fx *x, ir_id node, const struct ir_term *t, const struct ix *const *at,
+             uint32_t cond, struct fx_guard *g, const struct ix **coord);
+uint32_t fx_and(struct fx *x, uint32_t cond, const struct fx_guard *g);
+const struct ix *fx_flat(struct fx *x, const struct ir_node *n, const struct ix *const *at);
+uint32_t fx_ix_axes(const struct fx *x, const struct ix *e); /* mask */
+/* Calls fn for every value below (and with) id, operands first, each once for one `seen` (val.n bytes,
+ * zeroed by the caller). Index values and conditions count as operands. */
+void fx_walk(const struct fx *x, fx_id id, uint8_t *seen,
+             void (*fn)(void *, const struct fx *, fx_id), void *ctx);
+
+/* ---- clusters ---- */
 enum fuse_skeleton {
-    FUSE_MAP,      /* every output point on its own, an inner reduction allowed */
-    FUSE_ROW,      /* outer axes parallel, reductions over trailing axes, several sweeps over a row */
-    FUSE_COLUMN,   /* reductions over leading axes: partial sums a chunk, a finish phase */
+    FUSE_MAP,      /* every point on its own */
+    FUSE_ROW,      /* outer axes parallel, reductions over the inner ones, several sweeps over a row */
+    FUSE_COLUMN,   /* as row, and folds of the outer axes: partial results a chunk, a finish phase */
     FUSE_CONTRACT, /* generalised matmul: batch, m, n, k classes; implicit GEMM */
     FUSE_SCATTER,
-    FUSE_PREFIX,   /* cumsum */
+    FUSE_PREFIX, /* cumsum */
 };
-
+/* A member is a node that the cluster's loops compute. Its domain's axes are axes of the cluster's
+ * space, of which the first `outer` are the rows' and the others lie within a row. */
+enum fuse_role {
+    FUSE_ELEM,   /* element-wise, over some inner axes too */
+    FUSE_KEPT,   /* element-wise over outer axes only: once a row (a point, in a map) */
+    FUSE_REDUCE, /* folds all inner axes: a value a row */
+    FUSE_FOLD,   /* folds outer axes (all of them), and inner ones or not: known only at the end */
+    FUSE_FINISH, /* element-wise on what folds give, after the end */
+    FUSE_ALONE,  /* scatter, cumsum: a skeleton of its own */
+};
+struct fuse_member {
+    ir_id node;
+    uint8_t role;
+    bool stored;
+    uint32_t level; /* how many reductions of the row it waits for, one after another */
+    uint8_t axis[IR_MAX_AXES]; /* of each axis of the node's domain: the axis of the space, or
+                                  FUSE_NO_AXIS for one of size 1, which stands at 0 */
+};
+enum { FUSE_NO_AXIS = 255 };
 struct fuse_cluster {
     enum fuse_skeleton skeleton;
-    ir_id anchor;              /* the node that gives the loops their shape */
-    VEC(ir_id) members;        /* all nodes computed here, operands first */
-    VEC(ir_id) outputs;        /* of them, those stored */
-    VEC(ir_id) inputs;         /* stored nodes, inputs and slots that are read */
+    ir_id anchor;             /* the node that gives the loops their shape */
+    uint32_t outer, inner;    /* axes */
+    int64_t dim[IR_MAX_AXES]; /* outer, then inner */
+    VEC(struct fuse_member) members; /* operands first */
+    VEC(ir_id) inputs;        /* stored nodes, inputs and slots that are read */
+    uint32_t segment; /* clusters of one number (not 0) differ in their slots only: one launch */
+};
+
+/* Why two clusters do not share a kernel. FUSE_REASON(name, text) in reasons.def. */
+enum fuse_reason {
+#define FUSE_REASON(name, text) FUSE_##name,
+#include "fuse/reasons.def"
+#undef FUSE_REASON
+    FUSE_REASON_COUNT
+};
+const char *fuse_reason_text(enum fuse_reason r);
+struct fuse_refusal {
+    ir_id a, b; /* the anchors */
+    enum fuse_reason why;
 };
 struct fuse_plan {
     struct ir_graph *g;
     const struct target *target;
+    const char *policy;
+    uint8_t *mode; /* enum fx_mode of each node: FX_STORED or FX_INLINE */
     VEC(struct fuse_cluster) clusters;
+    VEC(struct fuse_refusal) refusals;
 };
+
+/* Every output and update gets a node of its own that a kernel computes (a copy is put behind an
+ * input, a slot read, or a node that serves two of them). NULL if there is no such policy. */
 struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy);
 void fuse_free(struct fuse_plan *p);
 void fuse_print(const struct fuse_plan *p, struct text *out); /* `nnc emit fused` */
+
+/* The value of member i over the cluster's space, in an fx whose first axes are the space's: for a
+ * reduce or fold what is folded. */
+fx_id fuse_member_value(struct fx *x, const struct fuse_cluster *c, uint32_t i);
+/* The modes inside of the cluster: FX_BIND for its reductions, FX_INLINE for its other members. */
+uint8_t *fuse_modes(const struct fuse_plan *p, const struct fuse_cluster *c); /* heap */
+/* A member's coordinates in its value. */
+void fuse_member_coords(struct fx *x, const struct fuse_member *m, const struct ix **at);
+/* A contraction seen through its accesses: sum over k of a product of two values, where some outer
+ * axis is in one only, some in the other only. False if the member is no such thing. */
+struct fuse_contraction {
+    fx_id value, a, b;          /* value: what is summed; a * b */
+    uint32_t batch, m, n, k;    /* masks of axes: outer in both, only a, only b; inner in both */
+    uint32_t ka, kb;            /* inner in one only */
+};
+bool fuse_contraction(const struct fx *x, const struct fuse_cluster *c, fx_id value,
+                      struct fuse_contraction *out);
 
 #endif

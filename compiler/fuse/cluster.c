@@ -1,0 +1,306 @@
+/* Clusters: one for each stored node to begin with; what a cluster reads, the levels of its members,
+ * and the order of all clusters once merging is done. */
+#include "fuse/private.h"
+
+/* ---- members ---- */
+
+void fuse_member_coords(struct fx *x, const struct fuse_member *m, const struct ix **at)
+{
+    const struct ir_node *n = ir_at(x->g, m->node);
+    for (uint32_t i = 0; i < n->nd; i++)
+        at[i] = m->axis[i] == FUSE_NO_AXIS ? ix_const(x->mem, 0) : ix_axis(x->mem, m->axis[i]);
+}
+
+fx_id fuse_member_value(struct fx *x, const struct fuse_cluster *c, uint32_t i)
+{
+    const struct fuse_member *m = &c->members.p[i];
+    const struct ix *at[IR_MAX_AXES];
+    fuse_member_coords(x, m, at);
+    if (ir_op_class(ir_at(x->g, m->node)->op) == IRC_SHAPE &&
+        ir_at(x->g, m->node)->op != IR_reshape)
+        return fx_operand(x, m->node, 0, at);
+    return fx_compute(x, m->node, at);
+}
+
+uint8_t *fuse_modes(const struct fuse_plan *p, const struct fuse_cluster *c)
+{
+    uint8_t *mode = xmalloc(p->g->nodes.n);
+    memcpy(mode, p->mode, p->g->nodes.n);
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        const struct fuse_member *m = &c->members.p[i];
+        bool reduced = m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ALONE;
+        mode[m->node] = reduced ? FX_BIND : FX_INLINE;
+    }
+    return mode;
+}
+
+void fuse_fx(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c, uint8_t **mode)
+{
+    *mode = fuse_modes(p, c);
+    fx_begin(x, p->g, *mode, c->outer + c->inner, c->dim);
+}
+
+bool fuse_contraction(const struct fx *x, const struct fuse_cluster *c, fx_id value,
+                      struct fuse_contraction *out)
+{
+    const struct fx_val *v = &x->val.p[value];
+    if (v->kind != FX_OP || v->op != IR_mul)
+        return false;
+    uint32_t all = c->outer + c->inner < 32 ? (1u << (c->outer + c->inner)) - 1 : UINT32_MAX;
+    uint32_t outer = (1u << c->outer) - 1, inner = all & ~outer;
+    uint32_t a = x->val.p[v->in[0]].axes, b = x->val.p[v->in[1]].axes;
+    if ((a | b) != all)
+        return false;
+    *out = (struct fuse_contraction){.value = value, .a = v->in[0], .b = v->in[1],
+                                     .batch = outer & a & b, .m = outer & a & ~b,
+                                     .n = outer & b & ~a, .k = inner & a & b,
+                                     .ka = inner & a & ~b, .kb = inner & b & ~a};
+    return out->m && out->n && out->k;
+}
+
+static int64_t size_of(const struct fuse_cluster *c, uint32_t axes)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < c->outer + c->inner; i++)
+        n *= axes >> i & 1 ? c->dim[i] : 1;
+    return n;
+}
+
+/* Worth a matmul kernel: below this a loop over k inside of a map is as good. */
+static bool is_contract(const struct fuse_plan *p, const struct fuse_cluster *c)
+{
+    const struct ir_node *n = ir_at(p->g, c->anchor);
+    struct fuse_contraction k;
+    struct fx x;
+    uint8_t *mode;
+    if (n->monoid != IRM_sum || !nn_is_float(n->dtype))
+        return false;
+    fuse_fx(&x, p, c, &mode);
+    bool yes = fuse_contraction(&x, c, fuse_member_value(&x, c, 0), &k) && !k.ka && !k.kb &&
+               size_of(c, k.m) >= 4 && size_of(c, k.n) >= 4 && size_of(c, k.k) >= 8 &&
+               size_of(c, k.m | k.n) >= 64;
+    fx_end(&x);
+    free(mode);
+    return yes;
+}
+
+/* ---- one node's own cluster ---- */
+
+/* Appends the node's axes from..to to the space; those of one element need no loop. */
+static void add_axes(struct fuse_cluster *c, struct fuse_member *m, const struct ir_node *n,
+                     uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        m->axis[i] = FUSE_NO_AXIS;
+        if (n->dom[i].n == 1)
+            continue;
+        m->axis[i] = (uint8_t)(c->outer + c->inner);
+        c->dim[c->outer + c->inner] = n->dom[i].n;
+        c->inner++;
+    }
+}
+
+static struct fuse_cluster own_cluster(const struct fuse_plan *p, ir_id id)
+{
+    const struct ir_node *n = ir_at(p->g, id);
+    struct fuse_cluster c = {.anchor = id};
+    struct fuse_member m = {.node = id, .stored = true};
+    if (n->op == IR_reduce && ir_count(n) != 1) {
+        add_axes(&c, &m, n, 0, (uint32_t)n->nd - n->nred);
+        c.outer = c.inner;
+        c.inner = 0;
+        add_axes(&c, &m, n, (uint32_t)n->nd - n->nred, n->nd);
+        c.skeleton = FUSE_ROW;
+        m.role = FUSE_REDUCE;
+    } else {
+        add_axes(&c, &m, n, 0, n->nd);
+        c.outer = c.inner;
+        c.inner = 0;
+        bool alone = n->op == IR_scatter || n->op == IR_cumsum;
+        c.skeleton = n->op == IR_scatter  ? FUSE_SCATTER
+                     : n->op == IR_cumsum ? FUSE_PREFIX
+                     : n->op == IR_reduce ? FUSE_COLUMN
+                                          : FUSE_MAP;
+        m.role = alone ? FUSE_ALONE : n->op == IR_reduce ? FUSE_FOLD : FUSE_KEPT;
+    }
+    vec_push(&c.members, m);
+    if (m.role == FUSE_REDUCE && is_contract(p, &c))
+        c.skeleton = FUSE_CONTRACT;
+    return c;
+}
+
+struct reads {
+    const struct fuse_plan *p;
+    struct fuse_cluster *c;
+    uint8_t *have;
+};
+
+static void note_read(void *ctx, const struct fx *x, fx_id id)
+{
+    struct reads *r = ctx;
+    const struct fx_val *v = &x->val.p[id];
+    if (v->kind != FX_LOAD || r->have[v->node])
+        return;
+    r->have[v->node] = 1;
+    vec_push(&r->c->inputs, v->node);
+}
+
+/* A scatter's target and a prefix sum's other operands are read by the skeleton, not by the value. */
+static void read_indices(struct fx *x, const struct fuse_member *m, struct reads *r)
+{
+    const struct ir_node *n = ir_at(x->g, m->node);
+    const struct ix *at[IR_MAX_AXES];
+    fuse_member_coords(x, m, at);
+    for (uint32_t k = 1; m->role == FUSE_ALONE && k < n->nin; k++) {
+        fx_id v = fx_operand(x, m->node, k, at);
+        uint8_t *seen = xcalloc(x->val.n, 1);
+        fx_walk(x, v, seen, note_read, r);
+        free(seen);
+    }
+}
+
+static int by_id(const void *x, const void *y)
+{
+    ir_id a = *(const ir_id *)x, b = *(const ir_id *)y;
+    return (a > b) - (a < b);
+}
+
+void fuse_read_inputs(const struct fuse_plan *p, struct fuse_cluster *c)
+{
+    struct fx x;
+    uint8_t *mode;
+    c->inputs.n = 0;
+    fuse_fx(&x, p, c, &mode);
+    struct reads r = {p, c, xcalloc(p->g->nodes.n, 1)};
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        fx_id v = fuse_member_value(&x, c, i);
+        uint8_t *seen = xcalloc(x.val.n, 1);
+        fx_walk(&x, v, seen, note_read, &r);
+        free(seen);
+        read_indices(&x, &c->members.p[i], &r);
+    }
+    if (c->inputs.n)
+        qsort(c->inputs.p, c->inputs.n, sizeof *c->inputs.p, by_id);
+    free(r.have);
+    fx_end(&x);
+    free(mode);
+}
+
+void fuse_cluster_each(struct fuse_plan *p)
+{
+    for (ir_id id = 1; id < p->g->nodes.n; id++) {
+        if (p->mode[id] != FX_STORED || !fuse_computed(ir_at(p->g, id)))
+            continue;
+        struct fuse_cluster c = own_cluster(p, id);
+        fuse_read_inputs(p, &c);
+        vec_push(&p->clusters, c);
+    }
+}
+
+void fuse_cluster_free(struct fuse_cluster *c)
+{
+    vec_free(&c->members);
+    vec_free(&c->inputs);
+}
+
+/* ---- the end ---- */
+
+struct depth {
+    const struct fuse_cluster *c;
+    uint32_t level;
+};
+
+static void note_level(void *ctx, const struct fx *x, fx_id id)
+{
+    struct depth *d = ctx;
+    const struct fx_val *v = &x->val.p[id];
+    if (v->kind != FX_BOUND)
+        return;
+    for (uint32_t i = 0; i < d->c->members.n; i++)
+        if (d->c->members.p[i].node == v->node && d->c->members.p[i].level + 1 > d->level)
+            d->level = d->c->members.p[i].level + 1;
+}
+
+/* How many reductions each member waits for: members are in the order of their ids. */
+static void set_levels(const struct fuse_plan *p, struct fuse_cluster *c)
+{
+    struct fx x;
+    uint8_t *mode;
+    fuse_fx(&x, p, c, &mode);
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        struct depth d = {c, 0};
+        fx_id v = fuse_member_value(&x, c, i);
+        uint8_t *seen = xcalloc(x.val.n, 1);
+        fx_walk(&x, v, seen, note_level, &d);
+        free(seen);
+        c->members.p[i].level = d.level;
+    }
+    fx_end(&x);
+    free(mode);
+}
+
+/* A member that nobody outside reads is not stored. */
+static void set_stored(struct fuse_plan *p)
+{
+    uint8_t *read = xcalloc(p->g->nodes.n, 1);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        for (uint32_t k = 0; k < p->clusters.p[i].inputs.n; k++)
+            read[p->clusters.p[i].inputs.p[k]] = 1;
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++) {
+            struct fuse_member *m = &p->clusters.p[i].members.p[k];
+            m->stored = read[m->node] || fuse_is_root(p, m->node);
+            p->mode[m->node] = m->stored ? FX_STORED : FX_INLINE;
+        }
+    free(read);
+}
+
+struct order {
+    struct fuse_plan *p;
+    uint32_t *owner;
+    uint8_t *state;
+    VEC(uint32_t) done;
+};
+
+static void visit(struct order *o, uint32_t i)
+{
+    if (o->state[i] == 2)
+        return;
+    CHECK(o->state[i] == 0, "clusters wait for each other (%%%u)", o->p->clusters.p[i].anchor);
+    o->state[i] = 1;
+    const struct fuse_cluster *c = &o->p->clusters.p[i];
+    for (uint32_t k = 0; k < c->inputs.n; k++)
+        if (o->owner[c->inputs.p[k]] != UINT32_MAX)
+            visit(o, o->owner[c->inputs.p[k]]);
+    o->state[i] = 2;
+    vec_push(&o->done, i);
+}
+
+void fuse_finish(struct fuse_plan *p)
+{
+    struct order o = {.p = p, .owner = xmalloc(p->g->nodes.n * sizeof(uint32_t)),
+                      .state = xcalloc(p->clusters.n, 1)};
+    memset(o.owner, 0xff, p->g->nodes.n * sizeof(uint32_t));
+    set_stored(p);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
+            o.owner[p->clusters.p[i].members.p[k].node] = i;
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        if (p->clusters.p[i].members.n)
+            visit(&o, i);
+    struct fuse_cluster *sorted = xcalloc(o.done.n, sizeof *sorted);
+    for (uint32_t i = 0; i < o.done.n; i++)
+        sorted[i] = p->clusters.p[o.done.p[i]];
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        if (!p->clusters.p[i].members.n)
+            fuse_cluster_free(&p->clusters.p[i]);
+    for (uint32_t i = 0; i < o.done.n; i++)
+        p->clusters.p[i] = sorted[i];
+    p->clusters.n = o.done.n;
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        set_levels(p, &p->clusters.p[i]);
+    free(sorted);
+    free(o.owner);
+    free(o.state);
+    vec_free(&o.done);
+}

@@ -1,0 +1,43 @@
+/* What the files of fuse/ share. */
+#ifndef NNC_FUSE_PRIVATE_H
+#define NNC_FUSE_PRIVATE_H
+
+#include "fuse/fuse.h"
+
+/* Users of each node, and of each stored node the cluster that computes it (UINT32_MAX: none). */
+struct fuse_users {
+    uint32_t *first; /* of node i: user[first[i]] .. user[first[i + 1]] */
+    ir_id *user;
+};
+struct fuse_users fuse_users(const struct ir_graph *g);
+void fuse_users_free(struct fuse_users *u);
+
+bool fuse_is_root(const struct fuse_plan *p, ir_id id); /* an output or update */
+bool fuse_computed(const struct ir_node *n); /* a kernel computes it if it is stored */
+
+/* ---- store.c ---- sets plan->mode. */
+void fuse_store_all(struct fuse_plan *p);    /* every node that may be stored */
+void fuse_store_greedy(struct fuse_plan *p);
+
+/* ---- cluster.c ---- */
+void fuse_cluster_each(struct fuse_plan *p); /* one for each stored node */
+void fuse_cluster_free(struct fuse_cluster *c);
+void fuse_read_inputs(const struct fuse_plan *p, struct fuse_cluster *c);
+/* Levels, what is stored, and an order in which the clusters can run. */
+void fuse_finish(struct fuse_plan *p);
+void fuse_fx(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c, uint8_t **mode);
+
+/* ---- merge.c ---- */
+/* Merges cluster b into a (a's place; b becomes empty) if that is legal. */
+enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t a, uint32_t b, bool commit);
+
+/* ---- policy.c ---- */
+struct fuse_policy {
+    const char *name, *help;
+    void (*store)(struct fuse_plan *p);
+    void (*cluster)(struct fuse_plan *p);
+};
+extern const struct fuse_policy fuse_policy_table[];
+extern const size_t fuse_policy_count;
+
+#endif

@@ -1,0 +1,212 @@
+/* Which nodes are stored. Inputs, slots, outputs, updates and everything that is not computed point by
+ * point always are; of the rest a policy chooses. The greedy one stores what would be costly to
+ * compute again, keeps what contractions read cheap, and moves the store behind a reduction down its
+ * chain of element-wise users, so that they become its epilogue. */
+#include "fuse/private.h"
+
+bool fuse_computed(const struct ir_node *n) { return n->op != IR_input && n->op != IR_slot; }
+
+bool fuse_is_root(const struct fuse_plan *p, ir_id id)
+{
+    for (uint32_t i = 0; i < p->g->outputs.n; i++)
+        if (p->g->outputs.p[i].node == id)
+            return true;
+    for (uint32_t i = 0; i < p->g->updates.n; i++)
+        if (p->g->updates.p[i].node == id)
+            return true;
+    return false;
+}
+
+static bool is_shape(const struct ir_node *n)
+{
+    return n->op == IR_reduce || n->op == IR_cumsum || n->op == IR_scatter;
+}
+
+struct fuse_users fuse_users(const struct ir_graph *g)
+{
+    uint32_t n = g->nodes.n, total = 0;
+    struct fuse_users u = {xcalloc(n + 1, sizeof *u.first), NULL};
+    for (ir_id i = 1; i < n; i++)
+        for (uint32_t k = 0; k < g->nodes.p[i].nin; k++, total++)
+            u.first[g->nodes.p[i].in[k].node + 1]++;
+    for (uint32_t i = 0; i < n; i++)
+        u.first[i + 1] += u.first[i];
+    u.user = xcalloc(total, sizeof *u.user);
+    uint32_t *at = xmalloc(n * sizeof *at);
+    memcpy(at, u.first, n * sizeof *at);
+    for (ir_id i = 1; i < n; i++)
+        for (uint32_t k = 0; k < g->nodes.p[i].nin; k++)
+            u.user[at[g->nodes.p[i].in[k].node]++] = i;
+    free(at);
+    return u;
+}
+
+void fuse_users_free(struct fuse_users *u)
+{
+    free(u->first);
+    free(u->user);
+}
+
+/* Roots and shapes; the rest is inline. */
+static uint8_t *must_store(struct fuse_plan *p)
+{
+    uint8_t *must = xcalloc(p->g->nodes.n, 1);
+    for (ir_id i = 1; i < p->g->nodes.n; i++)
+        must[i] = is_shape(ir_at(p->g, i)) || !fuse_computed(ir_at(p->g, i));
+    for (uint32_t i = 0; i < p->g->outputs.n; i++)
+        must[p->g->outputs.p[i].node] = 1;
+    for (uint32_t i = 0; i < p->g->updates.n; i++)
+        must[p->g->updates.p[i].node] = 1;
+    return must;
+}
+
+void fuse_store_all(struct fuse_plan *p)
+{
+    uint8_t *must = must_store(p);
+    for (ir_id i = 1; i < p->g->nodes.n; i++) {
+        const struct ir_node *n = ir_at(p->g, i);
+        bool leaf = n->op == IR_const || n->op == IR_iota;
+        p->mode[i] = must[i] || (!n->inlined && !leaf) ? FX_STORED : FX_INLINE;
+    }
+    free(must);
+}
+
+/* ---- greedy ---- */
+
+static double node_cost(const struct ir_node *n)
+{
+    switch (ir_op_class(n->op)) {
+    case IRC_FLOAT:
+        if (n->op == IR_floor || n->op == IR_ceil || n->op == IR_round)
+            return 1;
+        return n->op == IR_div || n->op == IR_sqrt || n->op == IR_rsqrt ? 3 : 12;
+    case IRC_ARITH:
+        return n->op == IR_idiv || n->op == IR_mod ? 6 : 1;
+    case IRC_LEAF:
+        return n->op == IR_random ? 10 : 0;
+    case IRC_ELEM:
+        return n->op == IR_copy ? 0 : 1;
+    case IRC_CMP:
+    case IRC_LOGIC:
+        return 1;
+    case IRC_SHAPE:
+    case IRC_MARK:
+        break;
+    }
+    return 0;
+}
+
+/* What evaluating a node anew takes, down to what is stored. */
+struct weigh {
+    double *cost;    /* operations an element */
+    uint32_t *reads; /* large stored tensors */
+    uint8_t *operand; /* a contraction reads it, every element many times */
+};
+
+static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
+{
+    const struct ir_node *n = ir_at(p->g, id);
+    w->cost[id] = node_cost(n);
+    w->reads[id] = 0;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        ir_id in = n->in[k].node;
+        const struct ir_node *from = ir_at(p->g, in);
+        if (p->mode[in] == FX_STORED) {
+            w->reads[id] += ir_count(from) >= 4096;
+        } else {
+            /* what is computed for few elements is computed once for many */
+            bool few = ir_count(from) * 8 <= ir_count(n);
+            w->cost[id] += few ? 0 : w->cost[in];
+            w->reads[id] += w->reads[in];
+        }
+    }
+}
+
+
+/* With everything stored, what a contraction loads are the heads of its operands. */
+static void find_operands(const struct fuse_plan *p, uint8_t *operand)
+{
+    for (uint32_t i = 0; i < p->clusters.n; i++) {
+        const struct fuse_cluster *c = &p->clusters.p[i];
+        if (c->skeleton == FUSE_CONTRACT)
+            for (uint32_t k = 0; k < c->inputs.n; k++)
+                operand[c->inputs.p[k]] = 1;
+    }
+}
+
+static bool same_shape(const struct ir_node *x, const struct ir_node *y)
+{
+    if (ir_rank(x) != ir_rank(y))
+        return false;
+    for (uint32_t i = 0; i < ir_rank(x); i++)
+        if (ir_axes(x)[i].n != ir_axes(y)[i].n)
+            return false;
+    return true;
+}
+
+/* The only user of id, if it is element-wise, may be stored and reads id point for point; else 0. */
+static ir_id only_user(const struct fuse_plan *p, const struct fuse_users *u, ir_id id)
+{
+    uint32_t lo = u->first[id], hi = u->first[id + 1];
+    for (uint32_t i = lo; i < hi; i++)
+        if (u->user[i] != u->user[lo])
+            return 0;
+    if (lo == hi || fuse_is_root(p, id))
+        return 0;
+    ir_id user = u->user[lo];
+    const struct ir_node *n = ir_at(p->g, user), *x = ir_at(p->g, id);
+    if (n->inlined || !ir_op_elementwise(n->op) || !same_shape(n, x))
+        return 0;
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (n->in[k].node == id && !ir_access_is_identity(&n->in[k].a, n))
+            return 0;
+    return user;
+}
+
+static void sink(struct fuse_plan *p, const struct fuse_users *u, uint8_t *must)
+{
+    for (ir_id i = 1; i < p->g->nodes.n; i++) {
+        if (ir_at(p->g, i)->op != IR_reduce)
+            continue;
+        ir_id end = i;
+        for (ir_id next = only_user(p, u, i); next; next = only_user(p, u, next))
+            end = next;
+        must[end] = 1;
+    }
+}
+
+static bool keep(const struct fuse_plan *p, const struct fuse_users *u, const struct weigh *w,
+                 ir_id id)
+{
+    const struct ir_node *n = ir_at(p->g, id);
+    if (n->inlined || n->op == IR_const || n->op == IR_iota || n->op == IR_random)
+        return false;
+    if (w->operand[id])
+        return w->cost[id] > 4 || w->reads[id] > 1;
+    uint32_t users = u->first[id + 1] - u->first[id];
+    return users > 1 && (w->cost[id] >= 12 || w->reads[id] > 1);
+}
+
+void fuse_store_greedy(struct fuse_plan *p)
+{
+    uint32_t n = p->g->nodes.n;
+    struct weigh w = {xcalloc(n, sizeof *w.cost), xcalloc(n, sizeof *w.reads), xcalloc(n, 1)};
+    fuse_store_all(p);
+    fuse_cluster_each(p);
+    find_operands(p, w.operand);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        fuse_cluster_free(&p->clusters.p[i]);
+    p->clusters.n = 0;
+    struct fuse_users u = fuse_users(p->g);
+    uint8_t *must = must_store(p);
+    sink(p, &u, must);
+    for (ir_id i = 1; i < n; i++) {
+        weigh(p, &w, i);
+        p->mode[i] = must[i] || keep(p, &u, &w, i) ? FX_STORED : FX_INLINE;
+    }
+    fuse_users_free(&u);
+    free(must);
+    free(w.cost);
+    free(w.reads);
+    free(w.operand);
+}

@@ -1,0 +1,418 @@
+/* The context that skeletons lower in: arguments, where the axes stand, values emitted once. What was
+ * emitted is remembered until an axis that it depends on moves, a reduction under it is bound anew, or
+ * the block that it was emitted in ends. */
+#include "lower/skeleton.h"
+
+/* ---- setting up ---- */
+
+static uint32_t argument(struct sk *s, ir_id node, bool write)
+{
+    const struct ir_node *n = ir_at(s->plan->g, node);
+    const char *name = write ? "y" : "x";
+    if (n->op == IR_slot)
+        name = s->plan->g->m->slots.p[n->attr.i].name;
+    else if (n->op == IR_input)
+        name = n->name;
+    struct lo_type t = {n->dtype, 1};
+    uint32_t buf = lo_buffer(s->b.k, LO_ARG, name, t, ir_count(n));
+    vec_push(&s->launch->args, ((struct low_arg){.node = node, .write = write}));
+    return buf;
+}
+
+static char *kernel_name(const struct sk *s)
+{
+    static const char *const skeleton[] = {"map", "row", "column", "contract", "scatter", "prefix"};
+    const struct ir_node *n = ir_at(s->plan->g, s->c->anchor);
+    const struct ir_origin *o = &s->plan->g->m->origins.p[n->origin];
+    struct text t = {0};
+    if (o->path && *o->path)
+        text_printf(&t, "%s_%s", o->path, o->role ? o->role : "");
+    else
+        text_printf(&t, "%s_%u", ir_op_name(n->op), s->c->anchor);
+    text_printf(&t, "_%s", skeleton[s->c->skeleton]);
+    for (char *p = t.p; *p; p++)
+        if (!(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z') && !(*p >= '0' && *p <= '9'))
+            *p = '_';
+    return t.p;
+}
+
+void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster *c,
+              struct low_launch *launch)
+{
+    *s = (struct sk){.plan = p, .c = c, .t = p->target, .launch = launch, .vaxis = -1, .lanes = 1};
+    s->mode = fuse_modes(p, c);
+    fx_begin(&s->x, p->g, s->mode, c->outer + c->inner, c->dim);
+    char *name = kernel_name(s);
+    s->b = (struct lo_builder){.k = lo_kernel_new(name), .origin = ir_at(p->g, c->anchor)->origin};
+    free(name);
+    launch->kernel = s->b.k;
+    launch->origin = s->b.origin;
+    s->buf = xcalloc(p->g->nodes.n, sizeof *s->buf);
+    s->out = xcalloc(p->g->nodes.n, sizeof *s->out);
+    s->binding = xcalloc(p->g->nodes.n, sizeof *s->binding);
+    s->member = xcalloc(c->members.n, sizeof *s->member);
+    for (uint32_t i = 0; i < c->inputs.n; i++)
+        s->buf[c->inputs.p[i]] = argument(s, c->inputs.p[i], false);
+    for (uint32_t i = 0; i < c->members.n; i++)
+        if (c->members.p[i].stored)
+            s->out[c->members.p[i].node] = argument(s, c->members.p[i].node, true);
+}
+
+void sk_end(struct sk *s)
+{
+    fx_end(&s->x);
+    free(s->mode);
+    free(s->buf);
+    free(s->out);
+    free(s->memo);
+    free(s->cond_memo);
+    free(s->binding);
+    free(s->member);
+    vec_free(&s->journal);
+}
+
+uint32_t sk_temporary(struct sk *s, const char *name, enum nn_dtype t, int64_t count)
+{
+    uint32_t buf = lo_buffer(s->b.k, LO_ARG, name, (struct lo_type){(uint8_t)t, 1}, count);
+    int64_t bytes = count * (int64_t)nn_dtype_size(t);
+    vec_push(&s->launch->args, ((struct low_arg){.bytes = bytes, .write = true}));
+    return buf;
+}
+
+fx_id sk_member(struct sk *s, uint32_t member)
+{
+    if (!s->member[member])
+        s->member[member] = fuse_member_value(&s->x, s->c, member);
+    return s->member[member];
+}
+
+enum nn_dtype sk_compute_type(enum nn_dtype t) { return t == NN_f16 || t == NN_bf16 ? NN_f32 : t; }
+
+struct lo_type sk_type(const struct sk *s, enum nn_dtype t, bool vector)
+{
+    return (struct lo_type){(uint8_t)sk_compute_type(t), (uint16_t)(vector ? s->lanes : 1)};
+}
+
+/* ---- what was emitted ---- */
+
+static lo_id *grown(lo_id *p, uint32_t *n, uint32_t want)
+{
+    if (want <= *n)
+        return p;
+    want = want < 2 * *n ? 2 * *n : want + 64;
+    p = xrealloc(p, want * sizeof *p);
+    memset(p + *n, 0, (want - *n) * sizeof *p);
+    *n = want;
+    return p;
+}
+
+static lo_id remember(struct sk *s, fx_id id, lo_id v)
+{
+    s->memo = grown(s->memo, &s->memo_n, id + 1);
+    s->memo[id] = v;
+    vec_push(&s->journal, 2 * id);
+    return v;
+}
+
+void sk_remember_condition(struct sk *s, uint32_t cond, lo_id v)
+{
+    s->cond_memo = grown(s->cond_memo, &s->cond_n, cond + 1);
+    s->cond_memo[cond] = v;
+    vec_push(&s->journal, 2 * cond + 1);
+}
+
+static void drop(struct sk *s, uint32_t entry)
+{
+    if (entry & 1)
+        s->cond_memo[entry / 2] = 0;
+    else
+        s->memo[entry / 2] = 0;
+}
+
+/* Entries stay in the journal, as 0, so that marks hold. */
+static void forget(struct sk *s, uint32_t axes, bool bound)
+{
+    for (uint32_t i = 0; i < s->journal.n; i++) {
+        uint32_t e = s->journal.p[i];
+        bool hit = e & 1 ? (s->x.cond.p[e / 2].axes & axes) || bound
+                         : (s->x.val.p[e / 2].axes & axes) || (bound && s->x.val.p[e / 2].bound);
+        if (e && hit) {
+            drop(s, e);
+            s->journal.p[i] = 0;
+        }
+    }
+}
+
+uint32_t sk_open(struct sk *s) { return s->journal.n; }
+
+void sk_close(struct sk *s, uint32_t mark)
+{
+    while (s->journal.n > mark) {
+        uint32_t e = vec_last(&s->journal);
+        if (e)
+            drop(s, e);
+        s->journal.n--;
+    }
+}
+
+void sk_axis(struct sk *s, uint32_t axis, struct lo_lin at)
+{
+    forget(s, 1u << axis, false);
+    s->axis[axis] = at;
+}
+
+void sk_vector(struct sk *s, uint32_t axis, struct lo_lin at, uint32_t lanes, lo_id mask)
+{
+    if (s->vaxis >= 0)
+        forget(s, 1u << s->vaxis, false);
+    s->vaxis = (int)axis;
+    s->lanes = lanes;
+    s->mask = mask;
+    sk_axis(s, axis, at);
+}
+
+void sk_scalar(struct sk *s)
+{
+    if (s->vaxis >= 0)
+        forget(s, 1u << s->vaxis, false);
+    s->vaxis = -1;
+    s->lanes = 1;
+    s->mask = 0;
+}
+
+lo_id sk_for(struct sk *s, uint32_t axis, enum lo_loop how, struct lo_lin from, struct lo_lin to,
+             int64_t step)
+{
+    lo_id v = lo_for(&s->b, how, from, to, step);
+    sk_axis(s, axis, lo_lin_v(&s->b, v));
+    return v;
+}
+
+void sk_bind(struct sk *s, ir_id node, lo_id value)
+{
+    forget(s, 0, true);
+    s->binding[node] = value;
+}
+
+/* ---- values ---- */
+
+static lo_id number_constant(struct sk *s, enum nn_dtype t, double f, int64_t i)
+{
+    struct lo_type type = sk_type(s, t, false);
+    return nn_is_float(t) ? lo_const_f(&s->b, type, f) : lo_const_i(&s->b, type, i);
+}
+
+/* A pick's fill in the type of its buffer or, for computed values, in the compute type. */
+static lo_id fill_constant(struct sk *s, enum nn_dtype t, double f)
+{
+    struct lo_type type = {(uint8_t)t, 1};
+    if (nn_is_float(t))
+        return lo_const_f(&s->b, type, f);
+    int64_t limit = t == NN_i64 ? INT64_MAX : INT32_MAX;
+    int64_t i = f >= (double)limit ? limit : f <= -(double)limit ? -limit - 1 : f != f ? 0 : (int64_t)f;
+    if (t == NN_i8)
+        i = i > 127 ? 127 : i < -128 ? -128 : i;
+    if (t == NN_u8)
+        i = i > 255 ? 255 : i < 0 ? 0 : i;
+    if (t == NN_bool)
+        i = f != 0;
+    return lo_const_i(&s->b, type, i);
+}
+
+static lo_id load_value(struct sk *s, const struct fx_val *v, uint32_t cond, lo_id fill,
+                        bool vector)
+{
+    uint32_t buf = s->buf[v->node];
+    CHECK(buf, "%s: %%%u is read but no argument", s->b.k->name, v->node);
+    lo_id mask = sk_condition(s, cond, 0);
+    lo_id r = sk_load(s, buf, v->at, vector, mask, mask ? fill : 0);
+    return lo_cast(&s->b, sk_compute_type(v->dtype), r);
+}
+
+static lo_id pick_value(struct sk *s, const struct fx_val *v, bool vector)
+{
+    sk_traps(s, v->pick, v->cond);
+    const struct fx_val in = s->x.val.p[v->in[0]];
+    if (in.kind == FX_LOAD && in.cond == v->pick)
+        return load_value(s, &in, in.cond, fill_constant(s, in.dtype, v->f), vector);
+    struct lo_type t = sk_type(s, v->dtype, vector);
+    lo_id value = vector ? sk_lanes(s, v->in[0]) : sk_value(s, v->in[0]);
+    lo_id ok = sk_condition(s, v->pick, v->cond);
+    lo_id fill = lo_cast(&s->b, t.dtype, fill_constant(s, v->dtype, v->f));
+    return ok ? lo_op(&s->b, IR_select, t, ok, value, fill) : value;
+}
+
+static lo_id random_value(struct sk *s, const struct fx_val *v)
+{
+    lo_id seed = lo_cast(&s->b, NN_i64, sk_value(s, v->in[0]));
+    lo_id step = lo_cast(&s->b, NN_i64, sk_value(s, v->in[1]));
+    return lo_random(&s->b, seed, step, (uint64_t)v->i, v->op, sk_number(s, v->at, NN_i64));
+}
+
+static lo_id op_value(struct sk *s, const struct fx_val *v, bool vector)
+{
+    lo_id in[3] = {0};
+    int arity = ir_op_arity(v->op);
+    for (int i = 0; i < arity; i++)
+        in[i] = vector ? sk_lanes(s, v->in[i]) : sk_value(s, v->in[i]);
+    struct lo_type t = sk_type(s, v->dtype, vector);
+    if (v->op == IR_cast) { /* to half precision: rounded, and computed with in f32 */
+        lo_id r = lo_cast(&s->b, v->dtype, in[0]);
+        return lo_cast(&s->b, t.dtype, r);
+    }
+    return lo_op(&s->b, v->op, t, in[0], in[1], in[2]);
+}
+
+lo_id sk_value(struct sk *s, fx_id id)
+{
+    if (id < s->memo_n && s->memo[id])
+        return s->memo[id];
+    const struct fx_val v = s->x.val.p[id];
+    bool vector = sk_is_vector(s, id);
+    lo_id r = 0;
+    switch ((enum fx_kind)v.kind) {
+    case FX_LOAD:
+        r = load_value(s, &v, v.cond, 0, vector);
+        break;
+    case FX_BOUND:
+        r = s->binding[v.node];
+        CHECK(r, "%s: %%%u is used before it is known", s->b.k->name, v.node);
+        return vector ? lo_splat(&s->b, r, s->lanes) : r;
+    case FX_CONST:
+        r = number_constant(s, v.dtype, v.f, v.i);
+        break;
+    case FX_INDEX:
+        r = sk_number(s, v.at, v.dtype);
+        break;
+    case FX_RANDOM:
+        r = random_value(s, &v);
+        break;
+    case FX_OP:
+        r = op_value(s, &v, vector);
+        break;
+    case FX_PICK:
+        r = pick_value(s, &v, vector);
+        break;
+    }
+    return remember(s, id, r);
+}
+
+lo_id sk_lanes(struct sk *s, fx_id v)
+{
+    lo_id r = sk_value(s, v);
+    return s->vaxis >= 0 ? lo_splat(&s->b, r, s->lanes) : r;
+}
+
+void sk_store(struct sk *s, uint32_t member, lo_id value)
+{
+    const struct fuse_member *m = &s->c->members.p[member];
+    sk_store_at(s, s->out[m->node], sk_member_address(s, member), value);
+}
+
+const struct ix *sk_member_address(struct sk *s, uint32_t member)
+{
+    const struct fuse_member *m = &s->c->members.p[member];
+    const struct ir_node *n = ir_at(s->plan->g, m->node);
+    const struct ix *at[IR_MAX_AXES];
+    for (uint32_t i = 0; i < ir_rank(n); i++)
+        at[i] = ix_axis(s->x.mem, m->axis[i]);
+    return fx_flat(&s->x, n, at);
+}
+
+/* ---- folding ---- */
+
+lo_id sk_identity(struct sk *s, enum ir_monoid m, enum nn_dtype t, uint32_t lanes)
+{
+    struct lo_type type = {(uint8_t)sk_compute_type(t), (uint16_t)lanes};
+    double v = ir_monoid_identity(m, t);
+    if (nn_is_float(t))
+        return lo_const_f(&s->b, type, v);
+    return lo_const_i(&s->b, type, v >= 9.2e18 ? INT64_MAX : v <= -9.2e18 ? INT64_MIN : (int64_t)v);
+}
+
+lo_id sk_combine(struct sk *s, enum ir_monoid m, lo_id x, lo_id y)
+{
+    struct lo_type t = s->b.k->insns.p[x].type, u = s->b.k->insns.p[y].type;
+    return lo_op(&s->b, ir_monoid_combine(m), t.lanes > u.lanes ? t : u, x, y, 0);
+}
+
+struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least)
+{
+    int64_t most = s->t->max_chunks;
+    int64_t per = (n + most - 1) / most;
+    per = per < least ? least : per;
+    per = per < 1 ? 1 : per;
+    int64_t chunks = (n + per - 1) / per;
+    return (struct sk_chunks){n, per < n || !n ? per : n, chunks < 1 ? 1 : chunks};
+}
+
+lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_lin *to)
+{
+    lo_id chunk = lo_phase(&s->b, k.chunks);
+    if (k.chunks == 1) {
+        *from = lo_lin_c(0);
+        *to = lo_lin_c(k.n);
+        return chunk;
+    }
+    *from = lo_lin_mul(&s->b, lo_lin_v(&s->b, chunk), k.per);
+    *to = lo_lin_add(&s->b, *from, lo_lin_c(k.per));
+    if (k.n % k.per) {
+        lo_id end = lo_op(&s->b, IR_min, (struct lo_type){NN_i64, 1}, lo_value(&s->b, *to),
+                          lo_const_i(&s->b, (struct lo_type){NN_i64, 1}, k.n), 0);
+        *to = lo_lin_v(&s->b, end);
+    }
+    return chunk;
+}
+
+static double op_cost(enum ir_op op)
+{
+    switch (ir_op_class(op)) {
+    case IRC_FLOAT:
+        if (op == IR_floor || op == IR_ceil || op == IR_round)
+            return 1;
+        return op == IR_div || op == IR_sqrt || op == IR_rsqrt ? 5 : 12;
+    case IRC_ARITH:
+        return op == IR_idiv || op == IR_mod ? 8 : 1;
+    case IRC_CMP:
+    case IRC_LOGIC:
+    case IRC_ELEM:
+    case IRC_LEAF:
+    case IRC_SHAPE:
+    case IRC_MARK:
+        break;
+    }
+    return 1;
+}
+
+static double value_cost(const struct fx_val *v)
+{
+    switch ((enum fx_kind)v->kind) {
+    case FX_LOAD:
+        return 1;
+    case FX_OP:
+        return op_cost(v->op);
+    case FX_RANDOM:
+        return 25;
+    case FX_PICK:
+        return 2;
+    case FX_BOUND:
+    case FX_CONST:
+    case FX_INDEX:
+        break;
+    }
+    return 0.2;
+}
+
+static void add_cost(void *ctx, const struct fx *x, fx_id id)
+{
+    *(double *)ctx += value_cost(&x->val.p[id]);
+}
+
+double sk_cost(const struct sk *s, fx_id v)
+{
+    double cost = 0;
+    uint8_t *seen = xcalloc(s->x.val.n, 1);
+    fx_walk(&s->x, v, seen, add_cost, &cost);
+    free(seen);
+    return cost;
+}

@@ -1,0 +1,116 @@
+/* skeleton: what every skeleton lowers with: emission of values at points. A skeleton opens loops, says
+ * where each axis of the space stands (sk_axis) and which one runs over the lanes (sk_vector), and asks
+ * for values of the cluster's fx. A value that does not depend on the vector axis comes as a scalar;
+ * sk_lanes makes it a vector. Index arithmetic, loads (contiguous, strided, gathered), masks, fills and
+ * traps are made here and nowhere else.
+ *
+ * Sections: skeleton.c (context, loops, values), address.c (index expressions, conditions, loads),
+ * nest.c (map, row, column), contract.c, scatter.c, prefix.c. */
+#ifndef NNC_SKELETON_H
+#define NNC_SKELETON_H
+
+#include "lower/lower.h"
+
+/* Emission of one cluster. fx's axes 0..n-1 are the cluster's space (fuse_cluster.dim). */
+struct sk {
+    const struct fuse_plan *plan;
+    const struct fuse_cluster *c;
+    const struct target *t;
+    struct fx x;
+    uint8_t *mode;       /* fuse_modes */
+    struct lo_builder b;
+    struct low_launch *launch;
+    uint32_t *buf;       /* of each node: its LO_ARG, 0 none */
+    uint32_t *out;       /* of each node: the LO_ARG that its value is stored to */
+
+    struct lo_lin axis[IR_MAX_AXES]; /* where each axis stands; of the vector axis: lane 0 */
+    int vaxis;                       /* -1: none, everything is scalar */
+    uint32_t lanes;
+    lo_id mask;                      /* lanes that are inside of the vector axis; 0: all */
+
+    lo_id *memo, *cond_memo; /* of each value and condition: what was emitted and still holds */
+    uint32_t memo_n, cond_n;
+    lo_id *binding;                  /* of each node: sk_bind */
+    fx_id *member;                   /* sk_member */
+    VEC(uint32_t) journal; /* values (2*id) and conditions (2*id+1) in order of emission */
+};
+
+/* ---- setting up: arguments are made for every input and output of the cluster ---- */
+void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster *c,
+              struct low_launch *launch);
+/* Verifies nothing: lower_plan does. Frees all but the kernel. */
+void sk_end(struct sk *s);
+/* A temporary argument of the launch, global memory that all phases see. */
+uint32_t sk_temporary(struct sk *s, const char *name, enum nn_dtype t, int64_t count);
+
+/* ---- values of the cluster's members (fuse_member_value, numbered once) ---- */
+fx_id sk_member(struct sk *s, uint32_t member);
+/* The type that a dtype is computed in: f16 and bf16 in f32, else itself. */
+enum nn_dtype sk_compute_type(enum nn_dtype t);
+struct lo_type sk_type(const struct sk *s, enum nn_dtype t, bool vector);
+static inline bool sk_is_vector(const struct sk *s, fx_id v)
+{
+    return s->vaxis >= 0 && (s->x.val.p[v].axes >> s->vaxis & 1);
+}
+
+/* ---- where we stand ----
+ * Each forgets what was emitted for values that depend on the axis. A loop or branch that the skeleton
+ * opens is bracketed by sk_open and sk_close, so that values of its body are not used outside. */
+void sk_axis(struct sk *s, uint32_t axis, struct lo_lin at);
+/* Lane l stands at `at` + l of the axis; mask (bool x lanes; 0: none) says which lanes count. */
+void sk_vector(struct sk *s, uint32_t axis, struct lo_lin at, uint32_t lanes, lo_id mask);
+void sk_scalar(struct sk *s); /* no vector axis any more */
+uint32_t sk_open(struct sk *s);
+void sk_close(struct sk *s, uint32_t mark);
+lo_id sk_for(struct sk *s, uint32_t axis, enum lo_loop how, struct lo_lin from, struct lo_lin to,
+             int64_t step); /* lo_for, and the axis stands at its variable; lo_end closes */
+
+/* ---- values ---- */
+lo_id sk_value(struct sk *s, fx_id v);  /* scalar, or vector where it depends on the vector axis */
+lo_id sk_lanes(struct sk *s, fx_id v);  /* vector always (scalar if there is no vector axis) */
+/* The kernel has computed this reduction of the cluster (mode FX_BIND): its users get `value`, a scalar
+ * or a vector over the vector axis, until the next sk_bind; 0 unbinds. */
+void sk_bind(struct sk *s, ir_id node, lo_id value);
+/* Stores a member's value (in its compute type) at the point where we stand: contiguous, strided or
+ * scattered as the vector axis wants it. */
+void sk_store(struct sk *s, uint32_t member, lo_id value);
+const struct ix *sk_member_address(struct sk *s, uint32_t member); /* flat, where it is stored to */
+
+/* ---- addresses: c0 + Σ axes, as a scalar base, a factor of the lane number, and a vector ---- */
+struct sk_index {
+    struct lo_lin base;
+    int64_t lane; /* factor of the lane number */
+    lo_id vec;    /* further vector of `type`, or 0 */
+};
+struct sk_index sk_address(struct sk *s, const struct ix *e, enum nn_dtype type);
+lo_id sk_number(struct sk *s, const struct ix *e, enum nn_dtype type); /* scalar or vector */
+lo_id sk_load(struct sk *s, uint32_t buf, const struct ix *at, bool vector, lo_id mask, lo_id fill);
+void sk_store_at(struct sk *s, uint32_t buf, const struct ix *at, lo_id value);
+/* The conditions of `cond` that are not in `under`: a bool scalar or vector; 0: true. */
+lo_id sk_condition(struct sk *s, uint32_t cond, uint32_t under);
+void sk_remember_condition(struct sk *s, uint32_t cond, lo_id v);
+void sk_traps(struct sk *s, uint32_t cond, uint32_t under); /* of the strict ones among them */
+/* Every read at this address on a vector axis is contiguous (1), the same for all lanes (0), or -1. */
+int sk_stride(const struct sk *s, const struct ix *at, uint32_t axis);
+
+/* ---- folding ---- */
+lo_id sk_identity(struct sk *s, enum ir_monoid m, enum nn_dtype t, uint32_t lanes);
+lo_id sk_combine(struct sk *s, enum ir_monoid m, lo_id x, lo_id y);
+/* Shared by skeletons: n things in at most max_chunks runs of equal length (the last may be short),
+ * each of at least `least` of them. */
+struct sk_chunks {
+    int64_t n, per, chunks;
+};
+struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least);
+/* Opens the phase; *from and *to: this chunk's run. */
+lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_lin *to);
+/* A cheap, shape-only guess of a value's cost in vector instructions (transcendentals 12). */
+double sk_cost(const struct sk *s, fx_id v);
+
+/* ---- skeletons ---- each lowers s->c whole: phases, loops, stores of all stored members. */
+void sk_nest(struct sk *s);
+bool sk_contract(struct sk *s); /* false: not for it (shape, prologue): sk_nest takes it */
+void sk_scatter(struct sk *s);
+void sk_prefix(struct sk *s);
+
+#endif
