@@ -21,7 +21,9 @@ struct printer {
     const struct lo_kernel *k;
     struct text *out;
     char (*name)[16]; /* of each instruction's value; "" if the text does not define it */
-    uint32_t next;
+    uint32_t *rank;   /* of each value by the place of its definition */
+    uint32_t next;    /* the last number given */
+    uint32_t ranks;   /* the last rank given */
 };
 
 /* ---- numbering ---- */
@@ -32,6 +34,7 @@ static void name_block(struct printer *p, uint32_t block, uint32_t depth) {
         lo_id id = b->insn.p[i];
         const struct lo_insn *in = &p->k->insns.p[id];
         bool loop = in->kind == LO_FOR;
+        p->rank[id] = ++p->ranks;
         if (loop && depth < 6)
             snprintf(p->name[id], sizeof *p->name, "%%%c", "ijklmn"[depth]);
         else if (loop)
@@ -45,17 +48,32 @@ static void name_block(struct printer *p, uint32_t block, uint32_t depth) {
     }
 }
 
-/* Of the message of a broken kernel: the instruction's own numbers, marked. */
-static void name_raw(struct printer *p) {
-    for (uint32_t i = 0; i < p->k->insns.n; i++)
-        snprintf(p->name[i], sizeof *p->name, "%%#%u", i);
-}
-
-static void name_all(struct printer *p) {
+static void name_phases(struct printer *p) {
     for (uint32_t i = 0; i < p->k->phases.n; i++) {
-        snprintf(p->name[p->k->phases.p[i].chunk], sizeof *p->name, "%%c");
+        lo_id chunk = p->k->phases.p[i].chunk;
+        snprintf(p->name[chunk], sizeof *p->name, "%%c");
+        p->rank[chunk] = ++p->ranks;
         name_block(p, p->k->phases.p[i].body, 0);
     }
+}
+
+/* `raw`: by the instructions' own numbers, marked, for messages about a broken kernel. */
+static struct printer open_printer(const struct lo_kernel *k, bool raw, struct text *out) {
+    struct printer p = {.k = k, .out = out};
+    p.name = xcalloc(k->insns.n, sizeof *p.name);
+    p.rank = xcalloc(k->insns.n, sizeof *p.rank);
+    for (uint32_t i = 0; raw && i < k->insns.n; i++) {
+        snprintf(p.name[i], sizeof *p.name, "%%#%u", i);
+        p.rank[i] = i;
+    }
+    if (!raw)
+        name_phases(&p);
+    return p;
+}
+
+static void close_printer(struct printer *p) {
+    free(p->name);
+    free(p->rank);
 }
 
 /* ---- parts of a line ---- */
@@ -70,14 +88,33 @@ static void print_value(struct printer *p, lo_id id) {
     text_printf(p->out, "%s", !id ? "%none" : id < p->k->insns.n ? p->name[id] : "%?");
 }
 
-static void print_lin(struct printer *p, struct lo_lin l) {
+/* The parts in the order in which the text defines their values. */
+static uint32_t next_part(const struct printer *p, struct lo_lin l, uint32_t rank) {
+    uint32_t best = l.n;
     for (uint32_t i = 0; i < l.n; i++) {
-        int64_t c = l.part[i].c;
-        text_printf(p->out, i ? c < 0 ? " - " : " + " : c == -1 ? "-" : "");
-        print_value(p, l.part[i].v);
-        uint64_t size = i && c < 0 ? 0 - (uint64_t)c : (uint64_t)c;
-        if (c != 1 && c != -1)
-            text_printf(p->out, i ? "*%" PRIu64 : "*%" PRId64, size);
+        uint32_t r = l.part[i].v < p->k->insns.n ? p->rank[l.part[i].v] : 0;
+        if (r >= rank && (best == l.n || r < p->rank[l.part[best].v]))
+            best = i;
+    }
+    return best;
+}
+
+static void print_part(struct printer *p, struct lo_part part, bool first) {
+    int64_t c = part.c;
+    text_printf(p->out, first ? c == -1 ? "-" : "" : c < 0 ? " - " : " + ");
+    print_value(p, part.v);
+    if (c != 1 && c != -1)
+        text_printf(p->out, first ? "*%" PRId64 : "*%" PRIu64,
+                    first || c > 0 ? (uint64_t)c : 0 - (uint64_t)c);
+}
+
+static void print_lin(struct printer *p, struct lo_lin l) {
+    for (uint32_t i = 0, rank = 0; i < l.n; i++) {
+        uint32_t part = next_part(p, l, rank);
+        if (part == l.n)
+            break;
+        rank = p->rank[l.part[part].v] + 1;
+        print_part(p, l.part[part], !i);
     }
     if (!l.n)
         text_printf(p->out, "%" PRId64, l.c0);
@@ -312,20 +349,18 @@ static void print_buffers(struct printer *p) {
 }
 
 void lo_print(const struct lo_kernel *k, struct text *out) {
-    struct printer p = {k, out, xcalloc(k->insns.n, sizeof *p.name), 0};
-    name_all(&p);
+    struct printer p = open_printer(k, false, out);
     print_buffers(&p);
     for (uint32_t i = 0; i < k->phases.n; i++) {
         text_printf(out, "phase %" PRId64 " %%c {\n", k->phases.p[i].chunks);
         print_block(&p, k->phases.p[i].body, 2);
         text_printf(out, "}\n");
     }
-    free(p.name);
+    close_printer(&p);
 }
 
-void lo_print_insn(const struct lo_kernel *k, lo_id id, struct text *out) {
-    struct printer p = {k, out, xcalloc(k->insns.n, sizeof *p.name), 0};
-    name_raw(&p);
+void lo_print_insn(const struct lo_kernel *k, lo_id id, bool raw, struct text *out) {
+    struct printer p = open_printer(k, raw, out);
     print_line(&p, id);
-    free(p.name);
+    close_printer(&p);
 }

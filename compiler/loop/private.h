@@ -32,6 +32,8 @@ bool lo_fold_fma(enum nn_dtype t, const union lo_num v[3], union lo_num *r);
 bool lo_fold_bit(enum lo_bit op, enum nn_dtype from, enum nn_dtype to, const union lo_num v[2],
                  union lo_num *r);
 
+enum ir_op lo_monoid_op(enum ir_monoid m); /* what folds two values */
+
 /* ---- build.c ---- */
 uint32_t lo_buffer_find(const struct lo_kernel *k, const char *name); /* 0: none */
 uint32_t lo_block_new(struct lo_kernel *k);
@@ -77,6 +79,7 @@ bool lo_has_value(enum lo_kind kind); /* a store, set, if, trap and barrier have
 /* ---- print.c ---- */
 extern const char *const lo_bit_names[LO_BIT_COUNT], *const lo_space_names[LO_REG + 1],
                                                          *const lo_loop_names[LO_THREAD + 1];
-void lo_print_insn(const struct lo_kernel *k, lo_id id, struct text *out); /* one line, no body */
+/* One line without its body. `raw`: of a kernel that may be broken, with ids for names (%#12). */
+void lo_print_insn(const struct lo_kernel *k, lo_id id, bool raw, struct text *out);
 
 #endif

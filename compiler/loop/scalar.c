@@ -396,6 +396,15 @@ void lo_lanes_fma(enum nn_dtype t, uint32_t n, const void *const in[3], void *ou
             ((double *)out)[i] = fma(xd[i], yd[i], zd[i]);
 }
 
+enum ir_op lo_monoid_op(enum ir_monoid m) {
+    static const uint8_t op[] = {
+#define MONOID(name, identity, combine) IR_##combine,
+#include "ir/monoids.def"
+#undef MONOID
+    };
+    return op[m];
+}
+
 /* ---- bits ---- */
 
 static uint64_t mulhi(uint64_t x, uint64_t y) {

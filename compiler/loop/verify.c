@@ -326,7 +326,7 @@ static void complain(struct walk *w, lo_id id, const char *words) {
     text_printf(&t, "kernel %s: ", w->k->name);
     if (id) {
         text_printf(&t, "`");
-        lo_print_insn(w->k, id, &t);
+        lo_print_insn(w->k, id, true, &t);
         text_printf(&t, "`: ");
     }
     text_printf(&t, "%s", words);
