@@ -64,20 +64,34 @@ static LLVMValueRef libm_call(struct gen *g, const char *name, LLVMValueRef x, L
 
 /* ---- arithmetic ---- */
 
-/* NaN where either is; of two zeros the first. A constant y that is a number makes it one
- * instruction on x86: `y > x ? y : x` keeps a NaN of x. */
+/* A constant that is a number, in all lanes alike. */
+static bool number_const(LLVMValueRef x) {
+    if (!LLVMIsConstant(x))
+        return false;
+    if (lanes_of(x) > 1)
+        x = LLVMGetAggregateElement(x, 0);
+    LLVMBool loses;
+    return x && LLVMIsAConstantFP(x) &&
+           LLVMConstRealGetDouble(x, &loses) == LLVMConstRealGetDouble(x, &loses);
+}
+
+/* `x is NaN ? x : x > y ? x : y` (scalar.c). Against a constant number one comparison says
+ * both. */
 static LLVMValueRef extreme(struct gen *g, bool max, enum nn_dtype t, LLVMValueRef x,
                             LLVMValueRef y) {
+    LLVMBuilderRef b = g->b;
     if (!nn_is_float(t)) {
         bool uns = t == NN_u8 || t == NN_bool;
         LLVMIntPredicate p =
             max ? (uns ? LLVMIntUGT : LLVMIntSGT) : (uns ? LLVMIntULT : LLVMIntSLT);
-        return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, p, x, y, ""), x, y, "");
+        return LLVMBuildSelect(b, LLVMBuildICmp(b, p, x, y, ""), x, y, "");
     }
-    LLVMRealPredicate p = max ? LLVMRealOGT : LLVMRealOLT;
-    LLVMValueRef r = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, p, y, x, ""), y, x, "");
-    LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, y, y, "");
-    return LLVMBuildSelect(g->b, nan, y, r, "");
+    if (number_const(y))
+        return LLVMBuildSelect(b, LLVMBuildFCmp(b, max ? LLVMRealOLE : LLVMRealOGE, x, y, ""), y, x,
+                               "");
+    LLVMValueRef r =
+        LLVMBuildSelect(b, LLVMBuildFCmp(b, max ? LLVMRealOGT : LLVMRealOLT, x, y, ""), x, y, "");
+    return LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealUNO, x, x, ""), x, r, "");
 }
 
 static LLVMValueRef sign(struct gen *g, enum nn_dtype t, LLVMValueRef x) {
