@@ -5,15 +5,18 @@
  * its kernel reads point by point. Scratch and stack arrays alias nothing. */
 #include "back/gen.h"
 
-static uint64_t buffer_bytes(const struct lo_buffer *b) {
+static uint64_t buffer_bytes(const struct lo_buffer *b)
+{
     return (uint64_t)b->count * nn_dtype_size((enum nn_dtype)b->type.dtype) * b->type.lanes;
 }
 
-static uint64_t scratch_bytes(const struct lo_buffer *b) {
+static uint64_t scratch_bytes(const struct lo_buffer *b)
+{
     return (buffer_bytes(b) + 63) & ~(uint64_t)63;
 }
 
-uint64_t back_scratch(const struct lo_kernel *k) {
+uint64_t back_scratch(const struct lo_kernel *k)
+{
     uint64_t n = 0;
     for (uint32_t i = 1; i < k->buffers.n; i++)
         if (k->buffers.p[i].space == LO_SCRATCH)
@@ -22,12 +25,14 @@ uint64_t back_scratch(const struct lo_kernel *k) {
 }
 
 /* The member of struct nn_args at this byte offset: a pointer. */
-static LLVMValueRef args_member(struct gen *g, LLVMValueRef args, size_t offset) {
+static LLVMValueRef args_member(struct gen *g, LLVMValueRef args, size_t offset)
+{
     LLVMValueRef at = LLVMConstInt(g->i64, offset, false);
     return LLVMBuildLoad2(g->b, g->ptr, LLVMBuildInBoundsGEP2(g->b, g->i8, args, &at, 1, ""), "");
 }
 
-static LLVMValueRef stack_array(struct gen *g, const struct lo_buffer *b) {
+static LLVMValueRef stack_array(struct gen *g, const struct lo_buffer *b)
+{
     LLVMTypeRef elem =
         b->space == LO_REG ? gen_type(g, b->type) : gen_memory(g, (enum nn_dtype)b->type.dtype);
     LLVMTypeRef type = LLVMArrayType2(elem, (uint64_t)b->count);
@@ -37,7 +42,8 @@ static LLVMValueRef stack_array(struct gen *g, const struct lo_buffer *b) {
 }
 
 /* In the phase's entry block: where every buffer begins. */
-static void place_buffers(struct gen *g, LLVMValueRef args, LLVMValueRef scratch) {
+static void place_buffers(struct gen *g, LLVMValueRef args, LLVMValueRef scratch)
+{
     LLVMValueRef bufs = args_member(g, args, offsetof(struct nn_args, buf));
     uint64_t argument = 0, offset = 0;
     for (uint32_t i = 1; i < g->k->buffers.n; i++) {
@@ -56,16 +62,14 @@ static void place_buffers(struct gen *g, LLVMValueRef args, LLVMValueRef scratch
             offset += scratch_bytes(b);
             break;
         case LO_LOCAL:
-        case LO_REG:
-            g->base[i] = stack_array(g, b);
-            break;
-        case LO_SHARED:
-            BUG("back: %s: shared memory on a CPU", g->k->name);
+        case LO_REG: g->base[i] = stack_array(g, b); break;
+        case LO_SHARED: BUG("back: %s: shared memory on a CPU", g->k->name);
         }
     }
 }
 
-static LLVMValueRef new_function(struct gen *g, const char *name, LLVMTypeRef type) {
+static LLVMValueRef new_function(struct gen *g, const char *name, LLVMTypeRef type)
+{
     LLVMValueRef fn = LLVMAddFunction(g->m, name, type);
     unsigned kind = LLVMGetEnumAttributeKindForName("nounwind", 8);
     LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
@@ -80,7 +84,8 @@ static LLVMValueRef new_function(struct gen *g, const char *name, LLVMTypeRef ty
 
 /* void SYMBOL.PHASE(ptr args, ptr scratch, i64 chunk0, i64 chunk1) */
 static LLVMValueRef phase_function(struct gen *g, const char *symbol, uint32_t phase,
-                                   LLVMTypeRef type) {
+                                   LLVMTypeRef type)
+{
     char name[300];
     snprintf(name, sizeof name, "%.240s.%u", symbol, phase);
     LLVMValueRef fn = new_function(g, name, type);
@@ -111,7 +116,8 @@ static LLVMValueRef phase_function(struct gen *g, const char *symbol, uint32_t p
     return fn;
 }
 
-static void cpu_kernel(struct gen *g, const char *symbol) {
+static void cpu_kernel(struct gen *g, const char *symbol)
+{
     LLVMTypeRef none = LLVMVoidTypeInContext(g->cx);
     LLVMTypeRef phase_type =
         LLVMFunctionType(none, (LLVMTypeRef[]){g->ptr, g->ptr, g->i64, g->i64}, 4, false);

@@ -8,13 +8,15 @@
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <pthread.h>
 
-static char *heap_text(const char *fmt, const char *a, const char *b) {
+static char *heap_text(const char *fmt, const char *a, const char *b)
+{
     struct text t = {0};
     text_printf(&t, fmt, a, b);
     return t.p;
 }
 
-static void initialise(void) {
+static void initialise(void)
+{
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
@@ -25,7 +27,8 @@ static void initialise(void) {
     LLVMInitializeAArch64AsmPrinter();
 }
 
-LLVMTargetMachineRef gen_target_machine(const struct target *t, char **message) {
+LLVMTargetMachineRef gen_target_machine(const struct target *t, char **message)
+{
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, initialise);
     LLVMTargetRef target;
@@ -43,7 +46,8 @@ LLVMTargetMachineRef gen_target_machine(const struct target *t, char **message) 
     return tm;
 }
 
-bool gen_optimise(struct gen *g, LLVMTargetMachineRef tm, char **message) {
+bool gen_optimise(struct gen *g, LLVMTargetMachineRef tm, char **message)
+{
     LLVMSetTarget(g->m, g->target->triple);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(tm);
     LLVMSetModuleDataLayout(g->m, layout);
@@ -65,7 +69,8 @@ bool gen_optimise(struct gen *g, LLVMTargetMachineRef tm, char **message) {
 }
 
 LLVMMemoryBufferRef gen_file(struct gen *g, LLVMTargetMachineRef tm, LLVMCodeGenFileType type,
-                             char **message) {
+                             char **message)
+{
     char *why = NULL;
     LLVMMemoryBufferRef out = NULL;
     if (LLVMTargetMachineEmitToMemoryBuffer(tm, g->m, type, &why, &out)) {
@@ -83,7 +88,8 @@ LLVMMemoryBufferRef gen_file(struct gen *g, LLVMTargetMachineRef tm, LLVMCodeGen
 }
 
 /* The module's kernels; of equal ones the later are aliases of the first. */
-static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n) {
+static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
+{
     uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
     for (size_t i = 0; i < n; i++) {
         hash[i] = lo_hash(k[i]);
@@ -102,7 +108,8 @@ static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n) {
 }
 
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
-               struct text *out, char **message) {
+               struct text *out, char **message)
+{
     LLVMTargetMachineRef tm = gen_target_machine(t, message);
     if (!tm)
         return false;

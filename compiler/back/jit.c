@@ -37,7 +37,8 @@ struct worker {
     pthread_t thread;
 };
 
-static char *take_error(LLVMErrorRef e) {
+static char *take_error(LLVMErrorRef e)
+{
     char *why = LLVMGetErrorMessage(e);
     struct text t = {0};
     text_printf(&t, "LLVM's JIT: %s", why);
@@ -45,7 +46,8 @@ static char *take_error(LLVMErrorRef e) {
     return t.p;
 }
 
-struct back_jit *back_jit_new(const struct target *t, char **message) {
+struct back_jit *back_jit_new(const struct target *t, char **message)
+{
     LLVMTargetMachineRef tm = gen_target_machine(t, message); /* also initialises LLVM */
     if (!tm)
         return NULL;
@@ -61,7 +63,8 @@ struct back_jit *back_jit_new(const struct target *t, char **message) {
     return j;
 }
 
-void back_jit_free(struct back_jit *j) {
+void back_jit_free(struct back_jit *j)
+{
     if (!j)
         return;
     LLVMConsumeError(LLVMOrcDisposeLLJIT(j->orc));
@@ -69,7 +72,8 @@ void back_jit_free(struct back_jit *j) {
     free(j);
 }
 
-static nn_kernel *find_known(const struct back_jit *j, uint64_t hash) {
+static nn_kernel *find_known(const struct back_jit *j, uint64_t hash)
+{
     for (uint32_t i = 0; i < j->known.n; i++)
         if (j->known.p[i].hash == hash)
             return j->known.p[i].fn;
@@ -77,7 +81,8 @@ static nn_kernel *find_known(const struct back_jit *j, uint64_t hash) {
 }
 
 /* A worker's whole life: its jobs become one module, one object. */
-static void *work(void *arg) {
+static void *work(void *arg)
+{
     struct worker *w = arg;
     LLVMTargetMachineRef tm = gen_target_machine(w->target, &w->message);
     if (!tm)
@@ -100,7 +105,8 @@ static void *work(void *arg) {
 }
 
 /* The largest first, each to the worker with the least so far. */
-static void share_out(struct job *job, uint32_t n) {
+static void share_out(struct job *job, uint32_t n)
+{
     uint64_t load[WORKERS] = {0};
     bool *done = xcalloc(n ? n : 1, sizeof *done);
     for (uint32_t round = 0; round < n; round++) {
@@ -118,7 +124,8 @@ static void share_out(struct job *job, uint32_t n) {
     free(done);
 }
 
-static bool compile(struct back_jit *j, const struct job *job, uint32_t n, char **message) {
+static bool compile(struct back_jit *j, const struct job *job, uint32_t n, char **message)
+{
     struct worker w[WORKERS];
     bool started[WORKERS] = {false}, ok = true;
     for (uint32_t i = 0; i < WORKERS; i++)
@@ -153,7 +160,8 @@ static bool compile(struct back_jit *j, const struct job *job, uint32_t n, char 
     return ok;
 }
 
-static bool look_up(struct back_jit *j, const struct job *job, uint32_t n, char **message) {
+static bool look_up(struct back_jit *j, const struct job *job, uint32_t n, char **message)
+{
     for (uint32_t i = 0; i < n; i++) {
         LLVMOrcExecutorAddress at = 0;
         LLVMErrorRef e = LLVMOrcLLJITLookup(j->orc, &at, job[i].symbol);
@@ -167,7 +175,8 @@ static bool look_up(struct back_jit *j, const struct job *job, uint32_t n, char 
 }
 
 /* The symbol is only for people who look at a profile. */
-static void make_symbol(struct back_jit *j, struct job *job) {
+static void make_symbol(struct back_jit *j, struct job *job)
+{
     int at = snprintf(job->symbol, sizeof job->symbol, "nnk%u.", j->serial++);
     for (const char *s = job->k->name ? job->k->name : ""; *s && at < (int)sizeof job->symbol - 1;
          s++, at++) {
@@ -179,7 +188,8 @@ static void make_symbol(struct back_jit *j, struct job *job) {
 }
 
 bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_kernel **fn,
-                  char **message) {
+                  char **message)
+{
     VEC(struct job) jobs = {0};
     uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
     for (size_t i = 0; i < n; i++) {

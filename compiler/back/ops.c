@@ -2,7 +2,8 @@
  * IR. What they mean is what the loop IR's interpreter computes, to the bit. */
 #include "back/gen.h"
 
-static LLVMValueRef real_like(LLVMValueRef x, double v) {
+static LLVMValueRef real_like(LLVMValueRef x, double v)
+{
     LLVMTypeRef t = LLVMTypeOf(x);
     if (LLVMGetTypeKind(t) != LLVMVectorTypeKind)
         return LLVMConstReal(t, v);
@@ -13,7 +14,8 @@ static LLVMValueRef real_like(LLVMValueRef x, double v) {
     return LLVMConstVector(all, n);
 }
 
-static LLVMValueRef int_like(LLVMValueRef x, int64_t v) {
+static LLVMValueRef int_like(LLVMValueRef x, int64_t v)
+{
     LLVMTypeRef t = LLVMTypeOf(x);
     if (LLVMGetTypeKind(t) != LLVMVectorTypeKind)
         return LLVMConstInt(t, (unsigned long long)v, true);
@@ -24,21 +26,25 @@ static LLVMValueRef int_like(LLVMValueRef x, int64_t v) {
     return LLVMConstVector(all, n);
 }
 
-static uint32_t lanes_of(LLVMValueRef x) {
+static uint32_t lanes_of(LLVMValueRef x)
+{
     LLVMTypeRef t = LLVMTypeOf(x);
     return LLVMGetTypeKind(t) == LLVMVectorTypeKind ? LLVMGetVectorSize(t) : 1;
 }
 
-static LLVMTypeRef like(LLVMValueRef x, LLVMTypeRef scalar) {
+static LLVMTypeRef like(LLVMValueRef x, LLVMTypeRef scalar)
+{
     return gen_wide(scalar, lanes_of(x));
 }
 
-static LLVMValueRef unary_intrinsic(struct gen *g, const char *name, LLVMValueRef x) {
+static LLVMValueRef unary_intrinsic(struct gen *g, const char *name, LLVMValueRef x)
+{
     return gen_intrinsic(g, name, LLVMTypeOf(x), &x, 1);
 }
 
 /* ---- the C library's functions, lane by lane ---- */
-static LLVMValueRef libm_call(struct gen *g, const char *name, LLVMValueRef x, LLVMValueRef y) {
+static LLVMValueRef libm_call(struct gen *g, const char *name, LLVMValueRef x, LLVMValueRef y)
+{
     CHECK(g->machine->libm, "back: %s: %s was not expanded", g->k->name, name);
     LLVMTypeRef t = LLVMTypeOf(x);
     bool vector = LLVMGetTypeKind(t) == LLVMVectorTypeKind;
@@ -65,7 +71,8 @@ static LLVMValueRef libm_call(struct gen *g, const char *name, LLVMValueRef x, L
 /* ---- arithmetic ---- */
 
 /* A constant that is a number, in all lanes alike. */
-static bool number_const(LLVMValueRef x) {
+static bool number_const(LLVMValueRef x)
+{
     if (!LLVMIsConstant(x))
         return false;
     if (lanes_of(x) > 1)
@@ -78,7 +85,8 @@ static bool number_const(LLVMValueRef x) {
 /* `x is NaN ? x : x > y ? x : y` (scalar.c). Against a constant number one comparison says
  * both. */
 static LLVMValueRef extreme(struct gen *g, bool max, enum nn_dtype t, LLVMValueRef x,
-                            LLVMValueRef y) {
+                            LLVMValueRef y)
+{
     LLVMBuilderRef b = g->b;
     if (!nn_is_float(t)) {
         bool uns = t == NN_u8 || t == NN_bool;
@@ -94,7 +102,8 @@ static LLVMValueRef extreme(struct gen *g, bool max, enum nn_dtype t, LLVMValueR
     return LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealUNO, x, x, ""), x, r, "");
 }
 
-static LLVMValueRef sign(struct gen *g, enum nn_dtype t, LLVMValueRef x) {
+static LLVMValueRef sign(struct gen *g, enum nn_dtype t, LLVMValueRef x)
+{
     if (nn_is_float(t)) {
         LLVMValueRef zero = real_like(x, 0);
         LLVMValueRef up = LLVMBuildFCmp(g->b, LLVMRealOGT, x, zero, "");
@@ -111,7 +120,8 @@ static LLVMValueRef sign(struct gen *g, enum nn_dtype t, LLVMValueRef x) {
     return LLVMBuildSelect(g->b, down, int_like(x, -1), one, "");
 }
 
-static LLVMValueRef absolute(struct gen *g, enum nn_dtype t, LLVMValueRef x) {
+static LLVMValueRef absolute(struct gen *g, enum nn_dtype t, LLVMValueRef x)
+{
     if (nn_is_float(t))
         return unary_intrinsic(g, "llvm.fabs", x);
     if (t == NN_u8)
@@ -123,7 +133,8 @@ static LLVMValueRef absolute(struct gen *g, enum nn_dtype t, LLVMValueRef x) {
 /* Floor division or modulus of integers: by zero 0; by -1 apart, since the least integer / -1 does
  * not exist in LLVM. */
 static LLVMValueRef int_floor(struct gen *g, bool mod, enum nn_dtype t, LLVMValueRef x,
-                              LLVMValueRef y) {
+                              LLVMValueRef y)
+{
     LLVMBuilderRef b = g->b;
     LLVMValueRef zero = int_like(x, 0), one = int_like(x, 1), minus = int_like(x, -1);
     LLVMValueRef by0 = LLVMBuildICmp(b, LLVMIntEQ, y, zero, "");
@@ -149,7 +160,8 @@ static LLVMValueRef int_floor(struct gen *g, bool mod, enum nn_dtype t, LLVMValu
 }
 
 static LLVMValueRef floor_op(struct gen *g, bool mod, enum nn_dtype t, LLVMValueRef x,
-                             LLVMValueRef y) {
+                             LLVMValueRef y)
+{
     if (!nn_is_float(t))
         return int_floor(g, mod, t, x, y);
     LLVMValueRef q = unary_intrinsic(g, "llvm.floor", LLVMBuildFDiv(g->b, x, y, ""));
@@ -157,38 +169,45 @@ static LLVMValueRef floor_op(struct gen *g, bool mod, enum nn_dtype t, LLVMValue
 }
 
 static LLVMValueRef compare(struct gen *g, enum nn_dtype t, LLVMRealPredicate f, LLVMIntPredicate s,
-                            LLVMIntPredicate u, LLVMValueRef x, LLVMValueRef y) {
+                            LLVMIntPredicate u, LLVMValueRef x, LLVMValueRef y)
+{
     if (nn_is_float(t))
         return LLVMBuildFCmp(g->b, f, x, y, "");
     return LLVMBuildICmp(g->b, t == NN_u8 || t == NN_bool ? u : s, x, y, "");
 }
 
 /* ---- casts ---- */
-static LLVMValueRef shift(struct gen *g, LLVMValueRef x, int by) { /* left; negative: right */
+static LLVMValueRef shift(struct gen *g, LLVMValueRef x, int by)
+{ /* left; negative: right */
     return by > 0 ? LLVMBuildShl(g->b, x, int_like(x, by), "")
                   : LLVMBuildLShr(g->b, x, int_like(x, -by), "");
 }
 
 static LLVMValueRef pick(struct gen *g, LLVMIntPredicate p, LLVMValueRef x, int64_t c,
-                         LLVMValueRef a, LLVMValueRef b) {
+                         LLVMValueRef a, LLVMValueRef b)
+{
     return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, p, x, int_like(x, c), ""), a, b, "");
 }
 
-static LLVMValueRef masked(struct gen *g, LLVMValueRef x, int64_t mask) {
+static LLVMValueRef masked(struct gen *g, LLVMValueRef x, int64_t mask)
+{
     return LLVMBuildAnd(g->b, x, int_like(x, mask), "");
 }
 
-static LLVMValueRef plus(struct gen *g, LLVMValueRef x, int64_t c) {
+static LLVMValueRef plus(struct gen *g, LLVMValueRef x, int64_t c)
+{
     return LLVMBuildAdd(g->b, x, int_like(x, c), "");
 }
 
-static LLVMValueRef bf16_to_f32(struct gen *g, LLVMValueRef h) {
+static LLVMValueRef bf16_to_f32(struct gen *g, LLVMValueRef h)
+{
     LLVMValueRef x = LLVMBuildZExt(g->b, h, like(h, g->i32), "");
     return LLVMBuildBitCast(g->b, shift(g, x, 16), like(h, g->f32), "");
 }
 
 /* Half to even; a NaN stays one. */
-static LLVMValueRef f32_to_bf16(struct gen *g, LLVMValueRef x) {
+static LLVMValueRef f32_to_bf16(struct gen *g, LLVMValueRef x)
+{
     LLVMValueRef u = LLVMBuildBitCast(g->b, x, like(x, g->i32), "");
     LLVMValueRef odd = masked(g, shift(g, u, -16), 1);
     LLVMValueRef r = LLVMBuildAdd(g->b, plus(g, u, 0x7fff), odd, "");
@@ -199,7 +218,8 @@ static LLVMValueRef f32_to_bf16(struct gen *g, LLVMValueRef x) {
 }
 
 /* Without the hardware's conversion, in integers, so that flushed denormals do not matter. */
-static LLVMValueRef f16_to_f32(struct gen *g, LLVMValueRef h) {
+static LLVMValueRef f16_to_f32(struct gen *g, LLVMValueRef h)
+{
     LLVMTypeRef i32 = like(h, g->i32), f32 = like(h, g->f32);
     if (g->half) {
         LLVMTypeRef half = like(h, LLVMHalfTypeInContext(g->cx));
@@ -218,7 +238,8 @@ static LLVMValueRef f16_to_f32(struct gen *g, LLVMValueRef h) {
     return LLVMBuildBitCast(g->b, LLVMBuildOr(g->b, r, s, ""), f32, "");
 }
 
-static LLVMValueRef f32_to_f16(struct gen *g, LLVMValueRef x) {
+static LLVMValueRef f32_to_f16(struct gen *g, LLVMValueRef x)
+{
     LLVMTypeRef i32 = like(x, g->i32), i16 = like(x, g->i16);
     if (g->half) {
         LLVMValueRef h = LLVMBuildFPTrunc(g->b, x, like(x, LLVMHalfTypeInContext(g->cx)), "");
@@ -240,11 +261,10 @@ static LLVMValueRef f32_to_f16(struct gen *g, LLVMValueRef x) {
     return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, r, s, ""), i16, "");
 }
 
-static int bits_of(enum nn_dtype t) {
-    return t == NN_bool ? 1 : 8 * (int)nn_dtype_size(t);
-}
+static int bits_of(enum nn_dtype t) { return t == NN_bool ? 1 : 8 * (int)nn_dtype_size(t); }
 
-static LLVMValueRef float_to(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x) {
+static LLVMValueRef float_to(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x)
+{
     LLVMTypeRef type = like(x, gen_scalar(g, to));
     if (to == NN_bool)
         return LLVMBuildFCmp(g->b, LLVMRealUNE, x, real_like(x, 0), "");
@@ -259,7 +279,8 @@ static LLVMValueRef float_to(struct gen *g, enum nn_dtype from, enum nn_dtype to
     return LLVMBuildCall2(g->b, LLVMIntrinsicGetType(g->cx, id, over, 2), fn, &x, 1, "");
 }
 
-static LLVMValueRef int_to(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x) {
+static LLVMValueRef int_to(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x)
+{
     LLVMTypeRef type = like(x, gen_scalar(g, to));
     bool uns = from == NN_u8 || from == NN_bool;
     if (to == NN_bool)
@@ -274,7 +295,8 @@ static LLVMValueRef int_to(struct gen *g, enum nn_dtype from, enum nn_dtype to, 
 }
 
 /* To f16 and bf16 everything goes by way of f32, from them too. */
-static LLVMValueRef cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x) {
+static LLVMValueRef cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x)
+{
     if (from == to)
         return x;
     if (from == NN_f16 || from == NN_bf16)
@@ -287,87 +309,54 @@ static LLVMValueRef cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LL
 }
 
 /* ---- operators ---- */
-static LLVMValueRef sigmoid(struct gen *g, LLVMValueRef x) {
+static LLVMValueRef sigmoid(struct gen *g, LLVMValueRef x)
+{
     LLVMValueRef e = libm_call(g, "exp", LLVMBuildFNeg(g->b, x, ""), NULL), one = real_like(x, 1);
     return LLVMBuildFDiv(g->b, one, LLVMBuildFAdd(g->b, one, e, ""), "");
 }
 
 /* `t` is the operands' dtype; for select and cast: the result's. */
 static LLVMValueRef apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMValueRef x,
-                          LLVMValueRef y, LLVMValueRef z) {
+                          LLVMValueRef y, LLVMValueRef z)
+{
     bool f = nn_is_float(t);
     LLVMBuilderRef b = g->b;
     switch (op) {
-    case IR_neg:
-        return f ? LLVMBuildFNeg(b, x, "") : LLVMBuildNeg(b, x, "");
-    case IR_abs:
-        return absolute(g, t, x);
-    case IR_sign:
-        return sign(g, t, x);
-    case IR_floor:
-        return unary_intrinsic(g, "llvm.floor", x);
-    case IR_ceil:
-        return unary_intrinsic(g, "llvm.ceil", x);
-    case IR_round:
-        return unary_intrinsic(g, "llvm.roundeven", x);
-    case IR_sqrt:
-        return unary_intrinsic(g, "llvm.sqrt", x);
-    case IR_rsqrt:
-        return LLVMBuildFDiv(b, real_like(x, 1), unary_intrinsic(g, "llvm.sqrt", x), "");
-    case IR_exp:
-        return libm_call(g, "exp", x, NULL);
-    case IR_log:
-        return libm_call(g, "log", x, NULL);
-    case IR_sin:
-        return libm_call(g, "sin", x, NULL);
-    case IR_cos:
-        return libm_call(g, "cos", x, NULL);
-    case IR_tanh:
-        return libm_call(g, "tanh", x, NULL);
-    case IR_erf:
-        return libm_call(g, "erf", x, NULL);
-    case IR_sigmoid:
-        return sigmoid(g, x);
-    case IR_add:
-        return f ? LLVMBuildFAdd(b, x, y, "") : LLVMBuildAdd(b, x, y, "");
-    case IR_sub:
-        return f ? LLVMBuildFSub(b, x, y, "") : LLVMBuildSub(b, x, y, "");
-    case IR_mul:
-        return f ? LLVMBuildFMul(b, x, y, "") : LLVMBuildMul(b, x, y, "");
-    case IR_div:
-        return LLVMBuildFDiv(b, x, y, "");
-    case IR_idiv:
-        return floor_op(g, false, t, x, y);
-    case IR_mod:
-        return floor_op(g, true, t, x, y);
-    case IR_pow:
-        return libm_call(g, "pow", x, y);
-    case IR_min:
-        return extreme(g, false, t, x, y);
-    case IR_max:
-        return extreme(g, true, t, x, y);
-    case IR_eq:
-        return compare(g, t, LLVMRealOEQ, LLVMIntEQ, LLVMIntEQ, x, y);
-    case IR_ne:
-        return compare(g, t, LLVMRealUNE, LLVMIntNE, LLVMIntNE, x, y);
-    case IR_lt:
-        return compare(g, t, LLVMRealOLT, LLVMIntSLT, LLVMIntULT, x, y);
-    case IR_le:
-        return compare(g, t, LLVMRealOLE, LLVMIntSLE, LLVMIntULE, x, y);
-    case IR_gt:
-        return compare(g, t, LLVMRealOGT, LLVMIntSGT, LLVMIntUGT, x, y);
-    case IR_ge:
-        return compare(g, t, LLVMRealOGE, LLVMIntSGE, LLVMIntUGE, x, y);
-    case IR_not:
-        return LLVMBuildNot(b, x, "");
-    case IR_and:
-        return LLVMBuildAnd(b, x, y, "");
-    case IR_or:
-        return LLVMBuildOr(b, x, y, "");
-    case IR_select:
-        return LLVMBuildSelect(b, x, y, z, "");
-    case IR_copy:
-        return x;
+    case IR_neg: return f ? LLVMBuildFNeg(b, x, "") : LLVMBuildNeg(b, x, "");
+    case IR_abs: return absolute(g, t, x);
+    case IR_sign: return sign(g, t, x);
+    case IR_floor: return unary_intrinsic(g, "llvm.floor", x);
+    case IR_ceil: return unary_intrinsic(g, "llvm.ceil", x);
+    case IR_round: return unary_intrinsic(g, "llvm.roundeven", x);
+    case IR_sqrt: return unary_intrinsic(g, "llvm.sqrt", x);
+    case IR_rsqrt: return LLVMBuildFDiv(b, real_like(x, 1), unary_intrinsic(g, "llvm.sqrt", x), "");
+    case IR_exp: return libm_call(g, "exp", x, NULL);
+    case IR_log: return libm_call(g, "log", x, NULL);
+    case IR_sin: return libm_call(g, "sin", x, NULL);
+    case IR_cos: return libm_call(g, "cos", x, NULL);
+    case IR_tanh: return libm_call(g, "tanh", x, NULL);
+    case IR_erf: return libm_call(g, "erf", x, NULL);
+    case IR_sigmoid: return sigmoid(g, x);
+    case IR_add: return f ? LLVMBuildFAdd(b, x, y, "") : LLVMBuildAdd(b, x, y, "");
+    case IR_sub: return f ? LLVMBuildFSub(b, x, y, "") : LLVMBuildSub(b, x, y, "");
+    case IR_mul: return f ? LLVMBuildFMul(b, x, y, "") : LLVMBuildMul(b, x, y, "");
+    case IR_div: return LLVMBuildFDiv(b, x, y, "");
+    case IR_idiv: return floor_op(g, false, t, x, y);
+    case IR_mod: return floor_op(g, true, t, x, y);
+    case IR_pow: return libm_call(g, "pow", x, y);
+    case IR_min: return extreme(g, false, t, x, y);
+    case IR_max: return extreme(g, true, t, x, y);
+    case IR_eq: return compare(g, t, LLVMRealOEQ, LLVMIntEQ, LLVMIntEQ, x, y);
+    case IR_ne: return compare(g, t, LLVMRealUNE, LLVMIntNE, LLVMIntNE, x, y);
+    case IR_lt: return compare(g, t, LLVMRealOLT, LLVMIntSLT, LLVMIntULT, x, y);
+    case IR_le: return compare(g, t, LLVMRealOLE, LLVMIntSLE, LLVMIntULE, x, y);
+    case IR_gt: return compare(g, t, LLVMRealOGT, LLVMIntSGT, LLVMIntUGT, x, y);
+    case IR_ge: return compare(g, t, LLVMRealOGE, LLVMIntSGE, LLVMIntUGE, x, y);
+    case IR_not: return LLVMBuildNot(b, x, "");
+    case IR_and: return LLVMBuildAnd(b, x, y, "");
+    case IR_or: return LLVMBuildOr(b, x, y, "");
+    case IR_select: return LLVMBuildSelect(b, x, y, z, "");
+    case IR_copy: return x;
     case IR_cast:
     case IR_const:
     case IR_iota:
@@ -382,13 +371,13 @@ static LLVMValueRef apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMVal
     case IR_custom:
     case IR_hole:
     case IR_grad:
-    case IR_OP_COUNT:
-        break;
+    case IR_OP_COUNT: break;
     }
     BUG("back: %s: operator %s", g->k->name, ir_op_name(op));
 }
 
-LLVMValueRef gen_op(struct gen *g, const struct lo_insn *in) {
+LLVMValueRef gen_op(struct gen *g, const struct lo_insn *in)
+{
     enum nn_dtype from = (enum nn_dtype)g->k->insns.p[in->in[0]].type.dtype;
     LLVMValueRef v[3] = {NULL, NULL, NULL};
     for (int i = 0; i < 3; i++)
@@ -402,7 +391,8 @@ LLVMValueRef gen_op(struct gen *g, const struct lo_insn *in) {
 /* ---- bits ---- */
 
 /* Half to even. Without an instruction for rounding: truncate, then mend by the exact remainder. */
-static LLVMValueRef round_to_int(struct gen *g, LLVMValueRef x, LLVMTypeRef type) {
+static LLVMValueRef round_to_int(struct gen *g, LLVMValueRef x, LLVMTypeRef type)
+{
     LLVMBuilderRef b = g->b;
     if (g->roundeven)
         return LLVMBuildFreeze(
@@ -421,7 +411,8 @@ static LLVMValueRef round_to_int(struct gen *g, LLVMValueRef x, LLVMTypeRef type
     return LLVMBuildSub(b, n, LLVMBuildZExt(b, down, type, ""), "");
 }
 
-static LLVMValueRef high_product(struct gen *g, LLVMValueRef x, LLVMValueRef y) {
+static LLVMValueRef high_product(struct gen *g, LLVMValueRef x, LLVMValueRef y)
+{
     LLVMTypeRef s = LLVMTypeOf(x);
     if (LLVMGetTypeKind(s) == LLVMVectorTypeKind)
         s = LLVMGetElementType(s);
@@ -432,37 +423,29 @@ static LLVMValueRef high_product(struct gen *g, LLVMValueRef x, LLVMValueRef y) 
     return LLVMBuildTrunc(g->b, shift(g, p, -(int)bits), LLVMTypeOf(x), "");
 }
 
-LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in) {
+LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in)
+{
     LLVMBuilderRef b = g->b;
     LLVMValueRef x = g->value[in->in[0]], y = in->in[1] ? g->value[in->in[1]] : NULL;
     LLVMTypeRef type = gen_type(g, in->type);
     switch ((enum lo_bit)in->op) {
-    case LO_AND:
-        return LLVMBuildAnd(b, x, y, "");
-    case LO_OR:
-        return LLVMBuildOr(b, x, y, "");
-    case LO_XOR:
-        return LLVMBuildXor(b, x, y, "");
-    case LO_SHL:
-        return LLVMBuildShl(b, x, y, "");
-    case LO_SHR:
-        return LLVMBuildLShr(b, x, y, "");
-    case LO_SAR:
-        return LLVMBuildAShr(b, x, y, "");
-    case LO_MULHI:
-        return high_product(g, x, y);
-    case LO_BITCAST:
-        return LLVMBuildBitCast(b, x, type, "");
-    case LO_ROUND_INT:
-        return round_to_int(g, x, type);
-    case LO_BIT_COUNT:
-        break;
+    case LO_AND: return LLVMBuildAnd(b, x, y, "");
+    case LO_OR: return LLVMBuildOr(b, x, y, "");
+    case LO_XOR: return LLVMBuildXor(b, x, y, "");
+    case LO_SHL: return LLVMBuildShl(b, x, y, "");
+    case LO_SHR: return LLVMBuildLShr(b, x, y, "");
+    case LO_SAR: return LLVMBuildAShr(b, x, y, "");
+    case LO_MULHI: return high_product(g, x, y);
+    case LO_BITCAST: return LLVMBuildBitCast(b, x, type, "");
+    case LO_ROUND_INT: return round_to_int(g, x, type);
+    case LO_BIT_COUNT: break;
     }
     BUG("back: %s: bit operator %d", g->k->name, in->op);
 }
 
 /* ---- folds across lanes ---- */
-static enum ir_op combine_of(enum ir_monoid m) {
+static enum ir_op combine_of(enum ir_monoid m)
+{
     static const enum ir_op combine[] = {
 #define MONOID(name, identity, op) [IRM_##name] = IR_##op,
 #include "ir/monoids.def"
@@ -471,7 +454,8 @@ static enum ir_op combine_of(enum ir_monoid m) {
     return combine[m];
 }
 
-LLVMValueRef gen_across(struct gen *g, const struct lo_insn *in) {
+LLVMValueRef gen_across(struct gen *g, const struct lo_insn *in)
+{
     enum nn_dtype t = (enum nn_dtype)in->type.dtype;
     enum ir_op op = combine_of((enum ir_monoid)in->op);
     LLVMValueRef x = g->value[in->in[0]], lane[32];

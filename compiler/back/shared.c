@@ -5,45 +5,42 @@
 #include "back/gen.h"
 
 /* ---- types ---- */
-LLVMTypeRef gen_scalar(const struct gen *g, enum nn_dtype t) {
+LLVMTypeRef gen_scalar(const struct gen *g, enum nn_dtype t)
+{
     switch (t) {
-    case NN_f64:
-        return g->f64;
-    case NN_f32:
-        return g->f32;
+    case NN_f64: return g->f64;
+    case NN_f32: return g->f32;
     case NN_f16:
-    case NN_bf16:
-        return g->i16;
-    case NN_i64:
-        return g->i64;
-    case NN_i32:
-        return g->i32;
+    case NN_bf16: return g->i16;
+    case NN_i64: return g->i64;
+    case NN_i32: return g->i32;
     case NN_i8:
-    case NN_u8:
-        return g->i8;
-    case NN_bool:
-        return g->i1;
-    case NN_DTYPE_COUNT:
-        break;
+    case NN_u8: return g->i8;
+    case NN_bool: return g->i1;
+    case NN_DTYPE_COUNT: break;
     }
     BUG("back: dtype %d", (int)t);
 }
 
-LLVMTypeRef gen_memory(const struct gen *g, enum nn_dtype t) {
+LLVMTypeRef gen_memory(const struct gen *g, enum nn_dtype t)
+{
     return t == NN_bool ? g->i8 : gen_scalar(g, t);
 }
 
-LLVMTypeRef gen_wide(LLVMTypeRef scalar, uint32_t lanes) {
+LLVMTypeRef gen_wide(LLVMTypeRef scalar, uint32_t lanes)
+{
     return lanes > 1 ? LLVMVectorType(scalar, lanes) : scalar;
 }
 
-LLVMTypeRef gen_type(const struct gen *g, struct lo_type t) {
+LLVMTypeRef gen_type(const struct gen *g, struct lo_type t)
+{
     return gen_wide(gen_scalar(g, (enum nn_dtype)t.dtype), t.lanes);
 }
 
 /* ---- small helpers ---- */
 LLVMValueRef gen_intrinsic(struct gen *g, const char *name, LLVMTypeRef type, LLVMValueRef *arg,
-                           unsigned n) {
+                           unsigned n)
+{
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     CHECK(id, "back: LLVM has no intrinsic %s", name);
     CHECK(!!LLVMIntrinsicIsOverloaded(id) == !!type, "back: overloading of %s", name);
@@ -52,7 +49,8 @@ LLVMValueRef gen_intrinsic(struct gen *g, const char *name, LLVMTypeRef type, LL
     return LLVMBuildCall2(g->b, LLVMIntrinsicGetType(g->cx, id, &type, over), fn, arg, n, "");
 }
 
-LLVMValueRef gen_splat(struct gen *g, LLVMValueRef scalar, uint32_t lanes) {
+LLVMValueRef gen_splat(struct gen *g, LLVMValueRef scalar, uint32_t lanes)
+{
     if (lanes == 1)
         return scalar;
     LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), lanes);
@@ -62,13 +60,15 @@ LLVMValueRef gen_splat(struct gen *g, LLVMValueRef scalar, uint32_t lanes) {
     return LLVMBuildShuffleVector(g->b, one, LLVMGetPoison(type), mask, "");
 }
 
-void gen_attribute(struct gen *g, LLVMValueRef fn, const char *name, const char *value) {
+void gen_attribute(struct gen *g, LLVMValueRef fn, const char *name, const char *value)
+{
     LLVMAttributeRef a = LLVMCreateStringAttribute(g->cx, name, (unsigned)strlen(name), value,
                                                    (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
-static LLVMValueRef index_const(const struct gen *g, int64_t v) {
+static LLVMValueRef index_const(const struct gen *g, int64_t v)
+{
     return LLVMConstInt(g->i64, (unsigned long long)v, true);
 }
 
@@ -77,7 +77,8 @@ static LLVMValueRef index_const(const struct gen *g, int64_t v) {
 /* The sum without its constant, which goes to *c. Parts stand in the order of their definition,
  * outer loops first, so that what an inner loop does not change is a value of its own. NULL: no
  * parts. */
-static LLVMValueRef variable_part(struct gen *g, const struct lo_lin *l, int64_t *c) {
+static LLVMValueRef variable_part(struct gen *g, const struct lo_lin *l, int64_t *c)
+{
     LLVMValueRef sum = NULL;
     *c = l->c0;
     for (lo_id done = 0;;) {
@@ -100,7 +101,8 @@ static LLVMValueRef variable_part(struct gen *g, const struct lo_lin *l, int64_t
     }
 }
 
-static LLVMValueRef lin_value(struct gen *g, const struct lo_lin *l) {
+static LLVMValueRef lin_value(struct gen *g, const struct lo_lin *l)
+{
     int64_t c;
     LLVMValueRef v = variable_part(g, l, &c);
     if (!v)
@@ -109,7 +111,8 @@ static LLVMValueRef lin_value(struct gen *g, const struct lo_lin *l) {
 }
 
 /* Element lin of the buffer. The constant comes last: it ends as a displacement. */
-static LLVMValueRef address(struct gen *g, uint32_t buf, const struct lo_lin *l, LLVMTypeRef elem) {
+static LLVMValueRef address(struct gen *g, uint32_t buf, const struct lo_lin *l, LLVMTypeRef elem)
+{
     int64_t c;
     LLVMValueRef p = g->base[buf], v = variable_part(g, l, &c);
     if (v)
@@ -119,7 +122,8 @@ static LLVMValueRef address(struct gen *g, uint32_t buf, const struct lo_lin *l,
 }
 
 /* ---- loads and stores ---- */
-static LLVMBasicBlockRef new_block(struct gen *g, const char *name) {
+static LLVMBasicBlockRef new_block(struct gen *g, const char *name)
+{
     return LLVMAppendBasicBlockInContext(g->cx, g->fn, name);
 }
 
@@ -127,7 +131,8 @@ static LLVMBasicBlockRef new_block(struct gen *g, const char *name) {
  * pointer, later an attribute of the pointer. `first` is the stored value, or NULL. */
 static LLVMValueRef masked_call(struct gen *g, const char *name, LLVMTypeRef type,
                                 LLVMValueRef first, LLVMValueRef p, LLVMValueRef mask,
-                                LLVMValueRef fill, unsigned align) {
+                                LLVMValueRef fill, unsigned align)
+{
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     CHECK(id, "back: LLVM has no intrinsic %s", name);
     LLVMTypeRef over[2] = {type, LLVMTypeOf(p)};
@@ -151,18 +156,21 @@ static LLVMValueRef masked_call(struct gen *g, const char *name, LLVMTypeRef typ
 }
 
 /* From an element of memory to a value, and back: only bool differs. */
-static LLVMValueRef from_memory(struct gen *g, enum nn_dtype t, LLVMValueRef v) {
+static LLVMValueRef from_memory(struct gen *g, enum nn_dtype t, LLVMValueRef v)
+{
     if (t != NN_bool)
         return v;
     return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
 }
 
-static LLVMValueRef to_memory(struct gen *g, struct lo_type t, LLVMValueRef v) {
+static LLVMValueRef to_memory(struct gen *g, struct lo_type t, LLVMValueRef v)
+{
     return t.dtype == NN_bool ? LLVMBuildZExt(g->b, v, gen_wide(g->i8, t.lanes), "") : v;
 }
 
 static LLVMValueRef scalar_masked_load(struct gen *g, LLVMTypeRef type, LLVMValueRef p,
-                                       LLVMValueRef mask, LLVMValueRef fill, unsigned align) {
+                                       LLVMValueRef mask, LLVMValueRef fill, unsigned align)
+{
     LLVMBasicBlockRef from = LLVMGetInsertBlock(g->b), then = new_block(g, "load");
     LLVMBasicBlockRef end = new_block(g, "loaded");
     LLVMBuildCondBr(g->b, mask, then, end);
@@ -176,7 +184,8 @@ static LLVMValueRef scalar_masked_load(struct gen *g, LLVMTypeRef type, LLVMValu
     return phi;
 }
 
-static LLVMValueRef gen_load(struct gen *g, const struct lo_insn *in) {
+static LLVMValueRef gen_load(struct gen *g, const struct lo_insn *in)
+{
     enum nn_dtype t = (enum nn_dtype)in->type.dtype;
     LLVMTypeRef elem = gen_memory(g, t), type = gen_wide(elem, in->type.lanes);
     LLVMValueRef p = address(g, in->buf, &in->lin, elem);
@@ -207,7 +216,8 @@ static LLVMValueRef gen_load(struct gen *g, const struct lo_insn *in) {
 }
 
 static void scalar_masked_store(struct gen *g, LLVMValueRef v, LLVMValueRef p, LLVMValueRef mask,
-                                unsigned align) {
+                                unsigned align)
+{
     LLVMBasicBlockRef then = new_block(g, "store"), end = new_block(g, "stored");
     LLVMBuildCondBr(g->b, mask, then, end);
     LLVMPositionBuilderAtEnd(g->b, then);
@@ -216,7 +226,8 @@ static void scalar_masked_store(struct gen *g, LLVMValueRef v, LLVMValueRef p, L
     LLVMPositionBuilderAtEnd(g->b, end);
 }
 
-static void gen_store(struct gen *g, const struct lo_insn *in) {
+static void gen_store(struct gen *g, const struct lo_insn *in)
+{
     struct lo_type vt = g->k->insns.p[in->in[0]].type;
     enum nn_dtype t = (enum nn_dtype)vt.dtype;
     LLVMTypeRef elem = gen_memory(g, t), type = gen_wide(elem, vt.lanes);
@@ -242,12 +253,14 @@ static void gen_store(struct gen *g, const struct lo_insn *in) {
 }
 
 /* A register of a register array: memory that SROA takes apart, its indices being constants. */
-static LLVMValueRef register_address(struct gen *g, const struct lo_insn *in) {
+static LLVMValueRef register_address(struct gen *g, const struct lo_insn *in)
+{
     return address(g, in->buf, &in->lin, gen_type(g, g->k->buffers.p[in->buf].type));
 }
 
 /* ---- structured control ---- */
-static void serial_for(struct gen *g, lo_id id, const struct lo_insn *in) {
+static void serial_for(struct gen *g, lo_id id, const struct lo_insn *in)
+{
     LLVMValueRef from = lin_value(g, &in->lin), to = lin_value(g, &in->hi);
     LLVMBasicBlockRef body = new_block(g, "for"), end = new_block(g, "end");
     if (LLVMIsConstant(from) && LLVMIsConstant(to))
@@ -266,7 +279,8 @@ static void serial_for(struct gen *g, lo_id id, const struct lo_insn *in) {
     LLVMPositionBuilderAtEnd(g->b, end);
 }
 
-static void gen_for(struct gen *g, lo_id id, const struct lo_insn *in) {
+static void gen_for(struct gen *g, lo_id id, const struct lo_insn *in)
+{
     if (in->op == LO_THREAD) {
         CHECK(g->machine->thread, "back: %s: a thread loop on a CPU", g->k->name);
         g->value[id] = g->machine->thread(g);
@@ -289,7 +303,8 @@ static void gen_for(struct gen *g, lo_id id, const struct lo_insn *in) {
     }
 }
 
-static void gen_if(struct gen *g, const struct lo_insn *in) {
+static void gen_if(struct gen *g, const struct lo_insn *in)
+{
     LLVMValueRef cond = g->value[in->in[0]];
     if (LLVMIsAConstantInt(cond)) {
         uint32_t taken = LLVMConstIntGetZExtValue(cond) ? in->body : in->other;
@@ -313,7 +328,8 @@ static void gen_if(struct gen *g, const struct lo_insn *in) {
 }
 
 /* The lane of the trap's value that counts: the first one whose condition holds. */
-static LLVMValueRef trapping_value(struct gen *g, const struct lo_insn *in, LLVMValueRef cond) {
+static LLVMValueRef trapping_value(struct gen *g, const struct lo_insn *in, LLVMValueRef cond)
+{
     uint32_t lanes = g->k->insns.p[in->in[0]].type.lanes;
     LLVMValueRef v = g->value[in->in[1]];
     if (lanes == 1 || g->k->insns.p[in->in[1]].type.lanes == 1)
@@ -326,7 +342,8 @@ static LLVMValueRef trapping_value(struct gen *g, const struct lo_insn *in, LLVM
 }
 
 /* The first fault wins, by compare-exchange on its code; then the function returns. */
-static void gen_trap(struct gen *g, const struct lo_insn *in) {
+static void gen_trap(struct gen *g, const struct lo_insn *in)
+{
     LLVMValueRef cond = g->value[in->in[0]], any = cond;
     uint32_t lanes = g->k->insns.p[in->in[0]].type.lanes;
     if (lanes > 1) {
@@ -355,7 +372,8 @@ static void gen_trap(struct gen *g, const struct lo_insn *in) {
 }
 
 /* ---- instructions ---- */
-static LLVMValueRef gen_const(const struct gen *g, const struct lo_insn *in) {
+static LLVMValueRef gen_const(const struct gen *g, const struct lo_insn *in)
+{
     enum nn_dtype t = (enum nn_dtype)in->type.dtype;
     LLVMTypeRef s = gen_scalar(g, t);
     CHECK(t != NN_f16 && t != NN_bf16, "back: %s: a constant of %s", g->k->name, nn_dtype_name(t));
@@ -369,7 +387,8 @@ static LLVMValueRef gen_const(const struct gen *g, const struct lo_insn *in) {
     return LLVMConstVector(all, in->type.lanes);
 }
 
-static LLVMValueRef gen_lanes(struct gen *g, const struct lo_insn *in) {
+static LLVMValueRef gen_lanes(struct gen *g, const struct lo_insn *in)
+{
     LLVMTypeRef s = gen_scalar(g, (enum nn_dtype)in->type.dtype);
     LLVMValueRef from = lin_value(g, &in->lin), step[64];
     if (in->type.dtype == NN_i32)
@@ -382,62 +401,35 @@ static LLVMValueRef gen_lanes(struct gen *g, const struct lo_insn *in) {
                         LLVMConstVector(step, in->type.lanes), "");
 }
 
-static LLVMValueRef gen_fma(struct gen *g, const struct lo_insn *in) {
+static LLVMValueRef gen_fma(struct gen *g, const struct lo_insn *in)
+{
     LLVMValueRef arg[3] = {g->value[in->in[0]], g->value[in->in[1]], g->value[in->in[2]]};
     return gen_intrinsic(g, "llvm.fma", gen_type(g, in->type), arg, 3);
 }
 
-static void gen_insn(struct gen *g, lo_id id) {
+static void gen_insn(struct gen *g, lo_id id)
+{
     const struct lo_insn *in = &g->k->insns.p[id];
     LLVMValueRef *v = &g->value[id];
     switch ((enum lo_kind)in->kind) {
-    case LO_CONST:
-        *v = gen_const(g, in);
-        return;
-    case LO_OP:
-        *v = gen_op(g, in);
-        return;
-    case LO_FMA:
-        *v = gen_fma(g, in);
-        return;
-    case LO_BIT:
-        *v = gen_bit(g, in);
-        return;
-    case LO_SPLAT:
-        *v = gen_splat(g, g->value[in->in[0]], in->type.lanes);
-        return;
-    case LO_LANES:
-        *v = gen_lanes(g, in);
-        return;
-    case LO_LIN:
-        *v = lin_value(g, &in->lin);
-        return;
-    case LO_LOAD:
-        *v = gen_load(g, in);
-        return;
-    case LO_STORE:
-        gen_store(g, in);
-        return;
+    case LO_CONST: *v = gen_const(g, in); return;
+    case LO_OP: *v = gen_op(g, in); return;
+    case LO_FMA: *v = gen_fma(g, in); return;
+    case LO_BIT: *v = gen_bit(g, in); return;
+    case LO_SPLAT: *v = gen_splat(g, g->value[in->in[0]], in->type.lanes); return;
+    case LO_LANES: *v = gen_lanes(g, in); return;
+    case LO_LIN: *v = lin_value(g, &in->lin); return;
+    case LO_LOAD: *v = gen_load(g, in); return;
+    case LO_STORE: gen_store(g, in); return;
     case LO_GET:
         *v = LLVMBuildLoad2(g->b, gen_type(g, in->type), register_address(g, in), "");
         return;
-    case LO_SET:
-        LLVMBuildStore(g->b, g->value[in->in[0]], register_address(g, in));
-        return;
-    case LO_FOR:
-        gen_for(g, id, in);
-        return;
-    case LO_IF:
-        gen_if(g, in);
-        return;
-    case LO_ACROSS:
-        *v = gen_across(g, in);
-        return;
-    case LO_RANDOM:
-        BUG("back: %s: random was not expanded", g->k->name);
-    case LO_TRAP:
-        gen_trap(g, in);
-        return;
+    case LO_SET: LLVMBuildStore(g->b, g->value[in->in[0]], register_address(g, in)); return;
+    case LO_FOR: gen_for(g, id, in); return;
+    case LO_IF: gen_if(g, in); return;
+    case LO_ACROSS: *v = gen_across(g, in); return;
+    case LO_RANDOM: BUG("back: %s: random was not expanded", g->k->name);
+    case LO_TRAP: gen_trap(g, in); return;
     case LO_EXTRACT:
         *v = LLVMBuildExtractElement(g->b, g->value[in->in[0]],
                                      LLVMConstInt(g->i32, (unsigned long long)in->i, false), "");
@@ -446,13 +438,13 @@ static void gen_insn(struct gen *g, lo_id id) {
         CHECK(g->machine->barrier, "back: %s: a barrier on a CPU", g->k->name);
         g->machine->barrier(g);
         return;
-    case LO_KIND_COUNT:
-        break;
+    case LO_KIND_COUNT: break;
     }
     BUG("back: %s: instruction %u has kind %d", g->k->name, id, in->kind);
 }
 
-void gen_block(struct gen *g, uint32_t block) {
+void gen_block(struct gen *g, uint32_t block)
+{
     for (uint32_t i = 0; i < g->k->blocks.p[block].insn.n; i++)
         gen_insn(g, g->k->blocks.p[block].insn.p[i]);
 }
@@ -460,7 +452,8 @@ void gen_block(struct gen *g, uint32_t block) {
 /* ---- modules and kernels ---- */
 
 /* Without a handler LLVM prints errors, and ends the process after some. */
-static void on_diagnostic(LLVMDiagnosticInfoRef info, void *context) {
+static void on_diagnostic(LLVMDiagnosticInfoRef info, void *context)
+{
     struct gen *g = context;
     if (LLVMGetDiagInfoSeverity(info) != LLVMDSError)
         return;
@@ -469,7 +462,8 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *context) {
     LLVMDisposeMessage(what);
 }
 
-void gen_open(struct gen *g, const struct target *t, const char *name) {
+void gen_open(struct gen *g, const struct target *t, const char *name)
+{
     CHECK(t->kind == TARGET_CPU, "back: no machine for target %s", t->name);
     *g = (struct gen){.target = t, .machine = &gen_cpu, .cx = LLVMContextCreate()};
     bool least = !strcmp(t->name, "x86-64");
@@ -487,14 +481,16 @@ void gen_open(struct gen *g, const struct target *t, const char *name) {
     g->f64 = LLVMDoubleTypeInContext(g->cx);
 }
 
-void gen_close(struct gen *g) {
+void gen_close(struct gen *g)
+{
     LLVMDisposeBuilder(g->b);
     LLVMDisposeModule(g->m);
     LLVMContextDispose(g->cx);
     text_free(&g->errors);
 }
 
-void gen_kernel(struct gen *g, const struct lo_kernel *k, const char *symbol) {
+void gen_kernel(struct gen *g, const struct lo_kernel *k, const char *symbol)
+{
     g->k = k;
     g->value = xcalloc(k->insns.n, sizeof *g->value);
     g->base = xcalloc(k->buffers.n, sizeof *g->base);

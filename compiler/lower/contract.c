@@ -1,7 +1,7 @@
-/* The contract skeleton: sums of products over shared axes, where some axes of the result belong to one
- * factor only and some to the other: matmul, convolution and its two gradients, a researcher's notation.
- * There is no im2col: a factor is read at addresses, or through the index expressions and conditions
- * of its whole prologue, by the tile that wants it.
+/* The contract skeleton: sums of products over shared axes, where some axes of the result belong to
+ * one factor only and some to the other: matmul, convolution and its two gradients, a researcher's
+ * notation. There is no im2col: a factor is read at addresses, or through the index expressions and
+ * conditions of its whole prologue, by the tile that wants it.
  *
  * What is decided here comes from the shape and the level alone, never from the machine's threads:
  * which order a sum has (the form, and in the dot form the lanes) and how tasks are cut. */
@@ -89,8 +89,8 @@ static bool guarded(const struct con *c, fx_id v, uint32_t axis)
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* Cycles that a step over k takes for a tile of a by b vectors: two fma, two loads a cycle, and a sum
- * may only go on after four. */
+/* Cycles that a step over k takes for a tile of a by b vectors: two fma, two loads a cycle, and a
+ * sum may only go on after four. */
 static double step_cycles(int64_t a, int64_t b)
 {
     double fma = (double)(a * b) / 2, loads = (double)(a + b) / 2;
@@ -135,8 +135,8 @@ static void choose_dot_tile(struct con *c)
     double best = -1;
     for (int64_t cols = 1; cols <= n && cols <= 8; cols++)
         for (int64_t rows = 1; rows <= m && fits(c, rows, cols); rows++) {
-            double t = (double)ceil_div(m, rows) * (double)ceil_div(n, cols) *
-                       step_cycles(rows, cols);
+            double t =
+                (double)ceil_div(m, rows) * (double)ceil_div(n, cols) * step_cycles(rows, cols);
             if (best < 0 || t < best) {
                 best = t;
                 c->rows = rows;
@@ -177,8 +177,8 @@ static bool classify(struct con *c, const struct fuse_contraction *f)
     return true;
 }
 
-/* Sums along k where the columns lie apart in memory, or are fewer than the lanes: if k is long and both
- * factors follow it. Many rows make it worth to turn the columns once, in the panel. */
+/* Sums along k where the columns lie apart in memory, or are fewer than the lanes: if k is long and
+ * both factors follow it. Many rows make it worth to turn the columns once, in the panel. */
 static bool wants_dot(const struct con *c)
 {
     int64_t lanes = c->acc.lanes, n = con_dim(c, c->v), k = con_dim(c, c->vector_k);
@@ -209,7 +209,8 @@ static void choose_second(struct con *c)
 }
 
 /* Whether columns go through a panel: what is computed or gathered, is used by several tiles; and
- * plain rows of memory that lie far apart, when there are enough of them to crowd each other out. */
+ * plain rows of memory that lie far apart, when there are enough of them to crowd each other out.
+ */
 static bool wants_panel(const struct con *c)
 {
     int64_t tiles = ceil_div(con_dim(c, c->r), c->rows);
@@ -229,8 +230,8 @@ static void choose_copy(struct con *c)
     if (plain(c, c->row))
         return;
     c->copy = true;
-    c->copy_k = c->form == CON_DOT || contiguous(c, c->row, c->vector_k) ||
-                !contiguous(c, c->row, c->r);
+    c->copy_k =
+        c->form == CON_DOT || contiguous(c, c->row, c->vector_k) || !contiguous(c, c->row, c->r);
     int64_t n = 1;
     if (!c->copy_k) {
         c->copy_stride[c->r] = n;
@@ -297,8 +298,8 @@ bool sk_contract(struct sk *s)
             return false;
     }
     struct fuse_contraction f;
-    if (c.member == UINT32_MAX ||
-        !fuse_contraction(&s->x, s->c, sk_member(s, c.member), &f) || !classify(&c, &f))
+    if (c.member == UINT32_MAX || !fuse_contraction(&s->x, s->c, sk_member(s, c.member), &f) ||
+        !classify(&c, &f))
         return false;
     c.node = s->c->members.p[c.member].node;
     enum nn_dtype t = sk_compute_type(s->x.val.p[f.value].dtype);

@@ -1,6 +1,6 @@
 /* contract: what the two files of the contraction skeleton share. contract.c decides (which operand
- * gives the rows, which axis lies in the lanes, tile, what is copied beforehand, how chunks are cut),
- * tile.c emits loops over k and tiles. */
+ * gives the rows, which axis lies in the lanes, tile, what is copied beforehand, how chunks are
+ * cut), tile.c emits loops over k and tiles. */
 #ifndef NNC_LOWER_CONTRACT_H
 #define NNC_LOWER_CONTRACT_H
 
@@ -23,22 +23,22 @@ struct con {
     struct lo_type acc; /* of an accumulator */
     enum con_form form;
 
-    fx_id row, col;      /* the factors: row does not depend on v, col not on r */
-    uint32_t r, v;       /* the axes that tiles are cut from: of row alone, of col alone */
-    uint32_t u;          /* outer form: slots also run along this axis of col alone; v: none */
-    struct con_axes k;   /* folded, outer loop first */
+    fx_id row, col;       /* the factors: row does not depend on v, col not on r */
+    uint32_t r, v;        /* the axes that tiles are cut from: of row alone, of col alone */
+    uint32_t u;           /* outer form: slots also run along this axis of col alone; v: none */
+    struct con_axes k;    /* folded, outer loop first */
     struct con_axes walk; /* axes of tasks: batch and col's, but for v and u */
     struct con_axes rest; /* row's other axes: loops inside of a task */
-    uint32_t vector_k;   /* dot form: the axis of k in the lanes, the last */
+    uint32_t vector_k;    /* dot form: the axis of k in the lanes, the last */
 
     int64_t rows;        /* of a tile */
     int64_t su, sv;      /* outer form: slots along u and v */
     int64_t cols, block; /* dot form: columns of a tile, columns of a task (a multiple of cols) */
     int64_t depth;       /* points of k */
 
-    bool pack;           /* outer form: col goes to a panel first */
-    bool copy;           /* row goes to a temporary first, in a phase of its own */
-    bool copy_k;         /* its lanes: along the last k, else along r */
+    bool pack;   /* outer form: col goes to a panel first */
+    bool copy;   /* row goes to a temporary first, in a phase of its own */
+    bool copy_k; /* its lanes: along the last k, else along r */
     int64_t copy_stride[IR_MAX_AXES], copy_count;
     int64_t panel_stride[IR_MAX_AXES];
     uint32_t temp, panel, reg, tile; /* buffers */
@@ -46,13 +46,13 @@ struct con {
     /* where the tile in work stands */
     struct lo_lin at_r, at_u, at_v;
     int64_t now_rows, now_slots_v, now_cols;
-    lo_id tail;          /* mask of the last slot, 0: full */
+    lo_id tail; /* mask of the last slot, 0: full */
 };
 
 static inline int64_t con_dim(const struct con *c, uint32_t axis) { return c->s->x.dim[axis]; }
 
 /* ---- tile.c ---- */
-void con_phase_copy(struct con *c);    /* row to the temporary */
+void con_phase_copy(struct con *c); /* row to the temporary */
 void con_phase_multiply(struct con *c);
 
 #endif

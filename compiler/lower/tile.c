@@ -1,6 +1,7 @@
-/* Contractions, emitted: the copy of computed rows, tasks, panels, tiles, loops over k, and what is done
- * with a finished tile. Accumulators are registers; a step over k loads each of the tile's columns and
- * rows once. Loops over k skip where a condition that is the same for the whole tile makes a factor 0. */
+/* Contractions, emitted: the copy of computed rows, tasks, panels, tiles, loops over k, and what is
+ * done with a finished tile. Accumulators are registers; a step over k loads each of the tile's
+ * columns and rows once. Loops over k skip where a condition that is the same for the whole tile
+ * makes a factor 0. */
 #include "lower/contract.h"
 
 #define I64 ((struct lo_type){NN_i64, 1})
@@ -52,8 +53,8 @@ static struct lo_lin strided(struct con *c, const int64_t *stride)
 
 /* ---- loops over k ---- */
 
-/* Of the factor's own conditions (reads outside give 0) those that hold or fail for a whole tile and are
- * known once k's axis `depth` stands: their conjunction, or 0. */
+/* Of the factor's own conditions (reads outside give 0) those that hold or fail for a whole tile
+ * and are known once k's axis `depth` stands: their conjunction, or 0. */
 static lo_id skip_condition(struct con *c, fx_id factor, uint32_t depth)
 {
     struct sk *s = c->s;
@@ -340,8 +341,8 @@ static void dot_tile(struct con *c, int64_t n)
 
 /* ---- tasks ---- */
 
-/* What a task is made of: `v_tiles` tiles or blocks along v, the last one with `v_rest` elements if that
- * is not 0; `u_tiles` along u; r's tiles in `parts` runs of `per`. */
+/* What a task is made of: `v_tiles` tiles or blocks along v, the last one with `v_rest` elements if
+ * that is not 0; `u_tiles` along u; r's tiles in `parts` runs of `per`. */
 struct tasks {
     int64_t v_size, v_tiles, v_rest, u_tiles, r_tiles, parts, per, count;
 };
@@ -371,9 +372,8 @@ static int64_t least_tasks(const struct con *c, const struct tasks *t)
     double steps = (double)c->depth * (double)t->per;
     for (uint32_t i = 0; i < c->rest.n; i++)
         steps *= (double)con_dim(c, c->rest.axis[i]);
-    double cycles = c->form == CON_DOT
-                        ? steps / c->acc.lanes * (double)(c->rows * c->block) / 2
-                        : steps * (double)(c->rows * c->su * c->sv) / 2;
+    double cycles = c->form == CON_DOT ? steps / c->acc.lanes * (double)(c->rows * c->block) / 2
+                                       : steps * (double)(c->rows * c->su * c->sv) / 2;
     return cycles >= 20000 ? 1 : (int64_t)(20000 / (cycles > 1 ? cycles : 1)) + 1;
 }
 

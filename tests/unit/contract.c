@@ -1,0 +1,375 @@
+/* The contract skeleton: shapes of every class against the evaluator, exactly (small integers), in
+ * machine code and, where small, in the interpreter; other orders of the chunks give the same bits.
+ */
+#include "back/back.h"
+#include "lower/skeleton.h"
+#include "test.h"
+
+static const struct target *target;
+static struct back_jit *jit;
+
+struct run {
+    struct ir_graph *g;
+    struct low_launch launch;
+    void **buf;
+    struct nn_args args;
+    void *scratch;
+    struct nn_fault fault;
+};
+
+static double small(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)((int)(*state >> 33) % 5) - 2;
+}
+
+static void fill_from(enum nn_dtype t, void *p, const double *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        union lo_num x = nn_is_float(t) ? lo_num_from_f(t, v[i]) : lo_num_from_i(t, (int64_t)v[i]);
+        memcpy((char *)p + (size_t)i * nn_dtype_size(t), &x, nn_dtype_size(t));
+    }
+}
+
+static double number_at(enum nn_dtype t, const void *p, int64_t i)
+{
+    union lo_num x = {0};
+    memcpy(&x, (const char *)p + (size_t)i * nn_dtype_size(t), nn_dtype_size(t));
+    return nn_is_float(t) ? lo_num_f(t, x) : (double)lo_num_i(t, x);
+}
+
+static void *aligned(size_t n)
+{
+    void *p = aligned_alloc(64, (n + 127) / 64 * 64);
+    CHECK(p, "no memory");
+    memset(p, 0xff, (n + 127) / 64 * 64);
+    return p;
+}
+
+/* Buffers of the kernel: inputs from the evaluator's arrays, others poisoned. */
+static void make_run(struct run *r, double *const *value)
+{
+    uint32_t n = r->launch.args.n;
+    r->buf = xcalloc(n, sizeof *r->buf);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct low_arg *a = &r->launch.args.p[i];
+        if (!a->node) {
+            r->buf[i] = aligned((size_t)a->bytes);
+            continue;
+        }
+        const struct ir_node *d = ir_at(r->g, a->node);
+        r->buf[i] = aligned((size_t)ir_count(d) * nn_dtype_size(d->dtype));
+        if (!a->write)
+            fill_from(d->dtype, r->buf[i], value[a->node], ir_count(d));
+    }
+    r->scratch = aligned(back_scratch(r->launch.kernel));
+    r->args = (struct nn_args){.buf = r->buf, .scratch = r->scratch, .fault = &r->fault};
+}
+
+static void free_run(struct run *r)
+{
+    for (uint32_t i = 0; i < r->launch.args.n; i++)
+        free(r->buf[i]);
+    free(r->buf);
+    free(r->scratch);
+}
+
+static uint64_t hash_outputs(const struct run *r)
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < r->launch.args.n; i++) {
+        const struct low_arg *a = &r->launch.args.p[i];
+        if (!a->node || !a->write)
+            continue;
+        const struct ir_node *d = ir_at(r->g, a->node);
+        h = hash_bytes(h, r->buf[i], (size_t)ir_count(d) * nn_dtype_size(d->dtype));
+    }
+    return h;
+}
+
+static void compare(const struct run *r, struct ir_eval *e, const char *what)
+{
+    for (uint32_t i = 0; i < r->launch.args.n; i++) {
+        const struct low_arg *a = &r->launch.args.p[i];
+        if (!a->node || !a->write)
+            continue;
+        const struct ir_node *d = ir_at(r->g, a->node);
+        const double *want = ir_eval_value(e, a->node);
+        int64_t bad = 0, first = -1;
+        for (int64_t k = 0; k < ir_count(d); k++)
+            if (number_at(d->dtype, r->buf[i], k) != want[k]) {
+                first = first < 0 ? k : first;
+                bad++;
+            }
+        test(bad == 0);
+        if (bad)
+            printf("%s: %s: %lld of %lld differ, first at %lld: got %g, wanted %g\n",
+                   r->launch.kernel->name, what, (long long)bad, (long long)ir_count(d),
+                   (long long)first, number_at(d->dtype, r->buf[i], first), want[first]);
+    }
+}
+
+static void run_kernel(struct run *r, nn_kernel *fn, int order)
+{
+    for (uint32_t p = 0; p < r->launch.kernel->phases.n; p++) {
+        int64_t n = r->launch.kernel->phases.p[p].chunks;
+        if (order == 0)
+            fn(&r->args, (int32_t)p, 0, n);
+        for (int64_t c = n; order == 1 && c-- > 0;)
+            fn(&r->args, (int32_t)p, c, c + 1);
+    }
+}
+
+static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
+                          const struct fuse_cluster *c, struct ir_eval *e, double *const *value,
+                          bool interpret)
+{
+    struct run r = {.g = g};
+    struct sk s;
+    sk_begin(&s, plan, c, &r.launch);
+    bool taken = sk_contract(&s);
+    sk_end(&s);
+    test(taken);
+    if (!taken)
+        return;
+    char *wrong = lo_verify(r.launch.kernel), *message = NULL;
+    if (wrong)
+        printf("%s\n", wrong);
+    test(!wrong);
+    free(wrong);
+    make_run(&r, value);
+    if (interpret) {
+        struct lo_run run = {.buf = r.buf};
+        test(lo_interpret(r.launch.kernel, &run));
+        if (run.message)
+            printf("%s: %s\n", r.launch.kernel->name, run.message);
+        free(run.message);
+        compare(&r, e, "interpreted");
+        free_run(&r);
+        make_run(&r, value);
+    }
+    nn_kernel *fn;
+    bool ok = back_jit_add(jit, &r.launch.kernel, 1, &fn, &message);
+    test(ok);
+    if (ok) {
+        run_kernel(&r, fn, 0);
+        compare(&r, e, "compiled");
+        uint64_t h = hash_outputs(&r);
+        free_run(&r);
+        make_run(&r, value);
+        run_kernel(&r, fn, 1);
+        test(hash_outputs(&r) == h);
+    } else {
+        printf("%s\n", message);
+        free(message);
+    }
+    free_run(&r);
+    lo_kernel_free(r.launch.kernel);
+    vec_free(&r.launch.args);
+}
+
+/* A graph's body whose values follow from inputs by one contraction cluster. */
+static void check(const char *body, bool interpret)
+{
+    struct text t = {0};
+    text_printf(&t, "graph g {\n%s\n}\n", body);
+    struct diag *d = diag_new();
+    struct ir_module *m = ir_read(d, diag_add_file(d, "t", t.p, t.n));
+    diag_print(d, stdout);
+    test(m != NULL);
+    if (m) {
+        struct ir_graph *g = m->graphs.p[0];
+        struct fuse_plan *plan = fuse_graph(g, target, "greedy");
+        struct ir_eval *e = ir_eval_new(g, true);
+        double **value = xcalloc(g->nodes.n, sizeof *value);
+        uint64_t state = 42;
+        for (ir_id i = 1; i < g->nodes.n; i++) {
+            const struct ir_node *n = ir_at(g, i);
+            if (n->op != IR_input)
+                continue;
+            value[i] = xcalloc((size_t)ir_count(n) + 1, sizeof **value);
+            for (int64_t k = 0; k < ir_count(n); k++)
+                value[i][k] = n->dtype == NN_u8 ? small(&state) + 2 : small(&state);
+            ir_eval_input(e, n->name, value[i]);
+        }
+        char *message = NULL;
+        test(ir_eval_run(e, &message));
+        uint32_t contractions = 0;
+        for (uint32_t i = 0; i < plan->clusters.n; i++)
+            if (plan->clusters.p[i].skeleton == FUSE_CONTRACT) {
+                contractions++;
+                check_cluster(g, plan, &plan->clusters.p[i], e, value, interpret);
+            }
+        test(contractions == 1 && plan->clusters.n == 1);
+        if (contractions != 1 || plan->clusters.n != 1) {
+            struct text out = {0};
+            fuse_print(plan, &out);
+            printf("%s%s\n", t.p, out.p);
+            text_free(&out);
+        }
+        for (ir_id i = 1; i < g->nodes.n; i++)
+            free(value[i]);
+        free(value);
+        ir_eval_free(e);
+        fuse_free(plan);
+        ir_module_free(m);
+    }
+    diag_free(d);
+    text_free(&t);
+}
+
+static void checkf(bool interpret, const char *fmt, ...) NNC_PRINTF(2, 3);
+static void checkf(bool interpret, const char *fmt, ...)
+{
+    char body[2000];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(body, sizeof body, fmt, ap);
+    va_end(ap);
+    check(body, interpret);
+}
+
+/* y[i, j] = sum over k of a, b in the four layouts. */
+static void matmul(int m, int k, int n, bool ta, bool tb)
+{
+    checkf((int64_t)m * k * n < 40000,
+           "%%a = input a : f32[x %d, y %d]\n%%b = input b : f32[x %d, y %d]\n"
+           "%%p = mul %%a[%s] %%b[%s] : f32[i %d, j %d, k %d] inline\n"
+           "%%y = reduce sum(k %d) %%p[i, j, k] : f32[i %d, j %d]\noutput y %%y",
+           ta ? k : m, ta ? m : k, tb ? n : k, tb ? k : n, ta ? "k, i" : "i, k",
+           tb ? "j, k" : "k, j", m, n, k, k, m, n);
+}
+
+static void matmuls(void)
+{
+    static const int size[][3] = {{13, 9, 21},   {64, 64, 64},  {5, 100, 16},
+                                  {128, 70, 10}, {10, 33, 96},  {7, 8, 300},
+                                  {300, 17, 8},  {33, 130, 47}, {270, 80, 24}};
+    for (size_t i = 0; i < COUNT(size); i++)
+        for (int t = 0; t < 4; t++)
+            matmul(size[i][0], size[i][1], size[i][2], t & 1, t & 2);
+}
+
+/* Batch axes, rows of two axes, several folded axes. */
+static void einsums(void)
+{
+    check("%a = input a : f32[b 3, h 2, i 9, d 8]\n%b = input b : f32[b 3, h 2, j 17, d 8]\n"
+          "%p = mul %a[b, h, i, d] %b[b, h, j, d] : f32[b 3, h 2, i 9, j 17, d 8] inline\n"
+          "%y = reduce sum(d 8) %p[b, h, i, j, d] : f32[b 3, h 2, i 9, j 17]\noutput y %y",
+          true);
+    check("%a = input a : f32[b 3, i 9, j 11]\n%b = input b : f32[b 3, j 11, d 24]\n"
+          "%p = mul %a[b, i, j] %b[b, j, d] : f32[b 3, i 9, d 24, j 11] inline\n"
+          "%y = reduce sum(j 11) %p[b, i, d, j] : f32[b 3, i 9, d 24]\noutput y %y",
+          true);
+    check("%a = input a : f32[b 5, t 7, k 19]\n%w = input w : f32[o 33, k 19]\n"
+          "%p = mul %a[b, t, k] %w[o, k] : f32[b 5, t 7, o 33, k 19] inline\n"
+          "%y = reduce sum(k 19) %p[b, t, o, k] : f32[b 5, t 7, o 33]\noutput y %y",
+          true);
+    check("%g = input g : f32[b 5, t 7, o 33]\n%x = input x : f32[b 5, t 7, k 19]\n"
+          "%p = mul %g[b, t, o] %x[b, t, k] : f32[o 33, k 19, b 5, t 7] inline\n"
+          "%y = reduce sum(b 5, t 7) %p[o, k, b, t] : f32[o 33, k 19]\noutput y %y",
+          true);
+}
+
+/* Convolution forward, stride and padding; its input and weight gradients. */
+static void convolution(int n, int c, int o, int h, int r, int stride, int pad)
+{
+    int q = (h + 2 * pad - r) / stride + 1;
+    bool small_one = n * c * o * q * q * r * r < 60000;
+    checkf(
+        small_one,
+        "%%x = input x : f32[n %d, c %d, h %d, w %d]\n%%f = input f : f32[o %d, c %d, r %d, s %d]\n"
+        "%%p = mul %%x[n, c, %d*i + r - %d, %d*j + s - %d] %%f[o, c, r, s]"
+        " : f32[n %d, o %d, i %d, j %d, c %d, r %d, s %d] inline\n"
+        "%%y = reduce sum(c %d, r %d, s %d) %%p[n, o, i, j, c, r, s]"
+        " : f32[n %d, o %d, i %d, j %d]\noutput y %%y",
+        n, c, h, h, o, c, r, r, stride, pad, stride, pad, n, o, q, q, c, r, r, c, r, r, n, o, q, q);
+    checkf(
+        small_one,
+        "%%g = input g : f32[n %d, o %d, i %d, j %d]\n%%f = input f : f32[o %d, c %d, r %d, s %d]\n"
+        "%%p = mul %%g[n, o, (h - r + %d)/%d, (w - s + %d)/%d] %%f[o, c, r, s]"
+        " : f32[n %d, c %d, h %d, w %d, o %d, r %d, s %d] inline\n"
+        "%%y = reduce sum(o %d, r %d, s %d) %%p[n, c, h, w, o, r, s]"
+        " : f32[n %d, c %d, h %d, w %d]\noutput y %%y",
+        n, o, q, q, o, c, r, r, pad, stride, pad, stride, n, c, h, h, o, r, r, o, r, r, n, c, h, h);
+    checkf(
+        small_one,
+        "%%g = input g : f32[n %d, o %d, i %d, j %d]\n%%x = input x : f32[n %d, c %d, h %d, w %d]\n"
+        "%%p = mul %%g[n, o, i, j] %%x[n, c, %d*i + r - %d, %d*j + s - %d]"
+        " : f32[o %d, c %d, r %d, s %d, n %d, i %d, j %d] inline\n"
+        "%%y = reduce sum(n %d, i %d, j %d) %%p[o, c, r, s, n, i, j]"
+        " : f32[o %d, c %d, r %d, s %d]\noutput y %%y",
+        n, o, q, q, n, c, h, h, stride, pad, stride, pad, o, c, r, r, n, q, q, n, q, q, o, c, r, r);
+}
+
+static void convolutions(void)
+{
+    convolution(2, 4, 5, 12, 5, 1, 0);
+    convolution(2, 20, 50, 12, 5, 1, 0);
+    convolution(2, 5, 8, 14, 3, 1, 1);
+    convolution(3, 4, 6, 15, 3, 2, 1);
+    convolution(1, 4, 9, 32, 3, 1, 1);
+    convolution(2, 6, 7, 7, 3, 1, 1);
+    convolution(2, 6, 7, 8, 4, 2, 1);
+}
+
+/* What is computed on the way in and on the way out. */
+static void places(void)
+{
+    check(
+        "%x = input x : u8[i 33, k 50]\n%w = input w : f32[j 20, k 50]\n%b = input b : f32[j 20]\n"
+        "%h = const 0.5 : f32\n%z = const 0 : f32\n%c = cast %x[i, k] : f32[i 33, k 50]\n"
+        "%s = mul %c[i, k] %h[] : f32[i 33, k 50]\n"
+        "%p = mul %s[i, k] %w[j, k] : f32[i 33, j 20, k 50] inline\n"
+        "%q = reduce sum(k 50) %p[i, j, k] : f32[i 33, j 20]\n"
+        "%t = add %q[i, j] %b[j] : f32[i 33, j 20]\n"
+        "%y = max %t[i, j] %z[] : f32[i 33, j 20]\noutput y %y",
+        true);
+    check("%g = input g : f32[b 40, o 24]\n%v = input v : f32[b 40, o 24]\n"
+          "%x = input x : f32[b 40, k 70]\n%z = const 0 : f32\n"
+          "%c = gt %v[b, o] %z[] : bool[b 40, o 24]\n"
+          "%m = select %c[b, o] %g[b, o] %z[] : f32[b 40, o 24]\n"
+          "%p = mul %m[b, o] %x[b, k] : f32[o 24, k 70, b 40] inline\n"
+          "%y = reduce sum(b 40) %p[o, k, b] : f32[o 24, k 70]\noutput y %y",
+          true);
+    check("%g = input g : f32[b 40, o 24]\n%v = input v : f32[b 40, o 24]\n"
+          "%w = input w : f32[o 24, k 70]\n%r = input r : f32[b 40, k 70]\n%z = const 0 : f32\n"
+          "%c = gt %v[b, o] %z[] : bool[b 40, o 24]\n"
+          "%m = select %c[b, o] %g[b, o] %z[] : f32[b 40, o 24]\n"
+          "%p = mul %m[b, o] %w[o, k] : f32[b 40, k 70, o 24] inline\n"
+          "%q = reduce sum(o 24) %p[b, k, o] : f32[b 40, k 70]\n"
+          "%y = add %q[b, k] %r[b, k] : f32[b 40, k 70]\noutput y %y",
+          true);
+}
+
+static void dtypes(void)
+{
+    static const char *const name[] = {"f64", "f16", "bf16"};
+    for (size_t i = 0; i < COUNT(name); i++) {
+        const char *t = name[i];
+        checkf(true,
+               "%%a = input a : %s[i 19, k 21]\n%%b = input b : %s[j 13, k 21]\n"
+               "%%p = mul %%a[i, k] %%b[j, k] : %s[i 19, j 13, k 21] inline\n"
+               "%%y = reduce sum(k 21) %%p[i, j, k] : %s[i 19, j 13]\noutput y %%y",
+               t, t, t, t);
+    }
+}
+
+int main(void)
+{
+    target = target_host();
+    char *message = NULL;
+    jit = back_jit_new(target, &message);
+    test(jit != NULL);
+    if (!jit) {
+        printf("%s\n", message);
+        return test_done();
+    }
+    matmuls();
+    einsums();
+    convolutions();
+    places();
+    dtypes();
+    back_jit_free(jit);
+    return test_done();
+}
