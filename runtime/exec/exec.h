@@ -83,4 +83,10 @@ enum nn_status nn_exec_run(struct nn_exec *e, int graph, const void *const *inpu
 enum nn_status nn_weights_load(struct nn_exec *e, const char *path, const char *prefix,
                                struct nn_message *m);
 
+/* The resumable state: every slot but the accumulators, named `slot/NAME`, of exactly the slot's type;
+ * other tensors of the file are somebody else's. Nothing is changed if anything does not fit. */
+struct nn_tensors;
+enum nn_status nn_state_load(struct nn_exec *e, struct nn_tensors *t, const char *path,
+                             struct nn_message *m);
+
 #endif
