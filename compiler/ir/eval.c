@@ -29,7 +29,8 @@ struct point {
     bool *indexes;    /* operand k is named by an access */
 };
 
-struct ir_eval *ir_eval_new(const struct ir_graph *g, bool round) {
+struct ir_eval *ir_eval_new(const struct ir_graph *g, bool round)
+{
     struct ir_eval *e = xcalloc(1, sizeof *e);
     e->g = g;
     e->round = round;
@@ -37,14 +38,16 @@ struct ir_eval *ir_eval_new(const struct ir_graph *g, bool round) {
     return e;
 }
 
-static void forget(struct ir_eval *e) {
+static void forget(struct ir_eval *e)
+{
     for (ir_id id = 0; id < e->g->nodes.n; id++) {
         free(e->value[id]);
         e->value[id] = NULL;
     }
 }
 
-void ir_eval_free(struct ir_eval *e) {
+void ir_eval_free(struct ir_eval *e)
+{
     if (!e)
         return;
     forget(e);
@@ -54,19 +57,20 @@ void ir_eval_free(struct ir_eval *e) {
     free(e);
 }
 
-void ir_eval_input(struct ir_eval *e, const char *name, const double *v) {
+void ir_eval_input(struct ir_eval *e, const char *name, const double *v)
+{
     vec_push(&e->inputs, ((struct given){name, 0, v}));
 }
 
-void ir_eval_slot(struct ir_eval *e, uint32_t slot, const double *v) {
+void ir_eval_slot(struct ir_eval *e, uint32_t slot, const double *v)
+{
     vec_push(&e->slots, ((struct given){NULL, slot, v}));
 }
 
-const double *ir_eval_value(struct ir_eval *e, ir_id id) {
-    return e->value[id];
-}
+const double *ir_eval_value(struct ir_eval *e, ir_id id) { return e->value[id]; }
 
-NNC_PRINTF(3, 4) static bool fault(struct ir_eval *e, ir_id id, const char *fmt, ...) {
+NNC_PRINTF(3, 4) static bool fault(struct ir_eval *e, ir_id id, const char *fmt, ...)
+{
     char what[256];
     va_list ap;
     va_start(ap, fmt);
@@ -82,7 +86,8 @@ NNC_PRINTF(3, 4) static bool fault(struct ir_eval *e, ir_id id, const char *fmt,
 
 /* ---- reading through accesses ---- */
 
-static bool term_holds(const struct point *p, const struct ir_term *t, int64_t *at) {
+static bool term_holds(const struct point *p, const struct ir_term *t, int64_t *at)
+{
     int64_t v = ix_eval(t->e, p->axis, p->operand);
     *at = v / t->q;
     return v % t->q == 0 && *at >= 0 && *at < t->n;
@@ -92,7 +97,8 @@ enum place { INSIDE, OUTSIDE, FAULT };
 
 /* Where the access leads at this point: *flat, row-major. A strict one faults where a term with an
  * operand's element fails and none without does. */
-static enum place locate(const struct point *p, const struct ir_access *a, int64_t *flat) {
+static enum place locate(const struct point *p, const struct ir_access *a, int64_t *flat)
+{
     bool gather_fails = false;
     int64_t at = 0;
     *flat = 0;
@@ -109,23 +115,20 @@ static enum place locate(const struct point *p, const struct ir_access *a, int64
     return !gather_fails ? INSIDE : a->strict ? FAULT : OUTSIDE;
 }
 
-static bool read_operand(struct point *p, uint32_t k, double *v) {
+static bool read_operand(struct point *p, uint32_t k, double *v)
+{
     const struct ir_in *in = &p->n->in[k];
     int64_t flat;
     switch (locate(p, &in->a, &flat)) {
-    case INSIDE:
-        *v = p->e->value[in->node][flat];
-        return true;
-    case OUTSIDE:
-        *v = ir_convert(NN_f64, ir_at(p->e->g, in->node)->dtype, in->a.fill);
-        return true;
-    case FAULT:
-        break;
+    case INSIDE: *v = p->e->value[in->node][flat]; return true;
+    case OUTSIDE: *v = ir_convert(NN_f64, ir_at(p->e->g, in->node)->dtype, in->a.fill); return true;
+    case FAULT: break;
     }
     return fault(p->e, p->id, "a gather's index is out of range");
 }
 
-static void mark_ix(const struct ix *e, bool *indexes) {
+static void mark_ix(const struct ix *e, bool *indexes)
+{
     for (uint32_t i = 0; i < e->n; i++) {
         if (e->part[i].a.kind == IX_OPERAND)
             indexes[e->part[i].a.v] = true;
@@ -134,7 +137,8 @@ static void mark_ix(const struct ix *e, bool *indexes) {
     }
 }
 
-static void mark_access(const struct ir_access *a, bool *indexes) {
+static void mark_access(const struct ir_access *a, bool *indexes)
+{
     for (uint32_t i = 0; i < a->rank; i++)
         mark_ix(a->at[i].e, indexes);
     for (uint32_t i = 0; i < a->nguard; i++)
@@ -142,7 +146,8 @@ static void mark_access(const struct ir_access *a, bool *indexes) {
 }
 
 /* The elements that accesses name. Operands only name later ones, so last first. */
-static bool read_indices(struct point *p) {
+static bool read_indices(struct point *p)
+{
     for (uint32_t k = p->n->nin; k-- > 0;)
         if (p->indexes[k]) {
             double v;
@@ -154,7 +159,8 @@ static bool read_indices(struct point *p) {
 }
 
 /* The operator's own operands at this point. */
-static bool read_all(struct point *p, double *x) {
+static bool read_all(struct point *p, double *x)
+{
     if (!read_indices(p))
         return false;
     for (int k = 0; k < ir_op_arity(p->n->op); k++)
@@ -164,7 +170,8 @@ static bool read_all(struct point *p, double *x) {
 }
 
 /* The next point of the axes [from, to), row-major; false after the last. */
-static bool next(struct point *p, uint32_t from, uint32_t to) {
+static bool next(struct point *p, uint32_t from, uint32_t to)
+{
     for (uint32_t i = to; i-- > from;) {
         if (++p->axis[i] < p->n->dom[i].n)
             return true;
@@ -173,7 +180,8 @@ static bool next(struct point *p, uint32_t from, uint32_t to) {
     return false;
 }
 
-static int64_t size(const struct ir_node *n, uint32_t from, uint32_t to) {
+static int64_t size(const struct ir_node *n, uint32_t from, uint32_t to)
+{
     int64_t count = 1;
     for (uint32_t i = from; i < to; i++)
         count *= n->dom[i].n;
@@ -182,12 +190,14 @@ static int64_t size(const struct ir_node *n, uint32_t from, uint32_t to) {
 
 /* ---- operators ---- */
 
-static double combine(const struct ir_node *n, enum ir_monoid m, double x, double y) {
+static double combine(const struct ir_node *n, enum ir_monoid m, double x, double y)
+{
     return ir_scalar(ir_monoid_combine(m), n->dtype, n->dtype, (double[]){x, y});
 }
 
 /* One fold over the reduced axes, in row-major order. */
-static bool fold(struct point *p, double *result) {
+static bool fold(struct point *p, double *result)
+{
     const struct ir_node *n = p->n;
     enum ir_monoid m = n->monoid;
     enum nn_dtype t = ir_at(p->e->g, n->in[0].node)->dtype;
@@ -209,7 +219,8 @@ static bool fold(struct point *p, double *result) {
     return true;
 }
 
-static bool eval_reduce(struct point *p, double *out) {
+static bool eval_reduce(struct point *p, double *out)
+{
     int64_t count = ir_count(p->n);
     for (int64_t i = 0; i < count; i++) {
         if (!fold(p, &out[i]))
@@ -219,7 +230,8 @@ static bool eval_reduce(struct point *p, double *out) {
     return true;
 }
 
-static bool eval_cumsum(struct point *p, double *out) {
+static bool eval_cumsum(struct point *p, double *out)
+{
     const struct ir_node *n = p->n;
     uint32_t axis = (uint32_t)n->attr.i;
     int64_t count = ir_count(n), stride = size(n, axis + 1, n->nd), length = n->dom[axis].n;
@@ -242,27 +254,25 @@ static bool eval_cumsum(struct point *p, double *out) {
     return true;
 }
 
-static bool eval_scatter(struct point *p, double *out) {
+static bool eval_scatter(struct point *p, double *out)
+{
     int64_t count = size(p->n, 0, p->n->nd), flat;
     double x;
     for (int64_t i = 0; i < count; i++) {
         if (!read_all(p, &x))
             return false;
         switch (locate(p, p->n->out, &flat)) {
-        case INSIDE:
-            out[flat] = combine(p->n, IRM_sum, out[flat], x);
-            break;
-        case OUTSIDE:
-            break;
-        case FAULT:
-            return fault(p->e, p->id, "a scatter's index is out of range");
+        case INSIDE: out[flat] = combine(p->n, IRM_sum, out[flat], x); break;
+        case OUTSIDE: break;
+        case FAULT: return fault(p->e, p->id, "a scatter's index is out of range");
         }
         next(p, 0, p->n->nd);
     }
     return true;
 }
 
-static bool eval_elementwise(struct point *p, double *out) {
+static bool eval_elementwise(struct point *p, double *out)
+{
     const struct ir_node *n = p->n;
     enum ir_op op = n->op == IR_stop ? IR_copy : (enum ir_op)n->op;
     enum nn_dtype from = ir_at(p->e->g, n->in[0].node)->dtype;
@@ -277,7 +287,8 @@ static bool eval_elementwise(struct point *p, double *out) {
     return true;
 }
 
-static bool eval_given(struct point *p, double *out) {
+static bool eval_given(struct point *p, double *out)
+{
     const struct ir_node *n = p->n;
     struct ir_eval *e = p->e;
     const double *v = NULL;
@@ -293,12 +304,14 @@ static bool eval_given(struct point *p, double *out) {
     return true;
 }
 
-static bool eval_whole(struct point *p, double *out) {
+static bool eval_whole(struct point *p, double *out)
+{
     memcpy(out, p->e->value[p->n->in[0].node], (size_t)ir_count(p->n) * sizeof *out);
     return true;
 }
 
-static bool eval_leaf(struct point *p, double *out) {
+static bool eval_leaf(struct point *p, double *out)
+{
     const struct ir_node *n = p->n;
     int64_t count = ir_count(n), seed = 0, step = 0;
     if (n->op == IR_random) {
@@ -318,7 +331,8 @@ static bool eval_leaf(struct point *p, double *out) {
     return true;
 }
 
-static bool eval_node(struct point *p, double *out) {
+static bool eval_node(struct point *p, double *out)
+{
     switch ((enum ir_op)p->n->op) {
 #define OP(name, arity, class) EVAL_##class(IR_##name)
 #define EVAL_ARITH(op) case op:
@@ -331,36 +345,28 @@ static bool eval_node(struct point *p, double *out) {
 #define EVAL_MARK(op)
 #include "ir/ops.def"
 #undef OP
-    case IR_stop:
-        return eval_elementwise(p, out);
+    case IR_stop: return eval_elementwise(p, out);
     case IR_const:
     case IR_iota:
-    case IR_random:
-        return eval_leaf(p, out);
+    case IR_random: return eval_leaf(p, out);
     case IR_input:
-    case IR_slot:
-        return eval_given(p, out);
-    case IR_reduce:
-        return eval_reduce(p, out);
-    case IR_cumsum:
-        return eval_cumsum(p, out);
-    case IR_scatter:
-        return eval_scatter(p, out);
+    case IR_slot: return eval_given(p, out);
+    case IR_reduce: return eval_reduce(p, out);
+    case IR_cumsum: return eval_cumsum(p, out);
+    case IR_scatter: return eval_scatter(p, out);
     case IR_reshape:
-    case IR_custom:
-        return eval_whole(p, out);
+    case IR_custom: return eval_whole(p, out);
     case IR_hole:
-    case IR_grad:
-        return fault(p->e, p->id, "cannot be evaluated before pass gradient");
-    case IR_OP_COUNT:
-        break;
+    case IR_grad: return fault(p->e, p->id, "cannot be evaluated before pass gradient");
+    case IR_OP_COUNT: break;
     }
     return false;
 }
 
 /* ---- the graph ---- */
 
-static bool *needed(const struct ir_graph *g) {
+static bool *needed(const struct ir_graph *g)
+{
     bool *need = xcalloc(g->nodes.n, sizeof *need);
     for (uint32_t i = 0; i < g->outputs.n; i++)
         need[g->outputs.p[i].node] = true;
@@ -374,7 +380,8 @@ static bool *needed(const struct ir_graph *g) {
     return need;
 }
 
-static bool run_node(struct ir_eval *e, ir_id id) {
+static bool run_node(struct ir_eval *e, ir_id id)
+{
     const struct ir_node *n = ir_at(e->g, id);
     struct point p = {.e = e, .id = id, .n = n};
     int64_t count = ir_count(n);
@@ -393,7 +400,8 @@ static bool run_node(struct ir_eval *e, ir_id id) {
     return ok;
 }
 
-bool ir_eval_run(struct ir_eval *e, char **message) {
+bool ir_eval_run(struct ir_eval *e, char **message)
+{
     bool *need = needed(e->g), ok = true;
     forget(e);
     for (ir_id id = 1; id < e->g->nodes.n && ok; id++)

@@ -10,7 +10,8 @@ struct names {
     const char *of[IR_MAX_AXES];
 };
 
-static bool identifier(const char *s) {
+static bool identifier(const char *s)
+{
     static const char *const words[] = {"where", "in", "else", "strict", "over", "inline"};
     if (!s || !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", s[0]) || !s[0])
         return false;
@@ -23,14 +24,16 @@ static bool identifier(const char *s) {
     return true;
 }
 
-static bool taken(const struct names *names, uint32_t n, const char *s) {
+static bool taken(const struct names *names, uint32_t n, const char *s)
+{
     for (uint32_t i = 0; i < n; i++)
         if (!strcmp(names->of[i], s))
             return true;
     return false;
 }
 
-static void name_axes(struct names *names, uint32_t n, const struct ir_axis *ax) {
+static void name_axes(struct names *names, uint32_t n, const struct ir_axis *ax)
+{
     for (uint32_t i = 0; i < n; i++) {
         names->of[i] = ax[i].name;
         if (identifier(ax[i].name) && !taken(names, i, ax[i].name))
@@ -43,7 +46,8 @@ static void name_axes(struct names *names, uint32_t n, const struct ir_axis *ax)
 }
 
 /* Names of slots, inputs, outputs: bare if like `fc1.weight`, else quoted. */
-static void print_name(struct text *out, const char *s) {
+static void print_name(struct text *out, const char *s)
+{
     bool bare = s[0] && !strchr("0123456789.", s[0]);
     for (const char *p = s; *p && bare; p++)
         bare = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789.", *p);
@@ -63,7 +67,8 @@ static void print_name(struct text *out, const char *s) {
 }
 
 static void print_axes(struct text *out, uint32_t n, const struct ir_axis *ax,
-                       const struct names *names, uint32_t first) {
+                       const struct names *names, uint32_t first)
+{
     for (uint32_t i = 0; i < n; i++)
         text_printf(out, "%s%s %lld", i ? ", " : "", names->of[first + i], (long long)ax[i].n);
 }
@@ -72,13 +77,15 @@ static void print_axes(struct text *out, uint32_t n, const struct ir_axis *ax,
 
 static void print_ix(struct text *out, const struct ix *e, const struct names *names);
 
-static bool simple(const struct ix *e) {
+static bool simple(const struct ix *e)
+{
     return (!e->n && e->c0 >= 0) ||
            (e->n == 1 && !e->c0 && e->part[0].c == 1 &&
             (e->part[0].a.kind == IX_AXIS || e->part[0].a.kind == IX_OPERAND));
 }
 
-static void print_grouped(struct text *out, const struct ix *e, const struct names *names) {
+static void print_grouped(struct text *out, const struct ix *e, const struct names *names)
+{
     bool bare = simple(e);
     text_printf(out, "%s", bare ? "" : "(");
     print_ix(out, e, names);
@@ -87,16 +94,13 @@ static void print_grouped(struct text *out, const struct ix *e, const struct nam
 
 /* `factor`: a number is multiplied by it, so that it must hold together. */
 static void print_atom(struct text *out, const struct ix_atom *a, const struct names *names,
-                       bool factor) {
+                       bool factor)
+{
     bool group = factor && (a->kind == IX_DIV || a->kind == IX_MOD);
     text_printf(out, "%s", group ? "(" : "");
     switch (a->kind) {
-    case IX_AXIS:
-        text_printf(out, "%s", names->of[a->v]);
-        break;
-    case IX_OPERAND:
-        text_printf(out, "@%u", a->v);
-        break;
+    case IX_AXIS: text_printf(out, "%s", names->of[a->v]); break;
+    case IX_OPERAND: text_printf(out, "@%u", a->v); break;
     case IX_DIV:
     case IX_MOD:
         print_grouped(out, a->e, names);
@@ -107,7 +111,8 @@ static void print_atom(struct text *out, const struct ix_atom *a, const struct n
 }
 
 /* `2*i + r - 1`; the constant comes first only where that saves a leading minus: `3 - i`. */
-static void print_ix(struct text *out, const struct ix *e, const struct names *names) {
+static void print_ix(struct text *out, const struct ix *e, const struct names *names)
+{
     bool constant_first = !e->n || (e->c0 > 0 && e->part[0].c < 0);
     if (constant_first)
         text_printf(out, "%lld", (long long)e->c0);
@@ -124,7 +129,8 @@ static void print_ix(struct text *out, const struct ix *e, const struct names *n
         text_printf(out, " %c %lld", e->c0 < 0 ? '-' : '+', llabs((long long)e->c0));
 }
 
-static void print_term(struct text *out, const struct ir_term *t, const struct names *names) {
+static void print_term(struct text *out, const struct ir_term *t, const struct names *names)
+{
     if (t->q == 1) {
         print_ix(out, t->e, names);
         return;
@@ -133,7 +139,8 @@ static void print_term(struct text *out, const struct ir_term *t, const struct n
     text_printf(out, "/%lld", (long long)t->q);
 }
 
-static void print_access(struct text *out, const struct ir_access *a, const struct names *names) {
+static void print_access(struct text *out, const struct ir_access *a, const struct names *names)
+{
     text_printf(out, "[");
     for (uint32_t i = 0; i < a->rank; i++) {
         text_printf(out, "%s", i ? ", " : "");
@@ -153,7 +160,8 @@ static void print_access(struct text *out, const struct ir_access *a, const stru
 
 /* ---- nodes ---- */
 
-static void print_const(struct text *out, const struct ir_node *n) {
+static void print_const(struct text *out, const struct ir_node *n)
+{
     if (nn_is_float(n->dtype)) {
         text_printf(out, " ");
         text_double(out, n->attr.f);
@@ -165,14 +173,11 @@ static void print_const(struct text *out, const struct ir_node *n) {
 
 /* What stands between the operator and its operands. */
 static void print_attr(const struct ir_graph *g, struct text *out, const struct ir_node *n,
-                       const struct names *names) {
+                       const struct names *names)
+{
     switch ((enum ir_op)n->op) {
-    case IR_const:
-        print_const(out, n);
-        break;
-    case IR_iota:
-        text_printf(out, " %lld", (long long)n->attr.i);
-        break;
+    case IR_const: print_const(out, n); break;
+    case IR_iota: text_printf(out, " %lld", (long long)n->attr.i); break;
     case IR_cumsum:
         text_printf(out, " %lld%s", (long long)n->attr.i, n->reverse ? " reverse" : "");
         break;
@@ -208,12 +213,12 @@ static void print_attr(const struct ir_graph *g, struct text *out, const struct 
 #include "ir/ops.def"
 #undef OP
     case IR_reshape:
-    case IR_OP_COUNT:
-        break;
+    case IR_OP_COUNT: break;
     }
 }
 
-static void print_origin(const struct ir_graph *g, struct text *out, uint32_t origin) {
+static void print_origin(const struct ir_graph *g, struct text *out, uint32_t origin)
+{
     const struct ir_origin *o = &g->m->origins.p[origin];
     const char *space = "";
     if (!origin)
@@ -228,7 +233,8 @@ static void print_origin(const struct ir_graph *g, struct text *out, uint32_t or
         text_printf(out, "%s%s:%s", space, o->path, o->role);
 }
 
-void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out) {
+void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out)
+{
     const struct ir_node *n = ir_at(g, id);
     struct names names, value;
     name_axes(&names, n->nd, n->dom);
@@ -257,7 +263,8 @@ void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out) {
     print_origin(g, out, n->origin);
 }
 
-void ir_print_graph(const struct ir_graph *g, struct text *out) {
+void ir_print_graph(const struct ir_graph *g, struct text *out)
+{
     text_printf(out, "graph ");
     print_name(out, g->name);
     text_printf(out, " {\n");
@@ -279,13 +286,15 @@ void ir_print_graph(const struct ir_graph *g, struct text *out) {
     text_printf(out, "}\n");
 }
 
-const char *ir_slot_kind_name(unsigned kind) {
+const char *ir_slot_kind_name(unsigned kind)
+{
     static const char *const name[] = {"param", "state", "opt", "acc", "sys"};
     CHECK(kind < COUNT(name), "slot kind %u", kind);
     return name[kind];
 }
 
-static void print_slot(const struct ir_module *m, const struct ir_slot *s, struct text *out) {
+static void print_slot(const struct ir_module *m, const struct ir_slot *s, struct text *out)
+{
     text_printf(out, "slot ");
     print_name(out, s->name);
     text_printf(out, " %s", nn_dtype_name(s->dtype));
@@ -303,7 +312,8 @@ static void print_slot(const struct ir_module *m, const struct ir_slot *s, struc
     text_printf(out, "\n");
 }
 
-void ir_print(const struct ir_module *m, struct text *out) {
+void ir_print(const struct ir_module *m, struct text *out)
+{
     text_printf(out, "module ");
     print_name(out, m->name);
     text_printf(out, "\n");

@@ -36,7 +36,8 @@ struct reader {
     int64_t dim[IR_MAX_AXES];
 };
 
-NNC_PRINTF(3, 4) static bool fail(struct reader *r, uint32_t lo, const char *fmt, ...) {
+NNC_PRINTF(3, 4) static bool fail(struct reader *r, uint32_t lo, const char *fmt, ...)
+{
     char message[512];
     va_list ap;
     va_start(ap, fmt);
@@ -50,25 +51,24 @@ NNC_PRINTF(3, 4) static bool fail(struct reader *r, uint32_t lo, const char *fmt
 
 /* ---- characters and words ---- */
 
-static bool letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+static bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
-static bool digit(char c) {
-    return c >= '0' && c <= '9';
-}
+static bool digit(char c) { return c >= '0' && c <= '9'; }
 
-static void skip(struct reader *r) {
+static void skip(struct reader *r)
+{
     while (r->at < r->end && strchr(" \t\r", r->text[r->at]) && r->text[r->at])
         r->at++;
 }
 
-static char peek(struct reader *r) {
+static char peek(struct reader *r)
+{
     skip(r);
     return r->at < r->end ? r->text[r->at] : 0;
 }
 
-static bool accept(struct reader *r, const char *s) {
+static bool accept(struct reader *r, const char *s)
+{
     size_t n = strlen(s);
     skip(r);
     if (r->end - r->at < n || memcmp(r->text + r->at, s, n) != 0)
@@ -77,14 +77,16 @@ static bool accept(struct reader *r, const char *s) {
     return true;
 }
 
-static bool expect(struct reader *r, const char *s) {
+static bool expect(struct reader *r, const char *s)
+{
     if (accept(r, s))
         return true;
     return fail(r, r->at, "expected `%s`", s);
 }
 
 /* Letters, digits, points: a word that may be a name with points, a number, a keyword. */
-static uint32_t word_length(struct reader *r) {
+static uint32_t word_length(struct reader *r)
+{
     skip(r);
     uint32_t n = 0;
     while (r->at + n < r->end) {
@@ -96,12 +98,14 @@ static uint32_t word_length(struct reader *r) {
     return n;
 }
 
-static bool ahead(struct reader *r, const char *s) {
+static bool ahead(struct reader *r, const char *s)
+{
     uint32_t n = word_length(r);
     return n == strlen(s) && !memcmp(r->text + r->at, s, n);
 }
 
-static bool keyword(struct reader *r, const char *s) {
+static bool keyword(struct reader *r, const char *s)
+{
     if (!ahead(r, s))
         return false;
     r->at += (uint32_t)strlen(s);
@@ -109,7 +113,8 @@ static bool keyword(struct reader *r, const char *s) {
 }
 
 /* The next word in a fixed buffer, for tables' names. */
-static bool word(struct reader *r, char *buf, size_t room, const char *what) {
+static bool word(struct reader *r, char *buf, size_t room, const char *what)
+{
     uint32_t n = word_length(r);
     if (!n || n >= room) {
         r->at += n;
@@ -122,7 +127,8 @@ static bool word(struct reader *r, char *buf, size_t room, const char *what) {
 }
 
 /* "text with \" and \x0a", after its opening quote. */
-static bool quoted(struct reader *r, uint32_t lo, const char **name) {
+static bool quoted(struct reader *r, uint32_t lo, const char **name)
+{
     char buf[512];
     size_t n = 0;
     while (r->at < r->end && r->text[r->at] != '"') {
@@ -150,7 +156,8 @@ static bool quoted(struct reader *r, uint32_t lo, const char **name) {
     return true;
 }
 
-static bool name(struct reader *r, const char **out, const char *what) {
+static bool name(struct reader *r, const char **out, const char *what)
+{
     uint32_t lo = (skip(r), r->at);
     if (accept(r, "\""))
         return quoted(r, lo, out);
@@ -166,7 +173,8 @@ static bool name(struct reader *r, const char **out, const char *what) {
 
 /* ---- numbers ---- */
 
-static bool integer(struct reader *r, int64_t *v, const char *what) {
+static bool integer(struct reader *r, int64_t *v, const char *what)
+{
     uint32_t lo = (skip(r), r->at);
     bool minus = accept(r, "-");
     char buf[40];
@@ -186,7 +194,8 @@ static bool integer(struct reader *r, int64_t *v, const char *what) {
 }
 
 /* A number from 0 to `limit`. */
-static bool natural(struct reader *r, int64_t *v, int64_t limit, const char *what) {
+static bool natural(struct reader *r, int64_t *v, int64_t limit, const char *what)
+{
     uint32_t lo = (skip(r), r->at);
     if (!integer(r, v, what))
         return false;
@@ -194,7 +203,8 @@ static bool natural(struct reader *r, int64_t *v, int64_t limit, const char *wha
            fail(r, lo, "%s must be from 0 to %lld", what, (long long)limit);
 }
 
-static bool real(struct reader *r, double *v, const char *what) {
+static bool real(struct reader *r, double *v, const char *what)
+{
     uint32_t lo = (skip(r), r->at), n = 0;
     char buf[64];
     while (r->at + n < r->end && n < sizeof buf - 1) {
@@ -213,14 +223,16 @@ static bool real(struct reader *r, double *v, const char *what) {
 
 /* ---- labels of nodes ---- */
 
-static struct label *label_slot(struct label *table, uint32_t room, const char *s) {
+static struct label *label_slot(struct label *table, uint32_t room, const char *s)
+{
     uint32_t i = (uint32_t)hash_bytes(0, &s, sizeof s) & (room - 1);
     while (table[i].name && table[i].name != s)
         i = (i + 1) & (room - 1);
     return &table[i];
 }
 
-static void label_set(struct reader *r, const char *s, ir_id id) {
+static void label_set(struct reader *r, const char *s, ir_id id)
+{
     if (2 * r->nlabels >= r->label_room) {
         uint32_t room = r->label_room ? 2 * r->label_room : 64;
         struct label *table = xcalloc(room, sizeof *table);
@@ -236,11 +248,13 @@ static void label_set(struct reader *r, const char *s, ir_id id) {
     *l = (struct label){s, id};
 }
 
-static ir_id label_get(const struct reader *r, const char *s) {
+static ir_id label_get(const struct reader *r, const char *s)
+{
     return r->label_room ? label_slot(r->labels, r->label_room, s)->id : 0;
 }
 
-static bool label(struct reader *r, const char **s) {
+static bool label(struct reader *r, const char **s)
+{
     uint32_t lo = (skip(r), r->at);
     if (!expect(r, "%"))
         return false;
@@ -255,7 +269,8 @@ static bool label(struct reader *r, const char **s) {
 }
 
 /* A node that is defined already. */
-static bool node_use(struct reader *r, ir_id *id) {
+static bool node_use(struct reader *r, ir_id *id)
+{
     const char *s;
     uint32_t lo = (skip(r), r->at);
     if (!label(r, &s))
@@ -268,7 +283,8 @@ static bool node_use(struct reader *r, ir_id *id) {
 
 /* ---- types ---- */
 
-static bool dtype(struct reader *r, enum nn_dtype *t) {
+static bool dtype(struct reader *r, enum nn_dtype *t)
+{
     char buf[16];
     uint32_t lo = (skip(r), r->at);
     if (!word(r, buf, sizeof buf, "a type, like f32"))
@@ -277,7 +293,8 @@ static bool dtype(struct reader *r, enum nn_dtype *t) {
 }
 
 /* `n 128, 28` up to the closing bracket. */
-static bool axes(struct reader *r, const char *close, uint32_t *n, struct ir_axis *ax) {
+static bool axes(struct reader *r, const char *close, uint32_t *n, struct ir_axis *ax)
+{
     *n = 0;
     if (accept(r, close))
         return true;
@@ -297,14 +314,16 @@ static bool axes(struct reader *r, const char *close, uint32_t *n, struct ir_axi
 
 /* ---- indices ---- */
 
-static bool bounded(struct reader *r, uint32_t lo, const struct ix *e) {
+static bool bounded(struct reader *r, uint32_t lo, const struct ix *e)
+{
     bool ok = e->n <= MAX_PARTS && e->c0 <= MAX_FACTOR && e->c0 >= -MAX_FACTOR;
     for (uint32_t i = 0; i < e->n && ok; i++)
         ok = e->part[i].c <= MAX_FACTOR && e->part[i].c >= -MAX_FACTOR;
     return ok || fail(r, lo, "the index is too large");
 }
 
-static const struct ix *scaled(struct reader *r, uint32_t lo, const struct ix *e, int64_t c) {
+static const struct ix *scaled(struct reader *r, uint32_t lo, const struct ix *e, int64_t c)
+{
     int64_t t;
     bool ok = !__builtin_mul_overflow(e->c0, c, &t);
     for (uint32_t i = 0; i < e->n && ok; i++)
@@ -319,7 +338,8 @@ static const struct ix *scaled(struct reader *r, uint32_t lo, const struct ix *e
 
 static const struct ix *sum(struct reader *r, int depth);
 
-static const struct ix *axis_use(struct reader *r, uint32_t lo) {
+static const struct ix *axis_use(struct reader *r, uint32_t lo)
+{
     uint32_t n = word_length(r);
     for (uint32_t i = 0; i < r->nd; i++) {
         const char *s = r->axis[i].name;
@@ -333,7 +353,8 @@ static const struct ix *axis_use(struct reader *r, uint32_t lo) {
     return NULL;
 }
 
-static const struct ix *primary(struct reader *r, int depth) {
+static const struct ix *primary(struct reader *r, int depth)
+{
     struct arena *a = r->m->mem;
     uint32_t lo = (skip(r), r->at);
     int64_t v;
@@ -352,7 +373,8 @@ static const struct ix *primary(struct reader *r, int depth) {
     return NULL;
 }
 
-static const struct ix *product(struct reader *r, int depth) {
+static const struct ix *product(struct reader *r, int depth)
+{
     struct arena *a = r->m->mem;
     uint32_t lo = (skip(r), r->at);
     const struct ix *e = primary(r, depth);
@@ -380,7 +402,8 @@ static const struct ix *product(struct reader *r, int depth) {
     return e;
 }
 
-static const struct ix *sum(struct reader *r, int depth) {
+static const struct ix *sum(struct reader *r, int depth)
+{
     uint32_t lo = (skip(r), r->at);
     if (depth > MAX_NESTING) {
         fail(r, lo, "the index is nested too deeply");
@@ -403,7 +426,8 @@ static const struct ix *sum(struct reader *r, int depth) {
 }
 
 /* The text from `lo` to the cursor is one primary: what an exact division may stand behind. */
-static bool one_primary(const struct reader *r, uint32_t lo) {
+static bool one_primary(const struct reader *r, uint32_t lo)
+{
     int depth = 0;
     for (uint32_t i = lo; i < r->at; i++) {
         char c = r->text[i];
@@ -414,7 +438,8 @@ static bool one_primary(const struct reader *r, uint32_t lo) {
     return true;
 }
 
-static bool term(struct reader *r, int64_t n, struct ir_term *t) {
+static bool term(struct reader *r, int64_t n, struct ir_term *t)
+{
     uint32_t lo = (skip(r), r->at);
     const struct ix *e = sum(r, 0);
     int64_t q = 1;
@@ -433,7 +458,8 @@ static bool term(struct reader *r, int64_t n, struct ir_term *t) {
     return true;
 }
 
-static bool guards(struct reader *r, struct ir_access *a) {
+static bool guards(struct reader *r, struct ir_access *a)
+{
     struct ir_term guard[MAX_PARTS];
     uint32_t n = 0;
     do {
@@ -454,7 +480,8 @@ static bool guards(struct reader *r, struct ir_access *a) {
 }
 
 /* `[i, 2*j where i + j in 7 else -inf] strict`, after its opening bracket. */
-static bool access(struct reader *r, uint32_t rank, const struct ir_axis *ax, struct ir_access *a) {
+static bool access(struct reader *r, uint32_t rank, const struct ir_axis *ax, struct ir_access *a)
+{
     struct ir_term at[IR_MAX_AXES];
     uint32_t lo = r->at - 1, n = 0;
     *a = (struct ir_access){0};
@@ -483,7 +510,8 @@ static bool access(struct reader *r, uint32_t rank, const struct ir_axis *ax, st
 
 /* An operand without brackets: its axes are the domain's last ones, an axis of 1 is read at 0. */
 static bool plain_access(struct reader *r, uint32_t lo, uint32_t rank, const struct ir_axis *ax,
-                         struct ir_access *a) {
+                         struct ir_access *a)
+{
     struct ir_term *at = ARENA_ARRAY(r->m->mem, struct ir_term, rank);
     if (rank > r->nd)
         return fail(r, lo, "an operand of %u axes in a domain of %u", rank, r->nd);
@@ -502,7 +530,8 @@ static bool plain_access(struct reader *r, uint32_t lo, uint32_t rank, const str
 
 /* ---- nodes ---- */
 
-static bool domain_axis(struct reader *r, struct ir_axis x) {
+static bool domain_axis(struct reader *r, struct ir_axis x)
+{
     if (r->nd == IR_MAX_AXES)
         return fail(r, r->at, "more than %d axes", IR_MAX_AXES);
     r->axis[r->nd] = x;
@@ -511,7 +540,8 @@ static bool domain_axis(struct reader *r, struct ir_axis x) {
 }
 
 /* Moves the cursor to the `:` that starts the type. */
-static bool find_type(struct reader *r) {
+static bool find_type(struct reader *r)
+{
     bool quote = false;
     for (; r->at < r->end; r->at++) {
         char c = r->text[r->at];
@@ -527,13 +557,15 @@ static bool find_type(struct reader *r) {
     return fail(r, r->end, "expected `: ` and the node's type");
 }
 
-static bool type(struct reader *r, enum nn_dtype *t, uint32_t *n, struct ir_axis *ax) {
+static bool type(struct reader *r, enum nn_dtype *t, uint32_t *n, struct ir_axis *ax)
+{
     *n = 0;
     return dtype(r, t) && (!accept(r, "[") || axes(r, "]", n, ax));
 }
 
 /* What follows the type. */
-static bool flags(struct reader *r, struct ir_node *n) {
+static bool flags(struct reader *r, struct ir_node *n)
+{
     int64_t v;
     n->inlined = keyword(r, "inline");
     if (keyword(r, "checkpoint")) {
@@ -544,7 +576,8 @@ static bool flags(struct reader *r, struct ir_node *n) {
     return !peek(r) || fail(r, r->at, "unexpected text");
 }
 
-static bool value_of_const(struct reader *r, struct ir_node *n) {
+static bool value_of_const(struct reader *r, struct ir_node *n)
+{
     uint32_t lo = (skip(r), r->at);
     if (nn_is_float(n->dtype))
         return real(r, &n->attr.f, "a number");
@@ -561,7 +594,8 @@ static bool value_of_const(struct reader *r, struct ir_node *n) {
     return fits || fail(r, lo, "%lld is no %s", (long long)n->attr.i, nn_dtype_name(n->dtype));
 }
 
-static bool slot_use(struct reader *r, uint32_t *slot) {
+static bool slot_use(struct reader *r, uint32_t *slot)
+{
     const char *s;
     uint32_t lo = (skip(r), r->at);
     if (!name(r, &s, "a slot's name"))
@@ -570,7 +604,8 @@ static bool slot_use(struct reader *r, uint32_t *slot) {
     return *slot != UINT32_MAX || fail(r, lo, "no slot `%s`", s);
 }
 
-static bool reduce_head(struct reader *r, struct ir_node *n) {
+static bool reduce_head(struct reader *r, struct ir_node *n)
+{
     char buf[16];
     enum ir_monoid m;
     struct ir_axis ax[IR_MAX_AXES];
@@ -589,7 +624,8 @@ static bool reduce_head(struct reader *r, struct ir_node *n) {
     return true;
 }
 
-static bool random_head(struct reader *r, struct ir_node *n) {
+static bool random_head(struct reader *r, struct ir_node *n)
+{
     int64_t w;
     char buf[24], *end;
     uint32_t lo = r->at;
@@ -612,7 +648,8 @@ static bool random_head(struct reader *r, struct ir_node *n) {
 }
 
 /* `over (b 4, t 8)`: the domain of a scatter, wherever it stands before the type. */
-static bool scatter_domain(struct reader *r) {
+static bool scatter_domain(struct reader *r)
+{
     uint32_t lo = r->at, n = 0;
     struct ir_axis ax[IR_MAX_AXES];
     while (r->at < r->end && !ahead(r, "over"))
@@ -629,7 +666,8 @@ static bool scatter_domain(struct reader *r) {
 }
 
 static bool scatter_head(struct reader *r, struct ir_node *n, uint32_t rank,
-                         const struct ir_axis *ax) {
+                         const struct ir_axis *ax)
+{
     struct ir_access out;
     if (!expect(r, "[") || !access(r, rank, ax, &out))
         return false;
@@ -640,12 +678,12 @@ static bool scatter_head(struct reader *r, struct ir_node *n, uint32_t rank,
 }
 
 /* What stands between the operator and its operands. */
-static bool head(struct reader *r, struct ir_node *n, uint32_t rank, const struct ir_axis *ax) {
+static bool head(struct reader *r, struct ir_node *n, uint32_t rank, const struct ir_axis *ax)
+{
     int64_t v;
     uint32_t slot;
     switch ((enum ir_op)n->op) {
-    case IR_const:
-        return value_of_const(r, n);
+    case IR_const: return value_of_const(r, n);
     case IR_iota:
     case IR_cumsum:
         if (!natural(r, &v, IR_MAX_AXES, "an axis"))
@@ -653,19 +691,15 @@ static bool head(struct reader *r, struct ir_node *n, uint32_t rank, const struc
         n->attr.i = v;
         n->reverse = n->op == IR_cumsum && keyword(r, "reverse");
         return true;
-    case IR_random:
-        return random_head(r, n);
-    case IR_input:
-        return name(r, &n->name, "an input's name");
+    case IR_random: return random_head(r, n);
+    case IR_input: return name(r, &n->name, "an input's name");
     case IR_slot:
         if (!slot_use(r, &slot))
             return false;
         n->attr.i = slot;
         return true;
-    case IR_reduce:
-        return reduce_head(r, n);
-    case IR_scatter:
-        return scatter_head(r, n, rank, ax);
+    case IR_reduce: return reduce_head(r, n);
+    case IR_scatter: return scatter_head(r, n, rank, ax);
 #define OP(name, arity, class) READ_##class(IR_##name)
 #define READ_ARITH(op) case op:
 #define READ_FLOAT(op) case op:
@@ -678,13 +712,13 @@ static bool head(struct reader *r, struct ir_node *n, uint32_t rank, const struc
 #include "ir/ops.def"
 #undef OP
     case IR_reshape:
-    case IR_OP_COUNT:
-        return true;
+    case IR_OP_COUNT: return true;
     }
     return true;
 }
 
-static bool operands(struct reader *r, struct ir_node *n, struct ir_in **in) {
+static bool operands(struct reader *r, struct ir_node *n, struct ir_in **in)
+{
     VEC(struct ir_in) list = {0};
     bool ok = true;
     while (ok && peek(r) == '%') {
@@ -711,7 +745,8 @@ static bool operands(struct reader *r, struct ir_node *n, struct ir_in **in) {
 
 /* `# file.nn:19 fc1.matmul:fwd`: path and role are read back; the place is of a text that is not
  * here. */
-static uint32_t read_origin(struct reader *r) {
+static uint32_t read_origin(struct reader *r)
+{
     const char *s = r->text + r->comment, *end = r->text + r->eol, *from, *colon;
     while (end > s && strchr(" \t\r", end[-1]))
         end--;
@@ -728,7 +763,8 @@ static uint32_t read_origin(struct reader *r) {
 }
 
 /* `OP … : TYPE`: the type first, since indices name its axes. */
-static bool node_body(struct reader *r, struct ir_node *n, struct ir_in **in) {
+static bool node_body(struct reader *r, struct ir_node *n, struct ir_in **in)
+{
     char buf[16];
     enum ir_op op;
     enum nn_dtype t;
@@ -763,7 +799,8 @@ static bool node_body(struct reader *r, struct ir_node *n, struct ir_in **in) {
     return true;
 }
 
-static bool node(struct reader *r) {
+static bool node(struct reader *r)
+{
     struct ir_node n = {0};
     struct ir_in *in = NULL;
     const char *s;
@@ -796,7 +833,8 @@ static bool node(struct reader *r) {
 
 /* ---- statements ---- */
 
-static bool slot(struct reader *r) {
+static bool slot(struct reader *r)
+{
     struct ir_slot s = {0};
     struct ir_axis ax[IR_MAX_AXES];
     int64_t dim[NN_MAX_RANK], count = 1;
@@ -834,7 +872,8 @@ static bool slot(struct reader *r) {
     return true;
 }
 
-static bool graph(struct reader *r) {
+static bool graph(struct reader *r)
+{
     const char *s;
     uint32_t lo = (skip(r), r->at);
     if (!name(r, &s, "a graph's name"))
@@ -848,7 +887,8 @@ static bool graph(struct reader *r) {
     return expect(r, "{");
 }
 
-static bool output(struct reader *r) {
+static bool output(struct reader *r)
+{
     struct ir_named o;
     if (!name(r, &o.name, "an output's name") || !node_use(r, &o.node))
         return false;
@@ -856,7 +896,8 @@ static bool output(struct reader *r) {
     return true;
 }
 
-static bool update(struct reader *r) {
+static bool update(struct reader *r)
+{
     struct ir_update u;
     if (!slot_use(r, &u.slot) || !expect(r, "<-") || !node_use(r, &u.node))
         return false;
@@ -864,7 +905,8 @@ static bool update(struct reader *r) {
     return true;
 }
 
-static bool close(struct reader *r, uint32_t lo) {
+static bool close(struct reader *r, uint32_t lo)
+{
     char *message = ir_verify(r->g);
     bool ok = !message || fail(r, lo, "%s", message);
     free(message);
@@ -872,7 +914,8 @@ static bool close(struct reader *r, uint32_t lo) {
     return ok;
 }
 
-static bool statement(struct reader *r) {
+static bool statement(struct reader *r)
+{
     uint32_t lo = (skip(r), r->at);
     if (r->g) {
         if (peek(r) == '%')
@@ -895,7 +938,8 @@ static bool statement(struct reader *r) {
 }
 
 /* Sets end, comment and eol for the line at the cursor. */
-static void open_line(struct reader *r) {
+static void open_line(struct reader *r)
+{
     bool quote = false;
     r->eol = r->at;
     r->end = UINT32_MAX;
@@ -916,7 +960,8 @@ static void open_line(struct reader *r) {
     r->silent = false;
 }
 
-struct ir_module *ir_read(struct diag *d, uint32_t file) {
+struct ir_module *ir_read(struct diag *d, uint32_t file)
+{
     size_t size;
     struct reader r = {.d = d, .file = file, .text = diag_file_text(d, file, &size)};
     uint32_t before = diag_errors(d), opened = 0;

@@ -12,7 +12,8 @@ struct check {
     char *message;
 };
 
-NNC_PRINTF(2, 3) static bool fail(struct check *c, const char *fmt, ...) {
+NNC_PRINTF(2, 3) static bool fail(struct check *c, const char *fmt, ...)
+{
     if (c->message)
         return false;
     char what[256];
@@ -28,14 +29,16 @@ NNC_PRINTF(2, 3) static bool fail(struct check *c, const char *fmt, ...) {
     return false;
 }
 
-static const struct ir_node *operand(const struct check *c, uint32_t k) {
+static const struct ir_node *operand(const struct check *c, uint32_t k)
+{
     return ir_at(c->g, c->n->in[k].node);
 }
 
 /* ---- index expressions ---- */
 
 /* `position`: of the operand whose access it is; 0 for a scatter's out. */
-static bool check_ix(struct check *c, const struct ix *e, uint32_t position, int depth) {
+static bool check_ix(struct check *c, const struct ix *e, uint32_t position, int depth)
+{
     if (!e)
         return fail(c, "an index is missing");
     if (depth > MAX_DEPTH)
@@ -69,7 +72,8 @@ static bool check_ix(struct check *c, const struct ix *e, uint32_t position, int
     return true;
 }
 
-static bool check_term(struct check *c, const struct ir_term *t, uint32_t position) {
+static bool check_term(struct check *c, const struct ir_term *t, uint32_t position)
+{
     if (t->q < 1)
         return fail(c, "an exact division by %lld", (long long)t->q);
     if (t->n < 0)
@@ -78,7 +82,8 @@ static bool check_term(struct check *c, const struct ir_term *t, uint32_t positi
 }
 
 static bool check_access(struct check *c, const struct ir_access *a, uint32_t position,
-                         uint32_t rank, const struct ir_axis *ax) {
+                         uint32_t rank, const struct ir_axis *ax)
+{
     if (a->rank != rank)
         return fail(c, "operand %u has %u axes and an access of %u", position, rank, a->rank);
     for (uint32_t i = 0; i < rank; i++) {
@@ -96,7 +101,8 @@ static bool check_access(struct check *c, const struct ir_access *a, uint32_t po
 
 /* ---- axes and operands ---- */
 
-static bool check_axes(struct check *c, uint32_t n, const struct ir_axis *ax) {
+static bool check_axes(struct check *c, uint32_t n, const struct ir_axis *ax)
+{
     int64_t count = 1;
     if (n > IR_MAX_AXES)
         return fail(c, "%u axes", n);
@@ -110,7 +116,8 @@ static bool check_axes(struct check *c, uint32_t n, const struct ir_axis *ax) {
     return true;
 }
 
-static bool check_operands(struct check *c) {
+static bool check_operands(struct check *c)
+{
     const struct ir_node *n = c->n;
     int arity = ir_op_arity(n->op);
     if (arity >= 0 && n->nin < arity)
@@ -135,17 +142,20 @@ static bool check_operands(struct check *c) {
 
 /* ---- types ---- */
 
-static bool operand_is(struct check *c, uint32_t k, enum nn_dtype t) {
+static bool operand_is(struct check *c, uint32_t k, enum nn_dtype t)
+{
     return operand(c, k)->dtype == t || fail(c, "operand %u is %s, not %s", k,
                                              nn_dtype_name(operand(c, k)->dtype), nn_dtype_name(t));
 }
 
-static bool result_is(struct check *c, enum nn_dtype t) {
+static bool result_is(struct check *c, enum nn_dtype t)
+{
     return c->n->dtype == t ||
            fail(c, "gives %s, not %s", nn_dtype_name(t), nn_dtype_name(c->n->dtype));
 }
 
-static bool check_class(struct check *c) {
+static bool check_class(struct check *c)
+{
     enum nn_dtype t = c->n->dtype;
     uint32_t arity = (uint32_t)ir_op_arity(c->n->op);
     switch (ir_op_class(c->n->op)) {
@@ -157,8 +167,7 @@ static bool check_class(struct check *c) {
         if (!nn_is_float(t))
             return fail(c, "on %s", nn_dtype_name(t));
         break;
-    case IRC_CMP:
-        return result_is(c, NN_bool) && operand_is(c, 1, operand(c, 0)->dtype);
+    case IRC_CMP: return result_is(c, NN_bool) && operand_is(c, 1, operand(c, 0)->dtype);
     case IRC_LOGIC:
         if (!result_is(c, NN_bool))
             return false;
@@ -166,8 +175,7 @@ static bool check_class(struct check *c) {
     case IRC_ELEM:
     case IRC_LEAF:
     case IRC_SHAPE:
-    case IRC_MARK:
-        return true;
+    case IRC_MARK: return true;
     }
     for (uint32_t k = 0; k < arity; k++)
         if (!operand_is(c, k, t))
@@ -178,7 +186,8 @@ static bool check_class(struct check *c) {
 /* ---- the operators with rules of their own ---- */
 
 static bool same_axes(struct check *c, uint32_t n, const struct ir_axis *x, uint32_t m,
-                      const struct ir_axis *y, const char *what) {
+                      const struct ir_axis *y, const char *what)
+{
     if (n != m)
         return fail(c, "%u axes, %s %u", n, what, m);
     for (uint32_t i = 0; i < n; i++)
@@ -188,19 +197,22 @@ static bool same_axes(struct check *c, uint32_t n, const struct ir_axis *x, uint
     return true;
 }
 
-static bool like(struct check *c, uint32_t k, uint32_t of) {
+static bool like(struct check *c, uint32_t k, uint32_t of)
+{
     const struct ir_node *x = operand(c, k), *y = operand(c, of);
     return operand_is(c, k, y->dtype) &&
            same_axes(c, ir_rank(x), ir_axes(x), ir_rank(y), ir_axes(y), "the node it goes with");
 }
 
-static bool as_result(struct check *c, uint32_t k) {
+static bool as_result(struct check *c, uint32_t k)
+{
     const struct ir_node *x = operand(c, k);
     return result_is(c, x->dtype) &&
            same_axes(c, c->n->nd, c->n->dom, ir_rank(x), ir_axes(x), "its operand");
 }
 
-static bool check_reduce(struct check *c) {
+static bool check_reduce(struct check *c)
+{
     const struct ir_node *n = c->n;
     if (n->monoid >= IRM_COUNT)
         return fail(c, "monoid %u", n->monoid);
@@ -209,20 +221,18 @@ static bool check_reduce(struct check *c) {
     case IRM_argmin:
         return operand(c, 0)->dtype != NN_bool ? result_is(c, NN_i32) : fail(c, "on bool");
     case IRM_any:
-    case IRM_all:
-        return result_is(c, NN_bool) && operand_is(c, 0, NN_bool);
+    case IRM_all: return result_is(c, NN_bool) && operand_is(c, 0, NN_bool);
     case IRM_sum:
     case IRM_prod:
     case IRM_max:
-    case IRM_min:
-        return n->dtype != NN_bool ? operand_is(c, 0, n->dtype) : fail(c, "on bool");
-    case IRM_COUNT:
-        break;
+    case IRM_min: return n->dtype != NN_bool ? operand_is(c, 0, n->dtype) : fail(c, "on bool");
+    case IRM_COUNT: break;
     }
     return false;
 }
 
-static bool check_slot(struct check *c) {
+static bool check_slot(struct check *c)
+{
     const struct ir_module *m = c->g->m;
     if (c->n->attr.i < 0 || c->n->attr.i >= m->slots.n)
         return fail(c, "slot %lld of %u", (long long)c->n->attr.i, m->slots.n);
@@ -236,7 +246,8 @@ static bool check_slot(struct check *c) {
     return result_is(c, s->dtype);
 }
 
-static bool check_random(struct check *c) {
+static bool check_random(struct check *c)
+{
     if (ir_rank(operand(c, 0)) || ir_rank(operand(c, 1)))
         return fail(c, "seed and step are scalars");
     if (c->n->word > 1)
@@ -244,7 +255,8 @@ static bool check_random(struct check *c) {
     return result_is(c, NN_f32) && operand_is(c, 0, NN_i64) && operand_is(c, 1, NN_i64);
 }
 
-static bool check_scatter(struct check *c) {
+static bool check_scatter(struct check *c)
+{
     if (!c->n->out)
         return fail(c, "no output access");
     if (c->n->dtype == NN_bool)
@@ -253,7 +265,8 @@ static bool check_scatter(struct check *c) {
            check_access(c, c->n->out, 0, c->n->nval, c->n->val);
 }
 
-static bool check_custom(struct check *c) {
+static bool check_custom(struct check *c)
+{
     const struct ir_node *n = c->n;
     if (n->nin < 2 || n->nin % 2)
         return fail(c, "%u operands", n->nin);
@@ -268,7 +281,8 @@ static bool check_custom(struct check *c) {
     return true;
 }
 
-static bool check_grad(struct check *c) {
+static bool check_grad(struct check *c)
+{
     if (ir_rank(operand(c, 0)) || !nn_is_float(operand(c, 0)->dtype))
         return fail(c, "the loss is not a float scalar");
     if (!nn_is_float(operand(c, 1)->dtype))
@@ -276,71 +290,64 @@ static bool check_grad(struct check *c) {
     return as_result(c, 1);
 }
 
-static bool check_axis(struct check *c) {
+static bool check_axis(struct check *c)
+{
     return (c->n->attr.i >= 0 && c->n->attr.i < c->n->nd) ||
            fail(c, "axis %lld of %u", (long long)c->n->attr.i, c->n->nd);
 }
 
-static bool check_reshape(struct check *c) {
+static bool check_reshape(struct check *c)
+{
     int64_t from = ir_count(operand(c, 0)), to = ir_count(c->n);
     if (from != to)
         return fail(c, "%lld elements become %lld", (long long)from, (long long)to);
     return result_is(c, operand(c, 0)->dtype);
 }
 
-static bool check_op(struct check *c) {
+static bool check_op(struct check *c)
+{
     switch ((enum ir_op)c->n->op) {
     case IR_select:
         return operand_is(c, 0, NN_bool) && operand_is(c, 1, c->n->dtype) &&
                operand_is(c, 2, c->n->dtype);
     case IR_copy:
-    case IR_stop:
-        return result_is(c, operand(c, 0)->dtype);
-    case IR_iota:
-        return check_axis(c) && (c->n->dtype != NN_bool || fail(c, "on bool"));
-    case IR_random:
-        return check_random(c);
-    case IR_input:
-        return c->n->name || fail(c, "no name");
-    case IR_slot:
-        return check_slot(c);
-    case IR_reduce:
-        return check_reduce(c);
+    case IR_stop: return result_is(c, operand(c, 0)->dtype);
+    case IR_iota: return check_axis(c) && (c->n->dtype != NN_bool || fail(c, "on bool"));
+    case IR_random: return check_random(c);
+    case IR_input: return c->n->name || fail(c, "no name");
+    case IR_slot: return check_slot(c);
+    case IR_reduce: return check_reduce(c);
     case IR_cumsum:
         return check_axis(c) && operand_is(c, 0, c->n->dtype) &&
                (c->n->dtype != NN_bool || fail(c, "on bool"));
-    case IR_reshape:
-        return check_reshape(c);
-    case IR_scatter:
-        return check_scatter(c);
-    case IR_custom:
-        return check_custom(c);
-    case IR_grad:
-        return check_grad(c);
+    case IR_reshape: return check_reshape(c);
+    case IR_scatter: return check_scatter(c);
+    case IR_custom: return check_custom(c);
+    case IR_grad: return check_grad(c);
     case IR_cast:
     case IR_const:
-    case IR_hole:
-        return true;
+    case IR_hole: return true;
 #define UNARY(name) case IR_##name:
         UNARY(neg)
         UNARY(abs)
         UNARY(sign)
         UNARY(floor)
         UNARY(ceil)
-        UNARY(round) UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(log) UNARY(sin) UNARY(cos)
-            UNARY(tanh) UNARY(sigmoid) UNARY(erf) UNARY(not )
+        UNARY(round)
+        UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(log) UNARY(sin) UNARY(cos) UNARY(tanh)
+            UNARY(sigmoid) UNARY(erf) UNARY(not )
 #undef UNARY
                 case IR_add : case IR_sub : case IR_mul : case IR_div : case IR_idiv : case IR_mod
             : case IR_pow : case IR_min : case IR_max : case IR_eq : case IR_ne : case IR_lt
             : case IR_le : case IR_gt : case IR_ge : case IR_and : case IR_or
             : return check_class(c);
-    case IR_OP_COUNT:
-        break;
+    case IR_OP_COUNT: break;
     }
     return fail(c, "no such operator");
 }
 
-static bool check_node(struct check *c) {
+static bool check_node(struct check *c)
+{
     const struct ir_node *n = c->n;
     if (n->op >= IR_OP_COUNT || n->dtype >= NN_DTYPE_COUNT)
         return fail(c, "operator %u, type %u", n->op, n->dtype);
@@ -356,7 +363,8 @@ static bool check_node(struct check *c) {
 /* ---- the graph ---- */
 
 /* Two nodes may read an input of one name, if their types agree. */
-static bool check_inputs(struct check *c) {
+static bool check_inputs(struct check *c)
+{
     VEC(ir_id) seen = {0};
     for (ir_id id = 1; id < c->g->nodes.n && !c->message; id++) {
         const struct ir_node *n = ir_at(c->g, id);
@@ -375,7 +383,8 @@ static bool check_inputs(struct check *c) {
     return !c->message;
 }
 
-static bool check_update(struct check *c, uint32_t i) {
+static bool check_update(struct check *c, uint32_t i)
+{
     const struct ir_update *u = &c->g->updates.p[i];
     const struct ir_module *m = c->g->m;
     if (u->slot >= m->slots.n || !u->node || u->node >= c->g->nodes.n)
@@ -396,7 +405,8 @@ static bool check_update(struct check *c, uint32_t i) {
     return true;
 }
 
-static bool check_outputs(struct check *c) {
+static bool check_outputs(struct check *c)
+{
     for (uint32_t i = 0; i < c->g->outputs.n; i++) {
         const struct ir_named *o = &c->g->outputs.p[i];
         if (!o->name || !o->node || o->node >= c->g->nodes.n)
@@ -408,14 +418,16 @@ static bool check_outputs(struct check *c) {
     return true;
 }
 
-char *ir_verify_node(const struct ir_graph *g, ir_id id) {
+char *ir_verify_node(const struct ir_graph *g, ir_id id)
+{
     struct check c = {.g = g, .id = id, .n = ir_at(g, id)};
     check_node(&c);
     return c.message;
 }
 
 /* "graph step: %7 = " before a node's message. */
-static char *place(const struct ir_graph *g, ir_id id, char *message) {
+static char *place(const struct ir_graph *g, ir_id id, char *message)
+{
     struct text t = {0};
     text_printf(&t, "graph %s: ", g->name);
     if (id)
@@ -425,7 +437,8 @@ static char *place(const struct ir_graph *g, ir_id id, char *message) {
     return t.p;
 }
 
-char *ir_verify(const struct ir_graph *g) {
+char *ir_verify(const struct ir_graph *g)
+{
     for (ir_id id = 1; id < g->nodes.n; id++) {
         char *message = ir_verify_node(g, id);
         if (message)

@@ -4,28 +4,6 @@
 #include "pass/pass.h"
 #include <errno.h>
 
-struct options {
-    const char *passes, *print_after, *stop_after, *file;
-};
-
-static int usage(void)
-{
-    fprintf(stderr, "usage: nnc opt --passes=NAME,NAME [--print-after=NAME] [--stop-after=NAME] "
-                    "FILE.graph\npasses:\n");
-    for (size_t i = 0; i < pass_count; i++)
-        fprintf(stderr, "  %-12s %s\n", pass_table[i].name, pass_table[i].help);
-    return EXIT_USAGE;
-}
-
-static bool option(const char *arg, const char *name, const char **value)
-{
-    size_t n = strlen(name);
-    if (strncmp(arg, name, n) != 0 || arg[n] != '=')
-        return false;
-    *value = arg + n + 1;
-    return true;
-}
-
 static const struct pass *find(const char *name)
 {
     const struct pass *p = pass_find(name);
@@ -42,10 +20,12 @@ static const struct pass *find(const char *name)
 }
 
 /* The passes of the comma-separated list, up to stop_after. False: a name is unknown. */
-static bool parse_list(const struct options *o, const struct pass **list, size_t room, size_t *n)
+static bool parse_list(const struct nnc_options *o, const struct pass **list, size_t room,
+                       size_t *n)
 {
-    char *copy = xmalloc(strlen(o->passes) + 1), *rest = copy;
-    strcpy(copy, o->passes);
+    const char *passes = o->passes ? o->passes : "";
+    char *copy = xmalloc(strlen(passes) + 1), *rest = copy;
+    strcpy(copy, passes);
     bool ok = true, stop = false;
     *n = 0;
     for (char *name; ok && (name = strsep(&rest, ","));) {
@@ -67,7 +47,7 @@ static void print(const struct ir_module *m)
     text_free(&t);
 }
 
-static void run(struct ir_module *m, const struct options *o, const struct pass *const *list,
+static void run(struct ir_module *m, const struct nnc_options *o, const struct pass *const *list,
                 size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -81,16 +61,16 @@ static void run(struct ir_module *m, const struct options *o, const struct pass 
     print(m);
 }
 
-static int run_file(const struct options *o, const struct pass *const *list, size_t n)
+static int run_file(const struct nnc_options *o, const struct pass *const *list, size_t n)
 {
     size_t size;
-    char *text = file_read(o->file, (size_t)1 << 30, &size);
+    char *text = file_read(o->args.p[0], (size_t)1 << 30, &size);
     if (!text) {
-        fprintf(stderr, "nnc opt: %s: %s\n", o->file, strerror(errno));
+        fprintf(stderr, "nnc opt: %s: %s\n", o->args.p[0], strerror(errno));
         return EXIT_REFUSED;
     }
     struct diag *d = diag_new();
-    struct ir_module *m = ir_read(d, diag_add_file(d, o->file, text, size));
+    struct ir_module *m = ir_read(d, diag_add_file(d, o->args.p[0], text, size));
     free(text);
     if (m)
         run(m, o, list, n);
@@ -104,22 +84,14 @@ static int run_file(const struct options *o, const struct pass *const *list, siz
 
 int cmd_opt(int argc, char **argv)
 {
-    struct options o = {.passes = ""};
+    struct nnc_options o;
     const struct pass *list[256];
     size_t n;
-    for (int i = 1; i < argc; i++) {
-        if (option(argv[i], "--passes", &o.passes) ||
-            option(argv[i], "--print-after", &o.print_after) ||
-            option(argv[i], "--stop-after", &o.stop_after))
-            continue;
-        if (argv[i][0] == '-' || o.file)
-            return usage();
-        o.file = argv[i];
-    }
-    if (!o.file)
-        return usage();
-    if (!parse_list(&o, list, COUNT(list), &n) || (o.print_after && !find(o.print_after)) ||
-        (o.stop_after && !find(o.stop_after)))
-        return EXIT_USAGE;
-    return run_file(&o, list, n);
+    int status = EXIT_USAGE;
+    nnc_parse_options(&o, "opt", argc, argv, "passes print-after stop-after", 1);
+    if (parse_list(&o, list, COUNT(list), &n) && (!o.print_after || find(o.print_after)) &&
+        (!o.stop_after || find(o.stop_after)))
+        status = run_file(&o, list, n);
+    nnc_free_options(&o);
+    return status;
 }

@@ -44,7 +44,8 @@ static const char sample[] =
     "  output none_yet %1\n"
     "}\n";
 
-static struct ir_module *parse(const char *text, size_t n, char **messages) {
+static struct ir_module *parse(const char *text, size_t n, char **messages)
+{
     struct diag *d = diag_new();
     struct ir_module *m = ir_read(d, diag_add_file(d, "t.graph", text, n));
     size_t size = 0;
@@ -62,7 +63,8 @@ static struct ir_module *parse(const char *text, size_t n, char **messages) {
     return m;
 }
 
-static void round_trip(void) {
+static void round_trip(void)
+{
     char *messages;
     char *text = strstr(sample, "graph forward");
     size_t n = (size_t)(text - sample);
@@ -82,7 +84,8 @@ static void round_trip(void) {
 }
 
 /* Names that cannot be printed as they are; labels as words; operands without brackets. */
-static void lenient(void) {
+static void lenient(void)
+{
     static const char text[] = "graph g {\n"
                                "%x = input x : f32[where 2, n 3, n 3]\n"
                                "%y = input y : f32[1, n 3]\n"
@@ -105,7 +108,8 @@ static void lenient(void) {
     ir_module_free(m);
 }
 
-static void messages(void) {
+static void messages(void)
+{
     static const char text[] = "graph g {\n"
                                "%x = input x : f32[i 2]\n"
                                "%a = mull %x[i] %x[i] : f32[i 2]\n"
@@ -149,7 +153,8 @@ static void messages(void) {
 }
 
 /* Bytes changed, removed, doubled, lines moved: no crash; what is accepted still round-trips. */
-static void mutations(void) {
+static void mutations(void)
+{
     uint64_t seed = 12345;
     size_t n = (size_t)(strstr(sample, "graph forward") - sample);
     static const char bytes[] = "%[](){}/*-+,:#@\"\\ \n09azAZ._=<";
@@ -193,7 +198,8 @@ static void mutations(void) {
     test(accepted > 20);
 }
 
-int main(void) {
+int main(void)
+{
     round_trip();
     lenient();
     messages();
