@@ -106,6 +106,19 @@ struct ir_access ir_access_make(struct ir_module *m, struct ir_access x, const i
     return r;
 }
 
+struct ir_access ir_access_subst(struct ir_module *m, struct ir_access x,
+                                 const struct ix *const *to, const struct ix *const *operand,
+                                 const int64_t *dim) {
+    struct ir_term *t = ARENA_ARRAY(m->mem, struct ir_term, x.rank + x.nguard);
+    for (uint32_t i = 0; i < x.rank + x.nguard; i++) {
+        t[i] = i < x.rank ? x.at[i] : x.guard[i - x.rank];
+        t[i].e = ix_subst(m->mem, t[i].e, to, operand, dim);
+    }
+    x.at = t;
+    x.guard = t + x.rank;
+    return x;
+}
+
 static bool term_has_operand(const struct ir_access *x) {
     for (uint32_t i = 0; i < x->rank; i++)
         if (ix_uses_operand(x->at[i].e))

@@ -372,6 +372,15 @@ bool ix_uses_operand(const struct ix *x) {
     return false;
 }
 
+bool ix_mentions_operand(const struct ix *x, uint32_t operand) {
+    for (uint32_t i = 0; i < x->n; i++) {
+        const struct ix_atom *t = &x->part[i].a;
+        if (t->kind == IX_OPERAND ? t->v == operand : t->e && ix_mentions_operand(t->e, operand))
+            return true;
+    }
+    return false;
+}
+
 int64_t ix_coef(const struct ix *x, uint32_t axis) {
     for (uint32_t i = 0; i < x->n; i++)
         if (x->part[i].a.kind == IX_AXIS && x->part[i].a.v == axis)

@@ -84,6 +84,7 @@ bool ix_is_axis(const struct ix *x, uint32_t *axis); /* exactly one axis, factor
 bool ix_is_affine(const struct ix *x);               /* only axes */
 bool ix_uses_axis(const struct ix *x, uint32_t axis);
 bool ix_uses_operand(const struct ix *x);
+bool ix_mentions_operand(const struct ix *x, uint32_t operand);
 int64_t ix_coef(const struct ix *x, uint32_t axis); /* of the plain axis atom */
 struct ix_range ix_range(const struct ix *x, const int64_t *dim); /* @k is unknown: all of i64/4 */
 /* Replaces axis i by to[i] and operand k by operand[k] (each NULL: itself). `dim`: sizes of the axes
@@ -229,6 +230,9 @@ bool ir_access_is_identity(const struct ir_access *a, const struct ir_node *user
 bool ir_access_total(const struct ir_access *a, const int64_t *dim);
 /* The access without the guards that its coordinates, earlier guards or the sizes imply. */
 struct ir_access ir_access_make(struct ir_module *m, struct ir_access x, const int64_t *dim);
+/* Axes and operands replaced in every term, as by ix_subst. */
+struct ir_access ir_access_subst(struct ir_module *m, struct ir_access x, const struct ix *const *to,
+                                 const struct ix *const *operand, const int64_t *dim);
 /* The access of `outer`'s operand seen through `inner`: first outer maps the domain into an inlined or
  * moved node's domain, then inner reads that node's operand. False where it cannot be expressed as
  * one access (fills differ and both may fail; a division of an inexact term). operand_base: added to

@@ -32,4 +32,24 @@ struct ir_node pass_rewrite_map(const struct pass_rewrite *r, ir_id old); /* a c
 ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old); /* appends, sets and returns map[old] */
 void pass_rewrite_end(struct pass_rewrite *r);              /* outputs and updates are mapped */
 
+/* ---- transpose.c: an access turned round. ----
+ * An access reads x[a(p)] for the points p of a domain. Turned round it says which points p read x[u]:
+ * `at` has one term for each axis of that domain, over a new one: the axes of x's value first, then what
+ * is left to sum over. Where a term or guard fails, no point reads there. */
+enum pass_transpose {
+    PASS_GATHER,  /* `at` says it all; @k in it: the same operands, read along `at` */
+    PASS_MATCH,   /* and `match` == 0 (has @k); nothing is left to sum over */
+    PASS_SCATTER, /* cannot be said by reading: several points of a gather may meet anywhere */
+};
+struct pass_transposed {
+    enum pass_transpose how;
+    uint32_t nd, rank; /* rank: axes of x's value */
+    struct ir_axis dom[2 * IR_MAX_AXES];
+    struct ir_access at;
+    const struct ix *match;
+};
+/* `user` reads its operand k, of these value axes. */
+void pass_transpose(struct ir_module *m, const struct ir_node *user, uint32_t k, uint32_t rank,
+                    const struct ir_axis *val, struct pass_transposed *t);
+
 #endif
