@@ -1,14 +1,16 @@
 /* Accesses: when they hold, and one seen through another. */
 #include "ir/ir.h"
 
-struct ir_access ir_identity(struct ir_module *m, uint32_t rank, const struct ir_axis *ax) {
+struct ir_access ir_identity(struct ir_module *m, uint32_t rank, const struct ir_axis *ax)
+{
     struct ir_term *at = ARENA_ARRAY(m->mem, struct ir_term, rank);
     for (uint32_t i = 0; i < rank; i++)
         at[i] = (struct ir_term){ix_axis(m->mem, i), 1, ax[i].n};
     return (struct ir_access){.rank = rank, .at = at};
 }
 
-bool ir_access_is_identity(const struct ir_access *a, const struct ir_node *user) {
+bool ir_access_is_identity(const struct ir_access *a, const struct ir_node *user)
+{
     if (a->rank != user->nd || a->nguard)
         return false;
     for (uint32_t i = 0; i < a->rank; i++) {
@@ -20,19 +22,22 @@ bool ir_access_is_identity(const struct ir_access *a, const struct ir_node *user
     return true;
 }
 
-static bool empty(const struct ix *x, const int64_t *dim) {
+static bool empty(const struct ix *x, const int64_t *dim)
+{
     struct ix_range r = ix_range(x, dim);
     return r.lo > r.hi;
 }
 
-bool ir_term_total(const struct ir_term *t, const int64_t *dim) {
+bool ir_term_total(const struct ir_term *t, const int64_t *dim)
+{
     if (empty(t->e, dim))
         return true;
     struct ix_range r = ix_range(t->e, dim);
     return t->q == 1 && r.lo >= 0 && r.hi < t->n;
 }
 
-bool ir_access_total(const struct ir_access *a, const int64_t *dim) {
+bool ir_access_total(const struct ir_access *a, const int64_t *dim)
+{
     for (uint32_t i = 0; i < a->rank; i++)
         if (!ir_term_total(&a->at[i], dim))
             return false;
@@ -42,7 +47,8 @@ bool ir_access_total(const struct ir_access *a, const int64_t *dim) {
     return true;
 }
 
-static int64_t gcd(int64_t x, int64_t y) {
+static int64_t gcd(int64_t x, int64_t y)
+{
     x = x < 0 ? -x : x;
     while (y) {
         int64_t t = x % y;
@@ -52,7 +58,8 @@ static int64_t gcd(int64_t x, int64_t y) {
     return x;
 }
 
-struct ir_term ir_term_make(struct arena *a, const struct ix *e, int64_t q, int64_t n) {
+struct ir_term ir_term_make(struct arena *a, const struct ix *e, int64_t q, int64_t n)
+{
     CHECK(q > 0, "a term over %lld", (long long)q);
     int64_t g = gcd(q, e->c0);
     for (uint32_t i = 0; i < e->n && g > 1; i++)
@@ -64,12 +71,14 @@ struct ir_term ir_term_make(struct arena *a, const struct ix *e, int64_t q, int6
     return (struct ir_term){e, q, n};
 }
 
-bool ir_term_equal(const struct ir_term *x, const struct ir_term *y) {
+bool ir_term_equal(const struct ir_term *x, const struct ir_term *y)
+{
     return x->q == y->q && x->n == y->n && ix_equal(x->e, y->e);
 }
 
 /* Where t holds, g does: g.e is d + t.e or d - t.e, over the same q. */
-static bool implies(struct arena *a, const struct ir_term *t, const struct ir_term *g) {
+static bool implies(struct arena *a, const struct ir_term *t, const struct ir_term *g)
+{
     int64_t d;
     if (t->q != g->q)
         return false;
@@ -81,7 +90,8 @@ static bool implies(struct arena *a, const struct ir_term *t, const struct ir_te
 }
 
 static bool implied(struct arena *a, const struct ir_access *by, uint32_t guards,
-                    const struct ir_term *g) {
+                    const struct ir_term *g)
+{
     for (uint32_t i = 0; i < by->rank; i++)
         if (implies(a, &by->at[i], g))
             return true;
@@ -91,7 +101,8 @@ static bool implied(struct arena *a, const struct ir_access *by, uint32_t guards
     return false;
 }
 
-struct ir_access ir_access_make(struct ir_module *m, struct ir_access x, const int64_t *dim) {
+struct ir_access ir_access_make(struct ir_module *m, struct ir_access x, const int64_t *dim)
+{
     struct arena *a = m->mem;
     struct ir_term *guard = ARENA_ARRAY(a, struct ir_term, x.nguard);
     uint32_t n = 0;
@@ -108,7 +119,8 @@ struct ir_access ir_access_make(struct ir_module *m, struct ir_access x, const i
 
 struct ir_access ir_access_subst(struct ir_module *m, struct ir_access x,
                                  const struct ix *const *to, const struct ix *const *operand,
-                                 const int64_t *dim) {
+                                 const int64_t *dim)
+{
     struct ir_term *t = ARENA_ARRAY(m->mem, struct ir_term, x.rank + x.nguard);
     for (uint32_t i = 0; i < x.rank + x.nguard; i++) {
         t[i] = i < x.rank ? x.at[i] : x.guard[i - x.rank];
@@ -119,7 +131,8 @@ struct ir_access ir_access_subst(struct ir_module *m, struct ir_access x,
     return x;
 }
 
-static bool term_has_operand(const struct ir_access *x) {
+static bool term_has_operand(const struct ir_access *x)
+{
     for (uint32_t i = 0; i < x->rank; i++)
         if (ix_uses_operand(x->at[i].e))
             return true;
@@ -133,7 +146,8 @@ static bool term_has_operand(const struct ir_access *x) {
 static struct ir_term compose_term(struct arena *a, const struct ir_term *t,
                                    const struct ir_access *outer,
                                    const struct ix *const *whole, /* at[i].e // at[i].q */
-                                   const struct ix *const *operand, const int64_t *dim) {
+                                   const struct ix *const *operand, const int64_t *dim)
+{
     int64_t q = 1;
     bool affine = true;
     for (uint32_t i = 0; i < t->e->n; i++) {
@@ -154,7 +168,8 @@ static struct ir_term compose_term(struct arena *a, const struct ir_term *t,
 }
 
 /* The largest operand number + 1 that inner mentions. */
-static uint32_t operand_bound(const struct ix *x) {
+static uint32_t operand_bound(const struct ix *x)
+{
     uint32_t n = 0;
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_atom *t = &x->part[i].a;
@@ -165,7 +180,8 @@ static uint32_t operand_bound(const struct ix *x) {
 }
 
 static const struct ix *const *shifted_operands(struct arena *a, const struct ir_access *inner,
-                                                uint32_t base) {
+                                                uint32_t base)
+{
     uint32_t n = 0;
     for (uint32_t i = 0; i < inner->rank + inner->nguard; i++) {
         const struct ir_term *t = i < inner->rank ? &inner->at[i] : &inner->guard[i - inner->rank];
@@ -179,7 +195,8 @@ static const struct ix *const *shifted_operands(struct arena *a, const struct ir
 }
 
 bool ir_compose(struct ir_module *m, const struct ir_access *outer, const struct ir_access *inner,
-                const int64_t *dim, uint32_t operand_base, struct ir_access *result) {
+                const int64_t *dim, uint32_t operand_base, struct ir_access *result)
+{
     struct arena *a = m->mem;
     int64_t *mid = ARENA_ARRAY(a, int64_t, outer->rank);
     const struct ix **whole = ARENA_ARRAY(a, const struct ix *, outer->rank);

@@ -11,17 +11,20 @@
 
 #define LIMIT (INT64_MAX / 4)
 
-static int64_t floor_div(int64_t x, int64_t q) {
+static int64_t floor_div(int64_t x, int64_t q)
+{
     int64_t r = x / q;
     return r - (x % q < 0);
 }
 
-static int64_t floor_mod(int64_t x, int64_t q) {
+static int64_t floor_mod(int64_t x, int64_t q)
+{
     int64_t r = x % q;
     return r < 0 ? r + q : r;
 }
 
-static int64_t gcd(int64_t x, int64_t y) {
+static int64_t gcd(int64_t x, int64_t y)
+{
     x = x < 0 ? -x : x;
     y = y < 0 ? -y : y;
     while (y) {
@@ -36,7 +39,8 @@ static int64_t gcd(int64_t x, int64_t y) {
 
 static int compare(const struct ix *x, const struct ix *y);
 
-static int compare_atom(const struct ix_atom *x, const struct ix_atom *y) {
+static int compare_atom(const struct ix_atom *x, const struct ix_atom *y)
+{
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
     if (x->kind == IX_AXIS || x->kind == IX_OPERAND)
@@ -46,7 +50,8 @@ static int compare_atom(const struct ix_atom *x, const struct ix_atom *y) {
     return x->e == y->e ? 0 : compare(x->e, y->e);
 }
 
-static int compare(const struct ix *x, const struct ix *y) {
+static int compare(const struct ix *x, const struct ix *y)
+{
     if (x->n != y->n)
         return x->n < y->n ? -1 : 1;
     for (uint32_t i = 0; i < x->n; i++) {
@@ -59,38 +64,39 @@ static int compare(const struct ix *x, const struct ix *y) {
     return (x->c0 > y->c0) - (x->c0 < y->c0);
 }
 
-bool ix_equal(const struct ix *x, const struct ix *y) {
-    return x == y || compare(x, y) == 0;
-}
+bool ix_equal(const struct ix *x, const struct ix *y) { return x == y || compare(x, y) == 0; }
 
 /* ---- sums ---- */
 
-static struct ix *make(struct arena *a, uint32_t parts, int64_t c0) {
+static struct ix *make(struct arena *a, uint32_t parts, int64_t c0)
+{
     struct ix *x = arena_alloc(a, sizeof *x + parts * sizeof x->part[0]);
     x->c0 = c0;
     return x;
 }
 
-static const struct ix *from_atom(struct arena *a, struct ix_atom t) {
+static const struct ix *from_atom(struct arena *a, struct ix_atom t)
+{
     struct ix *x = make(a, 1, 0);
     x->n = 1;
     x->part[0] = (struct ix_part){1, t};
     return x;
 }
 
-const struct ix *ix_const(struct arena *a, int64_t c) {
-    return make(a, 0, c);
-}
+const struct ix *ix_const(struct arena *a, int64_t c) { return make(a, 0, c); }
 
-const struct ix *ix_axis(struct arena *a, uint32_t axis) {
+const struct ix *ix_axis(struct arena *a, uint32_t axis)
+{
     return from_atom(a, (struct ix_atom){.kind = IX_AXIS, .v = axis});
 }
 
-const struct ix *ix_operand(struct arena *a, uint32_t operand) {
+const struct ix *ix_operand(struct arena *a, uint32_t operand)
+{
     return from_atom(a, (struct ix_atom){.kind = IX_OPERAND, .v = operand});
 }
 
-const struct ix *ix_mul(struct arena *a, const struct ix *x, int64_t c) {
+const struct ix *ix_mul(struct arena *a, const struct ix *x, int64_t c)
+{
     if (c == 1)
         return x;
     if (c == 0)
@@ -102,7 +108,8 @@ const struct ix *ix_mul(struct arena *a, const struct ix *x, int64_t c) {
     return r;
 }
 
-static struct ix *merge(struct arena *a, const struct ix *x, const struct ix *y) {
+static struct ix *merge(struct arena *a, const struct ix *x, const struct ix *y)
+{
     struct ix *r = make(a, x->n + y->n, x->c0 + y->c0);
     uint32_t i = 0, j = 0;
     while (i < x->n || j < y->n) {
@@ -119,7 +126,8 @@ static struct ix *merge(struct arena *a, const struct ix *x, const struct ix *y)
 }
 
 /* x without parts i and j. */
-static struct ix *without(struct arena *a, const struct ix *x, uint32_t i, uint32_t j) {
+static struct ix *without(struct arena *a, const struct ix *x, uint32_t i, uint32_t j)
+{
     struct ix *r = make(a, x->n, x->c0);
     for (uint32_t k = 0; k < x->n; k++)
         if (k != i && k != j)
@@ -128,7 +136,8 @@ static struct ix *without(struct arena *a, const struct ix *x, uint32_t i, uint3
 }
 
 /* c*(e%q) + c*q*(e//q) is c*e, and c*(e%q) + c*q*((e//q)%r) is c*(e%(q*r)). */
-static const struct ix *recombine(struct arena *a, const struct ix *x) {
+static const struct ix *recombine(struct arena *a, const struct ix *x)
+{
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_part *p = &x->part[i];
         if (p->a.kind != IX_MOD)
@@ -153,17 +162,17 @@ static const struct ix *recombine(struct arena *a, const struct ix *x) {
     return x;
 }
 
-const struct ix *ix_add(struct arena *a, const struct ix *x, const struct ix *y) {
+const struct ix *ix_add(struct arena *a, const struct ix *x, const struct ix *y)
+{
     return recombine(a, merge(a, x, y));
 }
 
 /* ---- ranges ---- */
 
-static int64_t clamp(int64_t x) {
-    return x > LIMIT ? LIMIT : x < -LIMIT ? -LIMIT : x;
-}
+static int64_t clamp(int64_t x) { return x > LIMIT ? LIMIT : x < -LIMIT ? -LIMIT : x; }
 
-static int64_t clamp_mul(int64_t x, int64_t c) {
+static int64_t clamp_mul(int64_t x, int64_t c)
+{
     int64_t m = c < 0 ? -c : c;
     if (c == 0 || x == 0)
         return 0;
@@ -175,15 +184,13 @@ static int64_t clamp_mul(int64_t x, int64_t c) {
 static bool range(const struct ix *x, const int64_t *dim, struct ix_range *out);
 
 /* False where the domain is empty. */
-static bool atom_range(const struct ix_atom *t, const int64_t *dim, struct ix_range *out) {
+static bool atom_range(const struct ix_atom *t, const int64_t *dim, struct ix_range *out)
+{
     *out = (struct ix_range){-LIMIT, LIMIT};
     struct ix_range e;
     switch (t->kind) {
-    case IX_AXIS:
-        *out = (struct ix_range){0, dim ? dim[t->v] - 1 : LIMIT};
-        return out->hi >= 0;
-    case IX_OPERAND:
-        return true;
+    case IX_AXIS: *out = (struct ix_range){0, dim ? dim[t->v] - 1 : LIMIT}; return out->hi >= 0;
+    case IX_OPERAND: return true;
     case IX_DIV:
         if (!range(t->e, dim, &e))
             return false;
@@ -200,7 +207,8 @@ static bool atom_range(const struct ix_atom *t, const int64_t *dim, struct ix_ra
     return true;
 }
 
-static bool range(const struct ix *x, const int64_t *dim, struct ix_range *out) {
+static bool range(const struct ix *x, const int64_t *dim, struct ix_range *out)
+{
     struct ix_range r = {clamp(x->c0), clamp(x->c0)};
     for (uint32_t i = 0; i < x->n; i++) {
         struct ix_range p;
@@ -214,13 +222,15 @@ static bool range(const struct ix *x, const int64_t *dim, struct ix_range *out) 
     return true;
 }
 
-struct ix_range ix_range(const struct ix *x, const int64_t *dim) {
+struct ix_range ix_range(const struct ix *x, const int64_t *dim)
+{
     struct ix_range r;
     return range(x, dim, &r) ? r : (struct ix_range){0, -1};
 }
 
 /* x stays within one multiple of q: *k is x//q everywhere. */
-static bool one_multiple(const struct ix *x, int64_t q, const int64_t *dim, int64_t *k) {
+static bool one_multiple(const struct ix *x, int64_t q, const int64_t *dim, int64_t *k)
+{
     struct ix_range r;
     if (!range(x, dim, &r))
         return false;
@@ -232,7 +242,8 @@ static bool one_multiple(const struct ix *x, int64_t q, const int64_t *dim, int6
 
 /* x = q*whole + rest, every coefficient of the rest below q in size, its constant in [0, q). */
 static void split(struct arena *a, const struct ix *x, int64_t q, const struct ix **whole,
-                  const struct ix **rest) {
+                  const struct ix **rest)
+{
     struct ix *w = make(a, x->n, floor_div(x->c0, q)), *r = make(a, x->n, floor_mod(x->c0, q));
     for (uint32_t i = 0; i < x->n; i++) {
         struct ix_part p = x->part[i];
@@ -248,7 +259,8 @@ static void split(struct arena *a, const struct ix *x, int64_t q, const struct i
 /* x = g*high + low with g | q, where low stays within one multiple of g (low//g is added to high,
  * so low ends in [0, g)). False if no g > 1 does. */
 static bool factor(struct arena *a, const struct ix *x, int64_t q, const int64_t *dim,
-                   int64_t *out_g, const struct ix **high, const struct ix **low) {
+                   int64_t *out_g, const struct ix **high, const struct ix **low)
+{
     for (uint32_t i = 0; i < x->n; i++)
         for (uint32_t j = i; j < x->n; j++) {
             int64_t g = gcd(gcd(x->part[i].c, x->part[j].c), q), k;
@@ -275,8 +287,8 @@ static bool factor(struct arena *a, const struct ix *x, int64_t q, const int64_t
     return false;
 }
 
-static const struct ix *div_rest(struct arena *a, const struct ix *r, int64_t q,
-                                 const int64_t *dim) {
+static const struct ix *div_rest(struct arena *a, const struct ix *r, int64_t q, const int64_t *dim)
+{
     const struct ix *high, *low;
     int64_t k, g;
     if (one_multiple(r, q, dim, &k))
@@ -293,7 +305,8 @@ static const struct ix *div_rest(struct arena *a, const struct ix *r, int64_t q,
     return from_atom(a, (struct ix_atom){.kind = IX_DIV, .e = r, .q = q});
 }
 
-const struct ix *ix_div(struct arena *a, const struct ix *x, int64_t q, const int64_t *dim) {
+const struct ix *ix_div(struct arena *a, const struct ix *x, int64_t q, const int64_t *dim)
+{
     CHECK(q > 0, "division by %lld in an index", (long long)q);
     const struct ix *whole, *rest;
     if (q == 1)
@@ -303,7 +316,8 @@ const struct ix *ix_div(struct arena *a, const struct ix *x, int64_t q, const in
 }
 
 /* (c*(e%p) + s) % q is (c*e + s) % q where q divides c*p. */
-static const struct ix *drop_inner_mod(struct arena *a, const struct ix *r, int64_t q) {
+static const struct ix *drop_inner_mod(struct arena *a, const struct ix *r, int64_t q)
+{
     for (uint32_t i = 0; i < r->n; i++) {
         const struct ix_part *p = &r->part[i];
         if (p->a.kind == IX_MOD && p->c * p->a.q % q == 0)
@@ -312,7 +326,8 @@ static const struct ix *drop_inner_mod(struct arena *a, const struct ix *r, int6
     return NULL;
 }
 
-const struct ix *ix_mod(struct arena *a, const struct ix *x, int64_t q, const int64_t *dim) {
+const struct ix *ix_mod(struct arena *a, const struct ix *x, int64_t q, const int64_t *dim)
+{
     CHECK(q > 0, "modulus by %lld in an index", (long long)q);
     const struct ix *whole, *r, *high, *low;
     int64_t k, g;
@@ -331,7 +346,8 @@ const struct ix *ix_mod(struct arena *a, const struct ix *x, int64_t q, const in
 
 /* ---- questions ---- */
 
-bool ix_is_const(const struct ix *x, int64_t *c) {
+bool ix_is_const(const struct ix *x, int64_t *c)
+{
     if (x->n)
         return false;
     if (c)
@@ -339,7 +355,8 @@ bool ix_is_const(const struct ix *x, int64_t *c) {
     return true;
 }
 
-bool ix_is_axis(const struct ix *x, uint32_t *axis) {
+bool ix_is_axis(const struct ix *x, uint32_t *axis)
+{
     if (x->n != 1 || x->c0 || x->part[0].c != 1 || x->part[0].a.kind != IX_AXIS)
         return false;
     if (axis)
@@ -347,14 +364,16 @@ bool ix_is_axis(const struct ix *x, uint32_t *axis) {
     return true;
 }
 
-bool ix_is_affine(const struct ix *x) {
+bool ix_is_affine(const struct ix *x)
+{
     for (uint32_t i = 0; i < x->n; i++)
         if (x->part[i].a.kind != IX_AXIS)
             return false;
     return true;
 }
 
-bool ix_uses_axis(const struct ix *x, uint32_t axis) {
+bool ix_uses_axis(const struct ix *x, uint32_t axis)
+{
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_atom *t = &x->part[i].a;
         if (t->kind == IX_AXIS ? t->v == axis : t->e && ix_uses_axis(t->e, axis))
@@ -363,7 +382,8 @@ bool ix_uses_axis(const struct ix *x, uint32_t axis) {
     return false;
 }
 
-bool ix_uses_operand(const struct ix *x) {
+bool ix_uses_operand(const struct ix *x)
+{
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_atom *t = &x->part[i].a;
         if (t->kind == IX_OPERAND || (t->e && ix_uses_operand(t->e)))
@@ -372,7 +392,8 @@ bool ix_uses_operand(const struct ix *x) {
     return false;
 }
 
-bool ix_mentions_operand(const struct ix *x, uint32_t operand) {
+bool ix_mentions_operand(const struct ix *x, uint32_t operand)
+{
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_atom *t = &x->part[i].a;
         if (t->kind == IX_OPERAND ? t->v == operand : t->e && ix_mentions_operand(t->e, operand))
@@ -381,7 +402,8 @@ bool ix_mentions_operand(const struct ix *x, uint32_t operand) {
     return false;
 }
 
-int64_t ix_coef(const struct ix *x, uint32_t axis) {
+int64_t ix_coef(const struct ix *x, uint32_t axis)
+{
     for (uint32_t i = 0; i < x->n; i++)
         if (x->part[i].a.kind == IX_AXIS && x->part[i].a.v == axis)
             return x->part[i].c;
@@ -391,24 +413,17 @@ int64_t ix_coef(const struct ix *x, uint32_t axis) {
 /* ---- substitution and evaluation ---- */
 
 const struct ix *ix_subst(struct arena *a, const struct ix *x, const struct ix *const *to,
-                          const struct ix *const *operand, const int64_t *dim) {
+                          const struct ix *const *operand, const int64_t *dim)
+{
     const struct ix *r = ix_const(a, x->c0);
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_atom *t = &x->part[i].a;
         const struct ix *v = NULL;
         switch (t->kind) {
-        case IX_AXIS:
-            v = to ? to[t->v] : NULL;
-            break;
-        case IX_OPERAND:
-            v = operand ? operand[t->v] : NULL;
-            break;
-        case IX_DIV:
-            v = ix_div(a, ix_subst(a, t->e, to, operand, dim), t->q, dim);
-            break;
-        case IX_MOD:
-            v = ix_mod(a, ix_subst(a, t->e, to, operand, dim), t->q, dim);
-            break;
+        case IX_AXIS: v = to ? to[t->v] : NULL; break;
+        case IX_OPERAND: v = operand ? operand[t->v] : NULL; break;
+        case IX_DIV: v = ix_div(a, ix_subst(a, t->e, to, operand, dim), t->q, dim); break;
+        case IX_MOD: v = ix_mod(a, ix_subst(a, t->e, to, operand, dim), t->q, dim); break;
         }
         if (!v)
             v = from_atom(a, *t);
@@ -417,24 +432,17 @@ const struct ix *ix_subst(struct arena *a, const struct ix *x, const struct ix *
     return r;
 }
 
-int64_t ix_eval(const struct ix *x, const int64_t *axis, const int64_t *operand) {
+int64_t ix_eval(const struct ix *x, const int64_t *axis, const int64_t *operand)
+{
     int64_t sum = x->c0;
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_atom *t = &x->part[i].a;
         int64_t v = 0;
         switch (t->kind) {
-        case IX_AXIS:
-            v = axis[t->v];
-            break;
-        case IX_OPERAND:
-            v = operand[t->v];
-            break;
-        case IX_DIV:
-            v = floor_div(ix_eval(t->e, axis, operand), t->q);
-            break;
-        case IX_MOD:
-            v = floor_mod(ix_eval(t->e, axis, operand), t->q);
-            break;
+        case IX_AXIS: v = axis[t->v]; break;
+        case IX_OPERAND: v = operand[t->v]; break;
+        case IX_DIV: v = floor_div(ix_eval(t->e, axis, operand), t->q); break;
+        case IX_MOD: v = floor_mod(ix_eval(t->e, axis, operand), t->q); break;
         }
         sum += x->part[i].c * v;
     }

@@ -59,31 +59,36 @@ struct gradient {
 
 /* ---- refs ---- */
 
-static struct ref whole(const struct gradient *s, ir_id id) {
+static struct ref whole(const struct gradient *s, ir_id id)
+{
     const struct ir_node *n = ir_at(s->g, id);
     return (struct ref){id, ir_identity(s->m, ir_rank(n), ir_axes(n))};
 }
 
-static void dims(uint32_t nd, const struct ir_axis *dom, int64_t *dim) {
+static void dims(uint32_t nd, const struct ir_axis *dom, int64_t *dim)
+{
     for (uint32_t i = 0; i < nd; i++)
         dim[i] = dom[i].n;
 }
 
-static bool uses_operand(const struct ir_access *a) {
+static bool uses_operand(const struct ir_access *a)
+{
     for (uint32_t i = 0; i < a->rank + a->nguard; i++)
         if (ix_uses_operand((i < a->rank ? &a->at[i] : &a->guard[i - a->rank])->e))
             return true;
     return false;
 }
 
-static bool uses_axis(const struct ir_access *a, uint32_t axis) {
+static bool uses_axis(const struct ir_access *a, uint32_t axis)
+{
     for (uint32_t i = 0; i < a->rank + a->nguard; i++)
         if (ix_uses_axis((i < a->rank ? &a->at[i] : &a->guard[i - a->rank])->e, axis))
             return true;
     return false;
 }
 
-bool rule_same(const struct rule *r, struct ref x, struct ref y) {
+bool rule_same(const struct rule *r, struct ref x, struct ref y)
+{
     (void)r;
     if (x.node != y.node || x.a.nguard != y.a.nguard || x.a.fill != y.a.fill)
         return false;
@@ -96,7 +101,8 @@ bool rule_same(const struct rule *r, struct ref x, struct ref y) {
     return true;
 }
 
-bool rule_is_const(const struct rule *r, struct ref x, double *v) {
+bool rule_is_const(const struct rule *r, struct ref x, double *v)
+{
     const struct ir_node *n = ir_at(r->g, x.node);
     int64_t dim[2 * IR_MAX_AXES];
     dims(r->nd, r->dom, dim);
@@ -106,14 +112,13 @@ bool rule_is_const(const struct rule *r, struct ref x, double *v) {
     return true;
 }
 
-bool rule_wanted(const struct rule *r, uint32_t k) {
-    return r->s->wanted[r->n.in[k].node];
-}
+bool rule_wanted(const struct rule *r, uint32_t k) { return r->s->wanted[r->n.in[k].node]; }
 
 /* ---- new nodes ---- */
 
 /* The origin of the derivative of a node of that origin. */
-static uint32_t backward_origin(struct gradient *s, uint32_t origin) {
+static uint32_t backward_origin(struct gradient *s, uint32_t origin)
+{
     if (!origin || origin >= s->norigin)
         return origin;
     if (!s->backward[origin]) {
@@ -125,24 +130,28 @@ static uint32_t backward_origin(struct gradient *s, uint32_t origin) {
     return s->backward[origin];
 }
 
-struct ref rule_append(struct rule *r, struct ir_node n) {
+struct ref rule_append(struct rule *r, struct ir_node n)
+{
     n.origin = backward_origin(r->s, r->n.origin);
     n.checkpoint = 0;
     return whole(r->s, ir_append(r->g, &n));
 }
 
-struct ref rule_num(struct rule *r, enum nn_dtype t, double v) {
+struct ref rule_num(struct rule *r, enum nn_dtype t, double v)
+{
     struct ir_node n = {.op = IR_const, .dtype = (uint8_t)t, .attr = {.f = v}};
     return rule_append(r, n);
 }
 
-static bool is(const struct rule *r, struct ref x, double v) {
+static bool is(const struct rule *r, struct ref x, double v)
+{
     double c;
     return rule_is_const(r, x, &c) && c == v;
 }
 
 /* The operand that a sum or product is equal to, or a constant; node 0: neither. */
-static struct ref fold(struct rule *r, enum ir_op op, enum nn_dtype t, const struct ref *x) {
+static struct ref fold(struct rule *r, enum ir_op op, enum nn_dtype t, const struct ref *x)
+{
     double a, b;
     bool both = ir_op_arity(op) == 2 && rule_is_const(r, x[0], &a) && rule_is_const(r, x[1], &b);
     if (op == IR_mul) {
@@ -170,7 +179,8 @@ static struct ref fold(struct rule *r, enum ir_op op, enum nn_dtype t, const str
 }
 
 struct ref rule_emit(struct rule *r, enum ir_op op, enum nn_dtype t, uint32_t n,
-                     const struct ref *x) {
+                     const struct ref *x)
+{
     struct ref folded = nn_is_float(t) ? fold(r, op, t, x) : (struct ref){0};
     if (folded.node)
         return folded;
@@ -188,7 +198,8 @@ struct ref rule_emit(struct rule *r, enum ir_op op, enum nn_dtype t, uint32_t n,
 }
 
 /* The node that has x's elements in the order of the domain. */
-static ir_id materialise(struct rule *r, struct ref x) {
+static ir_id materialise(struct rule *r, struct ref x)
+{
     struct ir_in in = {x.node, x.a};
     struct ir_node node = {.op = IR_copy,
                            .dtype = ir_at(r->g, x.node)->dtype,
@@ -206,7 +217,8 @@ static ir_id materialise(struct rule *r, struct ref x) {
 /* The operands that an access of n mentions, and those that their own accesses mention, become
  * operands 1, 2, … behind it. Returns how many; in[0].a is the access renumbered. */
 static uint32_t take_indices(struct gradient *s, const struct ir_node *n, struct ir_access a,
-                             struct ir_in *in) {
+                             struct ir_in *in)
+{
     struct arena *mem = s->m->mem;
     const struct ix **to = ARENA_ARRAY(mem, const struct ix *, n->nin);
     bool *used = ARENA_ARRAY(mem, bool, n->nin);
@@ -233,7 +245,8 @@ static uint32_t take_indices(struct gradient *s, const struct ir_node *n, struct
 }
 
 /* Operand k over n's own domain; a gather becomes a node. */
-static struct ref operand(struct rule *r, uint32_t k) {
+static struct ref operand(struct rule *r, uint32_t k)
+{
     struct ir_access a = r->n.in[k].a;
     if (!uses_operand(&a))
         return (struct ref){r->n.in[k].node, a};
@@ -251,7 +264,8 @@ static struct ref operand(struct rule *r, uint32_t k) {
 }
 
 /* x, read over n's domain, as a node there: for accesses that do not compose. */
-static struct ref stored(struct rule *r, struct ref x) {
+static struct ref stored(struct rule *r, struct ref x)
+{
     struct ir_in in = {x.node, x.a};
     struct ir_node copy = {.op = IR_copy,
                            .dtype = ir_at(r->g, x.node)->dtype,
@@ -265,7 +279,8 @@ static struct ref stored(struct rule *r, struct ref x) {
 
 /* x, read over the node's own axes, through `at` over the domain (nd, dom). */
 static struct ref compose(struct rule *r, const struct ir_access *at, struct ref x, uint32_t nd,
-                          const struct ir_axis *dom) {
+                          const struct ir_axis *dom)
+{
     int64_t dim[2 * IR_MAX_AXES];
     struct ir_access a;
     dims(nd, dom, dim);
@@ -277,23 +292,19 @@ static struct ref compose(struct rule *r, const struct ir_access *at, struct ref
     return (struct ref){x.node, a};
 }
 
-struct ref rule_through(struct rule *r, struct ref x) {
+struct ref rule_through(struct rule *r, struct ref x)
+{
     return r->at ? compose(r, r->at, x, r->nd, r->dom) : x;
 }
 
-struct ref rule_grad(struct rule *r) {
-    return rule_through(r, r->grad);
-}
+struct ref rule_grad(struct rule *r) { return rule_through(r, r->grad); }
 
-struct ref rule_in(struct rule *r, uint32_t k) {
-    return rule_through(r, operand(r, k));
-}
+struct ref rule_in(struct rule *r, uint32_t k) { return rule_through(r, operand(r, k)); }
 
-struct ref rule_out(struct rule *r) {
-    return rule_through(r, whole(r->s, r->id));
-}
+struct ref rule_out(struct rule *r) { return rule_through(r, whole(r->s, r->id)); }
 
-struct ref rule_argument(struct rule *r, enum ir_monoid m) {
+struct ref rule_argument(struct rule *r, enum ir_monoid m)
+{
     struct gradient *s = r->s;
     for (uint32_t i = 0; i < s->hoists.n; i++)
         if (s->hoists.p[i].behind == r->id)
@@ -307,7 +318,8 @@ struct ref rule_argument(struct rule *r, enum ir_monoid m) {
     return rule_through(r, which);
 }
 
-struct ref rule_gathered(struct rule *r) {
+struct ref rule_gathered(struct rule *r)
+{
     struct ir_access out = *r->n.out;
     out.strict = false;
     out.fill = 0;
@@ -327,7 +339,8 @@ struct ref rule_gathered(struct rule *r) {
 }
 
 /* Affine accesses stay lazy; else the gradient is stored and reshaped, which costs nothing. */
-struct ref rule_reshaped(struct rule *r) {
+struct ref rule_reshaped(struct rule *r)
+{
     struct arena *mem = r->s->m->mem;
     const struct ir_node x = *ir_at(r->g, r->n.in[0].node);
     uint32_t rank = ir_rank(&x), nd = r->n.nd;
@@ -363,7 +376,8 @@ struct ref rule_reshaped(struct rule *r) {
 
 /* ---- from the rule's value to the operand's axes ---- */
 
-static ir_id scatter(struct rule *r, uint32_t k, const struct pass_transposed *t, struct ref d) {
+static ir_id scatter(struct rule *r, uint32_t k, const struct pass_transposed *t, struct ref d)
+{
     struct ir_in *in = ARENA_ARRAY(r->s->m->mem, struct ir_in, r->n.nin + 1u);
     const struct ir_node x = *ir_at(r->g, r->n.in[k].node);
     uint32_t count = take_indices(r->s, &r->n, r->n.in[k].a, in);
@@ -384,16 +398,32 @@ static ir_id scatter(struct rule *r, uint32_t k, const struct pass_transposed *t
     return rule_append(r, n).node;
 }
 
+/* The access without guards on gathered values: an index is read wherever its axes are. */
+static struct ir_access unconditional(struct arena *mem, struct ir_access a)
+{
+    struct ir_term *guard = ARENA_ARRAY(mem, struct ir_term, a.nguard);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < a.nguard; i++)
+        if (!ix_uses_operand(a.guard[i].e))
+            guard[n++] = a.guard[i];
+    a.guard = guard;
+    a.nguard = n;
+    return a;
+}
+
 /* Reads d through a transposed access that mentions the node's index operands. */
-static struct ref gather(struct rule *r, const struct pass_transposed *t, struct ref d) {
+static struct ref gather(struct rule *r, const struct pass_transposed *t, struct ref d)
+{
     struct gradient *s = r->s;
     struct ir_node n = r->n;
     struct ir_in *fwd = ARENA_ARRAY(s->m->mem, struct ir_in, n.nin);
     struct ir_in *in = ARENA_ARRAY(s->m->mem, struct ir_in, n.nin + 1u);
     for (uint32_t k = 1; k < n.nin; k++) {
         fwd[k] = n.in[k];
-        if (!uses_operand(&fwd[k].a) && nn_is_int(ir_at(s->g, fwd[k].node)->dtype))
-            fwd[k].a = compose(r, &t->at, (struct ref){fwd[k].node, fwd[k].a}, t->nd, t->dom).a;
+        if (uses_operand(&fwd[k].a) || !nn_is_int(ir_at(s->g, fwd[k].node)->dtype))
+            continue;
+        struct ref x = {fwd[k].node, fwd[k].a};
+        fwd[k].a = unconditional(s->m->mem, compose(r, &t->at, x, t->nd, t->dom).a);
     }
     n.in = fwd;
     uint32_t count = take_indices(s, &n, compose(r, &t->at, d, t->nd, t->dom).a, in);
@@ -408,7 +438,8 @@ static struct ref gather(struct rule *r, const struct pass_transposed *t, struct
     return rule_append(r, copy);
 }
 
-static struct ref whole_number(struct rule *r, enum nn_dtype t, int64_t v) {
+static struct ref whole_number(struct rule *r, enum nn_dtype t, int64_t v)
+{
     struct ir_node n = {.op = IR_const, .dtype = (uint8_t)t, .attr = {.i = v}};
     return rule_append(r, n);
 }
@@ -417,7 +448,8 @@ static struct ref integer(struct rule *r, const struct ix *e, const struct ir_ac
                           enum nn_dtype t);
 
 static struct ref integer_atom(struct rule *r, const struct ix_atom *p, const struct ir_access *at,
-                               enum nn_dtype t) {
+                               enum nn_dtype t)
+{
     struct ir_node iota = {.op = IR_iota,
                            .dtype = (uint8_t)t,
                            .inlined = true,
@@ -426,14 +458,12 @@ static struct ref integer_atom(struct rule *r, const struct ix_atom *p, const st
                            .attr = {.i = p->v}};
     struct ref v;
     switch (p->kind) {
-    case IX_AXIS:
-        return rule_append(r, iota);
+    case IX_AXIS: return rule_append(r, iota);
     case IX_OPERAND:
         v = compose(r, at, operand(r, p->v), r->nd, r->dom);
         return ir_at(r->g, v.node)->dtype == t ? v : rule_emit(r, IR_cast, t, 1, &v);
     case IX_DIV:
-    case IX_MOD:
-        break;
+    case IX_MOD: break;
     }
     v = integer(r, p->e, at, t);
     return rule_emit(r, p->kind == IX_DIV ? IR_idiv : IR_mod, t, 2,
@@ -442,7 +472,8 @@ static struct ref integer_atom(struct rule *r, const struct ix_atom *p, const st
 
 /* The integer value of e over the domain; @k are r->n's operands, read through `at`. */
 static struct ref integer(struct rule *r, const struct ix *e, const struct ir_access *at,
-                          enum nn_dtype t) {
+                          enum nn_dtype t)
+{
     struct ref sum = {0};
     for (uint32_t i = 0; i < e->n; i++) {
         struct ref x = integer_atom(r, &e->part[i].a, at, t);
@@ -456,7 +487,8 @@ static struct ref integer(struct rule *r, const struct ix *e, const struct ir_ac
 }
 
 /* match == 0 says which element of each row was read: the others' gradient is 0. */
-static struct ref match(struct rule *r, uint32_t k, const struct pass_transposed *t, struct ref d) {
+static struct ref match(struct rule *r, uint32_t k, const struct pass_transposed *t, struct ref d)
+{
     struct gradient *s = r->s;
     const struct ix *e = t->match;
     struct arena *mem = s->m->mem;
@@ -489,14 +521,13 @@ static struct ref match(struct rule *r, uint32_t k, const struct pass_transposed
 }
 
 /* d, read over the node's own domain, over the transposed one. */
-static struct ref turn(struct rule *r, uint32_t k, struct pass_transposed *t, struct ref d) {
+static struct ref turn(struct rule *r, uint32_t k, struct pass_transposed *t, struct ref d)
+{
     switch (t->how) {
     case PASS_GATHER:
         return uses_operand(&t->at) ? gather(r, t, d) : compose(r, &t->at, d, t->nd, t->dom);
-    case PASS_MATCH:
-        return match(r, k, t, d);
-    case PASS_SCATTER:
-        break;
+    case PASS_MATCH: return match(r, k, t, d);
+    case PASS_SCATTER: break;
     }
     return whole(r->s, scatter(r, k, t, d));
 }
@@ -504,7 +535,8 @@ static struct ref turn(struct rule *r, uint32_t k, struct pass_transposed *t, st
 /* ---- sums ---- */
 
 /* A picked element summed over the axis it is picked from is the element. */
-static struct ref sum_pick(struct rule *r, struct ref x, uint32_t rank, bool *summed) {
+static struct ref sum_pick(struct rule *r, struct ref x, uint32_t rank, bool *summed)
+{
     struct gradient *s = r->s;
     for (uint32_t i = 0; i < s->picks.n; i++) {
         const struct pick *p = &s->picks.p[i];
@@ -524,7 +556,8 @@ static struct ref sum_pick(struct rule *r, struct ref x, uint32_t rank, bool *su
 }
 
 /* Sums x over the domain's axes from `rank` on. */
-static struct ref sum_left(struct rule *r, struct ref x, uint32_t rank) {
+static struct ref sum_left(struct rule *r, struct ref x, uint32_t rank)
+{
     bool summed[2 * IR_MAX_AXES] = {false};
     struct arena *mem = r->s->m->mem;
     enum nn_dtype t = (enum nn_dtype)ir_at(r->g, x.node)->dtype;
@@ -567,7 +600,8 @@ static struct ref sum_left(struct rule *r, struct ref x, uint32_t rank) {
 
 /* ---- the sweep ---- */
 
-static void contribute(struct gradient *s, ir_id to, struct ref x) {
+static void contribute(struct gradient *s, ir_id to, struct ref x)
+{
     uint32_t *p = &s->adjoint[to];
     while (*p)
         p = &s->pool.p[*p].next;
@@ -576,7 +610,8 @@ static void contribute(struct gradient *s, ir_id to, struct ref x) {
     vec_push(&s->pool, ((struct contribution){x, 0}));
 }
 
-static void differentiate(struct rule r, uint32_t k) {
+static void differentiate(struct rule r, uint32_t k)
+{
     struct gradient *s = r.s;
     ir_id to = r.n.in[k].node;
     grad_rule *rule = grad_rules[r.n.op];
@@ -619,7 +654,8 @@ static void differentiate(struct rule r, uint32_t k) {
 }
 
 /* The sum of the contributions. */
-static struct ref gradient_of(struct gradient *s, struct rule *r) {
+static struct ref gradient_of(struct gradient *s, struct rule *r)
+{
     uint32_t i = s->adjoint[r->id];
     struct ref sum = s->pool.p[i].r;
     while ((i = s->pool.p[i].next))
@@ -628,7 +664,8 @@ static struct ref gradient_of(struct gradient *s, struct rule *r) {
     return sum;
 }
 
-static ir_id find(const struct gradient *s, const struct env *env, ir_id old) {
+static ir_id find(const struct gradient *s, const struct env *env, ir_id old)
+{
     for (; env; env = env->up)
         for (const struct binding *b = env->first; b; b = b->next)
             if (b->from == old)
@@ -636,7 +673,8 @@ static ir_id find(const struct gradient *s, const struct env *env, ir_id old) {
     return s->map[old];
 }
 
-static const struct mark *find_mark(const struct gradient *s, ir_id id) {
+static const struct mark *find_mark(const struct gradient *s, ir_id id)
+{
     for (uint32_t i = 0; i < s->marks.n; i++)
         if (s->marks.p[i].id == id)
             return &s->marks.p[i];
@@ -645,7 +683,8 @@ static const struct mark *find_mark(const struct gradient *s, ir_id id) {
 
 static void visit_custom(struct gradient *s, struct rule *r, const struct mark *m);
 
-static struct rule rule_at(struct gradient *s, ir_id id) {
+static struct rule rule_at(struct gradient *s, ir_id id)
+{
     struct rule r = {.s = s, .g = s->g, .id = id, .n = *ir_at(s->g, id)};
     r.nd = ir_rank(&r.n);
     r.dom = ir_axes(&r.n);
@@ -653,7 +692,8 @@ static struct rule rule_at(struct gradient *s, ir_id id) {
     return r;
 }
 
-static void visit(struct gradient *s, ir_id id) {
+static void visit(struct gradient *s, ir_id id)
+{
     struct rule r = rule_at(s, id);
     r.grad = gradient_of(s, &r);
     s->adjoint[id] = s->pool.n; /* what a `grad` of this node takes */
@@ -673,7 +713,8 @@ static void visit(struct gradient *s, ir_id id) {
 }
 
 /* wanted: a float node that depends on some node asked for, by a way that has a derivative. */
-static void find_wanted(struct gradient *s, ir_id loss) {
+static void find_wanted(struct gradient *s, ir_id loss)
+{
     for (ir_id id = 1; id <= loss; id++) {
         const struct ir_node *n = ir_at(s->g, id);
         const struct mark *m = n->op == IR_copy ? find_mark(s, id) : NULL;
@@ -691,7 +732,8 @@ static void find_wanted(struct gradient *s, ir_id loss) {
     }
 }
 
-static ir_id zeros(struct gradient *s, const struct ir_node *like) {
+static ir_id zeros(struct gradient *s, const struct ir_node *like)
+{
     struct ir_node n = {.op = IR_const,
                         .dtype = like->dtype,
                         .nd = (uint16_t)ir_rank(like),
@@ -701,7 +743,8 @@ static ir_id zeros(struct gradient *s, const struct ir_node *like) {
 }
 
 /* Every grad of the old loss, in one sweep. */
-static void sweep(struct gradient *s, ir_id old_loss) {
+static void sweep(struct gradient *s, ir_id old_loss)
+{
     ir_id loss = s->map[old_loss], last = s->g->nodes.n - 1;
     s->wanted = xcalloc(last + 1u, sizeof *s->wanted);
     s->adjoint = xcalloc(last + 1u, sizeof *s->adjoint);
@@ -738,14 +781,16 @@ static void sweep(struct gradient *s, ir_id old_loss) {
 
 /* ---- templates of custom gradients ---- */
 
-static void bind(struct gradient *s, struct env *env, ir_id from, ir_id to) {
+static void bind(struct gradient *s, struct env *env, ir_id from, ir_id to)
+{
     struct binding *b = ARENA_NEW(s->m->mem, struct binding);
     *b = (struct binding){from, to, env->first};
     env->first = b;
 }
 
 /* Appends old node `id`; stop and custom become copies of their value with a mark. */
-static ir_id append_old(struct gradient *s, ir_id id, struct env *env) {
+static ir_id append_old(struct gradient *s, ir_id id, struct env *env)
+{
     struct ir_node n = s->old[id];
     bool mark = n.op == IR_stop || n.op == IR_custom;
     struct ir_in *in = arena_dup(s->m->mem, n.in, n.nin * sizeof *in);
@@ -766,7 +811,8 @@ static ir_id append_old(struct gradient *s, ir_id id, struct env *env) {
 }
 
 /* Template node `id` with what env binds. */
-static ir_id instantiate(struct gradient *s, struct env *env, ir_id id) {
+static ir_id instantiate(struct gradient *s, struct env *env, ir_id id)
+{
     ir_id to = find(s, env, id);
     if (to)
         return to;
@@ -784,7 +830,8 @@ static ir_id instantiate(struct gradient *s, struct env *env, ir_id id) {
     return to;
 }
 
-static void visit_custom(struct gradient *s, struct rule *r, const struct mark *m) {
+static void visit_custom(struct gradient *s, struct rule *r, const struct mark *m)
+{
     const struct ir_node *custom = &s->old[m->custom];
     uint32_t inputs = custom->nin / 2u - 1;
     struct env *env = ARENA_NEW(s->m->mem, struct env);
@@ -800,7 +847,8 @@ static void visit_custom(struct gradient *s, struct rule *r, const struct mark *
 
 /* Old nodes that depend on a hole: not by themselves in the result. A custom's own template is not
  * among what it depends on. */
-static void find_templates(struct gradient *s) {
+static void find_templates(struct gradient *s)
+{
     for (ir_id id = 1; id < s->nold; id++) {
         const struct ir_node *n = &s->old[id];
         uint32_t count = n->op == IR_custom ? n->nin / 2u : n->nin;
@@ -813,7 +861,8 @@ static void find_templates(struct gradient *s) {
 /* ---- the order at the end ---- */
 
 /* The node that a mark's copy is equal to. */
-static ir_id same_as(const struct gradient *s, ir_id id) {
+static ir_id same_as(const struct gradient *s, ir_id id)
+{
     const struct ir_node *n = ir_at(s->g, id);
     while (n->op == IR_copy && n->nin == 1 && find_mark(s, id) &&
            ir_rank(ir_at(s->g, n->in[0].node)) == n->nd && ir_access_is_identity(&n->in[0].a, n)) {
@@ -823,7 +872,8 @@ static ir_id same_as(const struct gradient *s, ir_id id) {
     return id;
 }
 
-static void move_node(struct gradient *s, const struct ir_node *n, ir_id *to, ir_id id) {
+static void move_node(struct gradient *s, const struct ir_node *n, ir_id *to, ir_id id)
+{
     struct ir_node c = *n;
     struct ir_in *in = arena_dup(s->m->mem, c.in, c.nin * sizeof *in);
     for (uint32_t k = 0; k < c.nin; k++)
@@ -833,7 +883,8 @@ static void move_node(struct gradient *s, const struct ir_node *n, ir_id *to, ir
 }
 
 /* Takes out copies that change nothing and puts argmax beside the max it belongs to. */
-static ir_id *reorder(struct gradient *s) {
+static ir_id *reorder(struct gradient *s)
+{
     struct ir_graph was = *s->g;
     uint32_t n = was.nodes.n;
     ir_id *to = xcalloc(n, sizeof *to), *same = xcalloc(n, sizeof *same);
@@ -860,7 +911,8 @@ static ir_id *reorder(struct gradient *s) {
     return to;
 }
 
-static void expand(struct gradient *s) {
+static void expand(struct gradient *s)
+{
     for (ir_id id = 1; id < s->nold; id++) {
         if (s->from_hole[id])
             continue;
@@ -874,7 +926,8 @@ static void expand(struct gradient *s) {
     }
 }
 
-void pass_gradient(struct ir_graph *g) {
+void pass_gradient(struct ir_graph *g)
+{
     struct ir_graph was = *g;
     uint32_t n = was.nodes.n;
     struct gradient s = {.g = g,

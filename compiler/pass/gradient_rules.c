@@ -11,43 +11,43 @@
 
 #define TWO_OVER_SQRT_PI 1.12837916709551257390
 
-static struct ref none(void) {
-    return (struct ref){0};
-}
+static struct ref none(void) { return (struct ref){0}; }
 
-static struct ref num(struct rule *r, double v) {
-    return rule_num(r, r->n.dtype, v);
-}
+static struct ref num(struct rule *r, double v) { return rule_num(r, r->n.dtype, v); }
 
-static struct ref one(struct rule *r, enum ir_op op, struct ref x) {
+static struct ref one(struct rule *r, enum ir_op op, struct ref x)
+{
     return rule_emit(r, op, r->n.dtype, 1, &x);
 }
 
-static struct ref two(struct rule *r, enum ir_op op, struct ref x, struct ref y) {
+static struct ref two(struct rule *r, enum ir_op op, struct ref x, struct ref y)
+{
     return rule_emit(r, op, r->n.dtype, 2, (struct ref[]){x, y});
 }
 
-static struct ref mul(struct rule *r, struct ref x, struct ref y) {
-    return two(r, IR_mul, x, y);
-}
+static struct ref mul(struct rule *r, struct ref x, struct ref y) { return two(r, IR_mul, x, y); }
 
-static struct ref compare(struct rule *r, enum ir_op op, struct ref x, struct ref y) {
+static struct ref compare(struct rule *r, enum ir_op op, struct ref x, struct ref y)
+{
     return rule_emit(r, op, NN_bool, 2, (struct ref[]){x, y});
 }
 
-static struct ref choose(struct rule *r, struct ref c, struct ref x, struct ref y) {
+static struct ref choose(struct rule *r, struct ref c, struct ref x, struct ref y)
+{
     return rule_emit(r, IR_select, r->n.dtype, 3, (struct ref[]){c, x, y});
 }
 
 #define NO_GRADIENT(name)                                                                          \
-    static struct ref grad_##name(struct rule *r, uint32_t k) {                                    \
+    static struct ref grad_##name(struct rule *r, uint32_t k)                                      \
+    {                                                                                              \
         (void)r;                                                                                   \
         (void)k;                                                                                   \
         return none();                                                                             \
     }
 #define RULE(name) static struct ref grad_##name(struct rule *r, uint32_t k)
 #define UNARY(name, value)                                                                         \
-    RULE(name) {                                                                                   \
+    RULE(name)                                                                                     \
+    {                                                                                              \
         struct ref g = rule_grad(r), x = rule_in(r, k), y = rule_out(r);                           \
         (void)x;                                                                                   \
         (void)y;                                                                                   \
@@ -90,30 +90,35 @@ UNARY(sigmoid, mul(r, g, mul(r, y, two(r, IR_sub, num(r, 1), y))))
 UNARY(erf,
       mul(r, mul(r, g, num(r, TWO_OVER_SQRT_PI)), one(r, IR_exp, one(r, IR_neg, mul(r, x, x)))))
 
-RULE(neg) {
+RULE(neg)
+{
     (void)k;
     r->negate = true;
     return rule_grad(r);
 }
 
-RULE(add) {
+RULE(add)
+{
     (void)k;
     return rule_grad(r);
 }
 
-RULE(sub) {
+RULE(sub)
+{
     r->negate = k == 1;
     return rule_grad(r);
 }
 
-RULE(mul) {
+RULE(mul)
+{
     struct ref g = rule_grad(r), x = rule_in(r, 0), y = rule_in(r, 1);
     if (r->n.in[0].node == r->n.in[1].node && rule_same(r, x, y))
         return k ? none() : mul(r, mul(r, g, num(r, 2)), x);
     return mul(r, g, k ? x : y);
 }
 
-RULE(div) {
+RULE(div)
+{
     if (k == 0)
         return two(r, IR_div, rule_grad(r), rule_in(r, 1));
     r->negate = r->divide = true; /* -(g*y)/b: b is read after summing */
@@ -121,14 +126,16 @@ RULE(div) {
 }
 
 /* a - b*floor(a/b) */
-RULE(mod) {
+RULE(mod)
+{
     if (k == 0)
         return rule_grad(r);
     r->negate = true;
     return mul(r, rule_grad(r), one(r, IR_floor, two(r, IR_div, rule_in(r, 0), rule_in(r, 1))));
 }
 
-static struct ref pow_base(struct rule *r) {
+static struct ref pow_base(struct rule *r)
+{
     struct ref g = rule_grad(r), a = rule_in(r, 0), b = rule_in(r, 1);
     double c;
     if (!rule_is_const(r, b, &c)) {
@@ -146,7 +153,8 @@ static struct ref pow_base(struct rule *r) {
                     : mul(r, g, two(r, IR_pow, a, num(r, c - 1)));
 }
 
-RULE(pow) {
+RULE(pow)
+{
     if (k == 0)
         return pow_base(r);
     /* y*log(a); at a = 0 and b >= 0 the value does not move, and log must not be seen there */
@@ -159,8 +167,8 @@ RULE(pow) {
 }
 
 /* max, min: `better` orders the two. */
-static struct ref extreme(struct rule *r, uint32_t k, enum ir_op better,
-                          enum ir_op better_or_equal) {
+static struct ref extreme(struct rule *r, uint32_t k, enum ir_op better, enum ir_op better_or_equal)
+{
     struct ref g = rule_grad(r), zero = num(r, 0);
     if (!rule_wanted(r,
                      1 - k)) /* the value against the bound: the operand itself need not be kept */
@@ -169,26 +177,25 @@ static struct ref extreme(struct rule *r, uint32_t k, enum ir_op better,
     return k == 0 ? choose(r, first, g, zero) : choose(r, first, zero, g);
 }
 
-RULE(max) {
-    return extreme(r, k, IR_gt, IR_ge);
-}
+RULE(max) { return extreme(r, k, IR_gt, IR_ge); }
 
-RULE(min) {
-    return extreme(r, k, IR_lt, IR_le);
-}
+RULE(min) { return extreme(r, k, IR_lt, IR_le); }
 
-RULE(select) {
+RULE(select)
+{
     struct ref g = rule_grad(r), c = rule_in(r, 0), zero = num(r, 0);
     return k == 0 ? none() : k == 1 ? choose(r, c, g, zero) : choose(r, c, zero, g);
 }
 
-RULE(cast) {
+RULE(cast)
+{
     struct ref g = rule_grad(r);
     enum nn_dtype t = (enum nn_dtype)ir_at(r->g, r->n.in[k].node)->dtype;
     return nn_is_float(t) ? rule_emit(r, IR_cast, t, 1, &g) : none();
 }
 
-RULE(copy) {
+RULE(copy)
+{
     (void)k;
     return rule_grad(r);
 }
@@ -196,7 +203,8 @@ RULE(copy) {
 /* ---- shapes ---- */
 
 /* Flat index over the reduced axes, read over the rule's domain from a row of numbers. */
-static struct ref flat_index(struct rule *r) {
+static struct ref flat_index(struct rule *r)
+{
     struct ir_module *m = r->g->m;
     const struct ix *flat = ix_const(m->mem, 0);
     int64_t count = 1;
@@ -210,12 +218,14 @@ static struct ref flat_index(struct rule *r) {
 }
 
 /* To the first extreme: where the flat index is the argmax of the same reads. */
-static struct ref reduce_extreme(struct rule *r, enum ir_monoid arg) {
+static struct ref reduce_extreme(struct rule *r, enum ir_monoid arg)
+{
     struct ref at = rule_argument(r, arg), here = rule_through(r, flat_index(r));
     return choose(r, compare(r, IR_eq, here, at), rule_grad(r), num(r, 0));
 }
 
-static struct ref reduce_with(struct rule *r, enum ir_monoid m, struct ref x) {
+static struct ref reduce_with(struct rule *r, enum ir_monoid m, struct ref x)
+{
     struct ir_node n = r->n;
     struct ir_in in = {x.node, x.a};
     n.dtype = ir_at(r->g, x.node)->dtype;
@@ -227,7 +237,8 @@ static struct ref reduce_with(struct rule *r, enum ir_monoid m, struct ref x) {
 }
 
 /* The product of the others: of those that are not zero, if no other one is zero. */
-static struct ref reduce_prod(struct rule *r) {
+static struct ref reduce_prod(struct rule *r)
+{
     struct ref x = rule_in(r, 0);
     struct ref is_zero = compare(r, IR_eq, x, num(r, 0));
     struct ref rest = choose(r, is_zero, num(r, 1), x);
@@ -238,28 +249,25 @@ static struct ref reduce_prod(struct rule *r) {
     return mul(r, rule_grad(r), choose(r, compare(r, IR_eq, zeros, mine), others, num(r, 0)));
 }
 
-RULE(reduce) {
+RULE(reduce)
+{
     (void)k;
     switch ((enum ir_monoid)r->n.monoid) {
-    case IRM_sum:
-        return rule_grad(r);
-    case IRM_prod:
-        return reduce_prod(r);
-    case IRM_max:
-        return reduce_extreme(r, IRM_argmax);
-    case IRM_min:
-        return reduce_extreme(r, IRM_argmin);
+    case IRM_sum: return rule_grad(r);
+    case IRM_prod: return reduce_prod(r);
+    case IRM_max: return reduce_extreme(r, IRM_argmax);
+    case IRM_min: return reduce_extreme(r, IRM_argmin);
     case IRM_any:
     case IRM_all:
     case IRM_argmax:
     case IRM_argmin:
-    case IRM_COUNT:
-        break;
+    case IRM_COUNT: break;
     }
     return none();
 }
 
-RULE(cumsum) {
+RULE(cumsum)
+{
     (void)k;
     struct ref g = rule_grad(r);
     struct ir_in in = {g.node, g.a};
@@ -271,12 +279,14 @@ RULE(cumsum) {
     return rule_append(r, n);
 }
 
-RULE(reshape) {
+RULE(reshape)
+{
     (void)k;
     return rule_reshaped(r);
 }
 
-RULE(scatter) {
+RULE(scatter)
+{
     (void)k;
     return rule_gathered(r);
 }
@@ -287,7 +297,8 @@ grad_rule *const grad_rules[IR_OP_COUNT] = {
 #undef OP
 };
 
-bool rule_is_linear(const struct ir_node *n) {
+bool rule_is_linear(const struct ir_node *n)
+{
     switch ((enum ir_op)n->op) {
     case IR_neg:
     case IR_add:
@@ -295,18 +306,17 @@ bool rule_is_linear(const struct ir_node *n) {
     case IR_mul:
     case IR_select:
     case IR_cast:
-    case IR_copy:
-        return true;
-    case IR_reduce:
-        return n->monoid != IRM_prod;
+    case IR_copy: return true;
+    case IR_reduce: return n->monoid != IRM_prod;
 #define NOT(name) case IR_##name:
         NOT(abs)
         NOT(sign)
-        NOT(floor) NOT(ceil) NOT(round) NOT(sqrt) NOT(rsqrt) NOT(exp) NOT(log) NOT(sin) NOT(cos)
-            NOT(tanh) NOT(sigmoid) NOT(erf) NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max)
-                NOT(eq) NOT(ne) NOT(lt) NOT(le) NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or)
-                    NOT(const) NOT(iota) NOT(random) NOT(input) NOT(slot) NOT(cumsum) NOT(reshape)
-                        NOT(scatter) NOT(stop) NOT(custom) NOT(hole) NOT(grad)
+        NOT(floor)
+        NOT(ceil) NOT(round) NOT(sqrt) NOT(rsqrt) NOT(exp) NOT(log) NOT(sin) NOT(cos) NOT(tanh)
+            NOT(sigmoid) NOT(erf) NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq)
+                NOT(ne) NOT(lt) NOT(le) NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const)
+                    NOT(iota) NOT(random) NOT(input) NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter)
+                        NOT(stop) NOT(custom) NOT(hole) NOT(grad)
 #undef NOT
                             case IR_OP_COUNT : return false;
     }

@@ -38,15 +38,15 @@ struct solver {
     bool failed;
 };
 
-static const struct ix *sub(struct arena *a, const struct ix *x, const struct ix *y) {
+static const struct ix *sub(struct arena *a, const struct ix *x, const struct ix *y)
+{
     return ix_add(a, x, ix_mul(a, y, -1));
 }
 
-static int64_t magnitude(int64_t c) {
-    return c < 0 ? -c : c;
-}
+static int64_t magnitude(int64_t c) { return c < 0 ? -c : c; }
 
-static uint32_t add_var(struct solver *s, int64_t size) {
+static uint32_t add_var(struct solver *s, int64_t size)
+{
     if (s->nvar == COUNT(s->var)) {
         s->failed = true;
         return 0;
@@ -56,11 +56,13 @@ static uint32_t add_var(struct solver *s, int64_t size) {
     return s->nvar++;
 }
 
-static const struct ix *var_ix(struct solver *s, uint32_t v) {
+static const struct ix *var_ix(struct solver *s, uint32_t v)
+{
     return s->var[v].state == ZERO ? ix_const(s->a, 0) : ix_axis(s->a, v);
 }
 
-static void add_eq(struct solver *s, const struct ix *e) {
+static void add_eq(struct solver *s, const struct ix *e)
+{
     if (s->neq == COUNT(s->eq))
         s->failed = true;
     else
@@ -68,7 +70,8 @@ static void add_eq(struct solver *s, const struct ix *e) {
 }
 
 /* Some term of the access holds only where q divides f. */
-static bool exact(struct solver *s, const struct ix *f, int64_t q, const struct ix *const *to) {
+static bool exact(struct solver *s, const struct ix *f, int64_t q, const struct ix *const *to)
+{
     const struct ir_access *x = s->access;
     for (uint32_t i = 0; i < x->rank + x->nguard; i++) {
         const struct ir_term *t = i < x->rank ? &x->at[i] : &x->guard[i - x->rank];
@@ -83,7 +86,8 @@ static bool exact(struct solver *s, const struct ix *f, int64_t q, const struct 
 }
 
 static const struct digits *find_digits(struct solver *s, const struct ix *f, int64_t q,
-                                        const struct ix *const *to) {
+                                        const struct ix *const *to)
+{
     for (uint32_t i = 0; i < s->ndigits; i++)
         if (s->digits[i].q == q && ix_equal(s->digits[i].f, f))
             return &s->digits[i];
@@ -105,19 +109,16 @@ static const struct digits *find_digits(struct solver *s, const struct ix *f, in
 }
 
 /* The expression over the variables, // and % replaced by their digits. */
-static const struct ix *linear(struct solver *s, const struct ix *e, const struct ix *const *to) {
+static const struct ix *linear(struct solver *s, const struct ix *e, const struct ix *const *to)
+{
     const struct ix *sum = ix_const(s->a, e->c0);
     for (uint32_t i = 0; i < e->n && !s->failed; i++) {
         const struct ix_atom *t = &e->part[i].a;
         const struct ix *v = NULL;
         const struct digits *d;
         switch (t->kind) {
-        case IX_AXIS:
-            v = to[t->v];
-            break;
-        case IX_OPERAND:
-            v = ix_operand(s->a, t->v);
-            break;
+        case IX_AXIS: v = to[t->v]; break;
+        case IX_OPERAND: v = ix_operand(s->a, t->v); break;
         case IX_DIV:
         case IX_MOD:
             d = find_digits(s, linear(s, t->e, to), t->q, to);
@@ -132,7 +133,8 @@ static const struct ix *linear(struct solver *s, const struct ix *e, const struc
     return sum;
 }
 
-static void build_equations(struct solver *s) {
+static void build_equations(struct solver *s)
+{
     const struct ir_access *x = s->access;
     const struct ix **to = ARENA_ARRAY(s->a, const struct ix *, s->nd);
     for (uint32_t j = 0; j < s->nd; j++)
@@ -147,18 +149,21 @@ static void build_equations(struct solver *s) {
             add_eq(s, linear(s, x->guard[i].e, to));
 }
 
-static bool unknown(const struct solver *s, const struct ix_part *p) {
+static bool unknown(const struct solver *s, const struct ix_part *p)
+{
     return p->a.kind == IX_AXIS && s->var[p->a.v].state == UNKNOWN;
 }
 
-static uint32_t unknowns(const struct solver *s, const struct ix *e) {
+static uint32_t unknowns(const struct solver *s, const struct ix *e)
+{
     uint32_t n = 0;
     for (uint32_t i = 0; i < e->n; i++)
         n += unknown(s, &e->part[i]);
     return n;
 }
 
-static int64_t gcd(int64_t x, int64_t y) {
+static int64_t gcd(int64_t x, int64_t y)
+{
     while (y) {
         int64_t t = x % y;
         x = y;
@@ -168,7 +173,8 @@ static int64_t gcd(int64_t x, int64_t y) {
 }
 
 /* An equation divided by what divides it all. */
-static const struct ix *primitive(struct arena *a, const struct ix *e) {
+static const struct ix *primitive(struct arena *a, const struct ix *e)
+{
     int64_t g = magnitude(e->c0);
     for (uint32_t i = 0; i < e->n; i++)
         g = gcd(g, e->part[i].c);
@@ -176,7 +182,8 @@ static const struct ix *primitive(struct arena *a, const struct ix *e) {
 }
 
 /* Solves equation q for v and takes v out of all the others. */
-static void pivot(struct solver *s, uint32_t q, uint32_t v) {
+static void pivot(struct solver *s, uint32_t q, uint32_t v)
+{
     int64_t c = ix_coef(s->eq[q], v);
     s->var[v].state = PIVOT;
     s->var[v].eq = q;
@@ -192,7 +199,8 @@ static void pivot(struct solver *s, uint32_t q, uint32_t v) {
 }
 
 /* An equation with one unknown is solved for it. */
-static bool solve_single(struct solver *s) {
+static bool solve_single(struct solver *s)
+{
     for (uint32_t q = 0; q < s->neq; q++) {
         if (s->used[q] || unknowns(s, s->eq[q]) != 1)
             continue;
@@ -205,7 +213,8 @@ static bool solve_single(struct solver *s) {
     return false;
 }
 
-static bool elsewhere(const struct solver *s, uint32_t q, uint32_t v) {
+static bool elsewhere(const struct solver *s, uint32_t q, uint32_t v)
+{
     for (uint32_t i = 0; i < s->neq; i++)
         if (i != q && !s->used[i] && ix_coef(s->eq[i], v))
             return true;
@@ -214,7 +223,8 @@ static bool elsewhere(const struct solver *s, uint32_t q, uint32_t v) {
 
 /* The unknowns of an equation as digits: factors of one sign, ascending, each more than the digits
  * below it can reach. */
-static bool mixed_radix(struct solver *s, uint32_t q, struct ix_part *digit, uint32_t *count) {
+static bool mixed_radix(struct solver *s, uint32_t q, struct ix_part *digit, uint32_t *count)
+{
     const struct ix *e = s->eq[q];
     uint32_t n = 0;
     for (uint32_t i = 0; i < e->n; i++) {
@@ -236,7 +246,8 @@ static bool mixed_radix(struct solver *s, uint32_t q, struct ix_part *digit, uin
     return n > 1;
 }
 
-static bool solve_digits(struct solver *s) {
+static bool solve_digits(struct solver *s)
+{
     for (uint32_t q = 0; q < s->neq; q++) {
         struct ix_part digit[COUNT(s->var)];
         uint32_t n;
@@ -265,7 +276,8 @@ static bool solve_digits(struct solver *s) {
 
 /* The largest axis that some equation can be solved for; of equals the one with the smaller factor.
  */
-static bool solve_largest(struct solver *s) {
+static bool solve_largest(struct solver *s)
+{
     uint32_t best = 0, equation = 0;
     int64_t size = -1, factor = 0;
     for (uint32_t q = 0; q < s->neq; q++)
@@ -290,7 +302,8 @@ static bool solve_largest(struct solver *s) {
 
 /* New positions of u and of the free variables; the domain of the result. */
 static void lay_out(struct solver *s, const struct ir_axis *val, const struct ix **to,
-                    struct pass_transposed *t) {
+                    struct pass_transposed *t)
+{
     t->rank = s->rank;
     t->nd = s->rank;
     for (uint32_t v = 0; v < s->nvar; v++) {
@@ -314,7 +327,8 @@ static void lay_out(struct solver *s, const struct ir_axis *val, const struct ix
 
 /* Brings a solved expression to the new domain; digits may hang on other digits. */
 static const struct ix *place(struct solver *s, const struct ix *e, const struct ix **to,
-                              const int64_t *dim, uint32_t depth) {
+                              const int64_t *dim, uint32_t depth)
+{
     for (uint32_t v = 0; v < s->nvar; v++) {
         if (to[v] || !ix_uses_axis(e, v))
             continue;
@@ -328,8 +342,8 @@ static const struct ix *place(struct solver *s, const struct ix *e, const struct
     return ix_subst(s->a, e, to, NULL, dim);
 }
 
-static struct ir_term solved(struct solver *s, uint32_t v, const struct ix **to,
-                             const int64_t *dim) {
+static struct ir_term solved(struct solver *s, uint32_t v, const struct ix **to, const int64_t *dim)
+{
     const struct ix *e;
     int64_t c;
     struct var *x = &s->var[v];
@@ -339,20 +353,18 @@ static struct ir_term solved(struct solver *s, uint32_t v, const struct ix **to,
         e = sub(s->a, s->eq[x->eq], ix_mul(s->a, ix_axis(s->a, v), c));
         e = place(s, c > 0 ? ix_mul(s->a, e, -1) : e, to, dim, 0);
         return ir_term_make(s->a, e, magnitude(c), s->size[v]);
-    case DIGIT:
-        return ir_term_make(s->a, place(s, x->term.e, to, dim, 0), x->term.q, s->size[v]);
+    case DIGIT: return ir_term_make(s->a, place(s, x->term.e, to, dim, 0), x->term.q, s->size[v]);
     case FREE:
-    case ZERO:
-        return (struct ir_term){to[v], 1, s->size[v]};
-    case UNKNOWN:
-        break;
+    case ZERO: return (struct ir_term){to[v], 1, s->size[v]};
+    case UNKNOWN: break;
     }
     BUG("an axis is neither solved nor free");
 }
 
 /* The index operands mentioned must be known before the axes: no term of an axis that an index is
  * read along may hang on a gathered value. */
-static bool indices_known(const struct solver *s, const struct ir_term *at) {
+static bool indices_known(const struct solver *s, const struct ir_term *at)
+{
     for (uint32_t j = 0; j < s->nd; j++) {
         if (!ix_uses_operand(at[j].e))
             continue;
@@ -368,7 +380,8 @@ static bool indices_known(const struct solver *s, const struct ir_term *at) {
     return true;
 }
 
-static bool uses_operand(const struct ir_access *x) {
+static bool uses_operand(const struct ir_access *x)
+{
     for (uint32_t i = 0; i < x->rank + x->nguard; i++)
         if (ix_uses_operand((i < x->rank ? &x->at[i] : &x->guard[i - x->rank])->e))
             return true;
@@ -376,7 +389,8 @@ static bool uses_operand(const struct ir_access *x) {
 }
 
 /* A gather whose indices cannot be used from the other side: nested, or in a guard. */
-static bool hopeless(const struct solver *s) {
+static bool hopeless(const struct solver *s)
+{
     const struct ir_access *x = s->access;
     if (!uses_operand(x))
         return false;
@@ -389,7 +403,8 @@ static bool hopeless(const struct solver *s) {
     return false;
 }
 
-static void finish(struct solver *s, const struct ir_axis *val, struct pass_transposed *t) {
+static void finish(struct solver *s, const struct ir_axis *val, struct pass_transposed *t)
+{
     const struct ix **to = ARENA_ARRAY(s->a, const struct ix *, s->nvar);
     int64_t dim[2 * IR_MAX_AXES];
     struct ir_term *at = ARENA_ARRAY(s->a, struct ir_term, s->nd);
@@ -431,7 +446,8 @@ static void finish(struct solver *s, const struct ir_axis *val, struct pass_tran
 }
 
 void pass_transpose(struct ir_module *m, const struct ir_node *user, uint32_t k, uint32_t rank,
-                    const struct ir_axis *val, struct pass_transposed *t) {
+                    const struct ir_axis *val, struct pass_transposed *t)
+{
     struct solver *s = xcalloc(1, sizeof *s);
     s->m = m;
     s->a = m->mem;

@@ -6,14 +6,13 @@
 #define AXES 4
 
 static uint64_t state = 1;
-static int64_t pick(int64_t n) {
+static int64_t pick(int64_t n)
+{
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (int64_t)((state >> 33) % (uint64_t)n);
 }
 
-static int64_t floor_div(int64_t x, int64_t q) {
-    return x / q - (x % q < 0);
-}
+static int64_t floor_div(int64_t x, int64_t q) { return x / q - (x % q < 0); }
 
 /* An expression as a tree, not simplified. */
 struct tree {
@@ -22,71 +21,53 @@ struct tree {
     const struct tree *l, *r;
 };
 
-static int64_t tree_eval(const struct tree *t, const int64_t *axis) {
+static int64_t tree_eval(const struct tree *t, const int64_t *axis)
+{
     switch (t->kind) {
-    case 'c':
-        return t->c;
-    case 'x':
-        return axis[t->c];
-    case '+':
-        return tree_eval(t->l, axis) + tree_eval(t->r, axis);
-    case '*':
-        return tree_eval(t->l, axis) * t->c;
-    case '/':
-        return floor_div(tree_eval(t->l, axis), t->c);
-    default:
-        return tree_eval(t->l, axis) - t->c * floor_div(tree_eval(t->l, axis), t->c);
+    case 'c': return t->c;
+    case 'x': return axis[t->c];
+    case '+': return tree_eval(t->l, axis) + tree_eval(t->r, axis);
+    case '*': return tree_eval(t->l, axis) * t->c;
+    case '/': return floor_div(tree_eval(t->l, axis), t->c);
+    default: return tree_eval(t->l, axis) - t->c * floor_div(tree_eval(t->l, axis), t->c);
     }
 }
 
-static const struct tree *random_tree(struct arena *a, int depth) {
+static const struct tree *random_tree(struct arena *a, int depth)
+{
     struct tree *t = ARENA_NEW(a, struct tree);
     int64_t k = depth ? pick(7) : pick(2);
     switch (k) {
-    case 0:
-        t->kind = 'c', t->c = pick(13) - 6;
-        return t;
-    case 1:
-        t->kind = 'x', t->c = pick(AXES);
-        return t;
+    case 0: t->kind = 'c', t->c = pick(13) - 6; return t;
+    case 1: t->kind = 'x', t->c = pick(AXES); return t;
     case 2:
     case 3:
         t->kind = '+';
         t->l = random_tree(a, depth - 1);
         t->r = random_tree(a, depth - 1);
         return t;
-    case 4:
-        t->kind = '*', t->c = pick(9) - 3;
-        break;
-    case 5:
-        t->kind = '/', t->c = 1 + pick(8);
-        break;
-    default:
-        t->kind = '%', t->c = 1 + pick(8);
-        break;
+    case 4: t->kind = '*', t->c = pick(9) - 3; break;
+    case 5: t->kind = '/', t->c = 1 + pick(8); break;
+    default: t->kind = '%', t->c = 1 + pick(8); break;
     }
     t->l = random_tree(a, depth - 1);
     return t;
 }
 
-static const struct ix *build(struct arena *a, const struct tree *t, const int64_t *dim) {
+static const struct ix *build(struct arena *a, const struct tree *t, const int64_t *dim)
+{
     switch (t->kind) {
-    case 'c':
-        return ix_const(a, t->c);
-    case 'x':
-        return ix_axis(a, (uint32_t)t->c);
-    case '+':
-        return ix_add(a, build(a, t->l, dim), build(a, t->r, dim));
-    case '*':
-        return ix_mul(a, build(a, t->l, dim), t->c);
-    case '/':
-        return ix_div(a, build(a, t->l, dim), t->c, dim);
-    default:
-        return ix_mod(a, build(a, t->l, dim), t->c, dim);
+    case 'c': return ix_const(a, t->c);
+    case 'x': return ix_axis(a, (uint32_t)t->c);
+    case '+': return ix_add(a, build(a, t->l, dim), build(a, t->r, dim));
+    case '*': return ix_mul(a, build(a, t->l, dim), t->c);
+    case '/': return ix_div(a, build(a, t->l, dim), t->c, dim);
+    default: return ix_mod(a, build(a, t->l, dim), t->c, dim);
     }
 }
 
-static bool next_point(int64_t *x, const int64_t *dim, uint32_t n) {
+static bool next_point(int64_t *x, const int64_t *dim, uint32_t n)
+{
     while (n--) {
         if (++x[n] < dim[n])
             return true;
@@ -95,7 +76,8 @@ static bool next_point(int64_t *x, const int64_t *dim, uint32_t n) {
     return false;
 }
 
-static void random_expressions(void) {
+static void random_expressions(void)
+{
     for (int round = 0; round < 4000; round++) {
         struct arena *a = arena_new();
         int64_t dim[AXES];
@@ -128,7 +110,8 @@ static void random_expressions(void) {
 }
 
 /* Axes i 5, h 4, r 8, w 6. */
-static void cancels(void) {
+static void cancels(void)
+{
     struct arena *a = arena_new();
     const int64_t dim[] = {5, 4, 8, 6};
     const struct ix *i = ix_axis(a, 0), *h = ix_axis(a, 1), *r = ix_axis(a, 2), *w = ix_axis(a, 3);
@@ -161,7 +144,8 @@ static void cancels(void) {
 }
 
 /* What an access reads: -1 where it fails, else the flat place. */
-static int64_t place(const struct ir_access *x, const int64_t *axis) {
+static int64_t place(const struct ir_access *x, const int64_t *axis)
+{
     int64_t flat = 0;
     for (uint32_t i = 0; i < x->rank + x->nguard; i++) {
         const struct ir_term *t = i < x->rank ? &x->at[i] : &x->guard[i - x->rank];
@@ -175,7 +159,8 @@ static int64_t place(const struct ir_access *x, const int64_t *axis) {
 }
 
 static struct ir_access random_access(struct arena *a, const int64_t *dim, uint32_t rank,
-                                      const int64_t *value) {
+                                      const int64_t *value)
+{
     struct ir_term *at = ARENA_ARRAY(a, struct ir_term, rank);
     struct ir_term *guard = ARENA_ARRAY(a, struct ir_term, 1);
     for (uint32_t i = 0; i < rank; i++) {
@@ -187,7 +172,8 @@ static struct ir_access random_access(struct arena *a, const int64_t *dim, uint3
     return (struct ir_access){.rank = rank, .at = at, .nguard = (uint32_t)pick(2), .guard = guard};
 }
 
-static void compositions(void) {
+static void compositions(void)
+{
     struct ir_module m = {.mem = arena_new()};
     int hits = 0;
     for (int round = 0; round < 3000; round++) {
@@ -218,7 +204,8 @@ static void compositions(void) {
     arena_free(m.mem);
 }
 
-int main(void) {
+int main(void)
+{
     random_expressions();
     cancels();
     compositions();
