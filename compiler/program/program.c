@@ -189,6 +189,14 @@ static void append_copies(struct plan *q, bool *direct)
     }
 }
 
+/* What the runtime's search for NaN asks: temporaries are written in parts only, it leaves them out. */
+static void describe(struct nn_arg_rec *r, const struct low_launch *l, uint32_t k)
+{
+    const struct low_arg *a = &l->args.p[k];
+    r->dtype = l->kernel->buffers.p[k + 1].type.dtype;
+    r->written = a->write && (a->node || r->space == NN_SPACE_SLOT);
+}
+
 static void emit_launches(struct plan *q, uint32_t *const *temp, struct program_graph *pg)
 {
     for (uint32_t i = 0; i < q->l->p.n; i++) {
@@ -206,6 +214,7 @@ static void emit_launches(struct plan *q, uint32_t *const *temp, struct program_
                     (struct nn_arg_rec){.space = NN_SPACE_SLOT,
                                         .offset = q->slot_at[slot],
                                         .bytes = program_slot_bytes(&q->p->m->slots.p[slot])};
+                describe(&out.arg[k], l, k);
                 continue;
             }
             CHECK(!a->node || q->has_home[a->node], "graph %s: %%%u is read and never written",
@@ -216,6 +225,7 @@ static void emit_launches(struct plan *q, uint32_t *const *temp, struct program_
             out.arg[k].bytes = a->node ? node_bytes(ir_at(q->g, a->node)) : (uint64_t)a->bytes;
             if (out.arg[k].space == NN_SPACE_ARENA)
                 out.arg[k].offset = q->buffers.p[out.arg[k].offset].offset;
+            describe(&out.arg[k], l, k);
         }
         uint64_t scratch = back_scratch(l->kernel);
         if (scratch > pg->scratch_bytes)

@@ -346,15 +346,20 @@ static void run_chunks(void *user, int thread, int64_t chunk0, int64_t chunk1)
     j->l->kernel(&args, j->phase, chunk0, chunk1);
 }
 
+static const char *origin_text(const struct nn_exec *e, uint32_t origin)
+{
+    const char *text = origin < e->image->origin_count
+                           ? nn_exec_text(e, nn_image_origins(e->image)[origin].text)
+                           : "";
+    return *text ? text : "an unnamed operator";
+}
+
 static enum nn_status report_fault(const struct nn_exec *e, const struct launch *l,
                                    struct nn_message *m)
 {
     uint32_t origin = (uint32_t)e->fault.code - 1;
-    origin = origin < e->image->origin_count ? origin : l->origin;
-    const char *where = origin < e->image->origin_count
-                            ? nn_exec_text(e, nn_image_origins(e->image)[origin].text)
-                            : "an unnamed operator";
-    return nn_fail(m, NN_REFUSED, "%s: index %lld is out of range", where,
+    return nn_fail(m, NN_REFUSED, "%s: index %lld is out of range",
+                   origin_text(e, origin < e->image->origin_count ? origin : l->origin),
                    (long long)e->fault.value);
 }
 
@@ -374,9 +379,7 @@ static enum nn_status look_for_nan(const struct nn_exec *e, const struct launch 
         enum nn_dtype t = (enum nn_dtype)a->dtype;
         if (a->written && has_nan(t, l->arg[k], a->bytes / nn_dtype_size(t)))
             return nn_fail(m, NN_REFUSED, "%s: the first result that is not a number (NaN)",
-                           l->origin < e->image->origin_count
-                               ? nn_exec_text(e, nn_image_origins(e->image)[l->origin].text)
-                               : "an unnamed operator");
+                           origin_text(e, l->origin));
     }
     return NN_OK;
 }
