@@ -122,7 +122,17 @@ static void print_caret(const struct diag *d, const struct report *r, FILE *out)
     size_t lo = r->at.lo < size ? r->at.lo : size, start = lo + 1 - column, end = lo;
     while (end < size && text[end] != '\n')
         end++;
-    fprintf(out, "%5u | %.*s\n      | ", line, (int)(end - start), text + start);
+    const char *cut = ""; /* of a very long line the part around the place */
+    if (lo - start > 120) {
+        for (start = lo - 100; ((unsigned char)text[start] & 0xC0) == 0x80;)
+            start++;
+        cut = "…";
+    }
+    if (end - start > 200)
+        for (end = start + 200; ((unsigned char)text[end] & 0xC0) == 0x80;)
+            end--;
+    fprintf(out, "%5u | %s%.*s\n      | %s", line, cut, (int)(end - start), text + start,
+            *cut ? " " : "");
     for (size_t i = start; i < lo; i++)
         if (((unsigned char)text[i] & 0xC0) != 0x80)
             fputc(text[i] == '\t' ? '\t' : ' ', out);

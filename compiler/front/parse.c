@@ -132,9 +132,11 @@ static void list_expected(const struct expected *e, struct words *t)
         add_word(t, "a type");
     else if (has(e, NN_NAME))
         add_word(t, "a name");
+    if (has(e, ',') && !declaration && !statement)
+        add_word(t, nn_token_text(','));
     for (int i = 0; i < e->n && !declaration && !statement; i++) {
         int k = e->kind[i];
-        if (k == NN_END || k == NN_NAME || (value && begins_value(k)) || goes_on(k) ||
+        if (k == NN_END || k == NN_NAME || k == ',' || (value && begins_value(k)) || goes_on(k) ||
             (type && (k == NN_FN || k == NN_LAYER)))
             continue;
         if (k == NN_YYEOF || k == NN_NN_error || k == NN_NN_UNDEF)
@@ -196,8 +198,6 @@ static const char *hint(const struct nn_parser *p, const struct expected *e)
         return word;
     if ((word = foreign_hint(&p->now)) && (p->now.line_start || at_binding))
         return word;
-    if (now == '=' && p->before.line_start && p->earlier.kind == ',')
-        return "the comma at the end of the line before goes on with that statement: drop it";
     if (now == '=' && has(e, NN_COMPARE))
         return "`=` binds a name; a comparison is written `==`";
     if (now == NN_COMPARE && after_value)
@@ -221,13 +221,33 @@ static const char *hint(const struct nn_parser *p, const struct expected *e)
     return NULL;
 }
 
-static void describe(const struct nn_parser *p, const struct nn_token *t, struct text *out)
+/* `name =` where no statement may begin: the mistake lies before. False: something else. */
+static bool wrong_before_binding(struct nn_parser *p)
 {
+    const struct nn_token *name = &p->before, *end = &p->earlier;
+    if (p->now.kind != '=' || !name->line_start)
+        return false;
+    if (is_keyword(p, name))
+        nn_mistake(p, name->at, "`%.*s` is a reserved word: choose another name",
+                   (int)(name->at.hi - name->at.lo), p->text + name->at.lo);
+    else if (name->kind == NN_NAME && end->kind != NN_END && end->kind != '{' &&
+             end->at.hi > end->at.lo) {
+        nn_mistake(p, end->at, "this `%.*s` goes on with its statement in the next line",
+                   (int)(end->at.hi - end->at.lo), p->text + end->at.lo);
+        nn_note(p, name->at, "which begins a statement of its own");
+    } else
+        return false;
+    return true;
+}
+
+static void describe(const struct nn_parser *p, const struct expected *e, struct text *out)
+{
+    const struct nn_token *t = &p->now;
     if (t->kind == NN_END)
         text_printf(out, "the statement ends here");
     else if (t->kind == NN_YYEOF)
         text_printf(out, "the file ends here");
-    else if (is_keyword(p, t))
+    else if (is_keyword(p, t) && has(e, NN_NAME))
         text_printf(out, "`%.*s` is a reserved word", (int)(t->at.hi - t->at.lo),
                     p->text + t->at.lo);
     else
@@ -242,10 +262,12 @@ void nn_unexpected(struct nn_parser *p, const int *kinds, int n)
     struct words list = {.n = 0};
     if (!p->now.made) { /* else: the forgotten bracket before it has been reported */
         const char *why = hint(p, &e);
-        describe(p, &p->now, &found);
+        describe(p, &e, &found);
         list_expected(&e, &list);
         print_words(&list, &wanted);
-        if (why)
+        if (wrong_before_binding(p))
+            ;
+        else if (why)
             nn_mistake(p, p->now.at, "%s", why);
         else if (wanted.n)
             nn_mistake(p, p->now.at, "%s; expected: %s", found.p, wanted.p);
