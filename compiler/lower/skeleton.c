@@ -384,7 +384,7 @@ static double op_cost(enum ir_op op)
     return 1;
 }
 
-static double value_cost(const struct fx_val *v)
+double sk_value_cost(const struct fx_val *v)
 {
     switch ((enum fx_kind)v->kind) {
     case FX_LOAD:
@@ -405,7 +405,7 @@ static double value_cost(const struct fx_val *v)
 
 static void add_cost(void *ctx, const struct fx *x, fx_id id)
 {
-    *(double *)ctx += value_cost(&x->val.p[id]);
+    *(double *)ctx += sk_value_cost(&x->val.p[id]);
 }
 
 double sk_cost(const struct sk *s, fx_id v)

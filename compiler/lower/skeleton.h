@@ -106,6 +106,7 @@ struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least);
 lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_lin *to);
 /* A cheap, shape-only guess of a value's cost in vector instructions (transcendentals 12). */
 double sk_cost(const struct sk *s, fx_id v);
+double sk_value_cost(const struct fx_val *v); /* of one value, its operands apart */
 
 /* ---- skeletons ---- each lowers s->c whole: phases, loops, stores of all stored members. */
 void sk_nest(struct sk *s);

@@ -1,0 +1,177 @@
+/* A plan's clusters to launches: the skeleton of each lowers it, the result is verified and simplified,
+ * and what the memory plan wants to know about the arguments is written down. */
+#include "lower/skeleton.h"
+
+/* ---- in place ---- */
+
+struct reads {
+    struct sk *s;
+    ir_id node;
+    bool elsewhere;
+};
+
+/* A read of the node at another point than the one that the loops are at, or under a condition. */
+static void note_read(void *ctx, const struct fx *x, fx_id id)
+{
+    struct reads *r = ctx;
+    const struct fx_val *v = &x->val.p[id];
+    if (v->kind != FX_LOAD || v->node != r->node)
+        return;
+    uint32_t axes = fx_ix_axes(x, v->at);
+    const struct ix *want = NULL;
+    for (uint32_t i = 0; i < r->s->c->members.n && !want; i++) {
+        const struct fuse_member *m = &r->s->c->members.p[i];
+        if (m->stored && (m->role == FUSE_ELEM || m->role == FUSE_KEPT))
+            want = sk_member_address(r->s, i);
+        if (want && !ix_equal(want, v->at))
+            want = NULL;
+    }
+    r->elsewhere = r->elsewhere || !want || axes == 0;
+}
+
+/* Every output of the node's size is stored once a point, at the point. */
+static bool outputs_follow(const struct sk *s, ir_id node)
+{
+    int64_t size = ir_count(ir_at(s->plan->g, node));
+    const struct ix *first = NULL;
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        const struct fuse_member *m = &s->c->members.p[i];
+        if (!m->stored || ir_count(ir_at(s->plan->g, m->node)) != size)
+            continue;
+        if (m->role != FUSE_ELEM && m->role != FUSE_KEPT)
+            return false;
+        const struct ix *at = sk_member_address((struct sk *)(uintptr_t)s, i);
+        if (first && !ix_equal(first, at))
+            return false;
+        first = at;
+    }
+    return first != NULL;
+}
+
+static bool pointwise(struct sk *s, ir_id node)
+{
+    if (s->c->skeleton != FUSE_MAP && s->c->skeleton != FUSE_ROW && s->c->skeleton != FUSE_COLUMN)
+        return false;
+    if (!outputs_follow(s, node))
+        return false;
+    struct reads r = {s, node, false};
+    uint8_t *seen = xcalloc(s->x.val.n, 1);
+    for (uint32_t i = 0; i < s->c->members.n; i++)
+        fx_walk(&s->x, sk_member(s, i), seen, note_read, &r);
+    free(seen);
+    return !r.elsewhere;
+}
+
+/* ---- figures ---- */
+
+struct work {
+    const struct fuse_cluster *c;
+    double flops;
+};
+
+static void add_work(void *ctx, const struct fx *x, fx_id id)
+{
+    struct work *w = ctx;
+    const struct fx_val *v = &x->val.p[id];
+    double points = 1;
+    if (v->kind != FX_OP || v->op == IR_cast)
+        return;
+    for (uint32_t i = 0; i < x->n; i++)
+        points *= v->axes >> i & 1 ? (double)x->dim[i] : 1;
+    w->flops += points;
+}
+
+static void set_figures(struct sk *s)
+{
+    struct work w = {s->c, 0};
+    uint8_t *seen = xcalloc(s->x.val.n, 1);
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        const struct fuse_member *m = &s->c->members.p[i];
+        double points = 1;
+        fx_walk(&s->x, sk_member(s, i), seen, add_work, &w);
+        for (uint32_t k = 0; k < ir_at(s->plan->g, m->node)->nd; k++)
+            points *= (double)ir_at(s->plan->g, m->node)->dom[k].n;
+        if (m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ALONE)
+            w.flops += points;
+    }
+    free(seen);
+    double bytes = 0;
+    for (uint32_t i = 0; i < s->launch->args.n; i++) {
+        const struct low_arg *a = &s->launch->args.p[i];
+        const struct ir_node *n = a->node ? ir_at(s->plan->g, a->node) : NULL;
+        bytes += n ? (double)ir_count(n) * (double)nn_dtype_size(n->dtype) : 2.0 * (double)a->bytes;
+    }
+    s->b.k->flops = w.flops;
+    s->b.k->bytes = bytes;
+}
+
+/* ---- the plan ---- */
+
+static void run_skeleton(struct sk *s)
+{
+    switch (s->c->skeleton) {
+    case FUSE_CONTRACT:
+        if (!sk_contract(s))
+            sk_nest(s);
+        return;
+    case FUSE_MAP:
+    case FUSE_ROW:
+    case FUSE_COLUMN:
+        sk_nest(s);
+        return;
+    case FUSE_SCATTER:
+        sk_scatter(s);
+        return;
+    case FUSE_PREFIX:
+        sk_prefix(s);
+        return;
+    }
+}
+
+static void check(const struct lo_kernel *k, const char *when)
+{
+    char *wrong = lo_verify(k);
+    if (!wrong)
+        return;
+    struct text t = {0};
+    lo_print(k, &t);
+    fprintf(stderr, "%s\n", t.p);
+    BUG("after %s: %s", when, wrong);
+}
+
+static struct low_launch lower_cluster(const struct fuse_plan *p, const struct fuse_cluster *c)
+{
+    struct low_launch l = {0};
+    struct sk s;
+    sk_begin(&s, p, c, &l);
+    run_skeleton(&s);
+    for (uint32_t i = 0; i < l.args.n; i++)
+        if (l.args.p[i].node && !l.args.p[i].write)
+            l.args.p[i].pointwise = pointwise(&s, l.args.p[i].node);
+    set_figures(&s);
+    sk_end(&s);
+    check(l.kernel, "lower");
+    lo_simplify(l.kernel);
+    check(l.kernel, "simplify");
+    return l;
+}
+
+struct low_launches *lower_plan(const struct fuse_plan *p)
+{
+    struct low_launches *l = xcalloc(1, sizeof *l);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        vec_push(&l->p, lower_cluster(p, &p->clusters.p[i]));
+    return l;
+}
+
+void lower_free(struct low_launches *l)
+{
+    if (!l)
+        return;
+    for (uint32_t i = 0; i < l->p.n; i++) {
+        lo_kernel_free(l->p.p[i].kernel);
+        vec_free(&l->p.p[i].args);
+    }
+    vec_free(&l->p);
+    free(l);
+}

@@ -1,0 +1,359 @@
+/* Map, row and column clusters: chunks over the outer axes, a row at each of their points (or a block of
+ * vectors of points, where the vector axis is an outer one), partial results of folds a chunk, and a
+ * last phase that adds them in order. How many chunks there are is decided by shape alone. */
+#include "lower/nest.h"
+
+enum { LEAST_WORK = 12000 }; /* vector instructions that are worth a chunk of their own */
+
+/* ---- planning ---- */
+
+static const struct fuse_member *member(const struct nest *n, uint32_t i)
+{
+    return &n->s->c->members.p[i];
+}
+
+/* A fold over outer axes only takes one value a row. */
+static bool folds_rows(const struct nest *n, uint32_t i)
+{
+    const struct fuse_member *m = member(n, i);
+    const struct ir_node *x = ir_at(n->s->plan->g, m->node);
+    for (uint32_t k = 0; k < x->nd; k++)
+        if (m->axis[k] != FUSE_NO_AXIS && m->axis[k] >= n->s->c->outer)
+            return false;
+    return true;
+}
+
+/* Reductions in the sweep of their level; what is stored element by element in the last, so that a
+ * buffer read in earlier ones may be written in place. */
+static void assign_sweeps(struct nest *n)
+{
+    uint32_t count = n->s->c->members.n, last = 0;
+    n->sweep = xcalloc(count, sizeof *n->sweep);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fuse_member *m = member(n, i);
+        n->sweep[i] = m->role == FUSE_FOLD && folds_rows(n, i) ? UINT32_MAX : m->level;
+        bool swept = m->role == FUSE_REDUCE || (m->role == FUSE_ELEM && m->stored) ||
+                     (m->role == FUSE_FOLD && n->sweep[i] != UINT32_MAX);
+        if (swept && m->level > last)
+            last = m->level;
+    }
+    n->sweeps = last + 1;
+    for (uint32_t i = 0; i < count; i++)
+        if (member(n, i)->role == FUSE_ELEM)
+            n->sweep[i] = last;
+}
+
+static void add_cost(void *ctx, const struct fx *x, fx_id id)
+{
+    *(double *)ctx += sk_value_cost(&x->val.p[id]);
+}
+
+/* Vector instructions of all members at a point: each value once. */
+static double point_cost(struct nest *n)
+{
+    double cost = 1;
+    uint8_t *seen = xcalloc(n->s->x.val.n, 1);
+    for (uint32_t i = 0; i < n->s->c->members.n; i++)
+        fx_walk(&n->s->x, sk_member(n->s, i), seen, add_cost, &cost);
+    free(seen);
+    return cost;
+}
+
+static uint32_t folds(const struct nest *n)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->s->c->members.n; i++)
+        count += member(n, i)->role == FUSE_REDUCE || member(n, i)->role == FUSE_FOLD;
+    return count;
+}
+
+/* How many vectors side by side: enough to hide the latency of folding, no more than registers allow. */
+static void choose_copies(struct nest *n)
+{
+    uint32_t f = folds(n), copies = n->cost >= 16 ? 1 : 2;
+    if (f)
+        copies = n->cost < 16 && f <= 2 ? 4 : f <= 4 ? 2 : 1;
+    n->copies = 1;
+    while (n->v >= 0 && n->copies < copies && n->trip[n->v] >= 2 * (int64_t)n->copies * n->lanes)
+        n->copies *= 2;
+}
+
+static int64_t product(const struct nest *n, uint32_t from, uint32_t to)
+{
+    int64_t p = 1;
+    for (uint32_t i = from; i < to; i++)
+        p *= (int)i == n->v ? 1 : n->trip[i];
+    return p;
+}
+
+/* Vector instructions of one row, without the outer vector axis' blocks. */
+static double row_cost(const struct nest *n)
+{
+    const struct fuse_cluster *c = n->s->c;
+    double points = (double)product(n, c->outer, c->outer + c->inner);
+    if (nest_v_inner(n))
+        points *= (double)((n->trip[n->v] + n->lanes - 1) / n->lanes);
+    return n->cost * (points > 0 ? points : 1) * (double)n->sweeps;
+}
+
+/* ---- phases ---- */
+
+/* What the chunks run over: the outer axes before `split` as one number, or the blocks of the outer
+ * vector axis. */
+struct plan {
+    bool by_blocks;
+    uint32_t split;
+    int64_t whole; /* full blocks of the outer vector axis */
+    struct sk_chunks chunks;
+};
+
+static struct plan make_plan(const struct nest *n)
+{
+    const struct fuse_cluster *c = n->s->c;
+    struct plan p = {.split = c->outer};
+    double row = row_cost(n);
+    int64_t rows = product(n, 0, c->outer), blocks = 1, trip = 1;
+    if (nest_v_outer(n)) {
+        trip = (n->trip[n->v] + n->lanes - 1) / n->lanes;
+        p.whole = n->trip[n->v] / ((int64_t)n->lanes * n->copies);
+        blocks = p.whole;
+    }
+    if (nest_v_outer(n) && rows < 64 && blocks > rows) {
+        p.by_blocks = true;
+        double cost = row * n->copies * (double)rows;
+        p.chunks = sk_chunks(n->s, blocks, (int64_t)(LEAST_WORK / cost) + 1);
+        return p;
+    }
+    int64_t tasks = 1;
+    for (p.split = 0; p.split < c->outer && tasks < 256; p.split++)
+        tasks *= (int)p.split == n->v ? 1 : n->trip[p.split];
+    double cost = row * (double)trip * (double)(rows / (tasks ? tasks : 1));
+    p.chunks = sk_chunks(n->s, tasks, (int64_t)(LEAST_WORK / (cost > 0 ? cost : 1)) + 1);
+    return p;
+}
+
+/* The rest of the outer vector axis at the current point of the others. */
+static void whole_block(struct nest *n, const struct nest_block *b)
+{
+    n->block = *b;
+    nest_row(n);
+}
+
+static void rest_block(struct nest *n)
+{
+    if (nest_rest(n, &n->block))
+        nest_row(n);
+}
+
+struct walk {
+    const struct plan *p;
+    struct lo_lin from, to; /* blocks of the vector axis */
+    lo_id last;             /* by_blocks, several chunks: this is the last one */
+};
+
+static void at_outer(struct nest *n, const struct walk *w)
+{
+    struct sk *s = n->s;
+    if (!nest_v_outer(n)) {
+        n->block = (struct nest_block){.copies = 1};
+        nest_row(n);
+        return;
+    }
+    nest_blocks(n, w->from, w->to, whole_block);
+    uint32_t mark = sk_open(s);
+    if (n->trip[n->v] % ((int64_t)n->lanes * n->copies) == 0)
+        return;
+    if (w->last)
+        lo_if(&s->b, w->last);
+    rest_block(n);
+    sk_close(s, mark);
+    if (w->last)
+        lo_end(&s->b);
+}
+
+/* Loops over outer axes that the chunks do not run over. */
+static void outer_loops(struct nest *n, const struct walk *w, uint32_t axis)
+{
+    struct sk *s = n->s;
+    while (axis < s->c->outer && (n->trip[axis] == 1 || (int)axis == n->v))
+        axis++;
+    if (axis >= s->c->outer) {
+        at_outer(n, w);
+        return;
+    }
+    uint32_t mark = sk_open(s);
+    sk_for(s, axis, LO_SERIAL, lo_lin_c(0), lo_lin_c(n->trip[axis]), 1);
+    outer_loops(n, w, axis + 1);
+    sk_close(s, mark);
+    lo_end(&s->b);
+}
+
+/* Axes before `split` from the number of a task. */
+static void decode(struct nest *n, uint32_t split, lo_id task)
+{
+    struct sk *s = n->s;
+    struct lo_type t = {NN_i64, 1};
+    uint32_t first = 0;
+    while (first < split && (n->trip[first] == 1 || (int)first == n->v))
+        first++;
+    for (uint32_t i = split; i-- > first;) {
+        if (n->trip[i] == 1 || (int)i == n->v)
+            continue;
+        lo_id size = lo_const_i(&s->b, t, n->trip[i]);
+        lo_id at = i == first ? task : lo_op(&s->b, IR_mod, t, task, size, 0);
+        sk_axis(s, i, lo_lin_v(&s->b, at));
+        if (i != first)
+            task = lo_op(&s->b, IR_idiv, t, task, size, 0);
+    }
+}
+
+static void main_phase(struct nest *n, const struct plan *p)
+{
+    struct sk *s = n->s;
+    struct walk w = {.p = p, .from = lo_lin_c(0), .to = lo_lin_c(p->whole)};
+    struct lo_lin from, to;
+    lo_id chunk = sk_phase(s, p->chunks, &from, &to);
+    nest_start_folds(n);
+    if (p->by_blocks) {
+        w.from = from;
+        w.to = to;
+        struct lo_type t = {NN_i64, 1};
+        if (p->chunks.chunks > 1)
+            w.last = lo_op(&s->b, IR_eq, t, chunk, lo_const_i(&s->b, t, p->chunks.chunks - 1), 0);
+        outer_loops(n, &w, 0);
+        return;
+    }
+    if (p->chunks.n == 1 && p->chunks.chunks == 1) {
+        outer_loops(n, &w, p->split);
+        return;
+    }
+    uint32_t mark = sk_open(s);
+    lo_id task = lo_for(&s->b, LO_SERIAL, from, to, 1);
+    decode(n, p->split, task);
+    outer_loops(n, &w, p->split);
+    sk_close(s, mark);
+    lo_end(&s->b);
+}
+
+/* ---- folds: the end ---- */
+
+static void store_last(struct nest *n)
+{
+    struct sk *s = n->s;
+    uint32_t count = s->c->members.n;
+    lo_id *value = xcalloc(count, sizeof *value);
+    sk_scalar(s);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fuse_member *m = member(n, i);
+        if (m->stored && m->role == FUSE_FOLD)
+            value[i] = n->fold[i].value[0];
+        else if (m->stored && m->role == FUSE_FINISH)
+            value[i] = sk_value(s, sk_member(s, i));
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (value[i])
+            sk_store(s, i, value[i]);
+    free(value);
+}
+
+static void end_chunk(struct nest *n, struct lo_lin chunk, bool only)
+{
+    struct sk *s = n->s;
+    sk_scalar(s);
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        if (member(n, i)->role != FUSE_FOLD)
+            continue;
+        lo_id v = nest_end_fold(n, i);
+        if (!only) {
+            lo_store(&s->b, n->fold[i].temporary, chunk, v, 0);
+            continue;
+        }
+        n->fold[i].value[0] = v;
+        sk_bind(s, member(n, i)->node, v);
+    }
+    if (only)
+        store_last(n);
+}
+
+static void finish_phase(struct nest *n, int64_t chunks)
+{
+    struct sk *s = n->s;
+    lo_phase(&s->b, 1);
+    uint32_t mark = sk_open(s);
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        if (member(n, i)->role != FUSE_FOLD)
+            continue;
+        struct nest_fold *f = &n->fold[i];
+        enum ir_monoid m = ir_at(s->plan->g, member(n, i)->node)->monoid;
+        lo_set(&s->b, f->reg, lo_lin_c(0), lo_load(&s->b, f->temporary, lo_lin_c(0), 1, 0, 0));
+        lo_id c = lo_for(&s->b, LO_SERIAL, lo_lin_c(1), lo_lin_c(chunks), 1);
+        lo_id v = lo_load(&s->b, f->temporary, lo_lin_v(&s->b, c), 1, 0, 0);
+        lo_set(&s->b, f->reg, lo_lin_c(0), sk_combine(s, m, lo_get(&s->b, f->reg, lo_lin_c(0)), v));
+        lo_end(&s->b);
+        f->value[0] = lo_get(&s->b, f->reg, lo_lin_c(0));
+        sk_bind(s, member(n, i)->node, f->value[0]);
+    }
+    store_last(n);
+    sk_close(s, mark);
+    lo_end(&s->b);
+}
+
+static bool has_folds(const struct nest *n)
+{
+    for (uint32_t i = 0; i < n->s->c->members.n; i++)
+        if (member(n, i)->role == FUSE_FOLD)
+            return true;
+    return false;
+}
+
+static void make_temporaries(struct nest *n, int64_t chunks)
+{
+    for (uint32_t i = 0; i < n->s->c->members.n; i++) {
+        if (member(n, i)->role != FUSE_FOLD || chunks == 1)
+            continue;
+        enum nn_dtype t = ir_at(n->s->plan->g, member(n, i)->node)->dtype;
+        n->fold[i].temporary = sk_temporary(n->s, "part", sk_compute_type(t), chunks);
+    }
+}
+
+/* The finish phase adds scalars: its register is one. */
+static void make_sums(struct nest *n)
+{
+    for (uint32_t i = 0; i < n->s->c->members.n; i++) {
+        if (member(n, i)->role != FUSE_FOLD)
+            continue;
+        enum nn_dtype t = ir_at(n->s->plan->g, member(n, i)->node)->dtype;
+        struct lo_type type = {(uint8_t)sk_compute_type(t), 1};
+        n->fold[i].reg = lo_buffer(n->s->b.k, LO_REG, "sum", type, 1);
+    }
+}
+
+void sk_nest(struct sk *s)
+{
+    struct nest n = {.s = s, .v = -1, .lanes = 1, .copies = 1};
+    n.fold = xcalloc(s->c->members.n, sizeof *n.fold);
+    nest_survey(&n);
+    nest_merge_axes(&n);
+    nest_choose_vector(&n);
+    assign_sweeps(&n);
+    n.cost = point_cost(&n);
+    choose_copies(&n);
+    struct plan p = make_plan(&n);
+    bool fold = has_folds(&n), only = p.chunks.chunks == 1;
+    make_temporaries(&n, p.chunks.chunks);
+    nest_make_folds(&n);
+    uint32_t mark = sk_open(s);
+    main_phase(&n, &p);
+    if (fold)
+        end_chunk(&n, lo_lin_v(&s->b, vec_last(&s->b.k->phases).chunk), only);
+    sk_close(s, mark);
+    lo_end(&s->b);
+    sk_scalar(s);
+    if (fold && !only) {
+        make_sums(&n);
+        finish_phase(&n, p.chunks.chunks);
+    }
+    vec_free(&n.access);
+    free(n.sweep);
+    free(n.fold);
+}

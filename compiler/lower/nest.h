@@ -1,0 +1,66 @@
+/* nest: the loops of map, row and column clusters. Private to survey.c, nest.c, sweep.c. */
+#ifndef NNC_NEST_H
+#define NNC_NEST_H
+
+#include "lower/skeleton.h"
+
+enum { NEST_COPIES = 4 };
+
+struct nest_access {
+    const struct ix *e;
+    bool number; /* its value matters, not only the address that it is part of */
+    bool memory; /* a load or store */
+    uint32_t bytes;
+};
+/* What a member folds into. */
+struct nest_fold {
+    uint32_t reg, index; /* register arrays, one a copy; index: of argmax and argmin */
+    lo_id value[NEST_COPIES]; /* a reduction's result for each copy, once known; [0] if it is one */
+    bool done;
+    uint32_t temporary; /* FUSE_FOLD in several chunks: one partial result each */
+};
+/* Vectors side by side along the vector axis, handled in one go. */
+struct nest_block {
+    struct lo_lin at;
+    uint32_t copies;
+    lo_id mask; /* of the last copy; 0: full */
+};
+struct nest {
+    struct sk *s;
+    VEC(struct nest_access) access;
+    int64_t trip[IR_MAX_AXES]; /* of each axis once neighbours are merged: 1 is no loop */
+    int v;                     /* the vector axis or -1 */
+    uint32_t lanes, copies;
+    uint32_t sweeps, current;
+    uint32_t *sweep; /* of each member that is computed in a sweep over the row */
+    struct nest_fold *fold;
+    struct nest_block block; /* along an outer vector axis; copies 1 if there is none */
+    double cost; /* vector instructions a point of the space, a guess by shape */
+};
+
+/* ---- survey.c ---- */
+void nest_survey(struct nest *n);
+void nest_merge_axes(struct nest *n);
+void nest_choose_vector(struct nest *n);
+const struct ix *nest_fold_index(struct nest *n, uint32_t member);
+
+/* ---- sweep.c: what happens at a row ---- */
+static inline bool nest_v_outer(const struct nest *n)
+{
+    return n->v >= 0 && (uint32_t)n->v < n->s->c->outer;
+}
+static inline bool nest_v_inner(const struct nest *n)
+{
+    return n->v >= 0 && (uint32_t)n->v >= n->s->c->outer;
+}
+void nest_make_folds(struct nest *n);   /* register arrays */
+void nest_row(struct nest *n);          /* all sweeps, stores, row values, at n->block */
+void nest_start_folds(struct nest *n);  /* of the chunk */
+lo_id nest_end_fold(struct nest *n, uint32_t member); /* the chunk's result, a scalar */
+/* Runs body for blocks from..to (in units of copies*lanes; constants for all) of the vector axis, then
+ * for what is left if `rest`. */
+void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,
+                 void (*body)(struct nest *, const struct nest_block *));
+bool nest_rest(struct nest *n, struct nest_block *b); /* the block behind the last whole one */
+
+#endif
