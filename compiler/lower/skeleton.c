@@ -312,11 +312,9 @@ void sk_store(struct sk *s, uint32_t member, lo_id value)
 const struct ix *sk_member_address(struct sk *s, uint32_t member)
 {
     const struct fuse_member *m = &s->c->members.p[member];
-    const struct ir_node *n = ir_at(s->plan->g, m->node);
     const struct ix *at[IR_MAX_AXES];
-    for (uint32_t i = 0; i < ir_rank(n); i++)
-        at[i] = ix_axis(s->x.mem, m->axis[i]);
-    return fx_flat(&s->x, n, at);
+    fuse_member_coords(&s->x, m, at);
+    return fx_flat(&s->x, ir_at(s->plan->g, m->node), at);
 }
 
 /* ---- folding ---- */
