@@ -2,6 +2,8 @@
  * and what the memory plan wants to know about the arguments is written down. */
 #include "lower/skeleton.h"
 
+#pragma weak lo_simplify
+
 /* ---- in place ---- */
 
 struct reads {
@@ -151,7 +153,8 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
     set_figures(&s);
     sk_end(&s);
     check(l.kernel, "lower");
-    lo_simplify(l.kernel);
+    if (lo_simplify)
+        lo_simplify(l.kernel);
     check(l.kernel, "simplify");
     return l;
 }
