@@ -36,8 +36,8 @@ struct pick { /* node is `value` where coordinate `axis` is one index, else 0; t
     uint32_t axis;
     struct ref value;
 };
-struct hoist { /* node belongs right behind another */
-    ir_id node, behind;
+struct hoist { /* node, the argmax of a reduction, belongs right behind it; 0: stays */
+    ir_id node, behind, of;
 };
 struct gradient {
     struct ir_graph *g;
@@ -307,14 +307,14 @@ struct ref rule_argument(struct rule *r, enum ir_monoid m)
 {
     struct gradient *s = r->s;
     for (uint32_t i = 0; i < s->hoists.n; i++)
-        if (s->hoists.p[i].behind == r->id)
+        if (s->hoists.p[i].of == r->id)
             return rule_through(r, whole(s, s->hoists.p[i].node));
     struct ir_node n = r->n;
     n.dtype = NN_i32;
     n.monoid = (uint8_t)m;
     n.inlined = false;
     struct ref which = rule_append(r, n);
-    vec_push(&s->hoists, ((struct hoist){which.node, r->id}));
+    vec_push(&s->hoists, ((struct hoist){which.node, r->n.checkpoint ? 0 : r->id, r->id}));
     return rule_through(r, which);
 }
 
@@ -341,23 +341,10 @@ struct ref rule_gathered(struct rule *r)
 /* Affine accesses stay lazy; else the gradient is stored and reshaped, which costs nothing. */
 struct ref rule_reshaped(struct rule *r)
 {
-    struct arena *mem = r->s->m->mem;
     const struct ir_node x = *ir_at(r->g, r->n.in[0].node);
-    uint32_t rank = ir_rank(&x), nd = r->n.nd;
+    uint32_t rank = ir_rank(&x);
     const struct ir_axis *ax = ir_axes(&x);
-    int64_t dim[IR_MAX_AXES];
-    dims(rank, ax, dim);
-    const struct ix *flat = ix_const(mem, 0);
-    int64_t stride = 1;
-    for (uint32_t i = rank; i--; stride *= ax[i].n)
-        flat = ix_add(mem, flat, ix_mul(mem, ix_axis(mem, i), stride));
-    struct ir_term *at = ARENA_ARRAY(mem, struct ir_term, nd);
-    struct ir_access a = {.rank = nd, .at = at};
-    for (uint32_t i = nd; i--;) {
-        int64_t n = r->n.dom[i].n;
-        at[i] = (struct ir_term){n ? ix_mod(mem, flat, n, dim) : flat, 1, n};
-        flat = n ? ix_div(mem, flat, n, dim) : flat;
-    }
+    struct ir_access a = pass_reshape_access(r->s->m, rank, ax, r->n.nd, r->n.dom);
     struct ref y = compose(r, &a, r->grad, rank, ax);
     bool affine = true;
     for (uint32_t i = 0; i < y.a.rank + y.a.nguard; i++)
@@ -892,7 +879,7 @@ static ir_id *reorder(struct gradient *s)
     for (ir_id id = 1; id < n; id++)
         same[id] = same_as(s, id);
     for (uint32_t i = 0; i < s->hoists.n; i++)
-        late[s->hoists.p[i].node] = true;
+        late[s->hoists.p[i].node] = s->hoists.p[i].behind != 0;
     s->g->nodes.p = NULL;
     s->g->nodes.n = s->g->nodes.cap = 0;
     vec_push(&s->g->nodes, (struct ir_node){0});

@@ -52,4 +52,8 @@ struct pass_transposed {
 void pass_transpose(struct ir_module *m, const struct ir_node *user, uint32_t k, uint32_t rank,
                     const struct ir_axis *val, struct pass_transposed *t);
 
+/* ---- fold_moves.c ---- A reshape as an access: axes `ax` read over the domain `dom`, in flat order. */
+struct ir_access pass_reshape_access(struct ir_module *m, uint32_t nd, const struct ir_axis *dom,
+                                     uint32_t rank, const struct ir_axis *ax);
+
 #endif
