@@ -32,15 +32,34 @@ static lo_id random_uniform(struct lo_builder *b, const struct lo_insn *in) {
                  0);
 }
 
+uint32_t lo_maths_reg(struct lo_maths *m, enum nn_dtype t) {
+    uint32_t log = 0;
+    while (1 << log < m->lanes)
+        log++;
+    uint32_t *reg = &m->reg[t == NN_i32][log];
+    if (!*reg)
+        *reg = lo_buffer(m->b->k, LO_REG, "angle", (struct lo_type){(uint8_t)t, m->lanes}, 1);
+    return *reg;
+}
+
 static lo_id expand(struct lo_rewrite *r, lo_id id) {
     const struct lo_insn *old = &r->old.insns.p[id];
+    struct lo_maths *m = r->own;
     if (old->kind == LO_RANDOM) {
         struct lo_insn in = lo_rewrite_operands(r, old);
         return random_uniform(&r->b, &in);
+    }
+    if (old->kind == LO_OP && old->type.dtype == NN_f32) {
+        m->b = &r->b;
+        m->lanes = old->type.lanes;
+        lo_id y = lo_maths_f32(m, old->op, r->map[old->in[0]], r->map[old->in[1]]);
+        if (y)
+            return y;
     }
     return lo_rewrite_copy(r, id);
 }
 
 void lo_expand_maths(struct lo_kernel *k, bool fma) {
-    lo_rewrite(k, expand, &fma);
+    struct lo_maths m = {.fma = fma};
+    lo_rewrite(k, expand, &m);
 }

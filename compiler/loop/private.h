@@ -70,6 +70,17 @@ struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l);
 /* The number of trips, if the bounds differ by a constant. */
 bool lo_trips(struct lo_builder *b, struct lo_lin from, struct lo_lin to, int64_t step, int64_t *n);
 
+/* ---- maths.c, maths_f32.c ---- */
+struct lo_maths {
+    struct lo_builder *b;
+    uint16_t lanes;
+    bool fma;
+    uint32_t reg[2][6]; /* f32, i32 by the logarithm of lanes: made on demand, shared */
+};
+uint32_t lo_maths_reg(struct lo_maths *m, enum nn_dtype t);
+/* The function's value; 0 if the operator is none of them. */
+lo_id lo_maths_f32(struct lo_maths *m, enum ir_op op, lo_id x, lo_id y);
+
 /* ---- verify.c ---- what is wrong with an instruction on its own (operands' types, buffer,
  * ranges); NULL if sound. `words` holds the message. */
 const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WORDS]);
