@@ -3,10 +3,8 @@
  * It reports what a processor would not: accesses out of bounds, registers and local memory read before
  * they are written, and chunks of one phase that touch the same element while one of them writes it. */
 #include "loop/private.h"
+#include "cpu/pool.h"
 #include <inttypes.h>
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
 
 #define MAX_BYTES ((uint64_t)1 << 31) /* of a kernel's own buffers */
 
@@ -53,30 +51,6 @@ struct interp {
     uint32_t phase, chunk, base; /* serial numbers: this chunk's, and the last before this phase */
     bool stopped;                /* by a trap */
 };
-
-/* ---- the processor's flushing of denormals ---- */
-
-static uint64_t flush_denormals(void) {
-    uint64_t old = 0;
-#if defined(__SSE__)
-    old = _mm_getcsr();
-    _mm_setcsr((uint32_t)old | 0x8040);
-#elif defined(__aarch64__)
-    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
-    __asm__ volatile("msr fpcr, %0" : : "r"(old | (uint64_t)1 << 24));
-#endif
-    return old;
-}
-
-static void restore_denormals(uint64_t old) {
-#if defined(__SSE__)
-    _mm_setcsr((uint32_t)old);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(old));
-#else
-    (void)old;
-#endif
-}
 
 /* ---- decoding ---- */
 
@@ -456,10 +430,10 @@ bool lo_interpret(const struct lo_kernel *k, struct lo_run *run) {
     run->fault_code = 0;
     run->message = NULL;
     bool ok = open_memory(&x);
-    uint64_t mode = flush_denormals();
+    uint64_t mode = nn_denormals_flush();
     for (uint32_t i = 0; ok && i < k->phases.n && !x.stopped; i++)
         ok = run_phase(&x, i);
-    restore_denormals(mode);
+    nn_denormals_restore(mode);
     close_memory(&x);
     arena_free(x.mem);
     return ok;

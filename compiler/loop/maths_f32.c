@@ -146,14 +146,14 @@ static lo_id f32_log(struct lo_maths *m, lo_id x) {
 
 /* ---- sin, cos ---- */
 
-/* 1 / (2 pi), 32 bits a word. */
-static const uint32_t turns[] = {0x28be60db, 0x9391054a, 0x7f09d5f4, 0x7d4d3770,
-                                 0x36d8a566, 0x4f10e410, 0x7f9458ea};
+/* A word of zeros, then 1 / (2 pi), 32 bits a word. */
+static const uint32_t turns[] = {0,          0x28be60db, 0x9391054a, 0x7f09d5f4,
+                                 0x7d4d3770, 0x36d8a566, 0x4f10e410, 0x7f9458ea};
 
-/* Words j, j + 1 of `turns` as 64 bits, j = first + k, k in 0..3 in every lane. */
+/* Words j, j + 1 of `turns` as 64 bits, j = first + k, k in 0..4 in every lane. */
 static lo_id turns_at(struct lo_maths *m, const lo_id *is, int first) {
     lo_id r = 0;
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < 5; k++) {
         uint64_t pair = (uint64_t)turns[first + k] << 32;
         pair |= first + k + 1 < (int)COUNT(turns) ? turns[first + k + 1] : 0;
         r = k ? pick(m, is[k], L(m, (int64_t)pair), r) : L(m, (int64_t)pair);
@@ -161,15 +161,15 @@ static lo_id turns_at(struct lo_maths *m, const lo_id *is, int first) {
     return r;
 }
 
-/* Payne and Hanek: |x| = v 2^e with an integer v of 24 bits, e in 0..104. Of v 2^e / (2 pi) the whole
- * turns are dropped by beginning at bit e of 1 / (2 pi); 64 bits of the fraction are kept. */
+/* Payne and Hanek: |x| = v 2^e with an integer v of 24 bits, e in -8..104. Of v 2^e / (2 pi) the
+ * whole turns are dropped by beginning at bit e of 1 / (2 pi); 64 bits of the fraction are kept. */
 static void reduce_large(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
     lo_id u = bit(m, LO_AND, bits(m, x), I(m, INT32_MAX));
-    lo_id e = sub(m, bit(m, LO_SHR, u, I(m, 23)), I(m, 150));
+    lo_id e = sub(m, bit(m, LO_SHR, u, I(m, 23)), I(m, 150 - 32));
     e = pick(m, op(m, IR_gt, e, I(m, 0)), e, I(m, 0));
     lo_id v = bit(m, LO_OR, bit(m, LO_AND, u, I(m, 0x7fffff)), I(m, 0x800000));
-    lo_id k = bit(m, LO_SHR, e, I(m, 5)), is[4] = {0};
-    for (int i = 1; i < 4; i++)
+    lo_id k = bit(m, LO_SHR, e, I(m, 5)), is[5] = {0};
+    for (int i = 1; i < 5; i++)
         is[i] = op(m, IR_eq, k, I(m, i));
     lo_id s = cast(m, NN_i64, bit(m, LO_AND, e, I(m, 31))), half = L(m, 32), w[3];
     v = cast(m, NN_i64, v);
@@ -186,13 +186,14 @@ static void reduce_large(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
     *r = pick(m, op(m, IR_lt, magnitude(m, x), F(m, INFINITY)), *r, F(m, NAN));
 }
 
-/* Cody and Waite, |x| <= 32768; without fma the products would not be exact, and f64 is used. */
+/* Cody and Waite, |x| <= 32768; without fma the products would not be exact, and f64 is used. The parts
+ * of pi/2 have one sign, so that -0 stays. */
 static void reduce_small(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
     if (m->fma) {
         lo_id t = mad(m, x, F(m, 0x1.45f306p-1), F(m, MAGIC)), n = sub(m, t, F(m, MAGIC));
-        *r = mad(m, n, F(m, -0x1.921fb6p+0), x);
-        *r = mad(m, n, F(m, 0x1.777a5cp-25), *r);
-        *r = mad(m, n, F(m, 0x1.ee59dap-50), *r);
+        *r = mad(m, n, F(m, -0x1.921fb4p+0), x);
+        *r = mad(m, n, F(m, -0x1.4442d0p-24), *r);
+        *r = mad(m, n, F(m, -0x1.846988p-48), *r);
         *q = bits(m, t);
         return;
     }
