@@ -41,6 +41,18 @@ void nn_append(char *text, size_t size, const char *fmt, ...)
     va_end(ap);
 }
 
+void nn_append_number(char *text, size_t size, double v)
+{
+    char number[40] = "null";
+    int most = (double)(float)v == v ? 9 : 17;
+    for (int digits = 6; isfinite(v) && digits <= most; digits++) {
+        snprintf(number, sizeof number, "%.*g", digits, v);
+        if (most == 9 ? strtof(number, NULL) == (float)v : strtod(number, NULL) == v)
+            break;
+    }
+    nn_append(text, size, "%s", number);
+}
+
 double nn_now(void)
 {
     struct timespec t;
@@ -145,10 +157,7 @@ uint16_t nn_to_f16(float f)
     return (uint16_t)(sign | r >> 13);
 }
 
-float nn_from_bf16(uint16_t h)
-{
-    return float_of_bits((uint32_t)h << 16);
-}
+float nn_from_bf16(uint16_t h) { return float_of_bits((uint32_t)h << 16); }
 
 uint16_t nn_to_bf16(float f)
 {

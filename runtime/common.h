@@ -21,9 +21,14 @@ void nn_message_prefix(struct nn_message *m, const char *fmt, ...) NN_PRINTF(2, 
 /* Appends to a text of `size` bytes, cut if too long; the text stays terminated. */
 void nn_append(char *text, size_t size, const char *fmt, ...) NN_PRINTF(3, 4);
 
+/* Appends a number as short as reads back the same (as a float, if it is one); `null` for NaN and
+ * infinities, which JSON lacks. Allocates nothing. */
+void nn_append_number(char *text, size_t size, double v);
+
 double nn_now(void); /* seconds, monotonic */
 
-/* 64-byte aligned, zeroed, at least one byte; NULL if there is no memory. `a` NULL: the C library's. */
+/* 64-byte aligned, zeroed, at least one byte; NULL if there is no memory. `a` NULL: the C
+ * library's. */
 void *nn_alloc(const struct nn_allocator *a, size_t bytes);
 void nn_release(const struct nn_allocator *a, void *p, size_t bytes);
 /* count * size, false where it does not fit size_t. */

@@ -1,6 +1,6 @@
 /* image: the flat, relocatable form of a compiled program, written by compiler/program and run by
- * runtime/exec. Every `..._at` is a byte offset from the image's start to an array of records, every
- * `name` one to a 0-terminated string. Little-endian; records are naturally aligned. */
+ * runtime/exec. Every `..._at` is a byte offset from the image's start to an array of records,
+ * every `name` one to a 0-terminated string. Little-endian; records are naturally aligned. */
 #ifndef NN_IMAGE_H
 #define NN_IMAGE_H
 
@@ -12,13 +12,13 @@
 /* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
  * order with a join between them; chunks of a phase in any order, on any threads. */
 struct nn_fault {
-    int32_t code;  /* 0: none; else 1 + the launch's origin (nn_origin_rec) */
+    int32_t code; /* 0: none; else 1 + the launch's origin (nn_origin_rec) */
     int32_t pad;
     int64_t value; /* the offending index */
 };
 struct nn_args {
-    void *const *buf;       /* one pointer an argument, in the kernel's order */
-    void *scratch;          /* this thread's scratch, 64-byte aligned, NULL if the kernel wants none */
+    void *const *buf; /* one pointer an argument, in the kernel's order */
+    void *scratch;    /* this thread's scratch, 64-byte aligned, NULL if the kernel wants none */
     struct nn_fault *fault; /* the first fault wins; written by any thread */
     const int64_t *dims;    /* run-time values of symbolic dims */
 };
@@ -36,8 +36,8 @@ enum nn_slot_kind {
     NN_SLOT_PARAM, /* trained, saved under its name */
     NN_SLOT_STATE, /* saved under its name, no gradient (running_mean) */
     NN_SLOT_OPT,   /* optimiser state: saved in the resumable state only */
-    NN_SLOT_ACC,   /* a metric's running sum: zeroed (or set to its identity) before an evaluation */
-    NN_SLOT_SYS,   /* step, steps, steps_per_epoch (i64), seed (i64): set by the runtime at start */
+    NN_SLOT_ACC, /* a metric's running sum: zeroed (or set to its identity) before an evaluation */
+    NN_SLOT_SYS, /* step, steps, steps_per_epoch (i64), seed (i64): set by the runtime at start */
 };
 
 struct nn_slot_rec {
@@ -70,15 +70,15 @@ struct nn_phase_rec {
 };
 
 struct nn_launch_rec {
-    uint32_t kernel;           /* index into the kernel table */
-    uint32_t origin;           /* index into origins: what to name in messages */
+    uint32_t kernel;                 /* index into the kernel table */
+    uint32_t origin;                 /* index into origins: what to name in messages */
     uint32_t arg_count, args_at;     /* nn_arg_rec */
     uint32_t phase_count, phases_at; /* nn_phase_rec */
-    double flops, bytes;       /* least work and traffic, for reports */
+    double flops, bytes;             /* least work and traffic, for reports */
 };
 
 struct nn_graph_rec {
-    uint32_t name; /* init, step, eval, eval.tail, metrics, forward, grad */
+    uint32_t name;                     /* init, step, eval, eval.tail, metrics, forward, grad */
     uint32_t input_count, inputs_at;   /* nn_value_rec */
     uint32_t output_count, outputs_at; /* nn_value_rec */
     uint32_t launch_count, launches_at;

@@ -59,7 +59,8 @@ static inline const char *nn_dtype_name(enum nn_dtype t)
 
 #define NN_MAX_RANK 8
 
-/* Where a failing call leaves its text: one line or a few, no newline at the end, cut if too long. */
+/* Where a failing call leaves its text: one line or a few, no newline at the end, cut if too long.
+ */
 struct nn_message {
     char text[1024];
 };

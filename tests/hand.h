@@ -1,4 +1,5 @@
-/* Builds images by hand, for tests of the runtime: records are appended, `image_done` fills the header. */
+/* Builds images by hand, for tests of the runtime: records are appended, `image_done` fills the
+ * header. */
 #ifndef NNC_TEST_HAND_H
 #define NNC_TEST_HAND_H
 

@@ -1,5 +1,5 @@
-/* Denormals are flushed, in results and operands, so that small values cost no time and mean the same
- * on every thread. */
+/* Denormals are flushed, in results and operands, so that small values cost no time and mean the
+ * same on every thread. */
 #include "pool.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -13,10 +13,7 @@ uint64_t nn_denormals_flush(void)
     return before;
 }
 
-void nn_denormals_restore(uint64_t before)
-{
-    _mm_setcsr((unsigned)before);
-}
+void nn_denormals_restore(uint64_t before) { _mm_setcsr((unsigned)before); }
 #elif defined(__aarch64__)
 uint64_t nn_denormals_flush(void)
 {
@@ -26,18 +23,9 @@ uint64_t nn_denormals_flush(void)
     return before;
 }
 
-void nn_denormals_restore(uint64_t before)
-{
-    __asm__ volatile("msr fpcr, %0" ::"r"(before));
-}
+void nn_denormals_restore(uint64_t before) { __asm__ volatile("msr fpcr, %0" ::"r"(before)); }
 #else
-uint64_t nn_denormals_flush(void)
-{
-    return 0;
-}
+uint64_t nn_denormals_flush(void) { return 0; }
 
-void nn_denormals_restore(uint64_t before)
-{
-    (void)before;
-}
+void nn_denormals_restore(uint64_t before) { (void)before; }
 #endif

@@ -1,8 +1,9 @@
-/* The pool. A job is published by storing its chunk count in `left`; a thread takes the next chunks by
- * lowering `left`, and only then reads the job, which cannot change while a taken chunk is not done.
- * The caller returns when `done` has reached the count. Idle threads spin on `left`, then sleep on a
- * condition; `sleepers` tells the caller whether anyone has to be woken (both sides use sequentially
- * consistent accesses: either the caller sees the sleeper, or the sleeper sees the job). */
+/* The pool. A job is published by storing its chunk count in `left`; a thread takes the next chunks
+ * by lowering `left`, and only then reads the job, which cannot change while a taken chunk is not
+ * done. The caller returns when `done` has reached the count. Idle threads spin on `left`, then
+ * sleep on a condition; `sleepers` tells the caller whether anyone has to be woken (both sides use
+ * sequentially consistent accesses: either the caller sees the sleeper, or the sleeper sees the
+ * job). */
 #include "pool.h"
 #include "common.h"
 
@@ -66,10 +67,7 @@ static void work_off(struct nn_pool *p, int number)
     }
 }
 
-static bool idle(struct nn_pool *p)
-{
-    return atomic_load(&p->left) <= 0 && !atomic_load(&p->stop);
-}
+static bool idle(struct nn_pool *p) { return atomic_load(&p->left) <= 0 && !atomic_load(&p->stop); }
 
 static void wait_for_work(struct nn_pool *p)
 {
@@ -147,10 +145,7 @@ int nn_pool_cores(void)
     return n > 0 ? (int)n : 1;
 }
 
-int nn_pool_threads(const struct nn_pool *p)
-{
-    return p->threads;
-}
+int nn_pool_threads(const struct nn_pool *p) { return p->threads; }
 
 /* Stops the `workers` that were started and frees the pool. */
 static void shut(struct nn_pool *p, int workers)

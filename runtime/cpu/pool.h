@@ -1,6 +1,7 @@
 /* cpu: the threads that run kernels.
- * A fork-join pool. The caller works too; chunks are handed out as threads come for them, so nothing
- * that runs here may depend on which thread ran what. Waiting threads spin for a moment, then sleep. */
+ * A fork-join pool. The caller works too; chunks are handed out as threads come for them, so
+ * nothing that runs here may depend on which thread ran what. Waiting threads spin for a moment,
+ * then sleep. */
 #ifndef NN_POOL_H
 #define NN_POOL_H
 
@@ -20,9 +21,13 @@ typedef void nn_pool_work(void *user, int thread, int64_t chunk0, int64_t chunk1
 /* Calls `work` for all of 0..chunks and returns when all are done. One caller at a time. */
 void nn_pool_run(struct nn_pool *pool, nn_pool_work *work, void *user, int64_t chunks);
 
-/* Sets the calling thread to flush denormals to zero; returns what to hand back afterwards. The pool's
- * own threads always do. */
+/* Sets the calling thread to flush denormals to zero; returns what to hand back afterwards. The
+ * pool's own threads always do. */
 uint64_t nn_denormals_flush(void);
 void nn_denormals_restore(uint64_t before);
+
+/* ---- peak.c ---- Measures the f32 multiply-adds that all threads of the pool (NULL: the caller)
+ * reach together in registers, in GFLOP/s; takes some tens of milliseconds. */
+double nn_peak_gflops(struct nn_pool *pool);
 
 #endif

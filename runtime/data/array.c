@@ -1,7 +1,7 @@
 /* Arrays in memory, schemas, and files read whole. */
+#include "common.h"
 #include "data/data.h"
 #include "data/file.h"
-#include "common.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +38,9 @@ enum nn_status nn_schema_check(const struct nn_schema *s, const struct nn_array 
     nn_type_text(file, sizeof file, a->dtype, a->rank, a->dim);
     nn_type_text(field, sizeof field, s->dtype, s->rank, s->dim);
     if (shape)
-        return nn_fail(m, NN_REFUSED, "%s holds %s, but %s is declared %s a sample: %s does not "
-                                      "widen to %s",
+        return nn_fail(m, NN_REFUSED,
+                       "%s holds %s, but %s is declared %s a sample: %s does not "
+                       "widen to %s",
                        path, file, s->field, field, nn_dtype_name(a->dtype),
                        nn_dtype_name(s->dtype));
     return nn_fail(m, NN_REFUSED, "%s holds %s, but %s is declared %s a sample", path, file,

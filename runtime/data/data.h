@@ -1,7 +1,7 @@
 /* data: files of tensors, and data sets made of them.
- * Readers trust no byte of a file: they refuse with a message that names it. Shapes are checked before
- * memory is taken, and no more is taken than the file can hold.
- * Sections: array.c, idx.c, npy.c, tensors.c and saver.c (safetensors), dataset.c, order.c, loader.c. */
+ * Readers trust no byte of a file: they refuse with a message that names it. Shapes are checked
+ * before memory is taken, and no more is taken than the file can hold. Sections: array.c, idx.c,
+ * npy.c, tensors.c and saver.c (safetensors), dataset.c, order.c, loader.c. */
 #ifndef NN_DATA_H
 #define NN_DATA_H
 
@@ -33,8 +33,8 @@ enum nn_status nn_schema_check(const struct nn_schema *s, const struct nn_array 
 /* ---- idx.c ---- The format of MNIST; gzip is recognised by its first bytes. i16 becomes i32. */
 enum nn_status nn_idx_read(const char *path, const struct nn_schema *s, struct nn_array *a,
                            struct nn_message *m);
-/* ---- npy.c ---- Versions 1 to 3, C order, either byte order. bool, i1, u1, i2, u2 (as i32), i4, u4
- * (as i64), i8, f2, f4, f8, and bf16 as 2-byte void (`|V2`), as ml_dtypes writes it. */
+/* ---- npy.c ---- Versions 1 to 3, C order, either byte order. bool, i1, u1, i2, u2 (as i32), i4,
+ * u4 (as i64), i8, f2, f4, f8, and bf16 as 2-byte void (`|V2`), as ml_dtypes writes it. */
 enum nn_status nn_npy_read(const char *path, const struct nn_schema *s, struct nn_array *a,
                            struct nn_message *m);
 /* Written beside and renamed, so that the path never holds half a file. */
@@ -71,13 +71,13 @@ struct nn_save_item {
     const void *data; /* read at each write */
 };
 struct nn_saver;
-/* `format` becomes the header's __metadata__ "format" ("pt": what PyTorch's tools look for). Names must
- * be distinct. Everything but the items' data is copied. */
+/* `format` becomes the header's __metadata__ "format" ("pt": what PyTorch's tools look for). Names
+ * must be distinct. Everything but the items' data is copied. */
 enum nn_status nn_saver_open(struct nn_saver **s, const char *path, const char *format,
                              const struct nn_save_item *item, size_t items, struct nn_message *m);
 void nn_saver_close(struct nn_saver *s); /* NULL is fine */
-/* Writes `path.tmp`, syncs it, renames it to `path`, syncs the folder. On failure what `path` held is
- * untouched and the temporary file is gone. */
+/* Writes `path.tmp`, syncs it, renames it to `path`, syncs the folder. On failure what `path` held
+ * is untouched and the temporary file is gone. */
 enum nn_status nn_saver_write(struct nn_saver *s, struct nn_message *m);
 
 /* ---- order.c ---- A permutation of 0..n that needs no memory: where position i of the order `key`
@@ -88,9 +88,9 @@ int64_t nn_order(uint64_t key, int64_t n, int64_t i);
 enum nn_source_kind { NN_SOURCE_IDX, NN_SOURCE_NPY, NN_SOURCE_BYTES };
 struct nn_source {
     enum nn_source_kind kind;
-    const char *file;  /* NULL: none; relative to the data set's folder */
-    bool windows;      /* a sample is a run of the stream, as long as the field's first dim */
-    int64_t stride;    /* of windows; 0: the window's length */
+    const char *file; /* NULL: none; relative to the data set's folder */
+    bool windows;     /* a sample is a run of the stream, as long as the field's first dim */
+    int64_t stride;   /* of windows; 0: the window's length */
 };
 enum nn_split { NN_TRAIN, NN_TEST, NN_VALID, NN_SPLITS };
 const char *nn_split_name(enum nn_split s);
@@ -106,8 +106,8 @@ struct nn_data_options {
     const char *dir; /* NULL: the working folder */
     const struct nn_field *field;
     uint32_t fields;
-    /* Shares of the training files that become test and valid, 0 for none: a fixed draw, whatever the
-     * seed; of a stream its end, whose windows then do not overlap. */
+    /* Shares of the training files that become test and valid, 0 for none: a fixed draw, whatever
+     * the seed; of a stream its end, whose windows then do not overlap. */
     double share[NN_SPLITS]; /* [NN_TRAIN] is not read */
 };
 struct nn_data;
@@ -138,9 +138,9 @@ struct nn_loader;
 enum nn_status nn_loader_open(struct nn_loader **l, const struct nn_data *d, int64_t batch,
                               struct nn_message *m);
 void nn_loader_close(struct nn_loader *l); /* NULL is fine */
-/* Begins a walk: batches of the opened size from batch number `first` on, `batches` in all counted from
- * 0; then, if `epochs`, on through the next epoch, without end. With `tail` > 0 one more batch of so
- * many samples follows. What was gathered ahead is dropped. */
+/* Begins a walk: batches of the opened size from batch number `first` on, `batches` in all counted
+ * from 0; then, if `epochs`, on through the next epoch, without end. With `tail` > 0 one more batch
+ * of so many samples follows. What was gathered ahead is dropped. */
 struct nn_plan {
     struct nn_walk walk;
     int64_t first, batches, tail;

@@ -1,7 +1,7 @@
-/* A data set: fields read from files, split into train, test and valid, gathered by sample. Files are
- * kept as they are stored; integers widen when they are gathered. */
-#include "data/data.h"
+/* A data set: fields read from files, split into train, test and valid, gathered by sample. Files
+ * are kept as they are stored; integers widen when they are gathered. */
 #include "common.h"
+#include "data/data.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,10 +139,10 @@ static void share_out(struct field *x, const double *share)
     const struct nn_array *a = &x->file[NN_TRAIN];
     int64_t rows = a->dim[0], test = (int64_t)((double)rows * share[NN_TEST] + 1e-9),
             valid = (int64_t)((double)rows * share[NN_VALID] + 1e-9);
-    int64_t size[NN_SPLITS] = {[NN_TRAIN] = rows - test - valid, [NN_TEST] = test,
-                               [NN_VALID] = valid};
-    int64_t first[NN_SPLITS] = {[NN_TRAIN] = 0, [NN_TEST] = rows - test,
-                                [NN_VALID] = rows - test - valid};
+    int64_t size[NN_SPLITS] = {
+        [NN_TRAIN] = rows - test - valid, [NN_TEST] = test, [NN_VALID] = valid};
+    int64_t first[NN_SPLITS] = {
+        [NN_TRAIN] = 0, [NN_TEST] = rows - test, [NN_VALID] = rows - test - valid};
     bool cut = test || valid;
     for (int s = 0; s < NN_SPLITS; s++) {
         if (s != NN_TRAIN && share[s] <= 0)
@@ -236,7 +236,8 @@ static enum nn_status open_all(struct nn_data *d, const struct nn_data_options *
 {
     for (enum nn_split k = NN_TEST; k < NN_SPLITS; k++)
         if (!(o->share[k] >= 0 && o->share[NN_TEST] + o->share[NN_VALID] < 1))
-            return nn_fail(m, NN_REFUSED, "the shares of test and valid must be less than 1 in all");
+            return nn_fail(m, NN_REFUSED,
+                           "the shares of test and valid must be less than 1 in all");
     for (uint32_t i = 0; i < d->fields; i++) {
         d->field[i].f = o->field[i];
         d->field[i].group = group_of(d, i);
@@ -283,20 +284,11 @@ void nn_data_close(struct nn_data *d)
     free(d);
 }
 
-int64_t nn_data_count(const struct nn_data *d, enum nn_split s)
-{
-    return d->count[s];
-}
+int64_t nn_data_count(const struct nn_data *d, enum nn_split s) { return d->count[s]; }
 
-uint32_t nn_data_fields(const struct nn_data *d)
-{
-    return d->fields;
-}
+uint32_t nn_data_fields(const struct nn_data *d) { return d->fields; }
 
-const struct nn_field *nn_data_field(const struct nn_data *d, uint32_t i)
-{
-    return &d->field[i].f;
-}
+const struct nn_field *nn_data_field(const struct nn_data *d, uint32_t i) { return &d->field[i].f; }
 
 int nn_data_find(const struct nn_data *d, const char *name)
 {

@@ -1,8 +1,9 @@
-/* IDX, the format of MNIST: 0 0 type rank, then big-endian dims and elements; plain or gzip. The header
- * says the size: no more than that is unpacked, and no more is taken than the file could hold. */
+/* IDX, the format of MNIST: 0 0 type rank, then big-endian dims and elements; plain or gzip. The
+ * header says the size: no more than that is unpacked, and no more is taken than the file could
+ * hold. */
+#include "common.h"
 #include "data/data.h"
 #include "data/file.h"
-#include "common.h"
 
 #include <string.h>
 #include <unistd.h>

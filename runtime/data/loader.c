@@ -1,7 +1,7 @@
-/* The loader: a thread and two sets of buffers. The caller computes on the batch in one set while the
- * thread gathers the next into the other. */
-#include "data/data.h"
+/* The loader: a thread and two sets of buffers. The caller computes on the batch in one set while
+ * the thread gathers the next into the other. */
 #include "common.h"
+#include "data/data.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,13 +13,14 @@ struct nn_loader {
     const struct nn_data *data;
     int64_t batch;
     uint32_t fields;
-    void **buffer;             /* [set][field] */
+    void **buffer;              /* [set][field] */
     const void **pointer[SETS]; /* the same, as handed out */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    /* under the lock: batches are numbered by ticket within a plan; ticket t lives in set t % SETS */
+    /* under the lock: batches are numbered by ticket within a plan; ticket t lives in set t % SETS
+     */
     struct nn_plan plan;
     int64_t filled, taken; /* tickets ready, tickets handed out */
     bool filling, stop, idle;
@@ -135,8 +136,8 @@ enum nn_status nn_loader_open(struct nn_loader **out, const struct nn_data *d, i
     l->idle = true;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
-    enum nn_status s = batch > 0 ? allocate(l, m)
-                                 : nn_fail(m, NN_USAGE, "a batch of %lld", (long long)batch);
+    enum nn_status s =
+        batch > 0 ? allocate(l, m) : nn_fail(m, NN_USAGE, "a batch of %lld", (long long)batch);
     if (!s) {
         l->started = !pthread_create(&l->thread, NULL, run_loader, l);
         if (!l->started)

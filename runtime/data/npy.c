@@ -1,8 +1,9 @@
-/* NumPy's npy: "\x93NUMPY", version, header length, a Python dict of descr, fortran_order, shape, data.
- * The dict is read by a small strict reader: only what numpy.lib.format writes is accepted. */
+/* NumPy's npy: "\x93NUMPY", version, header length, a Python dict of descr, fortran_order, shape,
+ * data. The dict is read by a small strict reader: only what numpy.lib.format writes is accepted.
+ */
+#include "common.h"
 #include "data/data.h"
 #include "data/file.h"
-#include "common.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +19,9 @@ struct npy_type {
 };
 /* The first row of a dtype is the one written. */
 static const struct npy_type types[] = {
-    {'f', 8, NN_f64}, {'f', 4, NN_f32}, {'f', 2, NN_f16}, {'V', 2, NN_bf16}, {'i', 8, NN_i64},
-    {'i', 4, NN_i32}, {'i', 1, NN_i8},  {'u', 1, NN_u8},  {'b', 1, NN_bool}, {'i', 2, NN_i32},
-    {'u', 2, NN_i32}, {'u', 4, NN_i64},
+    {'f', 8, NN_f64},  {'f', 4, NN_f32}, {'f', 2, NN_f16}, {'V', 2, NN_bf16},
+    {'i', 8, NN_i64},  {'i', 4, NN_i32}, {'i', 1, NN_i8},  {'u', 1, NN_u8},
+    {'b', 1, NN_bool}, {'i', 2, NN_i32}, {'u', 2, NN_i32}, {'u', 4, NN_i64},
 };
 
 /* ---- the header ---- */
@@ -234,9 +235,9 @@ static enum nn_status read_data(int fd, const char *path, uint64_t at, uint64_t 
         return nn_fail(m, NN_REFUSED, "%s claims an impossible shape", path);
     size_t n = host / nn_dtype_size(a->dtype), stored = n * h->type->bytes;
     if (stored != size - at)
-        return nn_fail(m, NN_REFUSED, "%s is %s: its header says %zu bytes of elements, it has %llu",
-                       path, stored > size - at ? "truncated" : "too long", stored,
-                       (unsigned long long)(size - at));
+        return nn_fail(
+            m, NN_REFUSED, "%s is %s: its header says %zu bytes of elements, it has %llu", path,
+            stored > size - at ? "truncated" : "too long", stored, (unsigned long long)(size - at));
     enum nn_status s = nn_array_alloc(a, m);
     if (s)
         return s;

@@ -1,7 +1,7 @@
-/* A keyed permutation of 0..n: a Feistel network over the next power of four (Luby and Rackoff 1988),
- * walked until it lands inside (cycle walking; four steps on average at most). */
-#include "data/data.h"
+/* A keyed permutation of 0..n: a Feistel network over the next power of four (Luby and Rackoff
+ * 1988), walked until it lands inside (cycle walking; four steps on average at most). */
 #include "common.h"
+#include "data/data.h"
 
 enum { ROUNDS = 6 };
 

@@ -1,8 +1,9 @@
-/* safetensors, written. The header depends on names and shapes alone: it is made once, and a write is
- * nothing but system calls, so a checkpoint costs no memory and its bytes follow from the tensors. */
+/* safetensors, written. The header depends on names and shapes alone: it is made once, and a write
+ * is nothing but system calls, so a checkpoint costs no memory and its bytes follow from the
+ * tensors. */
+#include "common.h"
 #include "data/data.h"
 #include "data/file.h"
-#include "common.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -58,8 +59,8 @@ static bool add_item(cJSON *root, const struct nn_save_item *x, size_t from, siz
 static char *header_text(struct nn_saver *s, const char *format, const struct nn_save_item *item,
                          size_t items)
 {
-    cJSON *root = cJSON_CreateObject(), *meta = root ? cJSON_AddObjectToObject(root, "__metadata__")
-                                                     : NULL;
+    cJSON *root = cJSON_CreateObject(),
+          *meta = root ? cJSON_AddObjectToObject(root, "__metadata__") : NULL;
     bool ok = meta && cJSON_AddStringToObject(meta, "format", format);
     size_t at = 0, bytes = 0;
     for (size_t i = 0; ok && i < items; i++) {

@@ -1,8 +1,8 @@
-/* safetensors, read: u64 header length, a JSON object of name -> {dtype, shape, data_offsets}, then the
- * tensors, one behind the other without gaps. All of that is checked at opening. */
+/* safetensors, read: u64 header length, a JSON object of name -> {dtype, shape, data_offsets}, then
+ * the tensors, one behind the other without gaps. All of that is checked at opening. */
+#include "common.h"
 #include "data/data.h"
 #include "data/file.h"
-#include "common.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -173,10 +173,7 @@ void nn_tensors_close(struct nn_tensors *t)
     free(t);
 }
 
-uint32_t nn_tensors_count(const struct nn_tensors *t)
-{
-    return t->count;
-}
+uint32_t nn_tensors_count(const struct nn_tensors *t) { return t->count; }
 
 const struct nn_tensor *nn_tensors_at(const struct nn_tensors *t, uint32_t i)
 {

@@ -1,6 +1,7 @@
-/* A file is replaced as a whole or not at all: temporary file, fsync, rename, fsync of the folder. */
-#include "data/file.h"
+/* A file is replaced as a whole or not at all: temporary file, fsync, rename, fsync of the folder.
+ */
 #include "common.h"
+#include "data/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

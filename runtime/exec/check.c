@@ -1,6 +1,6 @@
 /* Checks an image before anything of it is used: any bytes give a message, never a crash. */
-#include "exec/exec.h"
 #include "common.h"
+#include "exec/exec.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* A context: one allocation each for slots, arena, scratch and outputs, and for every graph the list of
- * its launches with their argument pointers filled in; a run only sets the inputs' and calls. */
+/* A context: one allocation each for slots, arena, scratch and outputs, and for every graph the
+ * list of its launches with their argument pointers filled in; a run only sets the inputs' and
+ * calls. */
 #include "exec/exec.h"
 #include "common.h"
 
@@ -7,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A launch shorter than this runs on the calling thread alone; the estimate takes the nominal rates of
- * one core. Only who runs a chunk depends on it. */
+/* A launch shorter than this runs on the calling thread alone; the estimate takes the nominal rates
+ * of one core. Only who runs a chunk depends on it. */
 #define SERIAL_SECONDS 10e-6
 #define CORE_FLOPS 40e9
 #define CORE_BYTES 8e9
@@ -233,10 +234,7 @@ void nn_exec_close(struct nn_exec *e)
 
 /* ---- looking around ---- */
 
-const struct nn_image *nn_exec_image(const struct nn_exec *e)
-{
-    return e->image;
-}
+const struct nn_image *nn_exec_image(const struct nn_exec *e) { return e->image; }
 
 const char *nn_exec_text(const struct nn_exec *e, uint32_t at)
 {
@@ -320,10 +318,7 @@ void nn_exec_reset_accumulators(struct nn_exec *e)
     }
 }
 
-struct nn_exec_memory nn_exec_memory(const struct nn_exec *e)
-{
-    return e->memory;
-}
+struct nn_exec_memory nn_exec_memory(const struct nn_exec *e) { return e->memory; }
 
 /* ---- running ---- */
 

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 
 /* ---- check.c ----
- * Whether every offset, count, name and type of the image is sound. `image` must be 8-byte aligned. */
+ * Whether every offset, count, name and type of the image is sound. `image` must be 8-byte aligned.
+ */
 enum nn_status nn_image_check(const void *image, size_t bytes, struct nn_message *m);
 
 /* Records of a checked image. */
@@ -39,8 +40,9 @@ struct nn_exec_options {
     struct nn_pool *pool;                 /* NULL: everything on the calling thread */
     bool check_nan; /* after each launch, look for NaN in what it wrote; slow */
 };
-/* Checks the image and sets up a context over it. `kernel[i]` runs the image's kernel i. The image and
- * the kernels must outlive the context. Slots start as zeros; accumulators as their identity. */
+/* Checks the image and sets up a context over it. `kernel[i]` runs the image's kernel i. The image
+ * and the kernels must outlive the context. Slots start as zeros; accumulators as their identity.
+ */
 enum nn_status nn_exec_open(struct nn_exec **e, const struct nn_image *image, size_t bytes,
                             nn_kernel *const *kernel, size_t kernels,
                             const struct nn_exec_options *o, struct nn_message *m);
@@ -70,21 +72,23 @@ struct nn_exec_memory {
 struct nn_exec_memory nn_exec_memory(const struct nn_exec *e);
 
 /* Runs a graph. inputs[i] is the memory of its input i, dense and row-major, 64-byte aligned; it is
- * only read. NN_REFUSED: an index was out of range (the message names the line of the model), or, with
- * check_nan, a launch wrote NaN; the slots then are those of a broken-off run. */
+ * only read. NN_REFUSED: an index was out of range (the message names the line of the model), or,
+ * with check_nan, a launch wrote NaN; the slots then are those of a broken-off run. */
 enum nn_status nn_exec_run(struct nn_exec *e, int graph, const void *const *inputs,
                            struct nn_message *m);
 
 /* ---- weights.c ---- */
-/* Reads the tensors of a safetensors file into the params and states whose names begin with `prefix`
- * ("" all; "G." takes `first.weight` for `G.first.weight`). Shapes must agree; floats convert between
- * widths. Every such slot must be in the file and the other way round, but for PyTorch's
+/* Reads the tensors of a safetensors file into the params and states whose names begin with
+ * `prefix`
+ * ("" all; "G." takes `first.weight` for `G.first.weight`). Shapes must agree; floats convert
+ * between widths. Every such slot must be in the file and the other way round, but for PyTorch's
  * num_batches_tracked. Nothing is changed if anything does not fit. */
 enum nn_status nn_weights_load(struct nn_exec *e, const char *path, const char *prefix,
                                struct nn_message *m);
 
-/* The resumable state: every slot but the accumulators, named `slot/NAME`, of exactly the slot's type;
- * other tensors of the file are somebody else's. Nothing is changed if anything does not fit. */
+/* The resumable state: every slot but the accumulators, named `slot/NAME`, of exactly the slot's
+ * type; other tensors of the file are somebody else's. Nothing is changed if anything does not fit.
+ */
 struct nn_tensors;
 enum nn_status nn_state_load(struct nn_exec *e, struct nn_tensors *t, const char *path,
                              struct nn_message *m);

@@ -1,7 +1,8 @@
-/* Slots from a safetensors file: the weights of a model, or the whole state of a run; all or none. */
-#include "exec/exec.h"
+/* Slots from a safetensors file: the weights of a model, or the whole state of a run; all or none.
+ */
 #include "common.h"
 #include "data/data.h"
+#include "exec/exec.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,8 @@ static bool file_name(const struct nn_exec *e, int slot, const struct rule *r, c
     const struct nn_slot_rec *x = nn_exec_slot_rec(e, slot);
     const char *own = nn_exec_text(e, x->name);
     size_t n = strlen(r->slot_prefix);
-    bool kind = r->state ? x->kind != NN_SLOT_ACC
-                         : x->kind == NN_SLOT_PARAM || x->kind == NN_SLOT_STATE;
+    bool kind =
+        r->state ? x->kind != NN_SLOT_ACC : x->kind == NN_SLOT_PARAM || x->kind == NN_SLOT_STATE;
     name[0] = 0;
     nn_append(name, size, "%s%s", r->file_prefix, strncmp(own, r->slot_prefix, n) ? "" : own + n);
     return kind && !strncmp(own, r->slot_prefix, n);
@@ -83,8 +84,8 @@ static bool wanted(const struct nn_exec *e, const struct rule *r, const char *na
     return ends_with(name, "num_batches_tracked");
 }
 
-static enum nn_status check_all(const struct nn_exec *e, struct nn_tensors *t,
-                                const struct rule *r, struct nn_message *m)
+static enum nn_status check_all(const struct nn_exec *e, struct nn_tensors *t, const struct rule *r,
+                                struct nn_message *m)
 {
     struct misfits f = {0};
     char name[NAME_MOST];

@@ -1,5 +1,6 @@
-/* Checkpoints: `last` and `best` hold params and states under their names; `state` holds every slot but
- * the accumulators (`slot/NAME`) and the run's position (`train/NAME`). Each file is replaced whole. */
+/* Checkpoints: `last` and `best` hold params and states under their names; `state` holds every slot
+ * but the accumulators (`slot/NAME`) and the run's position (`train/NAME`). Each file is replaced
+ * whole. */
 #include "train/run.h"
 
 #include <errno.h>
@@ -181,8 +182,10 @@ static enum nn_status read_position(struct nn_tensors *t, struct position *p, co
         const struct nn_tensor *x = nn_tensors_find(t, item[i].name);
         if (!x || x->dtype != item[i].dtype || x->rank != item[i].rank ||
             (x->rank && x->dim[0] != item[i].dim[0]))
-            return nn_fail(m, NN_REFUSED, "%s is not the state of such a run: %s is missing or "
-                                          "of another type", path, item[i].name);
+            return nn_fail(m, NN_REFUSED,
+                           "%s is not the state of such a run: %s is missing or "
+                           "of another type",
+                           path, item[i].name);
         union {
             const void *c;
             void *p;
@@ -200,7 +203,8 @@ static enum nn_status same(const char *path, const char *what, int64_t saved, in
     return saved == now ? NN_OK
                         : nn_fail(m, NN_REFUSED,
                                   "%s was saved with %s %lld, this run has %lld: it cannot go on "
-                                  "from there", path, what, (long long)saved, (long long)now);
+                                  "from there",
+                                  path, what, (long long)saved, (long long)now);
 }
 
 enum nn_status checkpoints_load(struct checkpoints *c, struct nn_exec *e, struct position *p,

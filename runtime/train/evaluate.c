@@ -101,8 +101,8 @@ void values_read(struct values *v, const struct nn_exec *e, int graph)
 {
     const struct nn_value_rec *o = nn_exec_outputs(e, graph);
     for (uint32_t i = 0; i < v->n; i++)
-        v->v[i].value = nn_get((enum nn_dtype)o[v->output[i]].dtype,
-                               nn_exec_output(e, graph, v->output[i]), 0);
+        v->v[i].value =
+            nn_get((enum nn_dtype)o[v->output[i]].dtype, nn_exec_output(e, graph, v->output[i]), 0);
 }
 
 double values_loss(const struct values *v)
@@ -236,4 +236,18 @@ const struct nn_metric *nn_evaluator_metrics(const struct nn_evaluator *ev, uint
 {
     *n = ev->values.n;
     return ev->values.v;
+}
+
+static bool by_name(const struct nn_metric *v) { return !strncmp(v->name, "loss.", 5); }
+
+void nn_append_metrics(char *text, size_t size, const struct nn_metric *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        bool named = by_name(&v[i]), opens = named && (i == 0 || !by_name(&v[i - 1]));
+        bool closes = named && (i + 1 == n || !by_name(&v[i + 1]));
+        nn_append(text, size, "%s%s\"%s\":", i ? "," : "", opens ? "\"loss\":{" : "",
+                  named ? v[i].name + 5 : v[i].name);
+        nn_append_number(text, size, v[i].value);
+        nn_append(text, size, "%s", closes ? "}" : "");
+    }
 }

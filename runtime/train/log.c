@@ -1,10 +1,9 @@
-/* log.jsonl: one JSON object a line. A line is built in a fixed buffer and written with one call, so a
- * killed run leaves at most one broken line at the end, which going on removes. */
+/* log.jsonl: one JSON object a line. A line is built in a fixed buffer and written with one call,
+ * so a killed run leaves at most one broken line at the end, which going on removes. */
 #include "train/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,8 @@
 
 enum { LINE_MOST = 16384 };
 
-/* Whether the run that goes on after `step` keeps this line; not if the line is broken or comes again. */
+/* Whether the run that goes on after `step` keeps this line; not if the line is broken or comes
+ * again. */
 static bool keep(const char *line, size_t n, int64_t step, bool evaluated)
 {
     const char *key = strstr(line, "\"step\":");
@@ -90,28 +90,10 @@ void log_close(struct log *l)
     *l = (struct log){.fd = -1};
 }
 
-void number_text(char *text, size_t size, double v)
-{
-    int most = (double)(float)v == v ? 9 : 17;
-    for (int digits = 6; digits <= most; digits++) {
-        snprintf(text, size, "%.*g", digits, v);
-        if (most == 9 ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v)
-            return;
-    }
-}
-
 static void key_text(struct log *l, const char *key)
 {
     nn_append(l->text, l->size, "%s\"%s\":", l->first ? "" : ",", key);
     l->first = false;
-}
-
-static void value_text(struct log *l, double v)
-{
-    char number[40] = "null"; /* JSON has no NaN */
-    if (isfinite(v))
-        number_text(number, sizeof number, v);
-    nn_append(l->text, l->size, "%s", number);
 }
 
 void log_begin(struct log *l, const char *event)
@@ -135,7 +117,7 @@ void log_number(struct log *l, const char *key, double v)
     if (l->fd < 0)
         return;
     key_text(l, key);
-    value_text(l, v);
+    nn_append_number(l->text, l->size, v);
 }
 
 void log_values(struct log *l, const char *key, const struct nn_metric *v, uint32_t n)
@@ -145,20 +127,10 @@ void log_values(struct log *l, const char *key, const struct nn_metric *v, uint3
     if (key) {
         key_text(l, key);
         nn_append(l->text, l->size, "{");
-        l->first = true;
+    } else if (!l->first) {
+        nn_append(l->text, l->size, ",");
     }
-    for (uint32_t i = 0; i < n; i++) {
-        bool named = !strncmp(v[i].name, "loss.", 5);
-        if (named && (i == 0 || strncmp(v[i - 1].name, "loss.", 5))) {
-            key_text(l, "loss");
-            nn_append(l->text, l->size, "{");
-            l->first = true;
-        }
-        key_text(l, named ? v[i].name + 5 : v[i].name);
-        value_text(l, v[i].value);
-        if (named && (i + 1 == n || strncmp(v[i + 1].name, "loss.", 5)))
-            nn_append(l->text, l->size, "}");
-    }
+    nn_append_metrics(l->text, l->size, v, n);
     if (key)
         nn_append(l->text, l->size, "}");
     l->first = false;

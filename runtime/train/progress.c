@@ -7,8 +7,12 @@ void progress_start(struct progress *p, const struct nn_train_options *o, int64_
                     int64_t total, int64_t per_epoch)
 {
     double now = nn_now();
-    *p = (struct progress){.o = o, .first = first, .total = total, .per_epoch = per_epoch,
-                           .started = now, .shown = now};
+    *p = (struct progress){.o = o,
+                           .first = first,
+                           .total = total,
+                           .per_epoch = per_epoch,
+                           .started = now,
+                           .shown = now};
 }
 
 double progress_rate(const struct progress *p, int64_t step)

@@ -9,8 +9,8 @@
 struct binding {
     int graph;
     uint32_t inputs;
-    uint32_t *field;     /* of input i */
-    const void **in;     /* scratch for a run */
+    uint32_t *field; /* of input i */
+    const void **in; /* scratch for a run */
 };
 /* Finds every input among the fields and checks its type for `batch` samples. */
 enum nn_status binding_open(struct binding *b, const struct nn_exec *e, const struct nn_data *d,
@@ -52,13 +52,11 @@ void log_number(struct log *l, const char *key, double v);
 void log_values(struct log *l, const char *key, const struct nn_metric *v, uint32_t n);
 enum nn_status log_end(struct log *l, struct nn_message *m);
 enum nn_status log_sync(struct log *l, struct nn_message *m);
-/* A number as short as reads back the same, as a float if it is one. Allocates nothing. */
-void number_text(char *text, size_t size, double v);
 
 /* ---- checkpoint.c ---- What a run must know to go on, beside the slots. */
 struct position {
     int64_t step;
-    int64_t evaluated;  /* the last step whose evaluation is done */
+    int64_t evaluated; /* the last step whose evaluation is done */
     int64_t best_step;
     double best;        /* NaN: none yet */
     int64_t loss_count; /* steps in this epoch */

@@ -1,6 +1,6 @@
-/* The loop. After each step: its line in the log; if due, an evaluation (and the epoch's line); if due,
- * a save. What the run has to remember is in `position` and the slots, so that going on from a saved
- * state repeats what an unbroken run does, bit for bit. */
+/* The loop. After each step: its line in the log; if due, an evaluation (and the epoch's line); if
+ * due, a save. What the run has to remember is in `position` and the slots, so that going on from a
+ * saved state repeats what an unbroken run does, bit for bit. */
 #include "train/run.h"
 
 #include <math.h>
@@ -14,9 +14,9 @@ struct run {
     struct nn_exec *e;
     int64_t per_epoch, total; /* steps */
     struct binding step;
-    struct values loss;  /* the step's outputs */
+    struct values loss;     /* the step's outputs */
     struct nn_metric *mean; /* the epoch's mean losses */
-    int lr;              /* output, or -1 */
+    int lr;                 /* output, or -1 */
     struct nn_loader *loader;
     struct nn_evaluator *eval; /* NULL: no test or valid split */
     enum nn_split judge;       /* the split whose metric chooses the best */
@@ -95,8 +95,7 @@ static double metric(const struct nn_metric *v, uint32_t n, const char *name)
 static bool has_metric(const struct nn_metric *v, uint32_t n, const char *name)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (!strcmp(v[i].name, name) ||
-            (!strcmp(name, "loss") && !strncmp(v[i].name, "loss.", 5)))
+        if (!strcmp(v[i].name, name) || (!strcmp(name, "loss") && !strncmp(v[i].name, "loss.", 5)))
             return true;
     return false;
 }
@@ -252,8 +251,8 @@ static enum nn_status log_step(struct run *r, struct nn_message *m)
     log_values(&r->log, NULL, r->loss.v, r->loss.n);
     if (r->lr >= 0) {
         const struct nn_value_rec *o = nn_exec_outputs(r->e, r->step.graph) + r->lr;
-        log_number(&r->log, "lr", nn_get((enum nn_dtype)o->dtype,
-                                         nn_exec_output(r->e, r->step.graph, r->lr), 0));
+        log_number(&r->log, "lr",
+                   nn_get((enum nn_dtype)o->dtype, nn_exec_output(r->e, r->step.graph, r->lr), 0));
     }
     return log_end(&r->log, m);
 }
@@ -262,8 +261,9 @@ static enum nn_status check_loss(const struct run *r, struct nn_message *m)
 {
     for (uint32_t i = 0; i < r->loss.n; i++)
         if (!isfinite(r->loss.v[i].value))
-            return nn_fail(m, NN_REFUSED, "%s is %s at step %lld (epoch %lld); what was saved "
-                                          "before stays",
+            return nn_fail(m, NN_REFUSED,
+                           "%s is %s at step %lld (epoch %lld); what was saved "
+                           "before stays",
                            r->loss.v[i].name, isnan(r->loss.v[i].value) ? "NaN" : "infinite",
                            (long long)r->at.step, (long long)epoch_of(r));
     return NN_OK;
@@ -325,8 +325,7 @@ static enum nn_status evaluate(struct run *r, double loss, struct nn_message *m)
 static void mean_losses(struct run *r)
 {
     for (uint32_t i = 0; i < r->loss.n; i++)
-        r->mean[i].value =
-            r->at.loss_count ? r->at.loss_sum[i] / (double)r->at.loss_count : NAN;
+        r->mean[i].value = r->at.loss_count ? r->at.loss_sum[i] / (double)r->at.loss_count : NAN;
 }
 
 /* The evaluation and the epoch's line, where due; then the next epoch's sums begin. */
@@ -366,10 +365,7 @@ static enum nn_status save(struct run *r, struct nn_message *m)
     return s ? s : checkpoints_save(&r->files, m);
 }
 
-static bool stopped(const struct run *r)
-{
-    return r->o->stop && *r->o->stop;
-}
+static bool stopped(const struct run *r) { return r->o->stop && *r->o->stop; }
 
 static enum nn_status interrupted(struct run *r, struct nn_message *m)
 {
@@ -379,8 +375,8 @@ static enum nn_status interrupted(struct run *r, struct nn_message *m)
     if (!r->o->out)
         return nn_fail(m, NN_INTERRUPTED, "stopped after step %lld; nothing was to be saved",
                        (long long)r->at.step);
-    return nn_fail(m, NN_INTERRUPTED, "stopped after step %lld, saved in %s",
-                   (long long)r->at.step, r->o->out);
+    return nn_fail(m, NN_INTERRUPTED, "stopped after step %lld, saved in %s", (long long)r->at.step,
+                   r->o->out);
 }
 
 static void start_loader(struct run *r)

@@ -1,8 +1,8 @@
-/* Files of tensors: what numpy, MNIST and PyTorch write is read back, and written; everything malformed
- * is refused with a message, by hand-picked cases and by changing every byte. */
-#include "test.h"
-#include "common.h"
+/* Files of tensors: what numpy, MNIST and PyTorch write is read back, and written; everything
+ * malformed is refused with a message, by hand-picked cases and by changing every byte. */
 #include "data/data.h"
+#include "common.h"
+#include "test.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -44,7 +44,8 @@ static int says(const char *part)
     return 0;
 }
 
-/* Reads the text with each byte changed and each length: no crash; returns how many were refused. */
+/* Reads the text with each byte changed and each length: no crash; returns how many were refused.
+ */
 typedef enum nn_status reader(const char *path);
 static int fuzz(reader *read, const unsigned char *text, size_t n)
 {
@@ -85,7 +86,8 @@ static void idx(void)
     static const unsigned char u8[] = {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 255};
     static const unsigned char i16[] = {0, 0, 11, 1, 0, 0, 0, 2, 0xff, 0xfe, 1, 0};
     static const unsigned char f32[] = {0, 0, 13, 1, 0, 0, 0, 1, 0x3f, 0xc0, 0, 0};
-    static const unsigned char bomb[] = {0, 0, 8, 3, 255, 255, 255, 255, 0, 0, 255, 255, 0, 0, 1, 0};
+    static const unsigned char bomb[] = {0, 0, 8,   3,   255, 255, 255, 255,
+                                         0, 0, 255, 255, 0,   0,   1,   0};
     static const int64_t three[] = {3}, four[] = {4};
     struct nn_array a;
     for (int gz = 0; gz < 2; gz++) {
@@ -204,7 +206,8 @@ static void npy(void)
              says(wrong[i].message));
     size_t n;
     char *text = file_read(npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }",
-                                    "\0\0\0\0\0\0\0\0", 8), 1 << 20, &n);
+                                    "\0\0\0\0\0\0\0\0", 8),
+                           1 << 20, &n);
     test(fuzz(read_npy, (const unsigned char *)text, n) > 100);
     free(text);
 }
@@ -257,11 +260,13 @@ static void tensors_refused(void)
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "its shape"},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1e300],\"data_offsets\":[0,4]}}", 4, "its shape"},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[9007199254740992,9007199254740992],"
-         "\"data_offsets\":[0,4]}}", 4, "does not fit"},
+         "\"data_offsets\":[0,4]}}",
+         4, "does not fit"},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "data_offsets"},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "leaves a gap"},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
-         "\"x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "twice"},
+         "\"x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+         0, "twice"},
     };
     for (size_t i = 0; i < COUNT(wrong); i++)
         test(read_tensors(tensors_file(wrong[i].header, wrong[i].data)) == NN_REFUSED &&
@@ -319,7 +324,8 @@ static void halves(void)
             test(!"bf16 round trip");
     }
     test(nn_from_f16(0x3c00) == 1 && nn_from_f16(0x7bff) == 65504 && nn_from_f16(1) == 0x1p-24f);
-    test(nn_to_f16(65519.99f) == 0x7bff && nn_to_f16(65520) == 0x7c00 && nn_to_f16(1e10f) == 0x7c00);
+    test(nn_to_f16(65519.99f) == 0x7bff && nn_to_f16(65520) == 0x7c00 &&
+         nn_to_f16(1e10f) == 0x7c00);
     test(nn_to_f16(1 + 0x1p-11f) == 0x3c00 && nn_to_f16(1 + 3 * 0x1p-11f) == 0x3c02);
     test(nn_to_f16(0x1p-25f) == 0 && nn_to_f16(3 * 0x1p-25f) == 2 && nn_to_f16(-0.0f) == 0x8000);
     test(nn_to_bf16(1 + 0x1p-8f) == 0x3f80 && nn_to_bf16(1 + 3 * 0x1p-8f) == 0x3f82);

@@ -1,7 +1,7 @@
-/* Data sets: splits that partition, windows, orders that are permutations, limits, mismatches, and the
- * loader's batches, which are those that gathering gives. */
-#include "test.h"
+/* Data sets: splits that partition, windows, orders that are permutations, limits, mismatches, and
+ * the loader's batches, which are those that gathering gives. */
 #include "data/data.h"
+#include "test.h"
 
 #include <unistd.h>
 

@@ -1,7 +1,8 @@
-/* exec: a hand-built image whose kernels are C functions runs, in phases, on one and on three threads;
- * faults and NaN name their origin; running allocates nothing; damaged images are refused. */
-#include "hand.h"
+/* exec: a hand-built image whose kernels are C functions runs, in phases, on one and on three
+ * threads; faults and NaN name their origin; running allocates nothing; damaged images are refused.
+ */
 #include "exec/exec.h"
+#include "hand.h"
 
 enum { N = 1000, CHUNKS = 10 };
 static int allocations, allowed;
@@ -138,7 +139,8 @@ static void refused(const struct nn_image *image, size_t bytes)
     test(nn_image_check("short", 5, &m) == NN_REFUSED);
 }
 
-/* Every byte of the image is changed in several ways; what is accepted must open, nothing may crash. */
+/* Every byte of the image is changed in several ways; what is accepted must open, nothing may
+ * crash. */
 static void fuzz(const struct nn_image *image, size_t bytes)
 {
     unsigned char *copy = xmalloc(bytes);

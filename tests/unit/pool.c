@@ -1,6 +1,7 @@
-/* The thread pool: every chunk once, on any number of threads, awake or asleep; denormals flushed. */
-#include "test.h"
+/* The thread pool: every chunk once, on any number of threads, awake or asleep; denormals flushed.
+ */
 #include "cpu/pool.h"
+#include "test.h"
 
 #include <unistd.h>
 

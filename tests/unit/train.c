@@ -1,9 +1,9 @@
 /* The training loop, on a linear regression whose kernels are C functions: it learns; one and three
- * threads, interrupted, killed and resumed runs end in the same bytes; a full disk, NaN and a foreign
- * checkpoint leave what was saved whole; nothing is allocated after the first step. */
-#include "hand.h"
-#include "common.h"
+ * threads, interrupted, killed and resumed runs end in the same bytes; a full disk, NaN and a
+ * foreign checkpoint leave what was saved whole; nothing is allocated after the first step. */
 #include "train/train.h"
+#include "common.h"
+#include "hand.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -64,7 +64,8 @@ static void init_kernel(const struct nn_args *a, int32_t phase, int64_t c0, int6
         w[i] = (float)(nn_mix((uint64_t)*seed, i) % 1000) * 1e-3f;
 }
 
-/* buf: x y w v seen step seed partial loss lr. Phase 0: a chunk's share of the gradient; 1: the rest. */
+/* buf: x y w v seen step seed partial loss lr. Phase 0: a chunk's share of the gradient; 1: the
+ * rest. */
 static void step_kernel(const struct nn_args *a, int32_t phase, int64_t c0, int64_t c1)
 {
     const float *x = a->buf[0], *y = a->buf[1];
@@ -434,7 +435,8 @@ static void full_disk(void)
     char *before = contents(s.out, "state.safetensors", &n);
     s.resume = true;
     test(limited(&s, 8000) == NN_MACHINE);
-    test(strstr(m.text, "cannot write ") && strstr(m.text, "/full/last.safetensors: File too large"));
+    test(strstr(m.text, "cannot write ") &&
+         strstr(m.text, "/full/last.safetensors: File too large"));
     test(limited(&s, 100) == NN_MACHINE && strstr(m.text, "log.jsonl: File too large"));
     char *after = contents(s.out, "state.safetensors", &k);
     test(n == k && !memcmp(before, after, n));
@@ -459,7 +461,8 @@ static void wrong(void)
 
     s.weight = "weight";
     test(train(&s) == NN_REFUSED);
-    test(strstr(m.text, "nan/state.safetensors does not belong to this model: slot/weight is missing"));
+    test(strstr(m.text,
+                "nan/state.safetensors does not belong to this model: slot/weight is missing"));
     s.weight = NULL;
     s.seed = 9;
     test(train(&s) == NN_REFUSED && strstr(m.text, "was saved with seed 7, this run has 9"));
@@ -480,9 +483,23 @@ static void wrong(void)
     test(same_files(in_dir("ref"), s.out));
 }
 
+static void metrics_text(void)
+{
+    static const struct nn_metric v[] = {
+        {"loss.G", 0.1f}, {"loss.D", 1.0 / 3}, {"f1", 1e-7}, {"acc", INFINITY}};
+    char text[256] = "";
+    nn_append_metrics(text, sizeof text, v, 4);
+    test_text(text, "\"loss\":{\"G\":0.1,\"D\":0.3333333333333333},\"f1\":1e-07,\"acc\":null");
+    text[0] = 0;
+    nn_append_metrics(text, sizeof text, v + 2, 1);
+    test_text(text, "\"f1\":1e-07");
+}
+
 int main(void)
 {
-    snprintf(dir, sizeof dir, "%s/nnc-train-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    metrics_text();
+    snprintf(dir, sizeof dir, "%s/nnc-train-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     test(mkdtemp(dir) != NULL);
     put_data();
     learns();

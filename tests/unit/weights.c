@@ -1,9 +1,9 @@
-/* Weights into slots: by name, by a model's prefix, between float widths; what does not fit is listed
- * and nothing is changed. */
-#include "hand.h"
+/* Weights into slots: by name, by a model's prefix, between float widths; what does not fit is
+ * listed and nothing is changed. */
 #include "common.h"
 #include "data/data.h"
 #include "exec/exec.h"
+#include "hand.h"
 
 #include <unistd.h>
 
@@ -78,9 +78,10 @@ static void misfits(struct nn_exec *e)
     add(&f, "extra", NN_f32, 0, 0);
     write_file(&f);
     test(nn_weights_load(e, path, "", &m) == NN_REFUSED);
-    test(strstr(m.text, " does not belong to this model: G.w is f32[3, 2], the model has f32[2, 3]; "
-                        "G.mean is missing; D.w is i32[3], the model has f32[3]; "
-                        "extra is not in the model"));
+    test(strstr(m.text,
+                " does not belong to this model: G.w is f32[3, 2], the model has f32[2, 3]; "
+                "G.mean is missing; D.w is i32[3], the model has f32[3]; "
+                "extra is not in the model"));
     for (int i = 0; i < 5; i++) {
         static const char *const names[] = {"a", "b", "c", "d", "e"};
         add(&f, names[i], NN_f32, 0, 0);
