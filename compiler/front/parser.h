@@ -8,10 +8,11 @@
 #include "front/tree.h"
 
 enum {
-    PARSE_MAX_OPEN = 200,  /* brackets in brackets */
-    PARSE_MAX_NAMED = 256, /* parameters, named arguments, indices of one list */
-    PARSE_MAX_NAME = 128,  /* bytes of a name */
-    PARSE_MAX_ERRORS = 20, /* of one file, then it gives up */
+    PARSE_MAX_OPEN = 200,    /* brackets in brackets */
+    PARSE_MAX_NAMED = 256,   /* parameters, named arguments, indices of one list */
+    PARSE_MAX_DECLS = 10000, /* of one file */
+    PARSE_MAX_NAME = 128,    /* bytes of a name */
+    PARSE_MAX_ERRORS = 20,   /* of one file, then it gives up */
 };
 
 struct nn_parser;

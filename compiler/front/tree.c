@@ -590,6 +590,10 @@ void tree_add(struct nn_parser *p, struct tree_decl *d)
 {
     if (!d) /* recovered from */
         return;
+    if (p->tree->decls.n == PARSE_MAX_DECLS) {
+        nn_mistake(p, d->at, "more than %d declarations in one file", PARSE_MAX_DECLS);
+        p->give_up = true;
+    }
     TREE_PUSH(p, &p->tree->decls, d);
     nn_check_places(p, d);
 }
