@@ -326,11 +326,21 @@ static int run_interpreter(struct run *r, struct ir_eval *e, bool trapped, const
     return bad;
 }
 
+static bool has_marks(const struct ir_graph *g)
+{
+    for (ir_id i = 1; i < g->nodes.n; i++)
+        if (ir_op_class(ir_at(g, i)->op) == IRC_MARK)
+            return true;
+    return false;
+}
+
 static int check_graph(const struct machine *m, size_t machines, struct ir_graph *g,
                        const char *policy, bool passes)
 {
     char what[64], *message = NULL;
     snprintf(what, sizeof what, "%s, %s%s", g->name, policy, passes ? ", passes" : "");
+    if (has_marks(g))
+        pass_run(pass_find("gradient"), g);
     for (size_t i = 0; passes && i < COUNT(pipeline); i++)
         if (pass_find(pipeline[i]))
             pass_run(pass_find(pipeline[i]), g);
@@ -412,7 +422,7 @@ int tool_exec(const char *path)
 
 static void prepare(struct ir_graph *g)
 {
-    if (pass_find("gradient"))
+    if (has_marks(g))
         pass_run(pass_find("gradient"), g);
     for (size_t i = 0; i < COUNT(pipeline); i++)
         if (pass_find(pipeline[i]))
