@@ -87,8 +87,6 @@ static bool guarded(const struct con *c, fx_id v, uint32_t axis)
 
 /* ---- tiles ---- */
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /* Cycles that a step over k takes for a tile of a by b vectors: two fma, two loads a cycle, and a
  * sum may only go on after four. */
 static double step_cycles(int64_t a, int64_t b)
@@ -107,7 +105,7 @@ static bool fits(const struct con *c, int64_t a, int64_t b)
 /* Rows and slots of the outer form: the least cycles for the whole result. */
 static void choose_outer_tile(struct con *c)
 {
-    int64_t m = con_dim(c, c->r), vecs = ceil_div(con_dim(c, c->v), c->acc.lanes);
+    int64_t m = con_dim(c, c->r), vecs = con_ceil(con_dim(c, c->v), c->acc.lanes);
     int64_t us = c->u != c->v ? con_dim(c, c->u) : 1;
     double best = -1;
     for (int64_t su = 1; su <= us && su <= 4; su++)
@@ -115,7 +113,7 @@ static void choose_outer_tile(struct con *c)
             if (us % su || (su > 1 && sv < vecs))
                 continue;
             for (int64_t rows = 1; rows <= m && fits(c, rows, su * sv); rows++) {
-                double t = (double)ceil_div(m, rows) * (double)ceil_div(vecs, sv) *
+                double t = (double)con_ceil(m, rows) * (double)con_ceil(vecs, sv) *
                            (double)(us / su) * step_cycles(rows, su * sv);
                 bool nicer = best >= 0 && t == best && su * sv * c->acc.lanes <= c->s->t->nr;
                 if (best < 0 || t < best || nicer) {
@@ -136,7 +134,7 @@ static void choose_dot_tile(struct con *c)
     for (int64_t cols = 1; cols <= n && cols <= 8; cols++)
         for (int64_t rows = 1; rows <= m && fits(c, rows, cols); rows++) {
             double t =
-                (double)ceil_div(m, rows) * (double)ceil_div(n, cols) * step_cycles(rows, cols);
+                (double)con_ceil(m, rows) * (double)con_ceil(n, cols) * step_cycles(rows, cols);
             if (best < 0 || t < best) {
                 best = t;
                 c->rows = rows;
@@ -144,7 +142,7 @@ static void choose_dot_tile(struct con *c)
             }
         }
     int64_t want = 2 * c->acc.lanes;
-    c->block = n <= want ? n : c->cols * ceil_div(want, c->cols);
+    c->block = n <= want ? n : c->cols * con_ceil(want, c->cols);
 }
 
 /* ---- deciding ---- */
@@ -184,8 +182,6 @@ static bool wants_dot(const struct con *c)
     int64_t lanes = c->acc.lanes, n = con_dim(c, c->v), k = con_dim(c, c->vector_k);
     if (k < lanes || !contiguous(c, c->col, c->vector_k) || !contiguous(c, c->row, c->vector_k))
         return false;
-    if (guarded(c, c->col, c->vector_k) || guarded(c, c->row, c->vector_k))
-        return false;
     if (contiguous(c, c->col, c->v))
         return n < lanes;
     return n < lanes || con_dim(c, c->r) < 256;
@@ -213,7 +209,7 @@ static void choose_second(struct con *c)
  */
 static bool wants_panel(const struct con *c)
 {
-    int64_t tiles = ceil_div(con_dim(c, c->r), c->rows);
+    int64_t tiles = con_ceil(con_dim(c, c->r), c->rows);
     for (uint32_t i = 0; i < c->rest.n; i++)
         tiles *= con_dim(c, c->rest.axis[i]);
     if (tiles < 2)
@@ -224,26 +220,33 @@ static bool wants_panel(const struct con *c)
     return c->depth >= 64 && tiles >= 4 && (step >= 64 || step <= -64);
 }
 
-/* A temporary for the rows where they are computed, in the order that the tiles read them. */
+/* Rows of memory of which a step over k takes a few elements each, in many places. */
+static bool crowded_rows(const struct con *c)
+{
+    if (c->form == CON_DOT || !contiguous(c, c->row, c->r) || c->depth < 64 || c->v_tiles < 4)
+        return false;
+    int64_t step = ix_coef(c->s->x.val.p[c->row].at, c->vector_k);
+    return step >= 64 || step <= -64;
+}
+
+/* A temporary for the rows where they are computed or crowded, in the order that tiles read them. */
 static void choose_copy(struct con *c)
 {
-    if (plain(c, c->row))
+    if (plain(c, c->row) && !crowded_rows(c))
         return;
     c->copy = true;
-    c->copy_k =
-        c->form == CON_DOT || contiguous(c, c->row, c->vector_k) || !contiguous(c, c->row, c->r);
-    int64_t n = 1;
-    if (!c->copy_k) {
-        c->copy_stride[c->r] = n;
-        n *= con_dim(c, c->r);
-    }
+    c->copy_k = c->form == CON_DOT || contiguous(c, c->row, c->vector_k) ||
+                !contiguous(c, c->row, c->r);
+    int64_t n = c->copy_k ? 1 : c->rows;
     for (uint32_t i = c->k.n; i-- > 0;) {
         c->copy_stride[c->k.axis[i]] = n;
         n *= con_dim(c, c->k.axis[i]);
     }
+    if (!c->copy_k)
+        n *= c->r_tiles;
     for (uint32_t i = c->s->x.n; i-- > 0;) {
         bool mine = has(c->s->x.val.p[c->row].axes, i) && !c->copy_stride[i];
-        if (!mine)
+        if (!mine || (i == c->r && !c->copy_k))
             continue;
         c->copy_stride[i] = n;
         n *= con_dim(c, i);
@@ -251,9 +254,64 @@ static void choose_copy(struct con *c)
     c->copy_count = n;
 }
 
+/* Parts of r where there are few tasks, but so that a panel serves some tiles; chunks of some 20,000
+ * cycles at least. */
+static void cut(struct con *c)
+{
+    int64_t most = c->pack ? con_ceil(c->r_tiles, 4) : c->r_tiles;
+    int64_t want = c->tasks >= 16 || c->tasks == 0 ? 1 : con_ceil(16, c->tasks);
+    want = want > most ? most : want;
+    c->part_tiles = con_ceil(c->r_tiles, want > 0 ? want : 1);
+    c->parts = con_ceil(c->r_tiles, c->part_tiles > 0 ? c->part_tiles : 1);
+    double cycles = (double)(c->depth * c->part_tiles * c->rests * c->rows) *
+                    (double)(c->form == CON_DOT ? c->block : c->su * c->sv * c->acc.lanes) /
+                    c->acc.lanes / 2;
+    int64_t least = (int64_t)(20000 / (cycles > 1 ? cycles : 1)) + 1;
+    int64_t chunks = c->s->t->max_chunks / (c->parts ? c->parts : 1);
+    c->chunk_tasks = con_ceil(c->tasks, chunks > 0 ? chunks : 1);
+    c->chunk_tasks = c->chunk_tasks < least ? least : c->chunk_tasks;
+    c->chunk_tasks = c->chunk_tasks > c->tasks && c->tasks ? c->tasks : c->chunk_tasks;
+    c->chunks = con_ceil(c->tasks, c->chunk_tasks);
+}
+
+static void count_tiles(struct con *c)
+{
+    c->v_size = c->form == CON_DOT ? c->block : c->sv * c->acc.lanes;
+    c->v_tiles = con_ceil(con_dim(c, c->v), c->v_size);
+    c->v_rest = con_dim(c, c->v) % c->v_size;
+    c->u_tiles = c->u != c->v ? con_dim(c, c->u) / c->su : 1;
+    c->r_tiles = con_ceil(con_dim(c, c->r), c->rows);
+    c->rests = 1;
+    for (uint32_t i = 0; i < c->rest.n; i++)
+        c->rests *= con_dim(c, c->rest.axis[i]);
+    c->tasks = c->v_tiles * c->u_tiles;
+    for (uint32_t i = 0; i < c->walk.n; i++)
+        c->tasks *= con_dim(c, c->walk.axis[i]);
+}
+
+static int64_t sum_count(const struct con *c)
+{
+    int64_t blocks = con_ceil(c->block, c->cols);
+    return c->chunk_tasks * c->rests * c->part_tiles * blocks * c->rows * c->cols * c->acc.lanes;
+}
+
+/* Several folded axes, as in a convolution's weight gradient: all tiles of a chunk go over a block of
+ * the first one (images) before the next, so that what they share stays in the first cache. */
+static void choose_keep(struct con *c)
+{
+    if (c->form != CON_DOT || c->k.n < 2)
+        return;
+    int64_t steps = con_ceil(con_dim(c, c->vector_k), c->acc.lanes);
+    for (uint32_t i = 1; i + 1 < c->k.n; i++)
+        steps *= con_dim(c, c->k.axis[i]);
+    c->block_k = con_ceil(64, steps ? steps : 1);
+    c->keep = c->block_k < con_dim(c, c->k.axis[0]) && sum_count(c) <= 1 << 17;
+}
+
 static void choose(struct con *c)
 {
     c->form = wants_dot(c) ? CON_DOT : CON_OUTER;
+    c->su = c->sv = 1;
     if (c->form == CON_DOT) {
         choose_dot_tile(c);
     } else {
@@ -261,6 +319,9 @@ static void choose(struct con *c)
         choose_second(c);
         c->pack = wants_panel(c);
     }
+    count_tiles(c);
+    cut(c);
+    choose_keep(c);
     choose_copy(c);
 }
 
@@ -280,9 +341,11 @@ static void make_buffers(struct con *c)
         c->panel = lo_buffer(s->b.k, LO_SCRATCH, "panel", scalar, n);
     }
     if (c->form == CON_DOT) {
-        int64_t width = ceil_div(c->block, c->acc.lanes) * c->acc.lanes;
+        int64_t width = con_ceil(c->block, c->acc.lanes) * c->acc.lanes;
         c->tile = lo_buffer(s->b.k, LO_LOCAL, "tile", scalar, c->rows * width);
     }
+    if (c->keep)
+        c->sums = lo_buffer(s->b.k, LO_SCRATCH, "sums", scalar, sum_count(c));
     int64_t regs = c->rows * (c->form == CON_DOT ? c->cols : c->su * c->sv);
     c->reg = lo_buffer(s->b.k, LO_REG, "acc", c->acc, regs);
 }

@@ -36,20 +36,33 @@ struct con {
     int64_t cols, block; /* dot form: columns of a tile, columns of a task (a multiple of cols) */
     int64_t depth;       /* points of k */
 
-    bool pack;   /* outer form: col goes to a panel first */
-    bool copy;   /* row goes to a temporary first, in a phase of its own */
-    bool copy_k; /* its lanes: along the last k, else along r */
+    bool pack;      /* outer form: col goes to a panel first */
+    bool copy;      /* row goes to a temporary first, in a phase of its own: */
+    bool copy_k;    /* row by row along k; else tile by tile, a tile's rows beside each other */
+    bool keep;      /* dot form: k is walked in blocks, sums wait in memory for the next one */
+    int64_t block_k; /* points of k's first axis in a block */
     int64_t copy_stride[IR_MAX_AXES], copy_count;
     int64_t panel_stride[IR_MAX_AXES];
-    uint32_t temp, panel, reg, tile; /* buffers */
+    uint32_t temp, panel, reg, tile, sums; /* buffers */
+
+    /* how the work is cut: a task is a tile (outer) or block (dot) along v, at one place of u and the
+     * walked axes, against a part of r's tiles */
+    int64_t v_size, v_tiles, v_rest; /* along v; the last one's elements if it is short, else 0 */
+    int64_t u_tiles, r_tiles, rests; /* rests: points of the rest axes */
+    int64_t parts, part_tiles;       /* runs of r's tiles */
+    int64_t tasks, chunk_tasks, chunks;
 
     /* where the tile in work stands */
-    struct lo_lin at_r, at_u, at_v;
-    int64_t now_rows, now_slots_v, now_cols;
+    lo_id part;
+    struct lo_lin from, to; /* this chunk's tasks */
+    struct lo_lin at_task, at_tile, at_r, at_u, at_v, at_block, k_from, k_to;
+    int64_t now_rows, now_slots_v, now_cols, now_v;
     lo_id tail; /* mask of the last slot, 0: full */
 };
 
 static inline int64_t con_dim(const struct con *c, uint32_t axis) { return c->s->x.dim[axis]; }
+
+static inline int64_t con_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* ---- tile.c ---- */
 void con_phase_copy(struct con *c); /* row to the temporary */

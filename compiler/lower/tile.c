@@ -8,7 +8,13 @@
 
 typedef void body_fn(struct con *c);
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static bool has_axis(const struct con_axes *list, uint32_t axis)
+{
+    for (uint32_t i = 0; i < list->n; i++)
+        if (list->axis[i] == axis)
+            return true;
+    return false;
+}
 
 static struct lo_lin plus(struct con *c, struct lo_lin l, int64_t k)
 {
@@ -118,7 +124,10 @@ static void k_loops(struct con *c, uint32_t depth, body_fn *body)
     int64_t n = con_dim(c, axis);
     bool small = depth + 1 == c->k.n && n * c->rows * c->su * c->sv <= 72;
     uint32_t mark = sk_open(s);
-    sk_for(s, axis, small ? LO_UNROLL : LO_SERIAL, lo_lin_c(0), lo_lin_c(n), 1);
+    if (c->keep && depth == 0)
+        sk_for(s, axis, LO_SERIAL, c->k_from, c->k_to, 1);
+    else
+        sk_for(s, axis, small ? LO_UNROLL : LO_SERIAL, lo_lin_c(0), lo_lin_c(n), 1);
     lo_id skip = skip_condition(c, c->col, depth), row = skip_condition(c, c->row, depth);
     if (skip && row)
         skip = lo_op(&s->b, IR_and, (struct lo_type){NN_bool, 1}, skip, row, 0);
@@ -152,13 +161,22 @@ static lo_id along_k(struct con *c, fx_id v)
     return lo_op(&c->s->b, IR_select, c->acc, c->s->mask, x, lo_const_f(&c->s->b, c->acc, 0));
 }
 
+/* Where the row's copy has the point, i rows into the tile. */
+static struct lo_lin copy_at(struct con *c, int64_t i)
+{
+    struct lo_lin l = strided(c, c->copy_stride);
+    if (c->copy_k)
+        return l;
+    return plus(c, lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->at_r, c->depth)), i);
+}
+
 static lo_id row_value(struct con *c, int64_t i)
 {
     struct sk *s = c->s;
-    sk_axis(s, c->r, plus(c, c->at_r, i));
     bool vector = c->form == CON_DOT;
+    sk_axis(s, c->r, plus(c, c->at_r, i));
     if (c->copy)
-        return lo_load(&s->b, c->temp, strided(c, c->copy_stride), vector ? c->acc.lanes : 1,
+        return lo_load(&s->b, c->temp, copy_at(c, i), vector ? c->acc.lanes : 1,
                        vector ? s->mask : 0, 0);
     return vector ? along_k(c, c->row) : sk_value(s, c->row);
 }
@@ -269,7 +287,7 @@ static void outer_finish(struct con *c)
 
 static int64_t tile_width(const struct con *c)
 {
-    return ceil_div(c->block, c->acc.lanes) * c->acc.lanes;
+    return con_ceil(c->block, c->acc.lanes) * c->acc.lanes;
 }
 
 /* The tile of scalars that the dot form leaves, by vectors along v; `n` columns from `from`. */
@@ -301,13 +319,42 @@ static void outer_tile(struct con *c)
     outer_finish(c);
 }
 
-/* Columns from..from+now_cols of the block: sums over k, folded, into the tile. */
-static void dot_columns(struct con *c, struct lo_lin from, struct lo_lin block)
+/* What a visit of a tile does in the dot form. */
+enum visit { WHOLE, MORE, END }; /* all of it; one more block of k; what follows the last block */
+
+/* Where the sums of the tile wait: register i of the columns `from` of the block. */
+static struct lo_lin sums_at(struct con *c, struct lo_lin from, int64_t i)
 {
     struct lo_builder *b = &c->s->b;
-    c->at_v = lo_lin_add(b, block, from);
-    clear(c, c->now_rows * c->now_cols);
-    k_loops(c, 0, dot_step);
+    int64_t blocks = con_ceil(c->block, c->cols), size = c->rows * c->cols * c->acc.lanes;
+    struct lo_lin l = lo_lin_add(b, c->at_task, lo_lin_mul(b, c->from, -1));
+    for (uint32_t a = 0; a < c->rest.n; a++) {
+        l = lo_lin_mul(b, l, con_dim(c, c->rest.axis[a]));
+        l = lo_lin_add(b, l, c->s->axis[c->rest.axis[a]]);
+    }
+    l = lo_lin_add(b, lo_lin_mul(b, l, c->part_tiles), c->at_tile);
+    /* from is a multiple of cols: from / cols * size has no division */
+    l = lo_lin_add(b, lo_lin_mul(b, l, blocks * size),
+                   lo_lin_mul(b, from, c->rows * c->acc.lanes));
+    return plus(c, l, i * c->acc.lanes);
+}
+
+static void move_sums(struct con *c, struct lo_lin from, bool load)
+{
+    struct lo_builder *b = &c->s->b;
+    for (int64_t i = 0; i < c->now_rows * c->now_cols; i++) {
+        struct lo_lin at = sums_at(c, from, i);
+        if (load)
+            lo_set(b, c->reg, lo_lin_c(i), lo_load(b, c->sums, at, c->acc.lanes, 0, 0));
+        else
+            lo_store(b, c->sums, at, lo_get(b, c->reg, lo_lin_c(i)), 0);
+    }
+}
+
+/* Sums over lanes go to the tile of scalars. */
+static void fold(struct con *c, struct lo_lin from)
+{
+    struct lo_builder *b = &c->s->b;
     for (int64_t r = 0; r < c->now_rows; r++)
         for (int64_t i = 0; i < c->now_cols; i++) {
             lo_id sum = lo_get(b, c->reg, lo_lin_c(r * c->now_cols + i));
@@ -316,128 +363,45 @@ static void dot_columns(struct con *c, struct lo_lin from, struct lo_lin block)
         }
 }
 
-/* `n` columns of a block that begins at at_u (no use for it otherwise). */
-static void dot_tile(struct con *c, int64_t n)
+/* Columns from..from + now_cols of the block. */
+static void dot_columns(struct con *c, enum visit visit, struct lo_lin from)
+{
+    c->at_v = lo_lin_add(&c->s->b, c->at_block, from);
+    if (visit == WHOLE)
+        clear(c, c->now_rows * c->now_cols);
+    else
+        move_sums(c, from, true);
+    if (visit != END)
+        k_loops(c, 0, dot_step);
+    if (visit == MORE)
+        move_sums(c, from, false);
+    else
+        fold(c, from);
+}
+
+static void dot_tile(struct con *c, enum visit visit)
 {
     struct sk *s = c->s;
-    struct lo_lin block = c->at_u;
-    int64_t whole = n / c->cols * c->cols;
+    int64_t n = c->now_v, whole = n / c->cols * c->cols;
     if (whole) {
         uint32_t mark = sk_open(s);
         lo_id sub = lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), c->cols);
         c->now_cols = c->cols;
-        dot_columns(c, lo_lin_v(&s->b, sub), block);
+        dot_columns(c, visit, lo_lin_v(&s->b, sub));
         lo_end(&s->b);
         sk_close(s, mark);
     }
     if (whole < n) {
         uint32_t mark = sk_open(s);
         c->now_cols = n - whole;
-        dot_columns(c, lo_lin_c(whole), block);
+        dot_columns(c, visit, lo_lin_c(whole));
         sk_close(s, mark);
     }
-    dot_finish(c, block, n);
+    if (visit != MORE)
+        dot_finish(c, c->at_block, n);
 }
 
 /* ---- tasks ---- */
-
-/* What a task is made of: `v_tiles` tiles or blocks along v, the last one with `v_rest` elements if
- * that is not 0; `u_tiles` along u; r's tiles in `parts` runs of `per`. */
-struct tasks {
-    int64_t v_size, v_tiles, v_rest, u_tiles, r_tiles, parts, per, count;
-};
-
-static struct tasks plan_tasks(const struct con *c)
-{
-    struct tasks t = {.v_size = c->form == CON_DOT ? c->block : c->sv * c->acc.lanes};
-    t.v_tiles = ceil_div(con_dim(c, c->v), t.v_size);
-    t.v_rest = con_dim(c, c->v) % t.v_size;
-    t.u_tiles = c->u != c->v ? con_dim(c, c->u) / c->su : 1;
-    t.r_tiles = ceil_div(con_dim(c, c->r), c->rows);
-    t.count = t.v_tiles * t.u_tiles;
-    for (uint32_t i = 0; i < c->walk.n; i++)
-        t.count *= con_dim(c, c->walk.axis[i]);
-    int64_t most = c->pack ? ceil_div(t.r_tiles, 4) : t.r_tiles;
-    int64_t want = t.count >= 16 ? 1 : ceil_div(16, t.count ? t.count : 1);
-    want = want > most ? most : want;
-    t.per = ceil_div(t.r_tiles, want > 0 ? want : 1);
-    t.parts = ceil_div(t.r_tiles, t.per > 0 ? t.per : 1);
-    t.count *= t.parts;
-    return t;
-}
-
-/* Tasks that a chunk takes at least: some 20,000 cycles' work. */
-static int64_t least_tasks(const struct con *c, const struct tasks *t)
-{
-    double steps = (double)c->depth * (double)t->per;
-    for (uint32_t i = 0; i < c->rest.n; i++)
-        steps *= (double)con_dim(c, c->rest.axis[i]);
-    double cycles = c->form == CON_DOT ? steps / c->acc.lanes * (double)(c->rows * c->block) / 2
-                                       : steps * (double)(c->rows * c->su * c->sv) / 2;
-    return cycles >= 20000 ? 1 : (int64_t)(20000 / (cycles > 1 ? cycles : 1)) + 1;
-}
-
-static void one_tile(struct con *c, int64_t rows, int64_t v_elements)
-{
-    c->now_rows = rows;
-    if (c->form == CON_DOT)
-        dot_tile(c, v_elements);
-    else
-        outer_tile(c);
-}
-
-/* r's tiles of the part: whole ones in a loop, the short one after them. */
-static void row_tiles(struct con *c, const struct tasks *t, lo_id part, int64_t v_elements)
-{
-    struct sk *s = c->s;
-    struct lo_builder *b = &s->b;
-    int64_t whole = con_dim(c, c->r) / c->rows, rest = con_dim(c, c->r) % c->rows;
-    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(whole);
-    if (t->parts > 1) {
-        from = lo_lin_mul(b, lo_lin_v(b, part), t->per);
-        lo_id end = lo_value(b, plus(c, from, t->per));
-        to = lo_lin_v(b, lo_op(b, IR_min, I64, end, lo_const_i(b, I64, whole), 0));
-    }
-    if (whole) {
-        uint32_t mark = sk_open(s);
-        lo_id i = lo_for(b, LO_SERIAL, from, to, 1);
-        c->at_r = lo_lin_mul(b, lo_lin_v(b, i), c->rows);
-        one_tile(c, c->rows, v_elements);
-        lo_end(b);
-        sk_close(s, mark);
-    }
-    if (!rest)
-        return;
-    uint32_t mark = sk_open(s);
-    if (t->parts > 1)
-        lo_if(b, lo_op(b, IR_eq, I64, part, lo_const_i(b, I64, t->parts - 1), 0));
-    c->at_r = lo_lin_c(whole * c->rows);
-    one_tile(c, rest, v_elements);
-    if (t->parts > 1)
-        lo_end(b);
-    sk_close(s, mark);
-}
-
-/* One tile along v (and u) against all rows of the part. */
-static void one_task(struct con *c, const struct tasks *t, lo_id part, int64_t v_elements)
-{
-    struct sk *s = c->s;
-    int64_t lanes = c->acc.lanes;
-    uint32_t mark = sk_open(s), open = 0;
-    c->now_slots_v = c->form == CON_OUTER ? ceil_div(v_elements, lanes) : 1;
-    c->tail = c->form == CON_OUTER && v_elements % lanes ? first_lanes(c, v_elements % lanes) : 0;
-    if (c->pack)
-        k_loops(c, 0, pack_step);
-    for (; open < c->rest.n; open++) {
-        uint32_t axis = c->rest.axis[open];
-        sk_for(s, axis, LO_SERIAL, lo_lin_c(0), lo_lin_c(con_dim(c, axis)), 1);
-    }
-    row_tiles(c, t, part, v_elements);
-    while (open--)
-        lo_end(&s->b);
-    sk_close(s, mark);
-    sk_scalar(s);
-}
 
 /* x // q, and *rest = x % q. */
 static lo_id split(struct con *c, lo_id x, int64_t q, lo_id *rest)
@@ -453,83 +417,244 @@ static lo_id split(struct con *c, lo_id x, int64_t q, lo_id *rest)
     return high;
 }
 
-static void task(struct con *c, const struct tasks *t, lo_id number)
+/* A visit of all that the loops inside of a task and a row tile (in either order) make. */
+typedef void inner_fn(struct con *c, enum visit visit);
+
+static void set_slots(struct con *c, int64_t elements)
+{
+    int64_t lanes = c->acc.lanes;
+    c->now_v = elements;
+    if (c->form == CON_DOT)
+        return;
+    c->now_slots_v = con_ceil(elements, lanes);
+    c->tail = elements % lanes ? first_lanes(c, elements % lanes) : 0;
+}
+
+/* This chunk's tasks in a loop; the short one at v's end has code of its own. */
+static void each_task(struct con *c, enum visit visit, inner_fn *inner)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
-    lo_id part, v, u, left = split(c, number, t->parts, &part);
-    left = split(c, left, t->v_tiles, &v);
-    left = split(c, left, t->u_tiles, &u);
-    decode(c, lo_lin_v(b, left), &c->walk);
-    struct lo_lin at = lo_lin_mul(b, lo_lin_v(b, v), t->v_size);
-    if (c->form == CON_DOT)
-        c->at_u = at;
-    else
-        c->at_u = lo_lin_mul(b, lo_lin_v(b, u), c->su);
-    c->at_v = at;
-    if (!t->v_rest || t->v_tiles == 1) {
-        one_task(c, t, part, t->v_rest ? t->v_rest : t->v_size);
-        return;
-    }
     uint32_t mark = sk_open(s);
-    lo_if(b, lo_op(b, IR_lt, I64, v, lo_const_i(b, I64, t->v_tiles - 1), 0));
-    one_task(c, t, part, t->v_size);
-    c->at_v = at;
-    lo_else(b);
-    sk_close(s, mark);
-    one_task(c, t, part, t->v_rest);
+    lo_id v, u, left = lo_for(b, LO_SERIAL, c->from, c->to, 1);
+    c->at_task = lo_lin_v(b, left);
+    left = split(c, left, c->v_tiles, &v);
+    left = split(c, left, c->u_tiles, &u);
+    decode(c, lo_lin_v(b, left), &c->walk);
+    c->at_block = lo_lin_mul(b, lo_lin_v(b, v), c->v_size);
+    c->at_u = lo_lin_mul(b, lo_lin_v(b, u), c->su);
+    bool two = c->v_rest && c->v_tiles > 1;
+    if (two)
+        lo_if(b, lo_op(b, IR_lt, I64, v, lo_const_i(b, I64, c->v_tiles - 1), 0));
+    uint32_t branch = sk_open(s);
+    set_slots(c, two || !c->v_rest ? c->v_size : c->v_rest);
+    inner(c, visit);
+    if (two) {
+        lo_else(b);
+        sk_close(s, branch);
+        set_slots(c, c->v_rest);
+        inner(c, visit);
+        lo_end(b);
+    }
     lo_end(b);
     sk_close(s, mark);
+}
+
+/* r's tiles of the part: whole ones in a loop, the short one after them. */
+static void each_row_tile(struct con *c, enum visit visit, inner_fn *inner)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    int64_t whole = con_dim(c, c->r) / c->rows, rest = con_dim(c, c->r) % c->rows;
+    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(whole);
+    if (c->parts > 1) {
+        from = lo_lin_mul(b, lo_lin_v(b, c->part), c->part_tiles);
+        lo_id end = lo_value(b, plus(c, from, c->part_tiles));
+        to = lo_lin_v(b, lo_op(b, IR_min, I64, end, lo_const_i(b, I64, whole), 0));
+    }
+    struct lo_lin minus = lo_lin_mul(b, from, -1);
+    uint32_t mark = sk_open(s);
+    if (whole) {
+        lo_id i = lo_for(b, LO_SERIAL, from, to, 1);
+        c->at_tile = lo_lin_add(b, lo_lin_v(b, i), minus);
+        c->at_r = lo_lin_mul(b, lo_lin_v(b, i), c->rows);
+        c->now_rows = c->rows;
+        inner(c, visit);
+        lo_end(b);
+        sk_close(s, mark);
+    }
+    if (!rest)
+        return;
+    if (c->parts > 1)
+        lo_if(b, lo_op(b, IR_eq, I64, c->part, lo_const_i(b, I64, c->parts - 1), 0));
+    c->at_tile = plus(c, minus, whole);
+    c->at_r = lo_lin_c(whole * c->rows);
+    c->now_rows = rest;
+    inner(c, visit);
+    if (c->parts > 1)
+        lo_end(b);
+    sk_close(s, mark);
+}
+
+static void each_rest(struct con *c, enum visit visit, inner_fn *inner)
+{
+    struct sk *s = c->s;
+    uint32_t mark = sk_open(s);
+    for (uint32_t i = 0; i < c->rest.n; i++) {
+        uint32_t axis = c->rest.axis[i];
+        sk_for(s, axis, LO_SERIAL, lo_lin_c(0), lo_lin_c(con_dim(c, axis)), 1);
+    }
+    inner(c, visit);
+    for (uint32_t i = 0; i < c->rest.n; i++)
+        lo_end(&s->b);
+    sk_close(s, mark);
+}
+
+static void visit_tile(struct con *c, enum visit visit)
+{
+    c->at_v = c->at_block;
+    if (c->form == CON_DOT)
+        dot_tile(c, visit);
+    else
+        outer_tile(c);
+}
+
+/* One tile along v (and u) against all rows of the part; its columns may go to a panel before. */
+static void task_rows(struct con *c, enum visit visit)
+{
+    each_row_tile(c, visit, visit_tile);
+}
+
+static void whole_task(struct con *c, enum visit visit)
+{
+    c->at_v = c->at_block;
+    if (c->pack) {
+        uint32_t mark = sk_open(c->s);
+        k_loops(c, 0, pack_step);
+        sk_close(c->s, mark);
+        sk_scalar(c->s);
+    }
+    each_rest(c, visit, task_rows);
+}
+
+static void rest_tiles(struct con *c, enum visit visit) { each_rest(c, visit, visit_tile); }
+
+static void tile_tasks(struct con *c, enum visit visit) { each_task(c, visit, rest_tiles); }
+
+/* Blocks of k outside, then rows, then tasks: a row tile's block serves all tasks of the chunk. */
+static void blocked(struct con *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    int64_t n = con_dim(c, c->k.axis[0]), count = b->k->buffers.p[c->sums].count;
+    lo_id zero = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(count), c->acc.lanes);
+    lo_store(b, c->sums, lo_lin_v(b, zero), lo_const_f(b, c->acc, 0), 0);
+    lo_end(b);
+    uint32_t mark = sk_open(s);
+    lo_id from = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(n), c->block_k);
+    c->k_from = lo_lin_v(b, from);
+    c->k_to = plus(c, c->k_from, c->block_k);
+    if (n % c->block_k)
+        c->k_to = lo_lin_v(
+            b, lo_op(b, IR_min, I64, lo_value(b, c->k_to), lo_const_i(b, I64, n), 0));
+    each_row_tile(c, MORE, tile_tasks);
+    lo_end(b);
+    sk_close(s, mark);
+    each_row_tile(c, END, tile_tasks);
 }
 
 void con_phase_multiply(struct con *c)
 {
     struct sk *s = c->s;
-    struct tasks t = plan_tasks(c);
-    struct lo_lin from, to;
-    sk_phase(s, sk_chunks(s, t.count, least_tasks(c, &t)), &from, &to);
+    struct lo_builder *b = &s->b;
+    lo_id run = split(c, lo_phase(b, c->chunks * c->parts), c->parts, &c->part);
+    c->from = lo_lin_mul(b, lo_lin_v(b, run), c->chunk_tasks);
+    c->to = plus(c, c->from, c->chunk_tasks);
+    if (c->tasks % c->chunk_tasks)
+        c->to = lo_lin_v(
+            b, lo_op(b, IR_min, I64, lo_value(b, c->to), lo_const_i(b, I64, c->tasks), 0));
     uint32_t mark = sk_open(s);
-    lo_id i = lo_for(&s->b, LO_SERIAL, from, to, 1);
-    task(c, &t, i);
-    lo_end(&s->b);
+    if (c->keep)
+        blocked(c);
+    else
+        each_task(c, WHOLE, whole_task);
+    lo_end(b);
     sk_close(s, mark);
-    lo_end(&s->b);
-    s->b.k->flops = 2.0 * (double)c->depth * (double)ir_count(ir_at(s->plan->g, c->node));
+    b->k->flops = 2.0 * (double)c->depth * (double)ir_count(ir_at(s->plan->g, c->node));
 }
 
-/* ---- the copy of computed rows ---- */
+/* ---- the copy of rows ---- */
+
+/* A tile's rows beside each other, at one point of k. */
+static void copy_step(struct con *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    int64_t lanes = c->acc.lanes;
+    struct lo_type t = {NN_i32, c->acc.lanes};
+    for (int64_t i = 0; i < c->rows; i += lanes) {
+        struct lo_lin at = plus(c, c->at_r, i);
+        lo_id mask = lo_op(b, IR_lt, t, lo_lanes(b, t, at), lo_const_i(b, t, con_dim(c, c->r)), 0);
+        lo_id tile = first_lanes(c, c->rows - i);
+        if (tile)
+            mask = lo_op(b, IR_and, (struct lo_type){NN_bool, c->acc.lanes}, mask, tile, 0);
+        sk_vector(s, c->r, at, (uint32_t)lanes, mask);
+        lo_store(b, c->temp, copy_at(c, i), sk_lanes(s, c->row), mask);
+    }
+}
+
+/* Along k's last axis. */
+static void copy_line(struct con *c)
+{
+    struct sk *s = c->s;
+    int64_t lanes = c->acc.lanes, n = con_dim(c, c->vector_k), whole = n / lanes * lanes;
+    if (whole) {
+        uint32_t mark = sk_open(s);
+        lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), lanes);
+        sk_vector(s, c->vector_k, lo_lin_v(&s->b, at), (uint32_t)lanes, 0);
+        lo_store(&s->b, c->temp, copy_at(c, 0), sk_lanes(s, c->row), 0);
+        lo_end(&s->b);
+        sk_close(s, mark);
+    }
+    if (whole < n) {
+        uint32_t mark = sk_open(s);
+        lo_id mask = first_lanes(c, n - whole);
+        sk_vector(s, c->vector_k, lo_lin_c(whole), (uint32_t)lanes, mask);
+        lo_store(&s->b, c->temp, copy_at(c, 0), sk_lanes(s, c->row), mask);
+        sk_close(s, mark);
+    }
+}
+
+/* What a run of the copy's loop takes: a line of k, or a tile of rows over all of k. */
 void con_phase_copy(struct con *c)
 {
     struct sk *s = c->s;
-    uint32_t lane_axis = c->copy_k ? c->vector_k : c->r;
-    int64_t lanes = c->acc.lanes, n = con_dim(c, lane_axis), count = 1;
+    struct lo_builder *b = &s->b;
+    int64_t count = c->copy_k ? 1 : c->r_tiles;
+    int64_t each = c->copy_k ? con_dim(c, c->vector_k) : c->depth * c->rows;
     struct con_axes list = {0};
-    for (uint32_t i = 0; i < s->x.n; i++)
-        if (c->copy_stride[i] && i != lane_axis) {
-            list.axis[list.n++] = i;
-            count *= con_dim(c, i);
-        }
-    struct lo_lin from, to;
-    sk_phase(s, sk_chunks(s, count, ceil_div(8192, n > 0 ? n : 1)), &from, &to);
-    uint32_t mark = sk_open(s);
-    lo_id t = lo_for(&s->b, LO_SERIAL, from, to, 1);
-    decode(c, lo_lin_v(&s->b, t), &list);
-    for (int64_t whole = n / lanes * lanes, part = 0; part < 2; part++) {
-        if (part ? whole == n : !whole)
+    for (uint32_t i = 0; i < s->x.n; i++) {
+        bool folded = has_axis(&c->k, i);
+        if (!c->copy_stride[i] || (c->copy_k ? i == c->vector_k : folded))
             continue;
-        uint32_t inner = sk_open(s);
-        lo_id mask = part ? first_lanes(c, n - whole) : 0;
-        lo_id at = part ? 0 : lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), lanes);
-        sk_vector(s, lane_axis, part ? lo_lin_c(whole) : lo_lin_v(&s->b, at), (uint32_t)lanes,
-                  mask);
-        lo_id v = sk_lanes(s, c->row);
-        lo_store(&s->b, c->temp, strided(c, c->copy_stride), v, mask);
-        if (!part)
-            lo_end(&s->b);
-        sk_close(s, inner);
+        list.axis[list.n++] = i;
+        count *= con_dim(c, i);
     }
-    lo_end(&s->b);
+    struct lo_lin from, to;
+    sk_phase(s, sk_chunks(s, count, con_ceil(8192, each > 0 ? each : 1)), &from, &to);
+    uint32_t mark = sk_open(s);
+    lo_id tile = 0, t = lo_for(b, LO_SERIAL, from, to, 1);
+    if (!c->copy_k)
+        t = split(c, t, c->r_tiles, &tile);
+    decode(c, lo_lin_v(b, t), &list);
+    if (c->copy_k) {
+        copy_line(c);
+    } else {
+        c->at_r = lo_lin_mul(b, lo_lin_v(b, tile), c->rows);
+        k_loops(c, 0, copy_step);
+    }
+    lo_end(b);
     sk_close(s, mark);
-    lo_end(&s->b);
+    lo_end(b);
     sk_scalar(s);
 }

@@ -275,7 +275,7 @@ static void einsums(void)
 static void convolution(int n, int c, int o, int h, int r, int stride, int pad)
 {
     int q = (h + 2 * pad - r) / stride + 1;
-    bool small_one = n * c * o * q * q * r * r < 60000;
+    bool small_one = n * c * o * q * q * r * r < 120000;
     checkf(
         small_one,
         "%%x = input x : f32[n %d, c %d, h %d, w %d]\n%%f = input f : f32[o %d, c %d, r %d, s %d]\n"
@@ -311,6 +311,8 @@ static void convolutions(void)
     convolution(1, 4, 9, 32, 3, 1, 1);
     convolution(2, 6, 7, 7, 3, 1, 1);
     convolution(2, 6, 7, 8, 4, 2, 1);
+    convolution(10, 4, 5, 8, 3, 1, 1);
+    convolution(10, 5, 6, 16, 3, 1, 0);
 }
 
 /* What is computed on the way in and on the way out. */
