@@ -1,5 +1,6 @@
 /* bench-gemm: matrix products and convolutions through fuse, lower and back, as a model's would go:
- * GFLOP/s on one and on two threads, beside the core's measured peak. Usage: bench-gemm [SUBSTRING] */
+ * GFLOP/s on one and on two threads, beside the core's measured peak. Usage: bench-gemm [SUBSTRING]
+ */
 #include "back/back.h"
 #include "cpu/pool.h"
 #include "lower/skeleton.h"
@@ -47,8 +48,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The median of short samples. One thread is measured in processor time: others on the machine count
- * less. */
+/* The median of short samples. One thread is measured in processor time: others on the machine
+ * count less. */
 static double gflops(struct call *c, const struct lo_kernel *k, struct nn_pool *pool, double flops)
 {
     enum { SAMPLES = 15 };
@@ -156,7 +157,8 @@ static struct bench conv(const char *name, enum conv_part part, int n, int c, in
                  " : f32[n %d, o %d, i %d, j %d, c %d, r %d, s %d] inline\n"
                  "%%y = reduce sum(c %d, r %d, s %d) %%p[n, o, i, j, c, r, s]"
                  " : f32[n %d, o %d, i %d, j %d]\noutput y %%y",
-                 n, c, h, h, o, c, r, r, st, pad, st, pad, n, o, q, q, c, r, r, c, r, r, n, o, q, q);
+                 n, c, h, h, o, c, r, r, st, pad, st, pad, n, o, q, q, c, r, r, c, r, r, n, o, q,
+                 q);
     else if (part == INPUT)
         snprintf(t.body, sizeof t.body,
                  "%%g = input g : f32[n %d, o %d, i %d, j %d]\n"
@@ -165,7 +167,8 @@ static struct bench conv(const char *name, enum conv_part part, int n, int c, in
                  " : f32[n %d, c %d, h %d, w %d, o %d, r %d, s %d] inline\n"
                  "%%y = reduce sum(o %d, r %d, s %d) %%p[n, c, h, w, o, r, s]"
                  " : f32[n %d, c %d, h %d, w %d]\noutput y %%y",
-                 n, o, q, q, o, c, r, r, pad, st, pad, st, n, c, h, h, o, r, r, o, r, r, n, c, h, h);
+                 n, o, q, q, o, c, r, r, pad, st, pad, st, n, c, h, h, o, r, r, o, r, r, n, c, h,
+                 h);
     else
         snprintf(t.body, sizeof t.body,
                  "%%g = input g : f32[n %d, o %d, i %d, j %d]\n"
@@ -174,7 +177,8 @@ static struct bench conv(const char *name, enum conv_part part, int n, int c, in
                  " : f32[o %d, c %d, r %d, s %d, n %d, i %d, j %d] inline\n"
                  "%%y = reduce sum(n %d, i %d, j %d) %%p[o, c, r, s, n, i, j]"
                  " : f32[o %d, c %d, r %d, s %d]\noutput y %%y",
-                 n, o, q, q, n, c, h, h, st, pad, st, pad, o, c, r, r, n, q, q, n, q, q, o, c, r, r);
+                 n, o, q, q, n, c, h, h, st, pad, st, pad, o, c, r, r, n, q, q, n, q, q, o, c, r,
+                 r);
     return t;
 }
 

@@ -1,11 +1,12 @@
-/* The machine's peak: a generated kernel of independent fused multiply-adds in registers, timed. What
- * the share of peak in `nnc bench` and bench/ is measured against. */
+/* The machine's peak: a generated kernel of independent fused multiply-adds in registers, timed.
+ * What the share of peak in `nnc bench` and bench/ is measured against. */
 #include "back/back.h"
 #include <time.h>
 
 enum { ROUNDS = 200000, TIMES = 8 };
 
-/* acc[i] = acc[i] * 1 + x, for as many registers as hide the latency. Without fma: a product, a sum. */
+/* acc[i] = acc[i] * 1 + x, for as many registers as hide the latency. Without fma: a product, a
+ * sum. */
 static struct lo_kernel *peak_kernel(const struct target *t, uint32_t regs)
 {
     struct lo_type v = {NN_f32, (uint16_t)target_lanes(t, 4)}, scalar = {NN_f32, 1};

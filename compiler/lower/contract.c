@@ -229,14 +229,15 @@ static bool crowded_rows(const struct con *c)
     return step >= 64 || step <= -64;
 }
 
-/* A temporary for the rows where they are computed or crowded, in the order that tiles read them. */
+/* A temporary for the rows where they are computed or crowded, in the order that tiles read them.
+ */
 static void choose_copy(struct con *c)
 {
     if (plain(c, c->row) && !crowded_rows(c))
         return;
     c->copy = true;
-    c->copy_k = c->form == CON_DOT || contiguous(c, c->row, c->vector_k) ||
-                !contiguous(c, c->row, c->r);
+    c->copy_k =
+        c->form == CON_DOT || contiguous(c, c->row, c->vector_k) || !contiguous(c, c->row, c->r);
     int64_t n = c->copy_k ? 1 : c->rows;
     for (uint32_t i = c->k.n; i-- > 0;) {
         c->copy_stride[c->k.axis[i]] = n;
@@ -254,26 +255,6 @@ static void choose_copy(struct con *c)
     c->copy_count = n;
 }
 
-/* Parts of r where there are few tasks, but so that a panel serves some tiles; chunks of some 20,000
- * cycles at least. */
-static void cut(struct con *c)
-{
-    int64_t most = c->pack ? con_ceil(c->r_tiles, 4) : c->r_tiles;
-    int64_t want = c->tasks >= 16 || c->tasks == 0 ? 1 : con_ceil(16, c->tasks);
-    want = want > most ? most : want;
-    c->part_tiles = con_ceil(c->r_tiles, want > 0 ? want : 1);
-    c->parts = con_ceil(c->r_tiles, c->part_tiles > 0 ? c->part_tiles : 1);
-    double cycles = (double)(c->depth * c->part_tiles * c->rests * c->rows) *
-                    (double)(c->form == CON_DOT ? c->block : c->su * c->sv * c->acc.lanes) /
-                    c->acc.lanes / 2;
-    int64_t least = (int64_t)(20000 / (cycles > 1 ? cycles : 1)) + 1;
-    int64_t chunks = c->s->t->max_chunks / (c->parts ? c->parts : 1);
-    c->chunk_tasks = con_ceil(c->tasks, chunks > 0 ? chunks : 1);
-    c->chunk_tasks = c->chunk_tasks < least ? least : c->chunk_tasks;
-    c->chunk_tasks = c->chunk_tasks > c->tasks && c->tasks ? c->tasks : c->chunk_tasks;
-    c->chunks = con_ceil(c->tasks, c->chunk_tasks);
-}
-
 static void count_tiles(struct con *c)
 {
     c->v_size = c->form == CON_DOT ? c->block : c->sv * c->acc.lanes;
@@ -289,23 +270,82 @@ static void count_tiles(struct con *c)
         c->tasks *= con_dim(c, c->walk.axis[i]);
 }
 
-static int64_t sum_count(const struct con *c)
+/* Elements of the sums of one task. */
+static int64_t task_sums(const struct con *c)
 {
-    int64_t blocks = con_ceil(c->block, c->cols);
-    return c->chunk_tasks * c->rests * c->part_tiles * blocks * c->rows * c->cols * c->acc.lanes;
+    int64_t regs = c->form == CON_DOT ? con_ceil(c->block, c->cols) * c->cols : c->su * c->sv;
+    return c->rests * c->part_tiles * c->rows * regs * c->acc.lanes;
 }
 
-/* Several folded axes, as in a convolution's weight gradient: all tiles of a chunk go over a block of
- * the first one (images) before the next, so that what they share stays in the first cache. */
+/* Blocks of k, where all of k would not stay in the first caches: in the outer form some 512
+ * points, so that a panel of columns and a tile's rows fit. In the dot form, where several axes are
+ * folded (images, of which weight gradients share what they read): 64 vectors, enough to pay for
+ * moving the sums. */
 static void choose_keep(struct con *c)
 {
-    if (c->form != CON_DOT || c->k.n < 2)
+    int64_t first = con_dim(c, c->k.axis[0]), rest = c->depth / (first ? first : 1);
+    if (c->form == CON_OUTER) {
+        c->block_k = 512 / (rest ? rest : 1);
+        c->block_k = c->block_k < 1 ? 1 : c->block_k;
+        c->keep = c->depth >= 1024 && c->block_k < first;
         return;
-    int64_t steps = con_ceil(con_dim(c, c->vector_k), c->acc.lanes);
-    for (uint32_t i = 1; i + 1 < c->k.n; i++)
-        steps *= con_dim(c, c->k.axis[i]);
-    c->block_k = con_ceil(64, steps ? steps : 1);
-    c->keep = c->block_k < con_dim(c, c->k.axis[0]) && sum_count(c) <= 1 << 17;
+    }
+    if (c->k.n < 2)
+        return;
+    int64_t n = con_dim(c, c->vector_k), vectors = con_ceil(n, c->acc.lanes);
+    c->block_k = con_ceil(64, rest / (n ? n : 1) * vectors);
+    c->keep = c->block_k < first;
+    c->pack = c->keep && c->r_tiles * c->rests >= 3 &&
+              !(plain(c, c->col) && contiguous(c, c->col, c->vector_k));
+}
+
+/* Parts of r where there are few tasks, but so that a panel serves some tiles; chunks of some
+ * 20,000 cycles at least. Tasks that share blocks of k are best in one chunk. */
+static void cut(struct con *c)
+{
+    int64_t few = c->keep ? con_ceil(c->tasks, 8) : c->tasks;
+    int64_t most = c->pack ? con_ceil(c->r_tiles, 4) : c->r_tiles;
+    int64_t want = few >= 16 || few == 0 ? 1 : con_ceil(16, few);
+    want = want > most ? most : want;
+    c->part_tiles = con_ceil(c->r_tiles, want > 0 ? want : 1);
+    c->parts = con_ceil(c->r_tiles, c->part_tiles > 0 ? c->part_tiles : 1);
+    double cycles = (double)(c->depth * c->part_tiles * c->rests * c->rows) *
+                    (double)(c->form == CON_DOT ? c->block : c->su * c->sv * c->acc.lanes) /
+                    c->acc.lanes / 2;
+    int64_t least = (int64_t)(20000 / (cycles > 1 ? cycles : 1)) + 1;
+    int64_t chunks = c->s->t->max_chunks / (c->parts ? c->parts : 1) / (c->keep ? 2 : 1);
+    c->chunk_tasks = con_ceil(c->tasks, chunks > 0 ? chunks : 1);
+    c->chunk_tasks = c->chunk_tasks < least ? least : c->chunk_tasks;
+    c->chunk_tasks = c->chunk_tasks > c->tasks && c->tasks ? c->tasks : c->chunk_tasks;
+    c->chunks = con_ceil(c->tasks, c->chunk_tasks);
+}
+
+/* How many tasks go over a block of k together: what their sums and panels have room for. */
+static void choose_group(struct con *c)
+{
+    if (task_sums(c) > 1 << 20)
+        c->keep = c->form == CON_OUTER && c->chunk_tasks == 1 && task_sums(c) <= 1 << 22;
+    c->pack = c->pack && (c->keep || c->form == CON_OUTER);
+    c->group = 1;
+    while (c->keep && c->group < 8 && c->group < c->chunk_tasks &&
+           (c->group + 1) * (task_sums(c) + (c->pack ? c->panel_size : 0)) <= 3 << 15)
+        c->group++;
+}
+
+/* A task's panel: for each point of k (of a block) its slots' or columns' vectors. In the dot form
+ * a vector stands where its first point of k would. */
+static void shape_panel(struct con *c)
+{
+    int64_t n = c->form == CON_DOT ? c->block : c->su * c->sv * c->acc.lanes;
+    for (uint32_t i = c->k.n; i-- > 0;) {
+        uint32_t axis = c->k.axis[i];
+        int64_t size = i == 0 && c->keep ? c->block_k : con_dim(c, axis);
+        if (c->form == CON_DOT && axis == c->vector_k)
+            size = con_ceil(size, c->acc.lanes) * c->acc.lanes;
+        c->panel_stride[axis] = n;
+        n *= size;
+    }
+    c->panel_size = n;
 }
 
 static void choose(struct con *c)
@@ -320,8 +360,12 @@ static void choose(struct con *c)
         c->pack = wants_panel(c);
     }
     count_tiles(c);
-    cut(c);
     choose_keep(c);
+    cut(c);
+    shape_panel(c);
+    choose_group(c);
+    if (!c->keep)
+        shape_panel(c);
     choose_copy(c);
 }
 
@@ -332,20 +376,14 @@ static void make_buffers(struct con *c)
     struct lo_type scalar = {c->acc.dtype, 1};
     if (c->copy)
         c->temp = sk_temporary(s, "rows", c->acc.dtype, c->copy_count);
-    if (c->pack) {
-        int64_t n = c->su * c->sv * c->acc.lanes;
-        for (uint32_t i = c->k.n; i-- > 0;) {
-            c->panel_stride[c->k.axis[i]] = n;
-            n *= con_dim(c, c->k.axis[i]);
-        }
-        c->panel = lo_buffer(s->b.k, LO_SCRATCH, "panel", scalar, n);
-    }
+    if (c->pack)
+        c->panel = lo_buffer(s->b.k, LO_SCRATCH, "panel", scalar, c->group * c->panel_size);
+    if (c->keep)
+        c->sums = lo_buffer(s->b.k, LO_SCRATCH, "sums", scalar, c->group * task_sums(c));
     if (c->form == CON_DOT) {
         int64_t width = con_ceil(c->block, c->acc.lanes) * c->acc.lanes;
         c->tile = lo_buffer(s->b.k, LO_LOCAL, "tile", scalar, c->rows * width);
     }
-    if (c->keep)
-        c->sums = lo_buffer(s->b.k, LO_SCRATCH, "sums", scalar, sum_count(c));
     int64_t regs = c->rows * (c->form == CON_DOT ? c->cols : c->su * c->sv);
     c->reg = lo_buffer(s->b.k, LO_REG, "acc", c->acc, regs);
 }

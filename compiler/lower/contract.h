@@ -12,6 +12,13 @@ enum con_form {
     CON_DOT,   /* lanes along k: acc[row][col] += a[row] * b[col], folded across lanes at the end */
 };
 
+/* What the visit of a tile does. */
+enum con_visit {
+    CON_WHOLE, /* all of it */
+    CON_MORE,  /* one more block of k */
+    CON_END,   /* what follows the last block */
+};
+
 struct con_axes {
     uint32_t n, axis[IR_MAX_AXES];
 };
@@ -36,17 +43,18 @@ struct con {
     int64_t cols, block; /* dot form: columns of a tile, columns of a task (a multiple of cols) */
     int64_t depth;       /* points of k */
 
-    bool pack;      /* outer form: col goes to a panel first */
-    bool copy;      /* row goes to a temporary first, in a phase of its own: */
-    bool copy_k;    /* row by row along k; else tile by tile, a tile's rows beside each other */
-    bool keep;      /* dot form: k is walked in blocks, sums wait in memory for the next one */
+    bool pack;       /* col goes to a panel first, as vectors in the order that tiles read them */
+    bool copy;       /* row goes to a temporary first, in a phase of its own: */
+    bool copy_k;     /* row by row along k; else tile by tile, a tile's rows beside each other */
+    bool keep;       /* k is walked in blocks; sums wait in memory for the next one */
     int64_t block_k; /* points of k's first axis in a block */
+    int64_t group; /* tasks that take a block together: their panels and sums stand side by side */
     int64_t copy_stride[IR_MAX_AXES], copy_count;
-    int64_t panel_stride[IR_MAX_AXES];
-    uint32_t temp, panel, reg, tile, sums; /* buffers */
+    int64_t panel_stride[IR_MAX_AXES], panel_size; /* of a task */
+    uint32_t temp, panel, reg, tile, sums;         /* buffers */
 
-    /* how the work is cut: a task is a tile (outer) or block (dot) along v, at one place of u and the
-     * walked axes, against a part of r's tiles */
+    /* how the work is cut: a task is a tile (outer) or block (dot) along v, at one place of u and
+     * the walked axes, against a part of r's tiles */
     int64_t v_size, v_tiles, v_rest; /* along v; the last one's elements if it is short, else 0 */
     int64_t u_tiles, r_tiles, rests; /* rests: points of the rest axes */
     int64_t parts, part_tiles;       /* runs of r's tiles */
@@ -55,7 +63,7 @@ struct con {
     /* where the tile in work stands */
     lo_id part;
     struct lo_lin from, to; /* this chunk's tasks */
-    struct lo_lin at_task, at_tile, at_r, at_u, at_v, at_block, k_from, k_to;
+    struct lo_lin at_task, at_tile, at_r, at_u, at_v, at_block, at_sub, k_from, k_to;
     int64_t now_rows, now_slots_v, now_cols, now_v;
     lo_id tail; /* mask of the last slot, 0: full */
 };

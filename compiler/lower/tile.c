@@ -21,6 +21,12 @@ static struct lo_lin plus(struct con *c, struct lo_lin l, int64_t k)
     return lo_lin_add(&c->s->b, l, lo_lin_c(k));
 }
 
+static struct lo_lin at_most(struct con *c, struct lo_lin l, int64_t n)
+{
+    struct lo_builder *b = &c->s->b;
+    return lo_lin_v(b, lo_op(b, IR_min, I64, lo_value(b, l), lo_const_i(b, I64, n), 0));
+}
+
 /* The first n lanes, or 0 for all of them. */
 static lo_id first_lanes(struct con *c, int64_t n)
 {
@@ -193,9 +199,21 @@ static void place_slot(struct con *c, int64_t slot)
               iv + 1 == c->now_slots_v ? c->tail : 0);
 }
 
-static struct lo_lin panel_at(struct con *c, int64_t slot)
+/* The vector of a slot or, in the dot form, of a column of the block, at the point of k. */
+static struct lo_lin panel_at(struct con *c, struct lo_lin slot)
 {
-    return plus(c, strided(c, c->panel_stride), slot * c->acc.lanes);
+    struct lo_builder *b = &c->s->b;
+    struct lo_lin l = lo_lin_add(b, strided(c, c->panel_stride), lo_lin_mul(b, slot, c->acc.lanes));
+    if (!c->keep)
+        return l;
+    struct lo_lin task = lo_lin_add(b, c->at_task, lo_lin_mul(b, c->from, -1));
+    l = lo_lin_add(b, l, lo_lin_mul(b, task, c->panel_size));
+    return lo_lin_add(b, l, lo_lin_mul(b, c->k_from, -c->panel_stride[c->k.axis[0]]));
+}
+
+static lo_id panel_load(struct con *c, struct lo_lin slot)
+{
+    return lo_load(&c->s->b, c->panel, panel_at(c, slot), c->acc.lanes, 0, 0);
 }
 
 /* ---- steps over k ---- */
@@ -221,8 +239,7 @@ static void outer_step(struct con *c)
     int64_t slots = now_slots(c);
     for (int64_t i = 0; i < slots; i++) {
         place_slot(c, i);
-        col[i] = c->pack ? lo_load(&c->s->b, c->panel, panel_at(c, i), c->acc.lanes, 0, 0)
-                         : sk_lanes(c->s, c->col);
+        col[i] = c->pack ? panel_load(c, lo_lin_c(i)) : sk_lanes(c->s, c->col);
     }
     for (int64_t r = 0; r < c->now_rows; r++) {
         lo_id row = row_value(c, r);
@@ -236,7 +253,7 @@ static void dot_step(struct con *c)
     lo_id col[32];
     for (int64_t i = 0; i < c->now_cols; i++) {
         sk_axis(c->s, c->v, plus(c, c->at_v, i));
-        col[i] = along_k(c, c->col);
+        col[i] = c->pack ? panel_load(c, plus(c, c->at_sub, i)) : along_k(c, c->col);
     }
     for (int64_t r = 0; r < c->now_rows; r++) {
         lo_id row = row_value(c, r);
@@ -247,9 +264,15 @@ static void dot_step(struct con *c)
 
 static void pack_step(struct con *c)
 {
-    for (int64_t i = 0; i < now_slots(c); i++) {
-        place_slot(c, i);
-        lo_store(&c->s->b, c->panel, panel_at(c, i), sk_lanes(c->s, c->col), 0);
+    struct lo_builder *b = &c->s->b;
+    int64_t n = c->form == CON_DOT ? c->now_v : now_slots(c);
+    for (int64_t i = 0; i < n; i++) {
+        if (c->form == CON_DOT)
+            sk_axis(c->s, c->v, plus(c, c->at_block, i));
+        else
+            place_slot(c, i);
+        lo_id v = c->form == CON_DOT ? along_k(c, c->col) : sk_lanes(c->s, c->col);
+        lo_store(b, c->panel, panel_at(c, lo_lin_c(i)), v, 0);
     }
 }
 
@@ -312,43 +335,50 @@ static void dot_finish(struct con *c, struct lo_lin from, int64_t n)
 
 /* ---- tiles ---- */
 
-static void outer_tile(struct con *c)
-{
-    clear(c, c->now_rows * now_slots(c));
-    k_loops(c, 0, outer_step);
-    outer_finish(c);
-}
-
-/* What a visit of a tile does in the dot form. */
-enum visit { WHOLE, MORE, END }; /* all of it; one more block of k; what follows the last block */
-
 /* Where the sums of the tile wait: register i of the columns `from` of the block. */
-static struct lo_lin sums_at(struct con *c, struct lo_lin from, int64_t i)
+static struct lo_lin sums_at(struct con *c, int64_t i)
 {
     struct lo_builder *b = &c->s->b;
-    int64_t blocks = con_ceil(c->block, c->cols), size = c->rows * c->cols * c->acc.lanes;
+    bool dot = c->form == CON_DOT;
+    int64_t blocks = dot ? con_ceil(c->block, c->cols) : 1;
+    int64_t size = c->rows * (dot ? c->cols : c->su * c->sv) * c->acc.lanes;
     struct lo_lin l = lo_lin_add(b, c->at_task, lo_lin_mul(b, c->from, -1));
     for (uint32_t a = 0; a < c->rest.n; a++) {
         l = lo_lin_mul(b, l, con_dim(c, c->rest.axis[a]));
         l = lo_lin_add(b, l, c->s->axis[c->rest.axis[a]]);
     }
     l = lo_lin_add(b, lo_lin_mul(b, l, c->part_tiles), c->at_tile);
-    /* from is a multiple of cols: from / cols * size has no division */
-    l = lo_lin_add(b, lo_lin_mul(b, l, blocks * size),
-                   lo_lin_mul(b, from, c->rows * c->acc.lanes));
+    l = lo_lin_mul(b, l, blocks * size);
+    if (dot) /* at_sub is a multiple of cols: at_sub / cols * size without the division */
+        l = lo_lin_add(b, l, lo_lin_mul(b, c->at_sub, c->rows * c->acc.lanes));
     return plus(c, l, i * c->acc.lanes);
 }
 
-static void move_sums(struct con *c, struct lo_lin from, bool load)
+static void move_sums(struct con *c, bool load)
 {
     struct lo_builder *b = &c->s->b;
-    for (int64_t i = 0; i < c->now_rows * c->now_cols; i++) {
-        struct lo_lin at = sums_at(c, from, i);
+    int64_t n = c->now_rows * (c->form == CON_DOT ? c->now_cols : now_slots(c));
+    for (int64_t i = 0; i < n; i++) {
+        struct lo_lin at = sums_at(c, i);
         if (load)
             lo_set(b, c->reg, lo_lin_c(i), lo_load(b, c->sums, at, c->acc.lanes, 0, 0));
         else
             lo_store(b, c->sums, at, lo_get(b, c->reg, lo_lin_c(i)), 0);
     }
+}
+
+static void outer_tile(struct con *c, enum con_visit visit)
+{
+    if (visit == CON_WHOLE)
+        clear(c, c->now_rows * now_slots(c));
+    else
+        move_sums(c, true);
+    if (visit != CON_END)
+        k_loops(c, 0, outer_step);
+    if (visit == CON_MORE)
+        move_sums(c, false);
+    else
+        outer_finish(c);
 }
 
 /* Sums over lanes go to the tile of scalars. */
@@ -364,22 +394,23 @@ static void fold(struct con *c, struct lo_lin from)
 }
 
 /* Columns from..from + now_cols of the block. */
-static void dot_columns(struct con *c, enum visit visit, struct lo_lin from)
+static void dot_columns(struct con *c, enum con_visit visit, struct lo_lin from)
 {
+    c->at_sub = from;
     c->at_v = lo_lin_add(&c->s->b, c->at_block, from);
-    if (visit == WHOLE)
+    if (visit == CON_WHOLE)
         clear(c, c->now_rows * c->now_cols);
     else
-        move_sums(c, from, true);
-    if (visit != END)
+        move_sums(c, true);
+    if (visit != CON_END)
         k_loops(c, 0, dot_step);
-    if (visit == MORE)
-        move_sums(c, from, false);
+    if (visit == CON_MORE)
+        move_sums(c, false);
     else
         fold(c, from);
 }
 
-static void dot_tile(struct con *c, enum visit visit)
+static void dot_tile(struct con *c, enum con_visit visit)
 {
     struct sk *s = c->s;
     int64_t n = c->now_v, whole = n / c->cols * c->cols;
@@ -397,7 +428,7 @@ static void dot_tile(struct con *c, enum visit visit)
         dot_columns(c, visit, lo_lin_c(whole));
         sk_close(s, mark);
     }
-    if (visit != MORE)
+    if (visit != CON_MORE)
         dot_finish(c, c->at_block, n);
 }
 
@@ -418,7 +449,7 @@ static lo_id split(struct con *c, lo_id x, int64_t q, lo_id *rest)
 }
 
 /* A visit of all that the loops inside of a task and a row tile (in either order) make. */
-typedef void inner_fn(struct con *c, enum visit visit);
+typedef void inner_fn(struct con *c, enum con_visit visit);
 
 static void set_slots(struct con *c, int64_t elements)
 {
@@ -431,7 +462,7 @@ static void set_slots(struct con *c, int64_t elements)
 }
 
 /* This chunk's tasks in a loop; the short one at v's end has code of its own. */
-static void each_task(struct con *c, enum visit visit, inner_fn *inner)
+static void each_task(struct con *c, enum con_visit visit, inner_fn *inner)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
@@ -461,7 +492,7 @@ static void each_task(struct con *c, enum visit visit, inner_fn *inner)
 }
 
 /* r's tiles of the part: whole ones in a loop, the short one after them. */
-static void each_row_tile(struct con *c, enum visit visit, inner_fn *inner)
+static void each_row_tile(struct con *c, enum con_visit visit, inner_fn *inner)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
@@ -469,8 +500,7 @@ static void each_row_tile(struct con *c, enum visit visit, inner_fn *inner)
     struct lo_lin from = lo_lin_c(0), to = lo_lin_c(whole);
     if (c->parts > 1) {
         from = lo_lin_mul(b, lo_lin_v(b, c->part), c->part_tiles);
-        lo_id end = lo_value(b, plus(c, from, c->part_tiles));
-        to = lo_lin_v(b, lo_op(b, IR_min, I64, end, lo_const_i(b, I64, whole), 0));
+        to = at_most(c, plus(c, from, c->part_tiles), whole);
     }
     struct lo_lin minus = lo_lin_mul(b, from, -1);
     uint32_t mark = sk_open(s);
@@ -496,7 +526,7 @@ static void each_row_tile(struct con *c, enum visit visit, inner_fn *inner)
     sk_close(s, mark);
 }
 
-static void each_rest(struct con *c, enum visit visit, inner_fn *inner)
+static void each_rest(struct con *c, enum con_visit visit, inner_fn *inner)
 {
     struct sk *s = c->s;
     uint32_t mark = sk_open(s);
@@ -510,38 +540,41 @@ static void each_rest(struct con *c, enum visit visit, inner_fn *inner)
     sk_close(s, mark);
 }
 
-static void visit_tile(struct con *c, enum visit visit)
+static void visit_tile(struct con *c, enum con_visit visit)
 {
     c->at_v = c->at_block;
     if (c->form == CON_DOT)
         dot_tile(c, visit);
     else
-        outer_tile(c);
+        outer_tile(c, visit);
 }
+
+static void pack(struct con *c, enum con_visit visit)
+{
+    (void)visit;
+    uint32_t mark = sk_open(c->s);
+    c->at_v = c->at_block;
+    k_loops(c, 0, pack_step);
+    sk_close(c->s, mark);
+    sk_scalar(c->s);
+}
+
+static void task_rows(struct con *c, enum con_visit visit) { each_row_tile(c, visit, visit_tile); }
 
 /* One tile along v (and u) against all rows of the part; its columns may go to a panel before. */
-static void task_rows(struct con *c, enum visit visit)
+static void whole_task(struct con *c, enum con_visit visit)
 {
-    each_row_tile(c, visit, visit_tile);
-}
-
-static void whole_task(struct con *c, enum visit visit)
-{
-    c->at_v = c->at_block;
-    if (c->pack) {
-        uint32_t mark = sk_open(c->s);
-        k_loops(c, 0, pack_step);
-        sk_close(c->s, mark);
-        sk_scalar(c->s);
-    }
+    if (c->pack)
+        pack(c, visit);
     each_rest(c, visit, task_rows);
 }
 
-static void rest_tiles(struct con *c, enum visit visit) { each_rest(c, visit, visit_tile); }
+static void rest_tiles(struct con *c, enum con_visit visit) { each_rest(c, visit, visit_tile); }
 
-static void tile_tasks(struct con *c, enum visit visit) { each_task(c, visit, rest_tiles); }
+static void tile_tasks(struct con *c, enum con_visit visit) { each_task(c, visit, rest_tiles); }
 
-/* Blocks of k outside, then rows, then tasks: a row tile's block serves all tasks of the chunk. */
+/* The tasks from..to: blocks of k outside, then rows, then tasks, so that a row tile's block serves
+ * all tasks of the group. */
 static void blocked(struct con *c)
 {
     struct sk *s = c->s;
@@ -555,12 +588,32 @@ static void blocked(struct con *c)
     c->k_from = lo_lin_v(b, from);
     c->k_to = plus(c, c->k_from, c->block_k);
     if (n % c->block_k)
-        c->k_to = lo_lin_v(
-            b, lo_op(b, IR_min, I64, lo_value(b, c->k_to), lo_const_i(b, I64, n), 0));
-    each_row_tile(c, MORE, tile_tasks);
+        c->k_to = at_most(c, c->k_to, n);
+    if (c->pack)
+        each_task(c, CON_MORE, pack);
+    each_row_tile(c, CON_MORE, tile_tasks);
     lo_end(b);
     sk_close(s, mark);
-    each_row_tile(c, END, tile_tasks);
+    each_row_tile(c, CON_END, tile_tasks);
+}
+
+static void groups(struct con *c)
+{
+    struct sk *s = c->s;
+    struct lo_lin to = c->to;
+    if (c->chunk_tasks <= c->group) {
+        blocked(c);
+        return;
+    }
+    uint32_t mark = sk_open(s);
+    lo_id from = lo_for(&s->b, LO_SERIAL, c->from, to, c->group);
+    c->from = lo_lin_v(&s->b, from);
+    lo_id last = lo_op(&s->b, IR_min, I64, lo_value(&s->b, plus(c, c->from, c->group)),
+                       lo_value(&s->b, to), 0);
+    c->to = lo_lin_v(&s->b, last);
+    blocked(c);
+    lo_end(&s->b);
+    sk_close(s, mark);
 }
 
 void con_phase_multiply(struct con *c)
@@ -571,13 +624,12 @@ void con_phase_multiply(struct con *c)
     c->from = lo_lin_mul(b, lo_lin_v(b, run), c->chunk_tasks);
     c->to = plus(c, c->from, c->chunk_tasks);
     if (c->tasks % c->chunk_tasks)
-        c->to = lo_lin_v(
-            b, lo_op(b, IR_min, I64, lo_value(b, c->to), lo_const_i(b, I64, c->tasks), 0));
+        c->to = at_most(c, c->to, c->tasks);
     uint32_t mark = sk_open(s);
     if (c->keep)
-        blocked(c);
+        groups(c);
     else
-        each_task(c, WHOLE, whole_task);
+        each_task(c, CON_WHOLE, whole_task);
     lo_end(b);
     sk_close(s, mark);
     b->k->flops = 2.0 * (double)c->depth * (double)ir_count(ir_at(s->plan->g, c->node));
