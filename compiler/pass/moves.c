@@ -90,20 +90,25 @@ bool moves_access(struct simplify *s, struct ir_node *n, ir_id *is)
 
 /* ---- copy, reshape ---- */
 
-/* copy of copy: the inner one's gathered indices come behind the outer one's. */
+/* copy of copy. The inner one's gathered indices come first: they are read where the outer one's say. */
 static bool copy_of_copy(struct simplify *s, struct ir_node *n, const struct ir_node *x)
 {
     int64_t dim[IR_MAX_AXES];
-    uint32_t count = n->nin + x->nin - 1u, base = n->nin - 1u;
+    uint32_t shift = x->nin - 1u, count = n->nin + shift;
     struct ir_in *in = ARENA_ARRAY(s->mem, struct ir_in, count);
+    const struct ix **operand = ARENA_ARRAY(s->mem, const struct ix *, n->nin);
+    if (count > UINT16_MAX)
+        return false;
     ir_dims(n, dim);
     for (uint32_t k = 1; k < n->nin; k++)
-        in[k] = n->in[k];
+        operand[k] = ix_operand(s->mem, k + shift);
+    for (uint32_t k = 1; k < n->nin; k++)
+        in[k + shift] = (struct ir_in){n->in[k].node,
+                                       access_subst(s, &n->in[k].a, NULL, operand, dim)};
+    struct ir_access outer = access_subst(s, &n->in[0].a, NULL, operand, dim);
     for (uint32_t k = 0; k < x->nin; k++) {
-        uint32_t to = k ? base + k : 0;
-        in[to].node = x->in[k].node;
-        if (count > UINT16_MAX ||
-            !ir_compose(s->g->m, &n->in[0].a, &x->in[k].a, dim, base, &in[to].a))
+        in[k].node = x->in[k].node;
+        if (!ir_compose(s->g->m, &outer, &x->in[k].a, dim, 0, &in[k].a))
             return false;
     }
     n->in = in;

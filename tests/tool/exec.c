@@ -1,8 +1,8 @@
 /* Runs a graph file's graphs: fused by each policy, raw and after the passes, lowered, then in the
- * interpreter (both orders of chunks) and as machine code (both orders), and compares every output and
- * update with the evaluator: floats within a bound of the largest magnitude, the rest exactly; the
- * second order must give the same bits. Inputs are made up from their names: `nan…` holds some NaN,
- * `tie…` few different values; integers are in [0, 3). */
+ * interpreter (both orders of chunks) and as machine code (both orders), and compares every output
+ * and update with the evaluator: floats within a bound of the largest magnitude, the rest exactly;
+ * the second order must give the same bits. Inputs are made up from their names: `nan…` holds some
+ * NaN, `tie…` few different values; integers are in [0, 3). */
 #include "back/back.h"
 #include "lower/lower.h"
 #include "pass/pass.h"
@@ -71,8 +71,8 @@ struct run {
     struct ir_graph *g;
     double **given; /* of each input and slot node */
     struct low_launches *l;
-    void **buf;       /* of each node: its bytes */
-    void ***arg;      /* of each launch: its arguments */
+    void **buf;  /* of each node: its bytes */
+    void ***arg; /* of each launch: its arguments */
     struct nn_fault fault;
     char *message;
 };
@@ -294,7 +294,8 @@ static int run_machine(const struct machine *m, struct run *r, struct ir_eval *e
         reset(r);
         for (uint32_t i = 0; i < r->l->p.n; i++)
             call(r, i, fn[i], scratch, way);
-        snprintf(where, sizeof where, "%s, %s%s", what, m->t->name, way ? ", chunks descending" : "");
+        snprintf(where, sizeof where, "%s, %s%s", what, m->t->name,
+                 way ? ", chunks descending" : "");
         bad += compare_all(r, e, trapped, where);
         hash[way] = hash_results(r);
     }
@@ -370,16 +371,14 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
     return bad;
 }
 
-static int each_graph(const char *path, int (*fn)(struct ir_graph *g, void *), void *ctx)
+/* argv: the mode and a file. */
+static int each_graph(int argc, char **argv, int (*fn)(struct ir_graph *g, void *), void *ctx)
 {
-    int bad = 0;
-    struct diag *d = diag_new();
-    struct ir_module *m = tool_read_graph(d, path);
+    struct ir_module *m = argc == 2 ? tool_read(argv[1]) : NULL;
+    int bad = !m;
     for (uint32_t i = 0; m && i < m->graphs.n; i++)
         bad += fn(m->graphs.p[i], ctx);
-    bad += !m;
     ir_module_free(m);
-    diag_free(d);
     return bad;
 }
 
@@ -396,7 +395,7 @@ static int check_one(struct ir_graph *g, void *ctx)
     return check_graph(w->m, w->machines, g, w->policy, w->passes);
 }
 
-int tool_exec(const char *path)
+int mode_exec(int argc, char **argv)
 {
     char *message = NULL;
     struct machine m[2] = {{target_host(), NULL}, {target_find("x86-64"), NULL}};
@@ -411,7 +410,7 @@ int tool_exec(const char *path)
     int bad = 0;
     for (int k = 0; k < 4; k++) {
         struct way w = {m, machines, k & 1 ? "greedy" : "none", k & 2};
-        bad += each_graph(path, check_one, &w);
+        bad += each_graph(argc, argv, check_one, &w);
     }
     for (size_t i = 0; i < machines; i++)
         back_jit_free(m[i].jit);
@@ -443,7 +442,7 @@ static int print_plan(struct ir_graph *g, void *ctx)
     return 0;
 }
 
-int tool_fuse(const char *path) { return each_graph(path, print_plan, NULL); }
+int mode_fuse(int argc, char **argv) { return each_graph(argc, argv, print_plan, NULL); }
 
 static int print_loops(struct ir_graph *g, void *ctx)
 {
@@ -462,7 +461,7 @@ static int print_loops(struct ir_graph *g, void *ctx)
     return 0;
 }
 
-int tool_loops(const char *path) { return each_graph(path, print_loops, NULL); }
+int mode_loops(int argc, char **argv) { return each_graph(argc, argv, print_loops, NULL); }
 
 /* ---- timing ---- */
 
@@ -523,7 +522,7 @@ static int time_graph(struct ir_graph *g, void *ctx)
     return 0;
 }
 
-int tool_time(const char *path)
+int mode_time(int argc, char **argv)
 {
     char *message = NULL;
     struct machine m = {target_host(), back_jit_new(target_host(), &message)};
@@ -531,7 +530,7 @@ int tool_time(const char *path)
         printf("%s\n", message);
         return 1;
     }
-    int bad = each_graph(path, time_graph, &m);
+    int bad = each_graph(argc, argv, time_graph, &m);
     back_jit_free(m.jit);
     return bad;
 }

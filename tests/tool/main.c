@@ -1,38 +1,41 @@
-/* nnc-test-tool MODE FILE: see tests/run. */
+/* nnc-test-tool MODE ARGUMENT… : the test modes by name. tests/run gives the mode and its arguments
+ * as one word with blanks, from a file's first line. */
 #include "tool.h"
 
-struct mode {
-    const char *name, *help;
-    int (*run)(const char *path);
-};
-static const struct mode mode[] = {
-    {"exec", "fuse by each policy, lower, run in every executor, compare with the evaluator", tool_exec},
-    {"fuse", "print the clusters of the greedy plan", tool_fuse},
-    {"loops", "print the kernels of the greedy plan", tool_loops},
-    {"time", "time the kernels of the greedy plan", tool_time},
+static const struct {
+    const char *name, *synopsis, *help;
+    int (*run)(int argc, char **argv);
+} modes[] = {
+#define MODE(name, synopsis, help) {#name, synopsis, help, mode_##name},
+#include "modes.def"
+#undef MODE
 };
 
-struct ir_module *tool_read_graph(struct diag *d, const char *path)
+static int usage(void)
 {
-    size_t size;
-    char *text = file_read(path, 1 << 24, &size);
-    if (!text) {
-        perror(path);
-        return NULL;
-    }
-    struct ir_module *m = ir_read(d, diag_add_file(d, path, text, size));
-    free(text);
-    diag_print(d, stdout);
-    return m;
+    fprintf(stderr, "usage: nnc-test-tool MODE …\n");
+    for (size_t i = 0; i < COUNT(modes); i++)
+        fprintf(stderr, "  %-8s %-20s %s\n", modes[i].name, modes[i].synopsis, modes[i].help);
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc == 3 && i < COUNT(mode); i++)
-        if (!strcmp(mode[i].name, argv[1]))
-            return mode[i].run(argv[2]);
-    fprintf(stderr, "usage: nnc-test-tool MODE FILE\n");
-    for (size_t i = 0; i < COUNT(mode); i++)
-        fprintf(stderr, "  %-8s %s\n", mode[i].name, mode[i].help);
-    return 2;
+    char *words[32], *rest, *copy;
+    int n = 0, status = -1;
+    if (argc < 2)
+        return usage();
+    rest = copy = xmalloc(strlen(argv[1]) + 1);
+    strcpy(copy, argv[1]);
+    for (char *word; (word = strsep(&rest, " ")) && n < 16;)
+        if (*word)
+            words[n++] = word;
+    for (int i = 2; i < argc && n < 31; i++)
+        words[n++] = argv[i];
+    words[n] = NULL;
+    for (size_t i = 0; i < COUNT(modes) && n; i++)
+        if (!strcmp(modes[i].name, words[0]))
+            status = modes[i].run(n, words);
+    free(copy);
+    return status < 0 ? usage() : status;
 }

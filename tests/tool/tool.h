@@ -1,16 +1,58 @@
-/* tool: test modes that need the compiler's inside. A mode is a function and a row of main.c's table;
- * 0 is passed. */
+/* nnc-test-tool: what tests need from the compiler's inside. A mode is a row of modes.def:
+ * main.c finds it; data.c makes inputs and compares results; random.c, shrink.c make and reduce
+ * graphs. */
 #ifndef NNC_TEST_TOOL_H
 #define NNC_TEST_TOOL_H
 
 #include "ir/ir.h"
+#include "pass/pass.h"
 
-/* Reads a graph file; prints what is wrong with it. NULL after errors. */
-struct ir_module *tool_read_graph(struct diag *d, const char *path);
+/* A mode: args[0] is the mode's name, the words after it are its arguments, then the file. 0:
+ * passed. */
+#define MODE(name, synopsis, help) int mode_##name(int argc, char **argv);
+#include "modes.def"
+#undef MODE
 
-int tool_exec(const char *path); /* exec.c: every executor agrees with the evaluator */
-int tool_fuse(const char *path); /* exec.c: prints the greedy plan's clusters, for goldens */
-int tool_loops(const char *path); /* exec.c: prints the greedy plan's kernels */
-int tool_time(const char *path); /* exec.c: time of each kernel */
+/* ---- data.c ---- */
+struct tool_value {
+    const char *name; /* an output's, or the slot's that is updated */
+    enum nn_dtype dtype;
+    int64_t count;
+    double *v;
+};
+struct tool_values {
+    VEC(struct tool_value) p;
+};
+void tool_values_free(struct tool_values *v);
+
+/* Data for an input or slot of that name: the same for the same name, type and size. Floats are
+ * multiples of 1/4 in [-3, 3], integers in [0, 7]. Heap. */
+double *tool_data(const char *name, enum nn_dtype t, int64_t count);
+
+/* How a graph is run: the evaluator, the interpreter of its lowered loops, machine code. NULL, or
+ * what went wrong (heap). */
+typedef char *tool_executor(const struct ir_graph *g, struct tool_values *out);
+char *tool_evaluate(const struct ir_graph *g, struct tool_values *out);
+/* As tool_evaluate with the rounding to each node's type that every other executor has. */
+char *tool_evaluate_rounded(const struct ir_graph *g, struct tool_values *out);
+
+/* NULL, or the first difference (heap). Numbers agree if |x - y| <= bound * (1 + the largest |x| of
+ * that value), or both are NaN or the same infinity. bound 0: the same but for the sign of zero. */
+char *tool_compare(const struct tool_values *x, const struct tool_values *y, double bound);
+
+/* The module of a file, NULL after printing what is wrong. */
+struct ir_module *tool_read(const char *file);
+/* A copy of the graph in the same module that is not in its list: ir_graph_free. */
+struct ir_graph *tool_clone(const struct ir_graph *g);
+/* The passes of a list by name, "cse,simplify"; after each the verifier. NULL, or what is wrong
+ * (heap). */
+char *tool_passes(struct ir_graph *g, const char *list);
+
+/* ---- random.c ---- a graph of about `size` nodes, in a module of its own. */
+struct ir_module *tool_random_graph(uint64_t seed, int size);
+
+/* ---- shrink.c ---- the smallest graph found for which `fails` still gives a message. */
+typedef char *tool_check(const struct ir_graph *g);
+void tool_shrink(struct ir_graph *g, tool_check *fails);
 
 #endif
