@@ -142,7 +142,7 @@ static void messages(void)
               "      | ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
               "t.graph:9:14: error: an exact division `/` takes a whole coordinate: write (…)/2\n"
               "    9 | %g = copy %x[2*i + 1/2] : f32[i 2]\n"
-              "      |              ^~~~~~~~~\n"
+              "      |              ^~~~~~~~\n"
               "t.graph:10:1: error: %x is defined twice\n"
               "   10 | %x = input x : f32[i 2]\n"
               "      | ^~\n"
