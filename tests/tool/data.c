@@ -48,9 +48,9 @@ static void take(const struct ir_graph *g, struct ir_eval *e, const char *name, 
     vec_push(&out->p, x);
 }
 
-static char *evaluate(const struct ir_graph *g, bool round, struct tool_values *out)
+char *tool_evaluate(const struct ir_graph *g, struct tool_values *out)
 {
-    struct ir_eval *e = ir_eval_new(g, round);
+    struct ir_eval *e = ir_eval_new(g, false);
     struct tool_values data = {0};
     char *message;
     give(g, e, &data);
@@ -63,16 +63,6 @@ static char *evaluate(const struct ir_graph *g, bool round, struct tool_values *
     ir_eval_free(e);
     tool_values_free(&data);
     return message;
-}
-
-char *tool_evaluate(const struct ir_graph *g, struct tool_values *out)
-{
-    return evaluate(g, false, out);
-}
-
-char *tool_evaluate_rounded(const struct ir_graph *g, struct tool_values *out)
-{
-    return evaluate(g, true, out);
 }
 
 static char *message(const char *fmt, ...) NNC_PRINTF(1, 2);
@@ -119,6 +109,26 @@ char *tool_compare(const struct tool_values *x, const struct tool_values *y, dou
             return m;
     }
     return NULL;
+}
+
+static struct text complaints;
+
+void tool_complain(const char *fmt, ...)
+{
+    char buf[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(buf, sizeof buf, fmt, ap);
+    va_end(ap);
+    text_printf(&complaints, "%s", buf);
+}
+
+char *tool_complaints(void)
+{
+    text_printf(&complaints, "%s", "");
+    char *p = complaints.p;
+    complaints = (struct text){0};
+    return p;
 }
 
 struct ir_module *tool_read(const char *file)

@@ -2,7 +2,7 @@
  * interpreter (both orders of chunks) and as machine code (both orders), and compares every output
  * and update with the evaluator: floats within a bound of the largest magnitude, the rest exactly;
  * the second order must give the same bits. Inputs are made up from their names: `nan…` holds some
- * NaN, `tie…` few different values; integers are in [0, 3). */
+ * NaN, `tie…` few different values, `grid…` multiples of 1/4; integers are in [0, 3). */
 #include "back/back.h"
 #include "lower/lower.h"
 #include "pass/pass.h"
@@ -41,6 +41,8 @@ static double made_up(enum nn_dtype t, const char *name, bool positive)
         return (double)NAN;
     if (!strncmp(name, "tie", 3))
         return floor(u * 4) - 2;
+    if (!strncmp(name, "grid", 4))
+        return floor(u * 25 - 12) / 4;
     return ir_round(t, positive ? 0.1 + u : u * 4 - 2);
 }
 
@@ -166,7 +168,7 @@ static bool interpret(struct run *r, bool descending)
     for (uint32_t i = 0; i < r->l->p.n; i++) {
         struct lo_run run = {.buf = r->arg[i], .descending = descending};
         if (!lo_interpret(r->l->p.p[i].kernel, &run)) {
-            printf("%s: %s\n", r->l->p.p[i].kernel->name, run.message ? run.message : "?");
+            tool_complain("%s: %s\n", r->l->p.p[i].kernel->name, run.message ? run.message : "?");
             free(run.message);
             return false;
         }
@@ -198,7 +200,7 @@ static nn_kernel **compile(const struct machine *m, struct run *r)
     for (uint32_t i = 0; i < n; i++)
         k[i] = r->l->p.p[i].kernel;
     if (n && !back_jit_add(m->jit, k, n, fn, &message)) {
-        printf("machine code: %s\n", message);
+        tool_complain("machine code: %s\n", message);
         free(message);
         free(fn);
         fn = NULL;
@@ -257,9 +259,9 @@ static int compare(const struct run *r, struct ir_eval *e, ir_id id, const char 
             bad++;
         }
     if (bad)
-        printf("%s: %s: %lld of %lld differ, first at %lld: got %.9g, wanted %.9g\n", where, name,
-               (long long)bad, (long long)ir_count(n), (long long)first,
-               get(n->dtype, r->buf[id], first), want[first]);
+        tool_complain("%s: %s: %lld of %lld differ, first at %lld: got %.9g, wanted %.9g\n", where,
+                      name, (long long)bad, (long long)ir_count(n), (long long)first,
+                      get(n->dtype, r->buf[id], first), want[first]);
     return bad != 0;
 }
 
@@ -268,8 +270,8 @@ static int compare_all(const struct run *r, struct ir_eval *e, bool trapped, con
     int bad = 0;
     if (trapped || r->fault.code) {
         if (!trapped != !r->fault.code)
-            printf("%s: the evaluator %s, the kernels %s\n", where, trapped ? "stopped" : "ran",
-                   r->fault.code ? "stopped" : "ran");
+            tool_complain("%s: the evaluator %s, the kernels %s\n", where,
+                          trapped ? "stopped" : "ran", r->fault.code ? "stopped" : "ran");
         return !trapped != !r->fault.code;
     }
     for (uint32_t i = 0; i < r->g->outputs.n; i++)
@@ -300,7 +302,7 @@ static int run_machine(const struct machine *m, struct run *r, struct ir_eval *e
         hash[way] = hash_results(r);
     }
     if (!trapped && hash[0] != hash[1]) {
-        printf("%s, %s: another order of chunks gives other bits\n", what, m->t->name);
+        tool_complain("%s, %s: another order of chunks gives other bits\n", what, m->t->name);
         bad++;
     }
     free(scratch);
@@ -321,7 +323,7 @@ static int run_interpreter(struct run *r, struct ir_eval *e, bool trapped, const
         hash[way] = hash_results(r);
     }
     if (!trapped && hash[0] != hash[1]) {
-        printf("%s, interpreter: another order of chunks gives other bits\n", what);
+        tool_complain("%s, interpreter: another order of chunks gives other bits\n", what);
         bad++;
     }
     return bad;
@@ -343,8 +345,8 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
     if (has_marks(g))
         pass_run(pass_find("gradient"), g);
     for (size_t i = 0; passes && i < COUNT(pipeline); i++)
-        if (pass_find(pipeline[i]))
-            pass_run(pass_find(pipeline[i]), g);
+        pass_run(pass_find(pipeline[i]), g);
+    pass_run(pass_find("anchor"), g);
     int bad = 0;
     for (size_t k = 0; k < machines; k++) {
         struct fuse_plan *plan = fuse_graph(g, m[k].t, policy);
@@ -359,7 +361,8 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
         make_buffers(&r);
         if (k == 0)
             bad += run_interpreter(&r, e, trapped, what);
-        bad += run_machine(&m[k], &r, e, trapped, what);
+        if (m[k].jit)
+            bad += run_machine(&m[k], &r, e, trapped, what);
         free_buffers(&r);
         lower_free(r.l);
         fuse_free(plan);
@@ -395,26 +398,64 @@ static int check_one(struct ir_graph *g, void *ctx)
     return check_graph(w->m, w->machines, g, w->policy, w->passes);
 }
 
-int mode_exec(int argc, char **argv)
+/* The host and, where it is another, the least x86 level. 0: no machine code can be made. */
+static size_t open_machines(struct machine m[2])
 {
     char *message = NULL;
-    struct machine m[2] = {{target_host(), NULL}, {target_find("x86-64"), NULL}};
-    size_t machines = m[1].t && m[0].t != m[1].t && !strncmp(m[0].t->name, "x86", 3) ? 2 : 1;
-    for (size_t i = 0; i < machines; i++) {
+    m[0] = (struct machine){target_host(), NULL};
+    m[1] = (struct machine){target_find("x86-64"), NULL};
+    size_t n = m[1].t && m[0].t != m[1].t && !strncmp(m[0].t->name, "x86", 3) ? 2 : 1;
+    for (size_t i = 0; i < n; i++) {
         m[i].jit = back_jit_new(m[i].t, &message);
         if (!m[i].jit) {
-            printf("%s\n", message);
-            return 1;
+            tool_complain("%s\n", message);
+            free(message);
+            return 0;
         }
     }
-    int bad = 0;
-    for (int k = 0; k < 4; k++) {
+    return n;
+}
+
+static void close_machines(struct machine *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        back_jit_free(m[i].jit);
+}
+
+int mode_exec(int argc, char **argv)
+{
+    struct machine m[2];
+    size_t machines = open_machines(m);
+    int bad = !machines;
+    for (int k = 0; k < 4 && machines; k++) {
         struct way w = {m, machines, k & 1 ? "greedy" : "none", k & 2};
         bad += each_graph(argc, argv, check_one, &w);
     }
-    for (size_t i = 0; i < machines; i++)
-        back_jit_free(m[i].jit);
+    close_machines(m, machines);
+    char *complaints = tool_complaints();
+    printf("%s", complaints);
+    free(complaints);
     return bad != 0;
+}
+
+char *tool_execute(const struct ir_graph *g, bool machine_code)
+{
+    struct machine m[2] = {{target_host(), NULL}};
+    size_t machines = machine_code ? open_machines(m) : 1;
+    int bad = !machines;
+    for (int k = 0; k < 4 && machines; k++) {
+        struct ir_graph *c = tool_clone(g);
+        pass_dce(c);
+        bad += check_graph(m, machines, c, k & 1 ? "greedy" : "none", k & 2);
+        ir_graph_free(c);
+    }
+    if (machine_code)
+        close_machines(m, machines);
+    char *complaints = tool_complaints();
+    if (bad)
+        return complaints;
+    free(complaints);
+    return NULL;
 }
 
 /* ---- printing ---- */

@@ -124,7 +124,7 @@ static struct value make_leaf(struct gen *r, enum want want)
         keep(r, ir_iota(&b, NN_i32, axis, n, ax), (double)ax[axis].n, 0);
         return vec_last(&r->pool);
     }
-    snprintf(name, sizeof name, "x%d", r->inputs++ % 100);
+    snprintf(name, sizeof name, "grid%d", r->inputs++ % 100);
     enum nn_dtype t = want == INT ? NN_i32 : want == BOOL ? NN_bool : r->real;
     keep(r, ir_input(&b, name, t, n, ax), want == INT ? 7 : 3, t == r->real ? 2 : 0);
     return vec_last(&r->pool);

@@ -1,6 +1,8 @@
 /* A failing graph made small: outputs dropped, nodes replaced by inputs or by one of their
  * operands, guards, fills and flags taken away, as long as it fails. */
 #include "tool.h"
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct shrink {
     struct ir_graph *g;
@@ -48,7 +50,7 @@ static bool node_to_input(struct shrink *s, ir_id id)
     struct ir_node *n = &c->nodes.p[id];
     struct ir_node input = {.op = IR_input, .dtype = n->dtype, .nd = (uint16_t)ir_rank(n)};
     input.dom = ir_axes(n);
-    input.name = intern(c->m->names, arena_printf(c->m->mem, "s%u", id));
+    input.name = intern(c->m->names, arena_printf(c->m->mem, "grid_%u", id));
     *n = input;
     return attempt(s, c);
 }
@@ -137,10 +139,13 @@ static const struct {
     {"cse", 0},
     {"dce", 0},
     {"simplify", 1e-6},
-    {"cse,simplify,cse,dce", 1e-6},
+    {"fold_moves", 0},
+    {"recompute", 0},
+    {"anchor", 0},
+    {"simplify,cse,fold_moves,simplify,cse,dce,anchor", 1e-6},
 };
 
-static char *check(const struct ir_graph *g)
+static char *check_passes(const struct ir_graph *g)
 {
     struct tool_values want = {0};
     char *wrong = tool_evaluate(g, &want);
@@ -165,7 +170,38 @@ static char *check(const struct ir_graph *g)
     return wrong;
 }
 
-static bool passed(uint64_t seed)
+/* In a process of its own: an internal error or a crash is a failure to be shrunk like any other.
+ */
+static char *apart(const struct ir_graph *g, bool machine_code)
+{
+    int to[2], status;
+    char buf[4096];
+    struct text t = {0};
+    CHECK(!pipe(to), "no pipe");
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        dup2(to[1], STDERR_FILENO);
+        char *wrong = tool_execute(g, machine_code);
+        if (wrong)
+            dprintf(STDERR_FILENO, "%s", wrong);
+        _exit(0);
+    }
+    close(to[1]);
+    for (ssize_t n; (n = read(to[0], buf, sizeof buf)) > 0;)
+        text_write(&t, buf, (size_t)n);
+    close(to[0]);
+    waitpid(child, &status, 0);
+    if (status)
+        text_printf(&t, "ended with status %d", status);
+    return t.p;
+}
+
+static char *check_interpreter(const struct ir_graph *g) { return apart(g, false); }
+static char *check_machine(const struct ir_graph *g) { return apart(g, true); }
+
+static bool passed(uint64_t seed, tool_check *check)
 {
     struct ir_module *m = tool_random_graph(seed, 4 + (int)(seed % 24));
     struct ir_graph *g = m->graphs.p[0];
@@ -190,11 +226,20 @@ static bool passed(uint64_t seed)
 
 int mode_random(int argc, char **argv)
 {
-    if (argc != 3)
+    static const struct {
+        const char *name;
+        tool_check *check;
+    } what[] = {
+        {"passes", check_passes}, {"interpreter", check_interpreter}, {"machine", check_machine}};
+    if (argc != 4)
         return -1;
-    uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10);
+    uint64_t seed = strtoull(argv[2], NULL, 10), count = strtoull(argv[3], NULL, 10);
     int failures = 0;
-    for (uint64_t i = 0; i < count && failures < 3; i++)
-        failures += !passed(seed + i);
-    return failures > 0;
+    tool_check *check = NULL;
+    for (size_t i = 0; i < COUNT(what); i++)
+        if (!strcmp(what[i].name, argv[1]))
+            check = what[i].check;
+    for (uint64_t i = 0; check && i < count && failures < 3; i++)
+        failures += !passed(seed + i, check);
+    return check ? failures > 0 : -1;
 }

@@ -29,13 +29,8 @@ void tool_values_free(struct tool_values *v);
  * multiples of 1/4 in [-3, 3], integers in [0, 7]. Heap. */
 double *tool_data(const char *name, enum nn_dtype t, int64_t count);
 
-/* How a graph is run: the evaluator, the interpreter of its lowered loops, machine code. NULL, or
- * what went wrong (heap). */
-typedef char *tool_executor(const struct ir_graph *g, struct tool_values *out);
+/* What the evaluator makes of the graph, not rounded to the nodes' types. NULL, or what is wrong (heap). */
 char *tool_evaluate(const struct ir_graph *g, struct tool_values *out);
-/* As tool_evaluate with the rounding to each node's type that every other executor has. */
-char *tool_evaluate_rounded(const struct ir_graph *g, struct tool_values *out);
-
 /* NULL, or the first difference (heap). Numbers agree if |x - y| <= bound * (1 + the largest |x| of
  * that value), or both are NaN or the same infinity. bound 0: the same but for the sign of zero. */
 char *tool_compare(const struct tool_values *x, const struct tool_values *y, double bound);
@@ -47,6 +42,14 @@ struct ir_graph *tool_clone(const struct ir_graph *g);
 /* The passes of a list by name, "cse,simplify"; after each the verifier. NULL, or what is wrong
  * (heap). */
 char *tool_passes(struct ir_graph *g, const char *list);
+
+/* What checks have to say, collected. */
+void tool_complain(const char *fmt, ...) NNC_PRINTF(1, 2);
+char *tool_complaints(void); /* and forgets them; heap, "" if there are none */
+
+/* ---- exec.c ---- by each policy, with and without the passes: the interpreter of the lowered loops, and
+ * machine code if asked, agree with the evaluator. NULL, or the complaints (heap). */
+char *tool_execute(const struct ir_graph *g, bool machine_code);
 
 /* ---- random.c ---- a graph of about `size` nodes, in a module of its own. */
 struct ir_module *tool_random_graph(uint64_t seed, int size);
