@@ -44,8 +44,7 @@ struct ir_access pass_reshape_access(struct ir_module *m, uint32_t nd, const str
     return (struct ir_access){.rank = rank, .at = at};
 }
 
-/* One step past the node that an operand reads; false if it stays. */
-static bool step(const struct ir_graph *g, const int64_t *dim, struct ir_in *in)
+bool pass_see_through(const struct ir_graph *g, const int64_t *dim, struct ir_in *in)
 {
     const struct ir_node *x = ir_at(g, in->node);
     const struct ir_node *from = x->nin ? ir_at(g, x->in[0].node) : NULL;
@@ -77,7 +76,7 @@ void pass_fold_moves(struct ir_graph *g)
         struct ir_in *in = arena_dup(g->m->mem, n->in, n->nin * sizeof *in);
         bool changed = false;
         for (uint32_t k = 0; k < n->nin; k++)
-            while (step(g, dim, &in[k]))
+            while (pass_see_through(g, dim, &in[k]))
                 changed = true;
         if (changed)
             n->in = in;

@@ -1,4 +1,5 @@
-/* gradient: what the sweep (gradient.c) and the rules (gradient_rules.c) share. */
+/* gradient: what its files share. gradient.c sweeps, gradient_rule.c is what a rule has at hand,
+ * gradient_rules.c holds the rules, gradient_forms.c what is better differentiated as a whole. */
 #ifndef NNC_PASS_GRADIENT_H
 #define NNC_PASS_GRADIENT_H
 
@@ -10,6 +11,63 @@
 struct ref {
     ir_id node;
     struct ir_access a;
+};
+
+struct contribution {
+    struct ref r;
+    uint32_t next;
+};
+/* new ids of old nodes within one instance of a template */
+struct env {
+    const struct env *up;
+    struct binding {
+        ir_id from, to;
+        const struct binding *next;
+    } * first;
+};
+struct mark { /* what the copy `id` stands for */
+    ir_id id;
+    bool stop;
+    ir_id custom; /* old id */
+    struct env *env;
+};
+struct pick { /* node: `value` where coordinate `axis` is one index that is in range, else 0 */
+    ir_id node;
+    uint32_t axis;
+    struct ref value;
+};
+struct sum { /* node: the parts, over its own axes, added */
+    ir_id node;
+    uint32_t n;
+    const struct ref *part;
+};
+struct factor { /* node: the gradient of a factor of the inlined product */
+    ir_id node, product;
+    uint32_t k;
+};
+struct hoist { /* node, the argmax of a reduction, belongs right behind it; 0: stays */
+    ir_id node, behind, of;
+};
+
+struct gradient {
+    struct ir_graph *g;
+    struct ir_module *m;
+    const struct ir_node *old;
+    uint32_t nold;
+    ir_id *map;         /* old to new */
+    bool *from_hole;    /* old: part of a template */
+    ir_id *result;      /* old grad to new */
+    ir_id loss;         /* new, of one sweep; */
+    bool *wanted;       /* leads to the loss from a wanted node; */
+    uint32_t *adjoint;  /* first contribution, 0 none */
+    uint32_t *backward; /* origin to origin */
+    uint32_t norigin;
+    VEC(struct contribution) pool;
+    VEC(struct mark) marks;
+    VEC(struct pick) picks;
+    VEC(struct sum) sums;
+    VEC(struct factor) factors;
+    VEC(struct hoist) hoists;
 };
 
 /* One operand of one node, being differentiated. */
@@ -27,25 +85,48 @@ struct rule {
 };
 
 /* ---- gradient.c ---- */
+void gradient_contribute(struct gradient *s, ir_id to, struct ref x);
+struct rule gradient_rule(struct gradient *s, ir_id id);
+
+/* ---- gradient_rule.c ---- */
+uint32_t gradient_origin(struct gradient *s, uint32_t origin); /* of a derivative */
+void rule_dims(uint32_t nd, const struct ir_axis *dom, int64_t *dim);
+bool rule_uses_operand(const struct ir_access *a);
+bool rule_uses_axis(const struct ir_access *a, uint32_t axis);
+struct ref rule_whole(const struct gradient *s, ir_id id); /* a node over its own axes */
 struct ref rule_grad(struct rule *r);           /* the node's gradient, over the domain */
 struct ref rule_in(struct rule *r, uint32_t k); /* operand k */
 struct ref rule_out(struct rule *r);            /* the node's own value */
 struct ref rule_num(struct rule *r, enum nn_dtype t, double v);
-/* An element-wise node over the domain; constants are folded, factors 1 and terms 0 dropped. */
+/* An element-wise node over those of the domain's axes that its operands use; constants are folded,
+ * factors 1 and terms 0 dropped. */
 struct ref rule_emit(struct rule *r, enum ir_op op, enum nn_dtype t, uint32_t n,
                      const struct ref *x);
 /* A node of its own domain, which its value's axes are read over. */
 struct ref rule_append(struct rule *r, struct ir_node n);
 /* Brings what is read over the node's axes to the domain. */
 struct ref rule_through(struct rule *r, struct ref x);
+/* x, read over the node's own axes, through `at` over another domain. */
+struct ref rule_compose(struct rule *r, const struct ir_access *at, struct ref x, uint32_t nd,
+                        const struct ir_axis *dom);
+ir_id rule_materialise(struct rule *r, struct ref x); /* a node of the domain's shape */
 bool rule_is_const(const struct rule *r, struct ref x, double *v);
 bool rule_same(const struct rule *r, struct ref x, struct ref y);
 bool rule_wanted(const struct rule *r, uint32_t k); /* operand k has a gradient */
 struct ref rule_argument(struct rule *r,
                          enum ir_monoid m); /* argmax, argmin of a reduce's operand */
 struct ref rule_reshaped(struct rule *r);   /* over the operand's axes */
-struct ref
-rule_gathered(struct rule *r); /* the gradient gathered where a scatter had put its value */
+struct ref rule_gathered(struct rule *r);   /* where a scatter had put its value */
+/* d, read over the node's own domain, over the transposed one (a scatter: over the operand). */
+struct ref rule_turn(struct rule *r, uint32_t k, struct pass_transposed *t, struct ref d);
+
+/* ---- gradient_forms.c ---- */
+/* Sums x over the domain's axes from `rank` on; the domain is then the axes before. node 0: it is
+ * 0. */
+struct ref rule_sum(struct rule *r, struct ref x, uint32_t rank);
+/* Differentiates a softmax as a whole; false if the node is none. `single`: the one contribution to
+ * its gradient, if there is only one. */
+bool rule_softmax(struct rule *r, const struct ref *single);
 
 /* ---- gradient_rules.c: one function an operator of ops.def ----
  * d loss / d operand k over the rule's domain, before summing. */

@@ -52,7 +52,10 @@ struct pass_transposed {
 void pass_transpose(struct ir_module *m, const struct ir_node *user, uint32_t k, uint32_t rank,
                     const struct ir_axis *val, struct pass_transposed *t);
 
-/* ---- fold_moves.c ---- A reshape as an access: axes `ax` read over the domain `dom`, in flat order. */
+/* ---- fold_moves.c ---- */
+/* One step past the move that an operand, read over a domain of sizes dim, reads; false if it stays. */
+bool pass_see_through(const struct ir_graph *g, const int64_t *dim, struct ir_in *in);
+/* A reshape as an access: axes `ax` read over the domain `dom`, in flat order. */
 struct ir_access pass_reshape_access(struct ir_module *m, uint32_t nd, const struct ir_axis *dom,
                                      uint32_t rank, const struct ir_axis *ax);
 
