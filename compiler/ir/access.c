@@ -194,42 +194,60 @@ static const struct ix *const *shifted_operands(struct arena *a, const struct ir
     return to;
 }
 
+static const struct ix **quotients(struct arena *a, const struct ir_access *outer,
+                                   const int64_t *dim)
+{
+    const struct ix **whole = ARENA_ARRAY(a, const struct ix *, outer->rank);
+    for (uint32_t i = 0; i < outer->rank; i++)
+        whole[i] = ix_div(a, outer->at[i].e, outer->at[i].q, dim);
+    return whole;
+}
+
+struct ir_access ir_access_within(struct ir_module *m, const struct ir_access *outer,
+                                  const struct ir_access *inner, const int64_t *dim,
+                                  uint32_t operand_base)
+{
+    struct arena *a = m->mem;
+    const struct ix **whole = quotients(a, outer, dim);
+    const struct ix *const *operand = shifted_operands(a, inner, operand_base);
+    struct ir_term *at = ARENA_ARRAY(a, struct ir_term, inner->rank);
+    struct ir_term *guard = ARENA_ARRAY(a, struct ir_term, inner->nguard);
+    for (uint32_t i = 0; i < inner->rank; i++)
+        at[i] = compose_term(a, &inner->at[i], outer, whole, operand, dim);
+    for (uint32_t i = 0; i < inner->nguard; i++)
+        guard[i] = compose_term(a, &inner->guard[i], outer, whole, operand, dim);
+    struct ir_access r = *inner;
+    r.at = at;
+    r.guard = guard;
+    return ir_access_make(m, r, dim);
+}
+
 bool ir_compose(struct ir_module *m, const struct ir_access *outer, const struct ir_access *inner,
                 const int64_t *dim, uint32_t operand_base, struct ir_access *result)
 {
     struct arena *a = m->mem;
     int64_t *mid = ARENA_ARRAY(a, int64_t, outer->rank);
-    const struct ix **whole = ARENA_ARRAY(a, const struct ix *, outer->rank);
-    for (uint32_t i = 0; i < outer->rank; i++) {
+    for (uint32_t i = 0; i < outer->rank; i++)
         mid[i] = outer->at[i].n;
-        whole[i] = ix_div(a, outer->at[i].e, outer->at[i].q, dim);
-    }
     bool outer_total = ir_access_total(outer, dim), inner_total = ir_access_total(inner, mid);
     bool outer_gather = term_has_operand(outer), inner_gather = term_has_operand(inner);
     if (!outer_total && !inner_total && outer->fill != inner->fill)
         return false;
     if (outer_gather && inner_gather && outer->strict != inner->strict)
         return false;
-    const struct ix *const *operand = shifted_operands(a, inner, operand_base);
-    struct ir_term *at = ARENA_ARRAY(a, struct ir_term, inner->rank);
-    struct ir_term *guard =
-        ARENA_ARRAY(a, struct ir_term, outer->nguard + outer->rank + inner->nguard);
-    for (uint32_t i = 0; i < inner->rank; i++)
-        at[i] = compose_term(a, &inner->at[i], outer, whole, operand, dim);
+    struct ir_access r = ir_access_within(m, outer, inner, dim, operand_base);
+    struct ir_term *guard = ARENA_ARRAY(a, struct ir_term, outer->nguard + outer->rank + r.nguard);
     uint32_t n = 0;
     for (uint32_t i = 0; i < outer->nguard; i++)
         guard[n++] = outer->guard[i];
     for (uint32_t i = 0; i < outer->rank; i++)
         guard[n++] = outer->at[i];
-    for (uint32_t i = 0; i < inner->nguard; i++)
-        guard[n++] = compose_term(a, &inner->guard[i], outer, whole, operand, dim);
-    struct ir_access r = {.rank = inner->rank,
-                          .at = at,
-                          .nguard = n,
-                          .guard = guard,
-                          .fill = outer_total ? inner->fill : outer->fill,
-                          .strict =
-                              (outer_gather && outer->strict) || (inner_gather && inner->strict)};
+    for (uint32_t i = 0; i < r.nguard; i++)
+        guard[n++] = r.guard[i];
+    r.guard = guard;
+    r.nguard = n;
+    r.fill = outer_total ? inner->fill : outer->fill;
+    r.strict = (outer_gather && outer->strict) || (inner_gather && inner->strict);
     *result = ir_access_make(m, r, dim);
     return true;
 }

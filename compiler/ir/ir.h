@@ -230,6 +230,10 @@ bool ir_access_is_identity(const struct ir_access *a, const struct ir_node *user
 bool ir_access_total(const struct ir_access *a, const int64_t *dim);
 /* The access without the guards that its coordinates, earlier guards or the sizes imply. */
 struct ir_access ir_access_make(struct ir_module *m, struct ir_access x, const int64_t *dim);
+/* inner seen through outer where outer holds: outer's own conditions are left out. */
+struct ir_access ir_access_within(struct ir_module *m, const struct ir_access *outer,
+                                  const struct ir_access *inner, const int64_t *dim,
+                                  uint32_t operand_base);
 /* Axes and operands replaced in every term, as by ix_subst. */
 struct ir_access ir_access_subst(struct ir_module *m, struct ir_access x, const struct ix *const *to,
                                  const struct ix *const *operand, const int64_t *dim);

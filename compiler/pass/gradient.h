@@ -106,6 +106,9 @@ struct ref rule_emit(struct rule *r, enum ir_op op, enum nn_dtype t, uint32_t n,
 struct ref rule_append(struct rule *r, struct ir_node n);
 /* Brings what is read over the node's axes to the domain. */
 struct ref rule_through(struct rule *r, struct ref x);
+/* The same, but where the domain's point is none of the node's the value may be any: for linear
+ * rules, whose gradient is 0 there. */
+struct ref rule_within(struct rule *r, struct ref x);
 /* x, read over the node's own axes, through `at` over another domain. */
 struct ref rule_compose(struct rule *r, const struct ir_access *at, struct ref x, uint32_t nd,
                         const struct ir_axis *dom);

@@ -220,7 +220,7 @@ static struct ref flat_index(struct rule *r)
 /* To the first extreme: where the flat index is the argmax of the same reads. */
 static struct ref reduce_extreme(struct rule *r, enum ir_monoid arg)
 {
-    struct ref at = rule_argument(r, arg), here = rule_through(r, flat_index(r));
+    struct ref at = rule_argument(r, arg), here = rule_within(r, flat_index(r));
     return choose(r, compare(r, IR_eq, here, at), rule_grad(r), num(r, 0));
 }
 
@@ -314,11 +314,12 @@ bool rule_is_linear(const struct ir_node *n)
         NOT(floor)
         NOT(ceil)
         NOT(round)
-        NOT(sqrt) NOT(rsqrt) NOT(exp) NOT(log) NOT(sin) NOT(cos) NOT(tanh) NOT(sigmoid) NOT(erf)
-            NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq) NOT(ne) NOT(lt) NOT(le)
-                NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const) NOT(iota) NOT(random)
-                    NOT(input) NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter) NOT(stop) NOT(custom)
-                        NOT(hole) NOT(grad)
+        NOT(sqrt)
+        NOT(rsqrt) NOT(exp) NOT(log) NOT(sin) NOT(cos) NOT(tanh) NOT(sigmoid) NOT(erf) NOT(div)
+            NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq) NOT(ne) NOT(lt) NOT(le) NOT(gt)
+                NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const) NOT(iota) NOT(random) NOT(input)
+                    NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter) NOT(stop) NOT(custom) NOT(hole)
+                        NOT(grad)
 #undef NOT
                             case IR_OP_COUNT : return false;
     }

@@ -162,6 +162,40 @@ static const struct sample samples[] = {
      "%s = reduce sum(j 4) %e[i, j] : f64[i 3] %l = log %s[i] : f64[i 3]\n"
      "%z = add %l[i] %t[i] : f64[i 3] %q = sub %x[i, j] %z[i] : f64[i 3, j 4]\n"
      "%y = copy %q[i, @1] strict %k[i] : f64[i 3]"},
+    {"smoothed cross entropy", false,
+     "%x = input x : f64[i 3, j 4] %k = input i : i32[i 3]\n"
+     "%m = reduce max(j 4) %x[i, j] : f64[i 3] %t = stop %m[i] : f64[i 3]\n"
+     "%d = sub %x[i, j] %t[i] : f64[i 3, j 4] %e = exp %d[i, j] : f64[i 3, j 4]\n"
+     "%s = reduce sum(j 4) %e[i, j] : f64[i 3] %l = log %s[i] : f64[i 3]\n"
+     "%z = add %l[i] %t[i] : f64[i 3] %q = sub %x[i, j] %z[i] : f64[i 3, j 4]\n"
+     "%p = copy %q[i, @1] strict %k[i] : f64[i 3] %a = reduce sum(j 4) %q[i, j] : f64[i 3]\n"
+     "%c = const 0.1 : f64 %f = mul %a[i] %c[] : f64[i 3] %y = sub %p[i] %f[i] : f64[i 3]"},
+    {"layer norm", false,
+     "%x = input x : f64[i 3, j 4] %w = input w : f64[j 4] %n = const 4 : f64\n"
+     "%s = reduce sum(j 4) %x[i, j] : f64[i 3] %m = div %s[i] %n[] : f64[i 3]\n"
+     "%k = reshape %m : f64[i 3, o 1] %c = sub %x[i, j] %k[i, 0] : f64[i 3, j 4]\n"
+     "%q = mul %c[i, j] %c[i, j] : f64[i 3, j 4] %p = reduce sum(j 4) %q[i, j] : f64[i 3]\n"
+     "%v = div %p[i] %n[] : f64[i 3] %r = rsqrt %v[i] : f64[i 3]\n"
+     "%h = mul %c[i, j] %r[i] : f64[i 3, j 4] %y = mul %h[i, j] %w[j] : f64[i 3, j 4]"},
+    {"batch norm", false,
+     "%x = input x : f64[n 3, c 2, h 2, k 2] %w = input w : f64[c 2] %o = const 0.08333333333333333 : f64\n"
+     "%f = reshape %x : f64[n 3, c 2, s 4] %s = reduce sum(n 3, s 4) %f[n, c, s] : f64[c 2]\n"
+     "%m = mul %s[c] %o[] : f64[c 2] %mm = reshape %m : f64[c 2, a 1]\n"
+     "%d = sub %f[n, c, s] %mm[c, 0] : f64[n 3, c 2, s 4]\n"
+     "%q = mul %d[n, c, s] %d[n, c, s] : f64[n 3, c 2, s 4]\n"
+     "%p = reduce sum(n 3, s 4) %q[n, c, s] : f64[c 2] %v = mul %p[c] %o[] : f64[c 2]\n"
+     "%r = rsqrt %v[c] : f64[c 2] %g = mul %r[c] %w[c] : f64[c 2]\n"
+     "%e = mul %d[n, c, s] %g[c] : f64[n 3, c 2, s 4] %y = reshape %e : f64[n 3, c 2, h 2, k 2]"},
+    {"attention", false,
+     "%q = input q : f64[b 2, i 3, d 2] %k = input k : f64[b 2, j 3, d 2] %v = input v : f64[b 2, j 3, d 2]\n"
+     "%qk = mul %q[b, i, d] %k[b, j, d] : f64[b 2, i 3, j 3, d 2] inline\n"
+     "%s = reduce sum(d 2) %qk[b, i, j, d] : f64[b 2, i 3, j 3]\n"
+     "%c = copy %s[b, i, j where i - j in 3 else -inf] : f64[b 2, i 3, j 3]\n"
+     "%m = reduce max(j 3) %c[b, i, j] : f64[b 2, i 3] %t = stop %m[b, i] : f64[b 2, i 3]\n"
+     "%z = sub %c[b, i, j] %t[b, i] : f64[b 2, i 3, j 3] %e = exp %z[b, i, j] : f64[b 2, i 3, j 3]\n"
+     "%r = reduce sum(j 3) %e[b, i, j] : f64[b 2, i 3] %p = div %e[b, i, j] %r[b, i] : f64[b 2, i 3, j 3]\n"
+     "%pv = mul %p[b, i, j] %v[b, j, d] : f64[b 2, d 2, i 3, j 3] inline\n"
+     "%y = reduce sum(j 3) %pv[b, d, i, j] : f64[b 2, d 2, i 3]"},
     {"custom", true,
      "%x = input x : f64[i 4] %v = mul %x[i] %x[i] : f64[i 4] %h = hole : f64[i 4]\n"
      "%t = mul %h[i] %x[i] : f64[i 4] %u = add %t[i] %t[i] : f64[i 4]\n"

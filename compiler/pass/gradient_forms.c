@@ -1,0 +1,366 @@
+/* What is better differentiated as a whole than operator by operator.
+ *
+ * Sums: a picked element (cross-entropy's) summed over the axis it is picked from is the element;
+ * what does not depend on an axis is multiplied by its size; centred values (x - mean x) sum to 0,
+ * so that the two reductions in the gradient of a norm do not wait for each other.
+ *
+ * Softmax, y = e/s with e = exp x, s = sum e: dx = y*(g - sum g*y). Where y is only a factor of a
+ * contraction o = sum y*v, sum g*y over y's row is sum do*o over o's row, known without g:
+ * attention's backward then needs no reduction over the score matrix. */
+#include "pass/gradient.h"
+
+/* ---- reading past moves ---- */
+
+/* What operand k of n reads, past copies and reshapes, over n's domain. */
+static struct ir_in see(const struct gradient *s, const struct ir_node *n, uint32_t k)
+{
+    struct ir_in in = n->in[k];
+    int64_t dim[IR_MAX_AXES];
+    ir_dims(n, dim);
+    while (pass_see_through(s->g, dim, &in))
+        ;
+    return in;
+}
+
+/* The access maps each coordinate to an axis of its own: axis[i] of coordinate i. Coordinates of
+ * size 1 may be 0: UINT32_MAX. */
+static bool permutes(const struct ir_access *a, uint32_t *axis)
+{
+    if (a->nguard)
+        return false;
+    for (uint32_t i = 0; i < a->rank; i++) {
+        if (a->at[i].n == 1) {
+            axis[i] = UINT32_MAX;
+            continue;
+        }
+        if (a->at[i].q != 1 || !ix_is_axis(a->at[i].e, &axis[i]))
+            return false;
+        for (uint32_t j = 0; j < i; j++)
+            if (axis[j] == axis[i])
+                return false;
+    }
+    return true;
+}
+
+static bool identity(const struct ir_node *n, uint32_t k)
+{
+    return n->in[k].a.rank == n->nd && ir_access_is_identity(&n->in[k].a, n);
+}
+
+/* Operand k of n is, broadcast over n's domain, a reduction of a node that n reads point by point:
+ * the axes of n that are reduced, as a mask; 0 if not. `of`: which node is reduced. */
+static uint32_t reduced_axes(const struct gradient *s, const struct ir_node *n, struct ir_in in,
+                             ir_id of)
+{
+    const struct ir_node *r = ir_at(s->g, in.node);
+    uint32_t kept[IR_MAX_AXES], from[IR_MAX_AXES], mask = 0;
+    if (r->op != IR_reduce || r->monoid != IRM_sum || r->nin != 1 || !permutes(&in.a, kept))
+        return 0;
+    int64_t dim[IR_MAX_AXES];
+    struct ir_in x = r->in[0];
+    ir_dims(r, dim);
+    while (x.node != of && pass_see_through(s->g, dim, &x))
+        ;
+    if (x.node != of || !permutes(&x.a, from) || x.a.rank != n->nd)
+        return 0;
+    for (uint32_t i = 0; i < n->nd; i++) {
+        if (n->dom[i].n == 1)
+            continue;
+        if (from[i] >= ir_rank(r))
+            mask |= 1u << i;
+        else if (kept[from[i]] != i)
+            return 0;
+    }
+    return mask;
+}
+
+/* ---- sums ---- */
+
+/* n is x - mean(x); the axes that the mean is over, as a mask. */
+static uint32_t centred(const struct gradient *s, const struct ir_node *n)
+{
+    if (n->op != IR_sub || !identity(n, 0) || n->nin != 2)
+        return 0;
+    struct ir_in in = see(s, n, 1);
+    const struct ir_node *mean = ir_at(s->g, in.node);
+    ir_id of = see(s, n, 0).node;
+    if ((mean->op != IR_div && mean->op != IR_mul) || !identity(mean, 0))
+        return 0;
+    const struct ir_node *c = ir_at(s->g, mean->in[1].node);
+    uint32_t mask = reduced_axes(s, n, (struct ir_in){mean->in[0].node, in.a}, of);
+    double count = 1;
+    for (uint32_t i = 0; i < n->nd; i++)
+        count *= mask >> i & 1 ? (double)n->dom[i].n : 1;
+    double by = c->op != IR_const ? 0 : mean->op == IR_div ? c->attr.f : 1 / c->attr.f;
+    return by > count * (1 - 1e-6) && by < count * (1 + 1e-6) ? mask : 0;
+}
+
+/* x, over r's domain, is a product of centred values with what does not change along the axes
+ * summed. */
+static bool sums_to_zero(const struct rule *r, struct ref x, uint32_t rank)
+{
+    const struct ir_node *m = ir_at(r->g, x.node);
+    uint32_t to[IR_MAX_AXES], from[IR_MAX_AXES];
+    if (m->op != IR_mul || m->nin != 2 || !permutes(&x.a, to))
+        return false;
+    for (uint32_t k = 0; k < 2; k++) {
+        const struct ir_in *in = &m->in[k];
+        uint32_t mask = centred(r->s, ir_at(r->g, in->node)), found = 0, wanted = 0;
+        if (!mask || !permutes(&in->a, from))
+            continue;
+        bool good = true;
+        for (uint32_t i = 0; i < in->a.rank; i++) {
+            bool summed = from[i] != UINT32_MAX && to[from[i]] != UINT32_MAX && to[from[i]] >= rank;
+            good = good && summed == (mask >> i & 1);
+            good = good && !(summed && rule_uses_axis(&m->in[1 - k].a, from[i]));
+            found += summed;
+        }
+        for (uint32_t i = rank; i < r->nd; i++)
+            wanted += r->dom[i].n != 1;
+        if (good && found == wanted)
+            return true;
+    }
+    return false;
+}
+
+/* The pick that x sums to: `summed` says which axis. */
+static bool sum_pick(struct rule *r, struct ref *x, uint32_t rank, uint32_t *summed)
+{
+    struct gradient *s = r->s;
+    for (uint32_t i = 0; i < s->picks.n; i++) {
+        const struct pick *p = &s->picks.p[i];
+        uint32_t axis, times = 0;
+        if (p->node != x->node || x->a.nguard || x->a.at[p->axis].q != 1 ||
+            !ix_is_axis(x->a.at[p->axis].e, &axis) || axis < rank ||
+            r->dom[axis].n != x->a.at[p->axis].n)
+            continue;
+        for (uint32_t j = 0; j < x->a.rank; j++)
+            times += ix_uses_axis(x->a.at[j].e, axis);
+        if (times != 1)
+            continue;
+        *summed = axis;
+        *x = rule_compose(r, &x->a, p->value, r->nd, r->dom);
+        return true;
+    }
+    return false;
+}
+
+/* Sums one part over the axes from `rank` on, as a node over those of the others that it uses. */
+static struct ref sum_one(struct rule *r, struct ref x, uint32_t rank)
+{
+    struct arena *mem = r->s->m->mem;
+    enum nn_dtype t = (enum nn_dtype)ir_at(r->g, x.node)->dtype;
+    struct ir_axis *dom = ARENA_ARRAY(mem, struct ir_axis, r->nd);
+    struct ir_term *at = ARENA_ARRAY(mem, struct ir_term, r->nd);
+    const struct ix **to = ARENA_ARRAY(mem, const struct ix *, r->nd);
+    uint32_t nd = 0, kept = 0, picked = UINT32_MAX;
+    double times = 1;
+    sum_pick(r, &x, rank, &picked);
+    for (uint32_t i = 0; i < r->nd; i++) {
+        bool used = i != picked && rule_uses_axis(&x.a, i);
+        to[i] = used ? ix_axis(mem, nd) : ix_const(mem, 0);
+        if (!used && i >= rank && i != picked)
+            times *= (double)r->dom[i].n;
+        if (!used)
+            continue;
+        if (i < rank)
+            at[kept++] = (struct ir_term){ix_axis(mem, i), 1, r->dom[i].n};
+        dom[nd++] = r->dom[i];
+    }
+    if (nd > kept) {
+        CHECK(nd <= IR_MAX_AXES, "a gradient over %u axes", nd);
+        int64_t dim[2 * IR_MAX_AXES];
+        rule_dims(nd, dom, dim);
+        struct ir_in in = {x.node, ir_access_subst(r->s->m, x.a, to, NULL, dim)};
+        struct ir_node n = {.op = IR_reduce,
+                            .dtype = (uint8_t)t,
+                            .monoid = IRM_sum,
+                            .nd = (uint16_t)nd,
+                            .nred = (uint16_t)(nd - kept),
+                            .dom = dom,
+                            .nin = 1,
+                            .in = &in};
+        x = (struct ref){rule_append(r, n).node, {.rank = kept, .at = at}};
+    }
+    r->nd = rank;
+    r->inlined = false;
+    return rule_emit(r, IR_mul, t, 2, (struct ref[]){x, rule_num(r, t, times)});
+}
+
+static bool is_special(struct rule *r, struct ref x, uint32_t rank)
+{
+    uint32_t axis;
+    for (uint32_t i = rank; i < r->nd; i++)
+        if (!rule_uses_axis(&x.a, i))
+            return true;
+    return sums_to_zero(r, x, rank) || sum_pick(r, &x, rank, &axis);
+}
+
+/* x as a sum of parts over the domain, if some part sums by itself to something simple. */
+static uint32_t parts_of(struct rule *r, struct ref x, uint32_t rank, struct ref *part,
+                         uint32_t max)
+{
+    struct gradient *s = r->s;
+    bool special = false;
+    part[0] = x;
+    for (uint32_t i = 0; i < s->sums.n; i++) {
+        const struct sum *sum = &s->sums.p[i];
+        if (sum->node != x.node || sum->n > max)
+            continue;
+        for (uint32_t k = 0; k < sum->n; k++) {
+            part[k] = rule_compose(r, &x.a, sum->part[k], r->nd, r->dom);
+            special = special || is_special(r, part[k], rank);
+        }
+        if (special)
+            return sum->n;
+        part[0] = x;
+        break;
+    }
+    return 1;
+}
+
+static struct ref plus(struct rule *r, struct ref x, struct ref y)
+{
+    enum nn_dtype t = (enum nn_dtype)ir_at(r->g, y.node)->dtype;
+    return x.node ? rule_emit(r, IR_add, t, 2, (struct ref[]){x, y}) : y;
+}
+
+struct ref rule_sum(struct rule *r, struct ref x, uint32_t rank)
+{
+    struct ref part[16], sum = {0}, rest = {0};
+    struct rule after = *r; /* the domain: the axes that stay */
+    if (r->nd == rank)
+        return x;
+    uint32_t n = parts_of(r, x, rank, part, COUNT(part));
+    after.nd = rank;
+    after.inlined = false;
+    for (uint32_t k = 0; k < n; k++) {
+        struct rule one = *r;
+        if (sums_to_zero(r, part[k], rank))
+            continue;
+        if (n == 1 || is_special(r, part[k], rank))
+            sum = plus(&after, sum, sum_one(&one, part[k], rank));
+        else
+            rest = plus(r, rest, part[k]);
+    }
+    if (rest.node) {
+        struct rule one = *r;
+        sum = plus(&after, sum, sum_one(&one, rest, rank));
+    }
+    *r = after;
+    return sum;
+}
+
+/* ---- softmax ---- */
+
+/* The reduction that sums the inlined product: the product's only use, as its gradient shows. */
+static ir_id sum_of_product(const struct gradient *s, ir_id product)
+{
+    for (ir_id id = product + 1; id <= s->loss && id < product + 16; id++) {
+        const struct ir_node *n = ir_at(s->g, id);
+        if (n->op != IR_reduce || n->monoid != IRM_sum || n->in[0].node != product ||
+            n->in[0].a.rank != n->nd || !ir_access_is_identity(&n->in[0].a, n) || !s->adjoint[id] ||
+            !s->adjoint[product])
+            continue;
+        ir_id g = s->pool.p[s->adjoint[id]].r.node;
+        return g == s->pool.p[s->adjoint[product]].r.node ? id : 0;
+    }
+    return 0;
+}
+
+/* sum over y's row of grad*y, from the contraction that y is a factor of. `mask`: the axes of a
+ * row. */
+static struct ref row_dot(struct rule *r, const struct ref *single, uint32_t mask)
+{
+    struct gradient *s = r->s;
+    const struct factor *f = NULL;
+    for (uint32_t i = 0; single && i < s->factors.n; i++)
+        if (s->factors.p[i].node == single->node)
+            f = &s->factors.p[i];
+    if (!f)
+        return (struct ref){0};
+    const struct ir_node product = *ir_at(s->g, f->product);
+    ir_id o = sum_of_product(s, f->product);
+    uint32_t axis[IR_MAX_AXES], of[IR_MAX_AXES], nd = 0;
+    struct ir_in in = see(s, &product, f->k);
+    if (!o || in.node != r->id || !permutes(&in.a, axis))
+        return (struct ref){0};
+    /* o's axes: those of y that are outside of the row, then the rest, which are summed */
+    const struct ir_node sum = *ir_at(s->g, o);
+    uint32_t rank = ir_rank(&sum), outer = 0;
+    struct ir_axis dom[IR_MAX_AXES];
+    for (uint32_t i = 0; i < rank; i++)
+        of[i] = UINT32_MAX;
+    for (uint32_t i = 0; i < r->n.nd; i++) {
+        if (r->n.dom[i].n == 1 || (mask >> i & 1))
+            continue;
+        if (axis[i] >= rank)
+            return (struct ref){0};
+        of[axis[i]] = nd;
+        dom[nd++] = r->n.dom[i];
+    }
+    outer = nd;
+    for (uint32_t i = 0; i < rank; i++)
+        if (of[i] == UINT32_MAX) {
+            of[i] = nd;
+            dom[nd++] = sum.dom[i];
+        }
+    struct ir_term *at = ARENA_ARRAY(s->m->mem, struct ir_term, rank);
+    for (uint32_t i = 0; i < rank; i++)
+        at[i] = (struct ir_term){ix_axis(s->m->mem, of[i]), 1, sum.dom[i].n};
+    struct ir_access a = {.rank = rank, .at = at};
+    struct rule row = *r;
+    row.nd = nd;
+    row.dom = dom;
+    struct ref both[] = {{o, a}, rule_compose(&row, &a, s->pool.p[s->adjoint[o]].r, nd, dom)};
+    struct ref dot = rule_emit(&row, IR_mul, (enum nn_dtype)r->n.dtype, 2, both);
+    dot = rule_sum(&row, dot, outer);
+    /* back over y's axes */
+    struct ir_term *back = ARENA_ARRAY(s->m->mem, struct ir_term, outer);
+    for (uint32_t i = 0, k = 0; i < r->n.nd; i++)
+        if (r->n.dom[i].n != 1 && !(mask >> i & 1))
+            back[k++] = (struct ir_term){ix_axis(s->m->mem, i), 1, r->n.dom[i].n};
+    struct ir_access b = {.rank = outer, .at = back};
+    return rule_compose(r, &b, dot, r->nd, r->dom);
+}
+
+/* sum of grad*y over the row, as the node that sums e does it. */
+static struct ref row_sum(struct rule *r, struct ir_in in)
+{
+    struct gradient *s = r->s;
+    struct ref gy = rule_emit(r, IR_mul, (enum nn_dtype)r->n.dtype, 2,
+                              (struct ref[]){rule_grad(r), rule_out(r)});
+    struct ir_node sum = *ir_at(s->g, in.node);
+    struct ir_in from = sum.in[0];
+    int64_t dim[IR_MAX_AXES];
+    ir_dims(&sum, dim);
+    while (from.node != r->n.in[0].node && pass_see_through(s->g, dim, &from))
+        ;
+    gy = rule_compose(r, &from.a, gy, sum.nd, sum.dom);
+    struct ir_in folded = {gy.node, gy.a};
+    sum.in = &folded;
+    sum.inlined = false;
+    struct ref t = rule_append(r, sum);
+    return rule_compose(r, &in.a, t, r->nd, r->dom);
+}
+
+bool rule_softmax(struct rule *r, const struct ref *single)
+{
+    struct gradient *s = r->s;
+    if (r->n.op != IR_div || !identity(&r->n, 0) || r->n.nin != 2)
+        return false;
+    ir_id e = r->n.in[0].node;
+    const struct ir_node exponential = *ir_at(s->g, e);
+    struct ir_in in = see(s, &r->n, 1);
+    uint32_t mask = reduced_axes(s, &r->n, in, e);
+    if (exponential.op != IR_exp || !mask || !identity(&exponential, 0) || !s->wanted[e])
+        return false;
+    enum nn_dtype t = (enum nn_dtype)r->n.dtype;
+    struct ref dot = row_dot(r, single, mask);
+    if (!dot.node)
+        dot = row_sum(r, in);
+    struct ref less = rule_emit(r, IR_sub, t, 2, (struct ref[]){rule_grad(r), dot});
+    struct ref d = rule_emit(r, IR_mul, t, 2, (struct ref[]){rule_out(r), less});
+    gradient_contribute(s, exponential.in[0].node, d);
+    return true;
+}
