@@ -146,8 +146,8 @@ struct fuse_plan {
     VEC(struct fuse_refusal) refusals;
 };
 
-/* Every output and update gets a node of its own that a kernel computes (a copy is put behind an
- * input, a slot read, or a node that serves two of them). NULL if there is no such policy. */
+/* Changes the graph first: pass anchor, and borders around what large contractions read (pad.c). NULL if
+ * there is no such policy. */
 struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy);
 void fuse_free(struct fuse_plan *p);
 void fuse_print(const struct fuse_plan *p, struct text *out); /* `nnc emit fused` */

@@ -1,8 +1,7 @@
 /* Policies, and the way of a graph through fuse: roots of their own, what is stored, a cluster for each
  * stored node, merges among the legal ones, an order. */
 #include "fuse/private.h"
-
-#include <string.h>
+#include "pass/pass.h"
 
 static void refuse(struct fuse_plan *p, uint32_t a, uint32_t b, enum fuse_reason why)
 {
@@ -80,46 +79,6 @@ const struct fuse_policy fuse_policy_table[] = {
 };
 const size_t fuse_policy_count = COUNT(fuse_policy_table);
 
-/* ---- roots ---- */
-
-static ir_id copy_of(struct ir_graph *g, ir_id id)
-{
-    struct ir_builder b = {.g = g, .origin = ir_at(g, id)->origin};
-    uint32_t rank = ir_rank(ir_at(g, id));
-    struct ir_axis *ax = xcalloc(rank, sizeof *ax);
-    memcpy(ax, ir_axes(ir_at(g, id)), rank * sizeof *ax);
-    id = ir_move(&b, id, rank, ax, ir_identity(g->m, rank, ax));
-    free(ax);
-    return id;
-}
-
-struct bytes {
-    uint8_t *p;
-    uint32_t n, cap;
-};
-
-static void own_root(struct ir_graph *g, ir_id *root, struct bytes *taken)
-{
-    const struct ir_node *n = ir_at(g, *root);
-    if (n->op == IR_input || n->op == IR_slot || n->inlined || taken->p[*root])
-        *root = copy_of(g, *root);
-    while (taken->n < g->nodes.n)
-        vec_push(taken, 0);
-    taken->p[*root] = 1;
-}
-
-static void own_roots(struct ir_graph *g)
-{
-    struct bytes taken = {0};
-    while (taken.n < g->nodes.n)
-        vec_push(&taken, 0);
-    for (uint32_t i = 0; i < g->updates.n; i++)
-        own_root(g, &g->updates.p[i].node, &taken);
-    for (uint32_t i = 0; i < g->outputs.n; i++)
-        own_root(g, &g->outputs.p[i].node, &taken);
-    vec_free(&taken);
-}
-
 struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy)
 {
     const struct fuse_policy *how = NULL;
@@ -128,7 +87,8 @@ struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const c
             how = &fuse_policy_table[i];
     if (!how)
         return NULL;
-    own_roots(g);
+    pass_anchor(g);
+    fuse_pad(g);
     struct fuse_plan *p = xcalloc(1, sizeof *p);
     p->g = g;
     p->target = t;

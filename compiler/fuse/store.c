@@ -100,7 +100,7 @@ static double node_cost(const struct ir_node *n)
 struct weigh {
     double *cost;    /* operations an element */
     uint32_t *reads; /* large stored tensors */
-    uint8_t *operand; /* a contraction reads it, every element many times */
+    uint8_t *operand; /* OPERAND, WINDOWED: how a contraction reads it */
 };
 
 static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
@@ -123,14 +123,44 @@ static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
 }
 
 
+enum { OPERAND = 1, WINDOWED = 2 };
+
+struct heads {
+    const struct fuse_plan *p;
+    uint8_t *operand;
+};
+
+/* A contraction's load: windowed if it reads every element more than once by itself. */
+static void note_head(void *ctx, const struct fx *x, fx_id id)
+{
+    struct heads *h = ctx;
+    const struct fx_val *v = &x->val.p[id];
+    if (v->kind != FX_LOAD)
+        return;
+    double points = 1;
+    for (uint32_t i = 0; i < x->n; i++)
+        points *= v->axes >> i & 1 ? (double)x->dim[i] : 1;
+    bool often = points >= 2 * (double)ir_count(ir_at(h->p->g, v->node));
+    h->operand[v->node] |= often ? OPERAND | WINDOWED : OPERAND;
+}
+
 /* With everything stored, what a contraction loads are the heads of its operands. */
 static void find_operands(const struct fuse_plan *p, uint8_t *operand)
 {
+    struct heads h = {p, operand};
     for (uint32_t i = 0; i < p->clusters.n; i++) {
         const struct fuse_cluster *c = &p->clusters.p[i];
-        if (c->skeleton == FUSE_CONTRACT)
-            for (uint32_t k = 0; k < c->inputs.n; k++)
-                operand[c->inputs.p[k]] = 1;
+        if (c->skeleton != FUSE_CONTRACT)
+            continue;
+        struct fx x;
+        uint8_t *mode;
+        fuse_fx(&x, p, c, &mode);
+        fx_id v = fuse_member_value(&x, c, 0);
+        uint8_t *seen = xcalloc(x.val.n, 1);
+        fx_walk(&x, v, seen, note_head, &h);
+        free(seen);
+        fx_end(&x);
+        free(mode);
     }
 }
 
@@ -181,6 +211,8 @@ static bool keep(const struct fuse_plan *p, const struct fuse_users *u, const st
     const struct ir_node *n = ir_at(p->g, id);
     if (n->inlined || n->op == IR_const || n->op == IR_iota || n->op == IR_random)
         return false;
+    if (w->operand[id] & WINDOWED)
+        return true;
     if (w->operand[id])
         return w->cost[id] > 4 || w->reads[id] > 1;
     uint32_t users = u->first[id + 1] - u->first[id];

@@ -43,19 +43,16 @@ static void assign_sweeps(struct nest *n)
             n->sweep[i] = last;
 }
 
-static void add_cost(void *ctx, const struct fx *x, fx_id id)
+/* Instructions at an innermost point. */
+static double point_cost(const struct nest *n)
 {
-    *(double *)ctx += sk_value_cost(&x->val.p[id]);
-}
-
-/* Vector instructions of all members at a point: each value once. */
-static double point_cost(struct nest *n)
-{
-    double cost = 1;
-    uint8_t *seen = xcalloc(n->s->x.val.n, 1);
-    for (uint32_t i = 0; i < n->s->c->members.n; i++)
-        fx_walk(&n->s->x, sk_member(n->s, i), seen, add_cost, &cost);
-    free(seen);
+    const struct fuse_cluster *c = n->s->c;
+    uint32_t all = (1u << (c->outer + c->inner)) - 1, outer = (1u << c->outer) - 1;
+    uint32_t deep = c->inner ? all & ~outer : all;
+    double cost = 0;
+    for (uint32_t i = 0; i < n->work.n; i++)
+        if (n->work.p[i].axes & deep)
+            cost += n->work.p[i].cost;
     return cost;
 }
 
@@ -67,12 +64,15 @@ static uint32_t folds(const struct nest *n)
     return count;
 }
 
-/* How many vectors side by side: enough to hide the latency of folding, no more than registers allow. */
+/* How many vectors side by side: enough to hide the latency of folding and, along an outer axis, to
+ * use whole cache lines of every row; no more than registers allow. */
 static void choose_copies(struct nest *n)
 {
-    uint32_t f = folds(n), copies = n->cost >= 16 ? 1 : 2;
-    if (f)
-        copies = n->cost < 16 && f <= 2 ? 4 : f <= 4 ? 2 : 1;
+    uint32_t f = folds(n), copies = n->cost >= 12 ? 1 : 2;
+    if (f && nest_v_outer(n))
+        copies = n->cost >= 24 ? 2 : f <= 1 ? NEST_COPIES : f <= 2 ? 4 : 2;
+    else if (f)
+        copies = n->cost < 12 && f <= 2 ? 4 : f <= 4 ? 2 : 1;
     n->copies = 1;
     while (n->v >= 0 && n->copies < copies && n->trip[n->v] >= 2 * (int64_t)n->copies * n->lanes)
         n->copies *= 2;
@@ -84,16 +84,6 @@ static int64_t product(const struct nest *n, uint32_t from, uint32_t to)
     for (uint32_t i = from; i < to; i++)
         p *= (int)i == n->v ? 1 : n->trip[i];
     return p;
-}
-
-/* Vector instructions of one row, without the outer vector axis' blocks. */
-static double row_cost(const struct nest *n)
-{
-    const struct fuse_cluster *c = n->s->c;
-    double points = (double)product(n, c->outer, c->outer + c->inner);
-    if (nest_v_inner(n))
-        points *= (double)((n->trip[n->v] + n->lanes - 1) / n->lanes);
-    return n->cost * (points > 0 ? points : 1) * (double)n->sweeps;
 }
 
 /* ---- phases ---- */
@@ -111,24 +101,20 @@ static struct plan make_plan(const struct nest *n)
 {
     const struct fuse_cluster *c = n->s->c;
     struct plan p = {.split = c->outer};
-    double row = row_cost(n);
-    int64_t rows = product(n, 0, c->outer), blocks = 1, trip = 1;
+    int64_t rows = product(n, 0, c->outer), blocks = 1, tasks = 1;
     if (nest_v_outer(n)) {
-        trip = (n->trip[n->v] + n->lanes - 1) / n->lanes;
         p.whole = n->trip[n->v] / ((int64_t)n->lanes * n->copies);
         blocks = p.whole;
     }
     if (nest_v_outer(n) && rows < 64 && blocks > rows) {
         p.by_blocks = true;
-        double cost = row * n->copies * (double)rows;
-        p.chunks = sk_chunks(n->s, blocks, (int64_t)(LEAST_WORK / cost) + 1);
-        return p;
+        tasks = blocks;
+    } else {
+        for (p.split = 0; p.split < c->outer && tasks < 256; p.split++)
+            tasks *= (int)p.split == n->v ? 1 : n->trip[p.split];
     }
-    int64_t tasks = 1;
-    for (p.split = 0; p.split < c->outer && tasks < 256; p.split++)
-        tasks *= (int)p.split == n->v ? 1 : n->trip[p.split];
-    double cost = row * (double)trip * (double)(rows / (tasks ? tasks : 1));
-    p.chunks = sk_chunks(n->s, tasks, (int64_t)(LEAST_WORK / (cost > 0 ? cost : 1)) + 1);
+    double each = n->time / (double)(tasks ? tasks : 1);
+    p.chunks = sk_chunks(n->s, tasks, (int64_t)(LEAST_WORK / (each > 1 ? each : 1)) + 1);
     return p;
 }
 
@@ -354,6 +340,7 @@ void sk_nest(struct sk *s)
         finish_phase(&n, p.chunks.chunks);
     }
     vec_free(&n.access);
+    vec_free(&n.work);
     free(n.sweep);
     free(n.fold);
 }

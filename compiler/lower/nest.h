@@ -4,13 +4,18 @@
 
 #include "lower/skeleton.h"
 
-enum { NEST_COPIES = 4 };
+enum { NEST_COPIES = 8 };
 
 struct nest_access {
     const struct ix *e;
     bool number; /* its value matters, not only the address that it is part of */
     bool memory; /* a load or store */
     uint32_t bytes;
+};
+/* A value's cost in instructions and where it is computed. */
+struct nest_work {
+    double cost;
+    uint32_t axes;
 };
 /* What a member folds into. */
 struct nest_fold {
@@ -28,6 +33,7 @@ struct nest_block {
 struct nest {
     struct sk *s;
     VEC(struct nest_access) access;
+    VEC(struct nest_work) work;
     int64_t trip[IR_MAX_AXES]; /* of each axis once neighbours are merged: 1 is no loop */
     int v;                     /* the vector axis or -1 */
     uint32_t lanes, copies;
@@ -35,13 +41,15 @@ struct nest {
     uint32_t *sweep; /* of each member that is computed in a sweep over the row */
     struct nest_fold *fold;
     struct nest_block block; /* along an outer vector axis; copies 1 if there is none */
-    double cost; /* vector instructions a point of the space, a guess by shape */
+    double time; /* instructions of the whole cluster, a guess by shape */
+    double cost; /* of them at an innermost point */
 };
 
 /* ---- survey.c ---- */
 void nest_survey(struct nest *n);
 void nest_merge_axes(struct nest *n);
 void nest_choose_vector(struct nest *n);
+double nest_time(const struct nest *n, int axis, uint32_t lanes);
 const struct ix *nest_fold_index(struct nest *n, uint32_t member);
 
 /* ---- sweep.c: what happens at a row ---- */

@@ -2,11 +2,6 @@
  * the lanes lie best. */
 #include "lower/nest.h"
 
-struct survey {
-    struct nest *n;
-    const struct fuse_cluster *c;
-};
-
 static void note(struct nest *n, const struct ix *e, bool number, bool memory, uint32_t bytes)
 {
     struct nest_access a = {e, number, memory, bytes};
@@ -17,6 +12,8 @@ static void note_value(void *ctx, const struct fx *x, fx_id id)
 {
     struct nest *n = ctx;
     const struct fx_val *v = &x->val.p[id];
+    if (v->kind != FX_LOAD)
+        vec_push(&n->work, ((struct nest_work){sk_value_cost(v), v->axes}));
     if (v->kind == FX_LOAD)
         note(n, v->at, false, true, (uint32_t)nn_dtype_size(v->dtype));
     else if (v->at)
@@ -109,20 +106,41 @@ static double points(const struct nest *n, uint32_t axes)
     return p;
 }
 
-static double score(const struct nest *n, uint32_t axis, uint32_t lanes)
+/* An access, in instructions a point: its lanes one by one where they are neither a line nor one. */
+static double access_time(const struct nest *n, const struct nest_access *a, int axis, double lanes)
 {
-    double sum = 0;
-    for (uint32_t i = 0; i < n->access.n; i++) {
-        const struct nest_access *a = &n->access.p[i];
-        if (!a->memory)
-            continue;
-        int stride = sk_stride(n->s, a->e, axis);
-        double each = stride == 1 ? 1 : stride == 0 ? 0.8 : -2;
-        sum += each * points(n, fx_ix_axes(&n->s->x, a->e) | 1u << axis);
+    double p = points(n, fx_ix_axes(&n->s->x, a->e) | (axis >= 0 ? 1u << axis : 0));
+    switch (axis < 0 ? -1 : sk_stride(n->s, a->e, (uint32_t)axis)) {
+    case 1:
+        return p / lanes * 1.2;
+    case 0:
+        return p / (double)n->trip[axis];
     }
-    int64_t trip = n->trip[axis], rounded = (trip + lanes - 1) / lanes * lanes;
-    double use = (double)trip / (double)rounded;
-    return sum > 0 ? sum * use : sum / use;
+    return p * 1.2;
+}
+
+/* Instructions of the whole cluster with this vector axis (-1: none): a guess from its shape. */
+double nest_time(const struct nest *n, int axis, uint32_t lanes)
+{
+    const struct fuse_cluster *c = n->s->c;
+    double used = 1, time = 0;
+    if (axis >= 0)
+        used = (double)n->trip[axis] / (double)((n->trip[axis] + lanes - 1) / lanes);
+    for (uint32_t i = 0; i < n->work.n; i++) {
+        bool vector = axis >= 0 && (n->work.p[i].axes >> axis & 1);
+        time += n->work.p[i].cost * points(n, n->work.p[i].axes) / (vector ? used : 1);
+    }
+    for (uint32_t i = 0; i < n->access.n; i++)
+        if (n->access.p[i].memory)
+            time += access_time(n, &n->access.p[i], axis, used);
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        if (c->members.p[i].role != FUSE_REDUCE)
+            continue;
+        time += points(n, UINT32_MAX) / used * 1.5;
+        if (axis >= (int)c->outer) /* across the lanes, once a row */
+            time += points(n, (1u << c->outer) - 1) * 10;
+    }
+    return time;
 }
 
 static bool narrow_only(const struct nest *n)
@@ -138,20 +156,20 @@ void nest_choose_vector(struct nest *n)
 {
     const struct fuse_cluster *c = n->s->c;
     uint32_t lanes = target_lanes(n->s->t, narrow_only(n) ? 8 : 4);
-    double best = 0;
+    lanes = lanes > 16 ? 16 : lanes;
     n->v = -1;
     n->lanes = 1;
-    lanes = lanes > 16 ? 16 : lanes;
-    for (uint32_t i = 0; i < c->outer + c->inner; i++) {
+    n->time = nest_time(n, -1, 1);
+    for (uint32_t i = c->outer + c->inner; i-- > 0 && lanes > 1;) {
         if (n->trip[i] < 2)
             continue;
-        double w = score(n, i, lanes);
-        if (n->v < 0 || w >= best) {
-            best = w;
+        double t = nest_time(n, (int)i, lanes);
+        if (t < n->time) {
+            n->time = t;
             n->v = (int)i;
         }
     }
-    if (n->v < 0 || lanes < 2)
+    if (n->v < 0)
         return;
     while (lanes / 2 >= n->trip[n->v] && lanes > 2)
         lanes /= 2;
