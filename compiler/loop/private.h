@@ -70,6 +70,9 @@ struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l);
 /* The number of trips, if the bounds differ by a constant. */
 bool lo_trips(struct lo_builder *b, struct lo_lin from, struct lo_lin to, int64_t step, int64_t *n);
 
+/* ---- dead.c ---- */
+void lo_drop_dead(struct lo_kernel *k);
+
 /* ---- maths.c, maths_f32.c ---- */
 struct lo_maths {
     struct lo_builder *b;

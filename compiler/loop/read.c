@@ -505,8 +505,10 @@ static bool take_effect(struct reader *r, struct lo_insn *in, const char **name)
     if (!take_place(r, in, scatter ? &in->in[2] : NULL) || !take_value(r, &in->in[0]))
         return false;
     in->type = r->b.k->insns.p[in->in[0]].type;
+    if (set)
+        return true;
     r->b.k->buffers.p[in->buf].written = true;
-    return set || take_mask(r, &in->in[1], NULL);
+    return take_mask(r, &in->in[1], NULL);
 }
 
 static bool take_blocks(struct reader *r, lo_id id, const char *variable) {
