@@ -2,8 +2,6 @@
  * and what the memory plan wants to know about the arguments is written down. */
 #include "lower/skeleton.h"
 
-#pragma weak lo_simplify
-
 /* ---- in place ---- */
 
 struct reads {
@@ -153,8 +151,7 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
     set_figures(&s);
     sk_end(&s);
     check(l.kernel, "lower");
-    if (lo_simplify)
-        lo_simplify(l.kernel);
+    lo_simplify(l.kernel);
     check(l.kernel, "simplify");
     return l;
 }
