@@ -114,7 +114,7 @@ struct ref rule_compose(struct rule *r, const struct ir_access *at, struct ref x
                         const struct ir_axis *dom);
 ir_id rule_materialise(struct rule *r, struct ref x); /* a node of the domain's shape */
 bool rule_is_const(const struct rule *r, struct ref x, double *v);
-bool rule_same(const struct rule *r, struct ref x, struct ref y);
+bool rule_same(const struct ir_in *x, const struct ir_in *y);
 bool rule_wanted(const struct rule *r, uint32_t k); /* operand k has a gradient */
 struct ref rule_argument(struct rule *r,
                          enum ir_monoid m); /* argmax, argmin of a reduce's operand */

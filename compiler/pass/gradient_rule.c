@@ -33,16 +33,15 @@ bool rule_uses_axis(const struct ir_access *a, uint32_t axis)
     return false;
 }
 
-bool rule_same(const struct rule *r, struct ref x, struct ref y)
+bool rule_same(const struct ir_in *x, const struct ir_in *y)
 {
-    (void)r;
-    if (x.node != y.node || x.a.nguard != y.a.nguard || x.a.fill != y.a.fill)
+    if (x->node != y->node || x->a.nguard != y->a.nguard || x->a.fill != y->a.fill)
         return false;
-    for (uint32_t i = 0; i < x.a.rank; i++)
-        if (!ir_term_equal(&x.a.at[i], &y.a.at[i]))
+    for (uint32_t i = 0; i < x->a.rank; i++)
+        if (!ir_term_equal(&x->a.at[i], &y->a.at[i]))
             return false;
-    for (uint32_t i = 0; i < x.a.nguard; i++)
-        if (!ir_term_equal(&x.a.guard[i], &y.a.guard[i]))
+    for (uint32_t i = 0; i < x->a.nguard; i++)
+        if (!ir_term_equal(&x->a.guard[i], &y->a.guard[i]))
             return false;
     return true;
 }

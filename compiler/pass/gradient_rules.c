@@ -112,7 +112,7 @@ RULE(sub)
 RULE(mul)
 {
     struct ref g = rule_grad(r), x = rule_in(r, 0), y = rule_in(r, 1);
-    if (r->n.in[0].node == r->n.in[1].node && rule_same(r, x, y))
+    if (rule_same(&r->n.in[0], &r->n.in[1]))
         return k ? none() : mul(r, mul(r, g, num(r, 2)), x);
     return mul(r, g, k ? x : y);
 }
@@ -315,13 +315,13 @@ bool rule_is_linear(const struct ir_node *n)
         NOT(ceil)
         NOT(round)
         NOT(sqrt)
-        NOT(rsqrt) NOT(exp) NOT(log) NOT(sin) NOT(cos) NOT(tanh) NOT(sigmoid) NOT(erf) NOT(div)
-            NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq) NOT(ne) NOT(lt) NOT(le) NOT(gt)
-                NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const) NOT(iota) NOT(random) NOT(input)
-                    NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter) NOT(stop) NOT(custom) NOT(hole)
-                        NOT(grad)
+        NOT(rsqrt)
+        NOT(exp) NOT(log) NOT(sin) NOT(cos) NOT(tanh) NOT(sigmoid) NOT(erf) NOT(div) NOT(idiv)
+            NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq) NOT(ne) NOT(lt) NOT(le) NOT(gt) NOT(ge)
+                NOT(not ) NOT(and) NOT(or) NOT(const) NOT(iota) NOT(random) NOT(input) NOT(slot)
+                    NOT(cumsum) NOT(reshape) NOT(scatter) NOT(stop) NOT(custom) NOT(hole) NOT(grad)
 #undef NOT
-                            case IR_OP_COUNT : return false;
+                        case IR_OP_COUNT : return false;
     }
     return false;
 }
