@@ -201,6 +201,13 @@ static char *apart(const struct ir_graph *g, bool machine_code)
 static char *check_interpreter(const struct ir_graph *g) { return apart(g, false); }
 static char *check_machine(const struct ir_graph *g) { return apart(g, true); }
 
+static char *check_gradient(const struct ir_graph *g)
+{
+    char *wrong = tool_gradients(g, "gradient");
+    return wrong ? wrong
+                 : tool_gradients(g, "simplify,cse,gradient,simplify,fold_moves,simplify,cse,dce");
+}
+
 static bool passed(uint64_t seed, tool_check *check)
 {
     struct ir_module *m = tool_random_graph(seed, 4 + (int)(seed % 24));
@@ -229,8 +236,10 @@ int mode_random(int argc, char **argv)
     static const struct {
         const char *name;
         tool_check *check;
-    } what[] = {
-        {"passes", check_passes}, {"interpreter", check_interpreter}, {"machine", check_machine}};
+    } what[] = {{"passes", check_passes},
+                {"gradient", check_gradient},
+                {"interpreter", check_interpreter},
+                {"machine", check_machine}};
     if (argc != 4)
         return -1;
     uint64_t seed = strtoull(argv[2], NULL, 10), count = strtoull(argv[3], NULL, 10);

@@ -51,6 +51,10 @@ char *tool_complaints(void); /* and forgets them; heap, "" if there are none */
  * machine code if asked, agree with the evaluator. NULL, or the complaints (heap). */
 char *tool_execute(const struct ir_graph *g, bool machine_code);
 
+/* ---- grad.c ---- a weighted sum of the float outputs, differentiated by pass gradient (in `passes`) and by
+ * central differences. NULL, or the first difference (heap). */
+char *tool_gradients(const struct ir_graph *g, const char *passes);
+
 /* ---- random.c ---- a graph of about `size` nodes, in a module of its own. */
 struct ir_module *tool_random_graph(uint64_t seed, int size);
 
