@@ -155,7 +155,7 @@ static char *compare_all(struct probe *p)
     char *wrong;
     struct ir_eval *gradients = open_eval(p, p->g), *e = open_eval(p, p->loss);
     uint32_t output = 1;
-    if (ir_eval_run(gradients, &wrong))
+    if (ir_eval_run(e, &wrong) && ir_eval_run(gradients, &wrong))
         for (uint32_t i = 0; i < p->leaves.n && !wrong; i++)
             if (p->leaves.p[i].real)
                 wrong = check_leaf(p, e, &p->leaves.p[i],
