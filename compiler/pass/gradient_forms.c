@@ -8,6 +8,7 @@
  * contraction o = sum y*v, sum g*y over y's row is sum do*o over o's row, known without g:
  * attention's backward then needs no reduction over the score matrix. */
 #include "pass/gradient.h"
+#include <math.h>
 
 /* ---- reading past moves ---- */
 
@@ -145,6 +146,39 @@ static bool sum_pick(struct rule *r, struct ref *x, uint32_t rank, uint32_t *sum
     return false;
 }
 
+static bool constant_along(const struct rule *r, const struct ir_access *a, uint32_t rank)
+{
+    for (uint32_t i = rank; i < r->nd; i++)
+        if (rule_uses_axis(a, i))
+            return false;
+    return true;
+}
+
+/* A factor of x that is the same along the axes summed comes out of the sum: it is returned, and x
+ * is what it multiplies. Inlined products are contractions and stay. */
+static struct ref take_factor(struct rule *r, struct ref *x, uint32_t rank)
+{
+    enum nn_dtype t = (enum nn_dtype)ir_at(r->g, x->node)->dtype;
+    struct ref by = {0};
+    int64_t dim[2 * IR_MAX_AXES];
+    rule_dims(r->nd, r->dom, dim);
+    for (uint32_t k = 0; k < 2; k++) {
+        const struct ir_node m = *ir_at(r->g, x->node);
+        if (m.op != IR_mul || m.inlined || m.nin != 2 || !ir_access_total(&x->a, dim))
+            break;
+        struct ref factor = {m.in[k].node, m.in[k].a}, other = {m.in[1 - k].node, m.in[1 - k].a};
+        if (!isfinite(factor.a.fill) || !isfinite(other.a.fill))
+            break;
+        factor = rule_compose(r, &x->a, factor, r->nd, r->dom);
+        if (!constant_along(r, &factor.a, rank))
+            continue;
+        *x = rule_compose(r, &x->a, other, r->nd, r->dom);
+        by = by.node ? rule_emit(r, IR_mul, t, 2, (struct ref[]){by, factor}) : factor;
+        k = UINT32_MAX; /* again: the other may be a product too */
+    }
+    return by;
+}
+
 /* Sums one part over the axes from `rank` on, as a node over those of the others that it uses. */
 static struct ref sum_one(struct rule *r, struct ref x, uint32_t rank)
 {
@@ -155,6 +189,7 @@ static struct ref sum_one(struct rule *r, struct ref x, uint32_t rank)
     const struct ix **to = ARENA_ARRAY(mem, const struct ix *, r->nd);
     uint32_t nd = 0, kept = 0, picked = UINT32_MAX;
     double times = 1;
+    struct ref by = take_factor(r, &x, rank);
     sum_pick(r, &x, rank, &picked);
     for (uint32_t i = 0; i < r->nd; i++) {
         bool used = i != picked && rule_uses_axis(&x.a, i);
@@ -184,7 +219,8 @@ static struct ref sum_one(struct rule *r, struct ref x, uint32_t rank)
     }
     r->nd = rank;
     r->inlined = false;
-    return rule_emit(r, IR_mul, t, 2, (struct ref[]){x, rule_num(r, t, times)});
+    x = rule_emit(r, IR_mul, t, 2, (struct ref[]){x, rule_num(r, t, times)});
+    return by.node ? rule_emit(r, IR_mul, t, 2, (struct ref[]){x, by}) : x;
 }
 
 static bool is_special(struct rule *r, struct ref x, uint32_t rank)
