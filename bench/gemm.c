@@ -226,11 +226,7 @@ int main(int argc, char **argv)
     CHECK(jit, "%s", message);
     struct nn_pool *pool = NULL;
     CHECK(nn_pool_open(&pool, 2, NULL) == NN_OK, "no pool");
-    double peak = 0;
-    for (int i = 0; i < 5; i++) {
-        double p = back_peak_gflops(jit, target_host());
-        peak = p > peak ? p : peak;
-    }
+    double peak = nn_peak_gflops(NULL);
     printf("%s, peak of a core %.1f GFLOP/s (f32)\n", target_host()->name, peak);
     printf("%-28s %7s %7s %8s %6s %9s %6s\n", "", "1 thr.", "of peak", "2 thr.", "times", "us (2)",
            "jit ms");

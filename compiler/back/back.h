@@ -21,11 +21,6 @@ enum back_form { BACK_LLVM, BACK_ASM, BACK_OBJECT };
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
                struct text *out, char **message);
 
-/* ---- peak.c ---- f32 GFLOP/s of this thread's core, measured in about 20 ms by a kernel of fused
- * multiply-adds in registers; 0 if it could not be compiled. The machine may be busy: take the best
- * of several calls. */
-double back_peak_gflops(struct back_jit *j, const struct target *t);
-
 /* Bytes of scratch a thread that the kernel wants. */
 uint64_t back_scratch(const struct lo_kernel *k);
 

@@ -632,7 +632,6 @@ void con_phase_multiply(struct con *c)
         each_task(c, CON_WHOLE, whole_task);
     lo_end(b);
     sk_close(s, mark);
-    b->k->flops = 2.0 * (double)c->depth * (double)ir_count(ir_at(s->plan->g, c->node));
 }
 
 /* ---- the copy of rows ---- */
