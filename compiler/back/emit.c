@@ -58,7 +58,9 @@ bool gen_optimise(struct gen *g, LLVMTargetMachineRef tm, char **message)
     LLVMDisposeMessage(why);
     LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
     LLVMErrorRef e = LLVMRunPasses(
-        g->m, "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg)", tm, o);
+        g->m,
+        "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm))", tm,
+        o);
     LLVMDisposePassBuilderOptions(o);
     if (!e)
         return true;
