@@ -239,20 +239,38 @@ static void set_levels(const struct fuse_plan *p, struct fuse_cluster *c)
     free(mode);
 }
 
-/* A member that nobody outside reads is not stored. */
-static void set_stored(struct fuse_plan *p)
+static void drop_cluster(struct fuse_cluster *c)
+{
+    fuse_cluster_free(c);
+    *c = (struct fuse_cluster){0};
+}
+
+/* A member that no other cluster reads is not stored; a cluster that stores nothing goes (a read may
+ * have turned out to lie outside everywhere). True if one went. */
+static bool set_stored(struct fuse_plan *p)
 {
     uint8_t *read = xcalloc(p->g->nodes.n, 1);
+    bool dropped = false;
     for (uint32_t i = 0; i < p->clusters.n; i++)
         for (uint32_t k = 0; k < p->clusters.p[i].inputs.n; k++)
             read[p->clusters.p[i].inputs.p[k]] = 1;
-    for (uint32_t i = 0; i < p->clusters.n; i++)
-        for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++) {
-            struct fuse_member *m = &p->clusters.p[i].members.p[k];
+    for (uint32_t i = 0; i < p->clusters.n; i++) {
+        struct fuse_cluster *c = &p->clusters.p[i];
+        bool any = false;
+        for (uint32_t k = 0; k < c->members.n; k++) {
+            struct fuse_member *m = &c->members.p[k];
             m->stored = read[m->node] || fuse_is_root(p, m->node);
-            p->mode[m->node] = m->stored ? FX_STORED : FX_INLINE;
+            any = any || m->stored;
+            if (!m->stored && ir_op_elementwise(ir_at(p->g, m->node)->op))
+                p->mode[m->node] = FX_INLINE;
         }
+        if (c->members.n && !any) {
+            drop_cluster(c);
+            dropped = true;
+        }
+    }
     free(read);
+    return dropped;
 }
 
 struct order {
@@ -281,7 +299,8 @@ void fuse_finish(struct fuse_plan *p)
     struct order o = {.p = p, .owner = xmalloc(p->g->nodes.n * sizeof(uint32_t)),
                       .state = xcalloc(p->clusters.n, 1)};
     memset(o.owner, 0xff, p->g->nodes.n * sizeof(uint32_t));
-    set_stored(p);
+    while (set_stored(p))
+        continue;
     for (uint32_t i = 0; i < p->clusters.n; i++)
         for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
             o.owner[p->clusters.p[i].members.p[k].node] = i;

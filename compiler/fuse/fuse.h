@@ -79,6 +79,7 @@ fx_id fx_operand(struct fx *x, ir_id node, uint32_t k, const struct ix *const *a
  * it may fail (return true), and the coordinate. */
 bool fx_term(struct fx *x, ir_id node, const struct ir_term *t, const struct ix *const *at,
              uint32_t cond, struct fx_guard *g, const struct ix **coord);
+bool fx_never(const struct fx *x, const struct fx_guard *g); /* fails everywhere */
 uint32_t fx_and(struct fx *x, uint32_t cond, const struct fx_guard *g);
 const struct ix *fx_flat(struct fx *x, const struct ir_node *n, const struct ix *const *at);
 uint32_t fx_ix_axes(const struct fx *x, const struct ix *e); /* mask */

@@ -336,7 +336,7 @@ bool fx_term(struct fx *x, ir_id node, const struct ir_term *t, const struct ix 
     return true;
 }
 
-static bool never(const struct fx *x, const struct fx_guard *g)
+bool fx_never(const struct fx *x, const struct fx_guard *g)
 {
     struct ix_range r = ix_range(g->e, x->dim);
     return r.lo > r.hi ? false : r.hi < 0 || r.lo >= g->n * g->q;
@@ -402,7 +402,7 @@ static fx_id read_operand(struct fx *x, ir_id node, uint32_t k, const struct ix 
                 !fx_term(x, node, t, at, cond, &g, i < a->rank ? &coord[i] : &unused))
                 continue;
             g.strict = strict != 0;
-            dead = dead || (!strict && never(x, &g));
+            dead = dead || (!strict && fx_never(x, &g));
             inner = fx_and(x, inner, &g);
         }
     enum nn_dtype t = ir_at(x->g, in.node)->dtype;

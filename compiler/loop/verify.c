@@ -87,7 +87,7 @@ static bool check_buffer_use(const struct check *c, bool reg) {
         int64_t at = c->in->lin.c0, n = reg ? 1 : c->in->type.lanes;
         bool masked =
             c->in->kind == LO_LOAD ? c->in->in[0] : c->in->kind == LO_STORE && c->in->in[1];
-        if (at < 0 || (!masked && at > b->count - n))
+        if (!masked && (at < 0 || at > b->count - n))
             return fail(c, "%s has %lld elements", b->name, (long long)b->count);
     }
     return true;

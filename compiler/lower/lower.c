@@ -21,7 +21,7 @@ static void note_read(void *ctx, const struct fx *x, fx_id id)
     const struct ix *want = NULL;
     for (uint32_t i = 0; i < r->s->c->members.n && !want; i++) {
         const struct fuse_member *m = &r->s->c->members.p[i];
-        if (m->stored && (m->role == FUSE_ELEM || m->role == FUSE_KEPT))
+        if (m->stored && m->role != FUSE_FOLD && m->role != FUSE_FINISH)
             want = sk_member_address(r->s, i);
         if (want && !ix_equal(want, v->at))
             want = NULL;
@@ -38,7 +38,8 @@ static bool outputs_follow(const struct sk *s, ir_id node)
         const struct fuse_member *m = &s->c->members.p[i];
         if (!m->stored || ir_count(ir_at(s->plan->g, m->node)) != size)
             continue;
-        if (m->role != FUSE_ELEM && m->role != FUSE_KEPT)
+        bool contracted = m->role == FUSE_REDUCE && s->c->skeleton == FUSE_CONTRACT;
+        if (m->role != FUSE_ELEM && m->role != FUSE_KEPT && !contracted)
             return false;
         const struct ix *at = sk_member_address((struct sk *)(uintptr_t)s, i);
         if (first && !ix_equal(first, at))
@@ -50,7 +51,7 @@ static bool outputs_follow(const struct sk *s, ir_id node)
 
 static bool pointwise(struct sk *s, ir_id node)
 {
-    if (s->c->skeleton != FUSE_MAP && s->c->skeleton != FUSE_ROW && s->c->skeleton != FUSE_COLUMN)
+    if (s->c->skeleton == FUSE_SCATTER || s->c->skeleton == FUSE_PREFIX)
         return false;
     if (!outputs_follow(s, node))
         return false;

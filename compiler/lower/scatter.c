@@ -11,6 +11,7 @@ struct scatter {
     uint32_t cond;              /* where the point lands in the value */
     int own;                    /* axis of the space, or -1 */
     uint32_t axes;
+    bool dead; /* no point lands in the value */
 };
 
 static void find_target(struct scatter *c)
@@ -28,6 +29,7 @@ static void find_target(struct scatter *c)
                 !fx_term(&s->x, c->m->node, t, at, 0, &g, guard ? &unused : &coord[i]))
                 continue;
             g.strict = is_strict;
+            c->dead = c->dead || (!is_strict && fx_never(&s->x, &g));
             c->cond = fx_and(&s->x, c->cond, &g);
         }
     c->target = fx_flat(&s->x, c->n, coord);
@@ -131,6 +133,8 @@ void sk_scatter(struct sk *s)
         s->axis[i] = lo_lin_c(0);
     find_target(&c);
     clear(&c);
+    if (c.dead)
+        return;
     uint32_t lanes = target_lanes(s->t, 4);
     struct lo_lin from, to;
     int64_t own = c.own < 0 ? 1 : s->x.dim[c.own];

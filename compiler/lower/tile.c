@@ -278,16 +278,22 @@ static void pack_step(struct con *c)
 
 /* ---- finished tiles ---- */
 
-/* At the point where we stand: the sum is known, everything that follows from it is stored. */
+/* At the point where we stand: the sum is known; what follows from it is computed, then stored, so that
+ * a result may take the place of what it was computed from. */
 static void finish(struct con *c, lo_id sum)
 {
     struct sk *s = c->s;
     enum nn_dtype t = (enum nn_dtype)ir_at(s->plan->g, c->node)->dtype;
     sum = lo_cast(&s->b, (enum nn_dtype)c->acc.dtype, lo_cast(&s->b, t, sum));
     sk_bind(s, c->node, sum);
+    lo_id *value = xcalloc(s->c->members.n, sizeof *value);
     for (uint32_t i = 0; i < s->c->members.n; i++)
         if (s->c->members.p[i].stored)
-            sk_store(s, i, i == c->member ? sum : sk_lanes(s, sk_member(s, i)));
+            value[i] = i == c->member ? sum : sk_lanes(s, sk_member(s, i));
+    for (uint32_t i = 0; i < s->c->members.n; i++)
+        if (value[i])
+            sk_store(s, i, value[i]);
+    free(value);
 }
 
 /* Slots outside, rows inside: what depends on the column alone is read once a slot. */
