@@ -65,29 +65,48 @@ static void clear(struct scatter *c)
     lo_end(&s->b);
 }
 
-static void add_point(struct scatter *c)
+static void add_scalar(struct scatter *c, fx_id value, lo_id ok)
 {
     struct sk *s = c->s;
     uint32_t buf = s->out[c->m->node];
-    enum nn_dtype t = sk_compute_type(c->n->dtype);
-    sk_traps(s, c->cond, 0);
-    lo_id ok = sk_condition(s, c->cond, 0);
-    bool vector = s->vaxis >= 0;
-    if (ok && !vector)
+    struct lo_lin at = sk_address(s, c->target, NN_i64).base;
+    if (ok)
         lo_if(&s->b, ok);
-    lo_id old = lo_cast(&s->b, t, sk_load(s, buf, c->target, vector, vector ? ok : 0, 0));
-    fx_id value = fuse_member_value(&s->x, s->c, 0);
-    lo_id x = vector ? sk_lanes(s, value) : sk_value(s, value);
+    uint32_t mark = sk_open(s);
+    lo_id old = lo_cast(&s->b, sk_compute_type(c->n->dtype), lo_load(&s->b, buf, at, 1, ok, 0));
+    lo_id sum = lo_cast(&s->b, c->n->dtype, sk_combine(s, IRM_sum, old, sk_value(s, value)));
+    lo_store(&s->b, buf, at, sum, ok);
+    sk_close(s, mark);
+    if (ok)
+        lo_end(&s->b);
+}
+
+static void add_vector(struct scatter *c, fx_id value, lo_id ok)
+{
+    struct sk *s = c->s;
+    uint32_t buf = s->out[c->m->node];
+    lo_id old = lo_cast(&s->b, sk_compute_type(c->n->dtype),
+                        sk_load(s, buf, c->target, true, ok, 0));
     lo_id keep = s->mask;
-    if (vector && ok) { /* a condition on the vector axis masks the store too */
+    if (ok) { /* a condition on the vector axis masks the store too */
         struct lo_type b = {NN_bool, (uint16_t)s->lanes};
         ok = lo_splat(&s->b, ok, s->lanes);
         s->mask = keep ? lo_op(&s->b, IR_and, b, keep, ok, 0) : ok;
     }
-    sk_store_at(s, buf, c->target, sk_combine(s, IRM_sum, old, x));
+    sk_store_at(s, buf, c->target, sk_combine(s, IRM_sum, old, sk_lanes(s, value)));
     s->mask = keep;
-    if (ok && !vector)
-        lo_end(&s->b);
+}
+
+static void add_point(struct scatter *c)
+{
+    struct sk *s = c->s;
+    fx_id value = fuse_member_value(&s->x, s->c, 0);
+    sk_traps(s, c->cond, 0);
+    lo_id ok = sk_condition(s, c->cond, 0);
+    if (s->vaxis >= 0)
+        add_vector(c, value, ok);
+    else
+        add_scalar(c, value, ok);
 }
 
 /* Loops over all axes but the owned one, in the domain's order; then the owned run. */
