@@ -4,7 +4,8 @@
 
 /* ---- kernels, buffers, phases ---- */
 
-struct lo_kernel *lo_kernel_new(const char *name) {
+struct lo_kernel *lo_kernel_new(const char *name)
+{
     struct lo_kernel *k = xcalloc(1, sizeof *k);
     k->mem = arena_new();
     k->name = arena_strndup(k->mem, name, strlen(name));
@@ -14,7 +15,8 @@ struct lo_kernel *lo_kernel_new(const char *name) {
     return k;
 }
 
-void lo_kernel_free(struct lo_kernel *k) {
+void lo_kernel_free(struct lo_kernel *k)
+{
     if (!k)
         return;
     for (uint32_t i = 0; i < k->blocks.n; i++)
@@ -27,7 +29,8 @@ void lo_kernel_free(struct lo_kernel *k) {
     free(k);
 }
 
-uint32_t lo_buffer_find(const struct lo_kernel *k, const char *name) {
+uint32_t lo_buffer_find(const struct lo_kernel *k, const char *name)
+{
     for (uint32_t i = 1; i < k->buffers.n; i++)
         if (!strcmp(k->buffers.p[i].name, name))
             return i;
@@ -35,7 +38,8 @@ uint32_t lo_buffer_find(const struct lo_kernel *k, const char *name) {
 }
 
 /* An identifier of the text form that no other buffer has. */
-static const char *buffer_name(struct lo_kernel *k, const char *wanted) {
+static const char *buffer_name(struct lo_kernel *k, const char *wanted)
+{
     char *s = arena_printf(k->mem, "%s%s", lo_name_start(wanted[0]) ? "" : "b", wanted);
     for (char *p = s; *p; p++)
         if (!lo_name_char(*p))
@@ -46,7 +50,8 @@ static const char *buffer_name(struct lo_kernel *k, const char *wanted) {
 }
 
 uint32_t lo_buffer(struct lo_kernel *k, enum lo_space s, const char *name, struct lo_type t,
-                   int64_t count) {
+                   int64_t count)
+{
     CHECK(s != LO_ARG || k->buffers.n == 1 || vec_last(&k->buffers).space == LO_ARG,
           "%s: argument %s after a buffer that is none", k->name, name);
     struct lo_buffer b = {buffer_name(k, name ? name : "b"), s, t, count, false};
@@ -54,17 +59,20 @@ uint32_t lo_buffer(struct lo_kernel *k, enum lo_space s, const char *name, struc
     return k->buffers.n - 1;
 }
 
-uint32_t lo_block_new(struct lo_kernel *k) {
+uint32_t lo_block_new(struct lo_kernel *k)
+{
     vec_push(&k->blocks, (struct lo_block){0});
     return k->blocks.n - 1;
 }
 
-lo_id lo_insn_new(struct lo_kernel *k, struct lo_insn in) {
+lo_id lo_insn_new(struct lo_kernel *k, struct lo_insn in)
+{
     vec_push(&k->insns, in);
     return k->insns.n - 1;
 }
 
-lo_id lo_append(struct lo_builder *b, struct lo_insn in) {
+lo_id lo_append(struct lo_builder *b, struct lo_insn in)
+{
     CHECK(b->block, "%s: an instruction outside of a phase", b->k->name);
     in.origin = b->origin;
     lo_id id = lo_insn_new(b->k, in);
@@ -72,13 +80,15 @@ lo_id lo_append(struct lo_builder *b, struct lo_insn in) {
     return id;
 }
 
-void lo_open(struct lo_builder *b, uint32_t block) {
+void lo_open(struct lo_builder *b, uint32_t block)
+{
     CHECK(b->depth < COUNT(b->stack), "%s: blocks nest too deep", b->k->name);
     b->stack[b->depth++].block = b->block;
     b->block = block;
 }
 
-lo_id lo_phase(struct lo_builder *b, int64_t chunks) {
+lo_id lo_phase(struct lo_builder *b, int64_t chunks)
+{
     CHECK(!b->depth, "%s: a phase inside of a block", b->k->name);
     struct lo_insn chunk = {.kind = LO_LIN, .type = LO_I64, .origin = b->origin};
     struct lo_phase p = {chunks, lo_block_new(b->k), lo_insn_new(b->k, chunk)};
@@ -87,7 +97,8 @@ lo_id lo_phase(struct lo_builder *b, int64_t chunks) {
     return p.chunk;
 }
 
-bool lo_is_chunk(const struct lo_kernel *k, lo_id v) {
+bool lo_is_chunk(const struct lo_kernel *k, lo_id v)
+{
     for (uint32_t i = 0; i < k->phases.n; i++)
         if (k->phases.p[i].chunk == v)
             return true;
@@ -96,19 +107,14 @@ bool lo_is_chunk(const struct lo_kernel *k, lo_id v) {
 
 /* ---- affine sums: parts distinct, ascending by value, no factor 0 ---- */
 
-struct lo_lin lo_lin_c(int64_t c) {
-    return (struct lo_lin){c, 0, NULL};
-}
+struct lo_lin lo_lin_c(int64_t c) { return (struct lo_lin){c, 0, NULL}; }
 
 /* Indices wrap around, like all integers. */
-static int64_t sum(int64_t x, int64_t y) {
-    return (int64_t)((uint64_t)x + (uint64_t)y);
-}
-static int64_t product(int64_t x, int64_t y) {
-    return (int64_t)((uint64_t)x * (uint64_t)y);
-}
+static int64_t sum(int64_t x, int64_t y) { return (int64_t)((uint64_t)x + (uint64_t)y); }
+static int64_t product(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
 
-struct lo_lin lo_lin_v(struct lo_builder *b, lo_id v) {
+struct lo_lin lo_lin_v(struct lo_builder *b, lo_id v)
+{
     const struct lo_insn *in = &b->k->insns.p[v];
     CHECK(in->type.dtype == NN_i64 && in->type.lanes == 1, "%s: an index that is no i64 scalar",
           b->k->name);
@@ -121,7 +127,8 @@ struct lo_lin lo_lin_v(struct lo_builder *b, lo_id v) {
     return (struct lo_lin){0, 1, p};
 }
 
-struct lo_lin lo_lin_add(struct lo_builder *b, struct lo_lin x, struct lo_lin y) {
+struct lo_lin lo_lin_add(struct lo_builder *b, struct lo_lin x, struct lo_lin y)
+{
     int64_t c0 = sum(x.c0, y.c0);
     if (!x.n || !y.n)
         return (struct lo_lin){c0, x.n + y.n, x.n ? x.part : y.part};
@@ -142,7 +149,8 @@ struct lo_lin lo_lin_add(struct lo_builder *b, struct lo_lin x, struct lo_lin y)
     return (struct lo_lin){c0, n, p};
 }
 
-struct lo_lin lo_lin_mul(struct lo_builder *b, struct lo_lin x, int64_t c) {
+struct lo_lin lo_lin_mul(struct lo_builder *b, struct lo_lin x, int64_t c)
+{
     if (!c)
         return lo_lin_c(0);
     if (c == 1)
@@ -156,7 +164,8 @@ struct lo_lin lo_lin_mul(struct lo_builder *b, struct lo_lin x, int64_t c) {
     return (struct lo_lin){product(x.c0, c), n, p};
 }
 
-lo_id lo_value(struct lo_builder *b, struct lo_lin l) {
+lo_id lo_value(struct lo_builder *b, struct lo_lin l)
+{
     if (!l.n)
         return lo_const_i(b, LO_I64, l.c0);
     if (l.n == 1 && !l.c0 && l.part[0].c == 1)
@@ -166,24 +175,28 @@ lo_id lo_value(struct lo_builder *b, struct lo_lin l) {
 
 /* ---- constants ---- */
 
-lo_id lo_const_f(struct lo_builder *b, struct lo_type t, double v) {
+lo_id lo_const_f(struct lo_builder *b, struct lo_type t, double v)
+{
     CHECK(nn_is_float(t.dtype), "a float constant of %s", nn_dtype_name(t.dtype));
     v = lo_num_f(t.dtype, lo_num_from_f(t.dtype, v));
     return lo_append(b, (struct lo_insn){.kind = LO_CONST, .type = t, .f = v});
 }
 
-lo_id lo_const_i(struct lo_builder *b, struct lo_type t, int64_t v) {
+lo_id lo_const_i(struct lo_builder *b, struct lo_type t, int64_t v)
+{
     CHECK(!nn_is_float(t.dtype), "an integer constant of %s", nn_dtype_name(t.dtype));
     v = lo_num_i(t.dtype, lo_num_from_i(t.dtype, v));
     return lo_append(b, (struct lo_insn){.kind = LO_CONST, .type = t, .i = v});
 }
 
-lo_id lo_const(struct lo_builder *b, struct lo_type t, union lo_num v) {
+lo_id lo_const(struct lo_builder *b, struct lo_type t, union lo_num v)
+{
     return nn_is_float(t.dtype) ? lo_const_f(b, t, lo_num_f(t.dtype, v))
                                 : lo_const_i(b, t, lo_num_i(t.dtype, v));
 }
 
-bool lo_const_value(const struct lo_kernel *k, lo_id id, union lo_num *v) {
+bool lo_const_value(const struct lo_kernel *k, lo_id id, union lo_num *v)
+{
     const struct lo_insn *in = &k->insns.p[id];
     if (!id || in->kind != LO_CONST)
         return false;
@@ -194,13 +207,15 @@ bool lo_const_value(const struct lo_kernel *k, lo_id id, union lo_num *v) {
 
 /* ---- element-wise operators ---- */
 
-static struct lo_type type_of(const struct lo_builder *b, lo_id x) {
+static struct lo_type type_of(const struct lo_builder *b, lo_id x)
+{
     CHECK(x && x < b->k->insns.n, "%s: an operand that is no value", b->k->name);
     return b->k->insns.p[x].type;
 }
 
 /* Whether x is the constant v in its own type. */
-static bool is_const(const struct lo_builder *b, lo_id x, double v) {
+static bool is_const(const struct lo_builder *b, lo_id x, double v)
+{
     union lo_num got;
     if (!lo_const_value(b->k, x, &got))
         return false;
@@ -213,7 +228,8 @@ static bool is_const(const struct lo_builder *b, lo_id x, double v) {
 
 /* The operand that the operator leaves as it is; 0 if it does something. */
 static lo_id identity(const struct lo_builder *b, enum ir_op op, struct lo_type t, lo_id x, lo_id y,
-                      lo_id z) {
+                      lo_id z)
+{
     bool is_float = nn_is_float(t.dtype), keeps = !is_float || !b->exact; /* flushes a denormal */
     union lo_num c;
     if (op == IR_copy)
@@ -241,7 +257,8 @@ static lo_id identity(const struct lo_builder *b, enum ir_op op, struct lo_type 
     return 0;
 }
 
-lo_id lo_op(struct lo_builder *b, enum ir_op op, struct lo_type t, lo_id x, lo_id y, lo_id z) {
+lo_id lo_op(struct lo_builder *b, enum ir_op op, struct lo_type t, lo_id x, lo_id y, lo_id z)
+{
     CHECK(ir_op_elementwise(op), "%s is not element-wise", ir_op_name(op));
     if (op == IR_cast)
         return lo_cast(b, t.dtype, lo_splat(b, x, t.lanes));
@@ -264,7 +281,8 @@ lo_id lo_op(struct lo_builder *b, enum ir_op op, struct lo_type t, lo_id x, lo_i
         (struct lo_insn){.kind = LO_OP, .op = (uint8_t)op, .type = t, .in = {in[0], in[1], in[2]}});
 }
 
-lo_id lo_cast(struct lo_builder *b, enum nn_dtype dtype, lo_id x) {
+lo_id lo_cast(struct lo_builder *b, enum nn_dtype dtype, lo_id x)
+{
     struct lo_type from = type_of(b, x), t = {(uint8_t)dtype, from.lanes};
     if (from.dtype == dtype)
         return x;
@@ -274,7 +292,8 @@ lo_id lo_cast(struct lo_builder *b, enum nn_dtype dtype, lo_id x) {
     return lo_append(b, (struct lo_insn){.kind = LO_OP, .op = IR_cast, .type = t, .in = {x, 0, 0}});
 }
 
-lo_id lo_fma(struct lo_builder *b, lo_id x, lo_id y, lo_id z) {
+lo_id lo_fma(struct lo_builder *b, lo_id x, lo_id y, lo_id z)
+{
     uint32_t lanes = type_of(b, x).lanes;
     lanes = type_of(b, y).lanes > lanes ? type_of(b, y).lanes : lanes;
     lanes = type_of(b, z).lanes > lanes ? type_of(b, z).lanes : lanes;
@@ -290,7 +309,8 @@ lo_id lo_fma(struct lo_builder *b, lo_id x, lo_id y, lo_id z) {
     return lo_append(b, in);
 }
 
-lo_id lo_bit(struct lo_builder *b, enum lo_bit op, struct lo_type t, lo_id x, lo_id y) {
+lo_id lo_bit(struct lo_builder *b, enum lo_bit op, struct lo_type t, lo_id x, lo_id y)
+{
     bool unary = op == LO_BITCAST || op == LO_ROUND_INT;
     lo_id in[2] = {lo_splat(b, x, t.lanes), unary ? 0 : lo_splat(b, y, t.lanes)};
     union lo_num v[2] = {{0}}, r;
@@ -301,7 +321,8 @@ lo_id lo_bit(struct lo_builder *b, enum lo_bit op, struct lo_type t, lo_id x, lo
         b, (struct lo_insn){.kind = LO_BIT, .op = (uint8_t)op, .type = t, .in = {in[0], in[1], 0}});
 }
 
-lo_id lo_splat(struct lo_builder *b, lo_id x, uint32_t lanes) {
+lo_id lo_splat(struct lo_builder *b, lo_id x, uint32_t lanes)
+{
     struct lo_type t = type_of(b, x);
     if (t.lanes == lanes)
         return x;
@@ -313,11 +334,13 @@ lo_id lo_splat(struct lo_builder *b, lo_id x, uint32_t lanes) {
     return lo_append(b, in);
 }
 
-lo_id lo_lanes(struct lo_builder *b, struct lo_type t, struct lo_lin from) {
+lo_id lo_lanes(struct lo_builder *b, struct lo_type t, struct lo_lin from)
+{
     return lo_append(b, (struct lo_insn){.kind = LO_LANES, .type = t, .lin = from});
 }
 
-lo_id lo_across(struct lo_builder *b, enum ir_monoid m, lo_id x) {
+lo_id lo_across(struct lo_builder *b, enum ir_monoid m, lo_id x)
+{
     struct lo_type t = type_of(b, x);
     if (t.lanes == 1)
         return x;
@@ -327,7 +350,8 @@ lo_id lo_across(struct lo_builder *b, enum ir_monoid m, lo_id x) {
 }
 
 lo_id lo_random(struct lo_builder *b, lo_id seed, lo_id step, uint64_t stream, int word,
-                lo_id index) {
+                lo_id index)
+{
     struct lo_type t = {NN_f32, type_of(b, index).lanes};
     return lo_append(b, (struct lo_insn){.kind = LO_RANDOM,
                                          .op = (uint8_t)word,
@@ -336,7 +360,8 @@ lo_id lo_random(struct lo_builder *b, lo_id seed, lo_id step, uint64_t stream, i
                                          .i = (int64_t)stream});
 }
 
-lo_id lo_extract(struct lo_builder *b, lo_id x, int lane) {
+lo_id lo_extract(struct lo_builder *b, lo_id x, int lane)
+{
     struct lo_type t = type_of(b, x);
     if (t.lanes == 1)
         return x;
@@ -347,13 +372,15 @@ lo_id lo_extract(struct lo_builder *b, lo_id x, int lane) {
 
 /* ---- memory ---- */
 
-static struct lo_buffer *buffer_of(struct lo_builder *b, uint32_t buf) {
+static struct lo_buffer *buffer_of(struct lo_builder *b, uint32_t buf)
+{
     CHECK(buf && buf < b->k->buffers.n, "%s: no such buffer", b->k->name);
     return &b->k->buffers.p[buf];
 }
 
 static lo_id load(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id index, uint32_t lanes,
-                  lo_id mask, lo_id fill) {
+                  lo_id mask, lo_id fill)
+{
     struct lo_type t = {buffer_of(b, buf)->type.dtype, (uint16_t)lanes};
     struct lo_insn in = {.kind = LO_LOAD, .type = t, .buf = buf, .lin = at};
     in.in[0] = mask ? lo_splat(b, mask, lanes) : 0;
@@ -363,17 +390,20 @@ static lo_id load(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id in
 }
 
 lo_id lo_load(struct lo_builder *b, uint32_t buf, struct lo_lin at, uint32_t lanes, lo_id mask,
-              lo_id fill) {
+              lo_id fill)
+{
     return load(b, buf, at, 0, lanes, mask, fill);
 }
 
 lo_id lo_gather(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id index, lo_id mask,
-                lo_id fill) {
+                lo_id fill)
+{
     return load(b, buf, at, index, type_of(b, index).lanes, mask, fill);
 }
 
 void lo_scatter(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id index, lo_id value,
-                lo_id mask) {
+                lo_id mask)
+{
     struct lo_type t = type_of(b, value);
     buffer_of(b, buf)->written = true;
     lo_append(b, (struct lo_insn){.kind = LO_STORE,
@@ -383,17 +413,20 @@ void lo_scatter(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id inde
                                   .lin = at});
 }
 
-void lo_store(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id value, lo_id mask) {
+void lo_store(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id value, lo_id mask)
+{
     lo_scatter(b, buf, at, 0, value, mask);
 }
 
-lo_id lo_get(struct lo_builder *b, uint32_t reg, struct lo_lin at) {
+lo_id lo_get(struct lo_builder *b, uint32_t reg, struct lo_lin at)
+{
     return lo_append(
         b,
         (struct lo_insn){.kind = LO_GET, .type = buffer_of(b, reg)->type, .buf = reg, .lin = at});
 }
 
-void lo_set(struct lo_builder *b, uint32_t reg, struct lo_lin at, lo_id value) {
+void lo_set(struct lo_builder *b, uint32_t reg, struct lo_lin at, lo_id value)
+{
     struct lo_type t = buffer_of(b, reg)->type;
     lo_id in = lo_splat(b, value, t.lanes);
     lo_append(b,
@@ -403,7 +436,8 @@ void lo_set(struct lo_builder *b, uint32_t reg, struct lo_lin at, lo_id value) {
 /* ---- control ---- */
 
 lo_id lo_for(struct lo_builder *b, enum lo_loop how, struct lo_lin from, struct lo_lin to,
-             int64_t step) {
+             int64_t step)
+{
     uint32_t body = lo_block_new(b->k);
     lo_id v = lo_append(b, (struct lo_insn){.kind = LO_FOR,
                                             .op = (uint8_t)how,
@@ -416,13 +450,15 @@ lo_id lo_for(struct lo_builder *b, enum lo_loop how, struct lo_lin from, struct 
     return v;
 }
 
-void lo_if(struct lo_builder *b, lo_id cond) {
+void lo_if(struct lo_builder *b, lo_id cond)
+{
     uint32_t body = lo_block_new(b->k);
     lo_append(b, (struct lo_insn){.kind = LO_IF, .in = {cond, 0, 0}, .body = body});
     lo_open(b, body);
 }
 
-void lo_else(struct lo_builder *b) {
+void lo_else(struct lo_builder *b)
+{
     CHECK(b->depth > 1, "%s: else without if", b->k->name);
     uint32_t other = lo_block_new(b->k);
     const struct lo_block *outer = &b->k->blocks.p[b->stack[b->depth - 1].block];
@@ -432,23 +468,24 @@ void lo_else(struct lo_builder *b) {
     b->block = other;
 }
 
-void lo_end(struct lo_builder *b) {
+void lo_end(struct lo_builder *b)
+{
     CHECK(b->depth, "%s: end without a block", b->k->name);
     b->block = b->stack[--b->depth].block;
 }
 
-void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin) {
+void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin)
+{
     lo_id v = lo_splat(b, value, type_of(b, cond).lanes);
     lo_append(b, (struct lo_insn){.kind = LO_TRAP, .in = {cond, v, 0}, .i = (int64_t)origin + 1});
 }
 
-void lo_barrier(struct lo_builder *b) {
-    lo_append(b, (struct lo_insn){.kind = LO_BARRIER});
-}
+void lo_barrier(struct lo_builder *b) { lo_append(b, (struct lo_insn){.kind = LO_BARRIER}); }
 
 /* ---- any instruction ---- */
 
-static lo_id extract_folded(struct lo_builder *b, struct lo_insn in) {
+static lo_id extract_folded(struct lo_builder *b, struct lo_insn in)
+{
     const struct lo_insn *x = &b->k->insns.p[in.in[0]];
     union lo_num v;
     if (x->kind == LO_SPLAT)
@@ -457,28 +494,23 @@ static lo_id extract_folded(struct lo_builder *b, struct lo_insn in) {
 }
 
 /* Folding equal lanes gives the lane, but for sums and products. */
-static lo_id across_folded(struct lo_builder *b, struct lo_insn in) {
+static lo_id across_folded(struct lo_builder *b, struct lo_insn in)
+{
     if (type_of(b, in.in[0]).lanes == 1)
         return in.in[0];
     return in.op == IRM_sum || in.op == IRM_prod ? lo_append(b, in) : extract_folded(b, in);
 }
 
-lo_id lo_append_folded(struct lo_builder *b, struct lo_insn in) {
+lo_id lo_append_folded(struct lo_builder *b, struct lo_insn in)
+{
     switch ((enum lo_kind)in.kind) {
-    case LO_OP:
-        return lo_op(b, in.op, in.type, in.in[0], in.in[1], in.in[2]);
-    case LO_FMA:
-        return lo_fma(b, in.in[0], in.in[1], in.in[2]);
-    case LO_BIT:
-        return lo_bit(b, in.op, in.type, in.in[0], in.in[1]);
-    case LO_SPLAT:
-        return lo_splat(b, in.in[0], in.type.lanes);
-    case LO_LIN:
-        return lo_value(b, in.lin);
-    case LO_EXTRACT:
-        return type_of(b, in.in[0]).lanes == 1 ? in.in[0] : extract_folded(b, in);
-    case LO_ACROSS:
-        return across_folded(b, in);
+    case LO_OP: return lo_op(b, in.op, in.type, in.in[0], in.in[1], in.in[2]);
+    case LO_FMA: return lo_fma(b, in.in[0], in.in[1], in.in[2]);
+    case LO_BIT: return lo_bit(b, in.op, in.type, in.in[0], in.in[1]);
+    case LO_SPLAT: return lo_splat(b, in.in[0], in.type.lanes);
+    case LO_LIN: return lo_value(b, in.lin);
+    case LO_EXTRACT: return type_of(b, in.in[0]).lanes == 1 ? in.in[0] : extract_folded(b, in);
+    case LO_ACROSS: return across_folded(b, in);
     case LO_CONST:
     case LO_LANES:
     case LO_LOAD:
@@ -490,8 +522,7 @@ lo_id lo_append_folded(struct lo_builder *b, struct lo_insn in) {
     case LO_RANDOM:
     case LO_TRAP:
     case LO_BARRIER:
-    case LO_KIND_COUNT:
-        break;
+    case LO_KIND_COUNT: break;
     }
     return lo_append(b, in);
 }

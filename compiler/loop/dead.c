@@ -10,14 +10,16 @@ struct live {
     VEC(lo_id) work;
 };
 
-static void mark(struct live *l, lo_id id) {
+static void mark(struct live *l, lo_id id)
+{
     if (id && !l->live[id]) {
         l->live[id] = true;
         vec_push(&l->work, id);
     }
 }
 
-static void find_owners(struct live *l, uint32_t block, lo_id owner) {
+static void find_owners(struct live *l, uint32_t block, lo_id owner)
+{
     const struct lo_block *b = &l->k->blocks.p[block];
     for (uint32_t i = 0; i < b->insn.n; i++) {
         const struct lo_insn *in = &l->k->insns.p[b->insn.p[i]];
@@ -30,19 +32,22 @@ static void find_owners(struct live *l, uint32_t block, lo_id owner) {
 }
 
 /* Instructions with an effect, given what is read so far. */
-static bool has_effect(const struct live *l, const struct lo_insn *in) {
+static bool has_effect(const struct live *l, const struct lo_insn *in)
+{
     if (in->kind == LO_STORE || in->kind == LO_SET)
         return l->read[in->buf] || l->k->buffers.p[in->buf].space == LO_ARG;
     return in->kind == LO_TRAP || in->kind == LO_BARRIER;
 }
 
-static void mark_lin(struct live *l, struct lo_lin lin) {
+static void mark_lin(struct live *l, struct lo_lin lin)
+{
     for (uint32_t i = 0; i < lin.n; i++)
         mark(l, lin.part[i].v);
 }
 
 /* What a live instruction needs; true if it is the first to read a buffer. */
-static bool follow(struct live *l, lo_id id) {
+static bool follow(struct live *l, lo_id id)
+{
     const struct lo_insn *in = &l->k->insns.p[id];
     for (int i = 0; i < 3; i++)
         mark(l, in->in[i]);
@@ -55,7 +60,8 @@ static bool follow(struct live *l, lo_id id) {
     return true;
 }
 
-static void mark_all(struct live *l) {
+static void mark_all(struct live *l)
+{
     for (bool again = true; again;) {
         again = false;
         for (uint32_t b = 1; b < l->k->blocks.n; b++)
@@ -70,19 +76,22 @@ static void mark_all(struct live *l) {
     }
 }
 
-static lo_id keep_live(struct lo_rewrite *r, lo_id id) {
+static lo_id keep_live(struct lo_rewrite *r, lo_id id)
+{
     const struct live *l = r->own;
     return l->live[id] ? lo_rewrite_copy(r, id) : 0;
 }
 
 /* An else of nothing is none. */
-static void drop_empty_else(struct lo_kernel *k) {
+static void drop_empty_else(struct lo_kernel *k)
+{
     for (uint32_t i = 1; i < k->insns.n; i++)
         if (k->insns.p[i].other && !k->blocks.p[k->insns.p[i].other].insn.n)
             k->insns.p[i].other = 0;
 }
 
-static void drop_buffers(struct lo_kernel *k) {
+static void drop_buffers(struct lo_kernel *k)
+{
     uint32_t *to = xcalloc(k->buffers.n, sizeof *to), n = 1;
     for (uint32_t i = 1; i < k->insns.n; i++)
         to[k->insns.p[i].buf] = 1;
@@ -98,7 +107,8 @@ static void drop_buffers(struct lo_kernel *k) {
     free(to);
 }
 
-void lo_drop_dead(struct lo_kernel *k) {
+void lo_drop_dead(struct lo_kernel *k)
+{
     struct live l = {.k = k};
     l.live = xcalloc(k->insns.n, sizeof *l.live);
     l.owner = xcalloc(k->insns.n, sizeof *l.owner);

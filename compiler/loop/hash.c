@@ -9,16 +9,13 @@ struct canon {
     struct text out;
 };
 
-static void put(struct canon *c, int64_t v) {
-    text_write(&c->out, (const char *)&v, sizeof v);
-}
+static void put(struct canon *c, int64_t v) { text_write(&c->out, (const char *)&v, sizeof v); }
 
-static void put_type(struct canon *c, struct lo_type t) {
-    put(c, t.dtype * 256 + t.lanes);
-}
+static void put_type(struct canon *c, struct lo_type t) { put(c, t.dtype * 256 + t.lanes); }
 
 /* The parts in the order of their numbers: ids may be in another. */
-static void put_lin(struct canon *c, struct lo_lin l) {
+static void put_lin(struct canon *c, struct lo_lin l)
+{
     put(c, l.c0);
     put(c, l.n);
     uint32_t last = 0;
@@ -36,7 +33,8 @@ static void put_lin(struct canon *c, struct lo_lin l) {
     }
 }
 
-static void put_block(struct canon *c, uint32_t block) {
+static void put_block(struct canon *c, uint32_t block)
+{
     const struct lo_block *b = &c->k->blocks.p[block];
     put(c, b->insn.n);
     for (uint32_t i = 0; i < b->insn.n; i++) {
@@ -60,7 +58,8 @@ static void put_block(struct canon *c, uint32_t block) {
     }
 }
 
-static struct text canonical(const struct lo_kernel *k) {
+static struct text canonical(const struct lo_kernel *k)
+{
     struct canon c = {.k = k, .number = xcalloc(k->insns.n, sizeof *c.number)};
     for (uint32_t i = 1; i < k->buffers.n; i++) {
         const struct lo_buffer *b = &k->buffers.p[i];
@@ -77,14 +76,16 @@ static struct text canonical(const struct lo_kernel *k) {
     return c.out;
 }
 
-uint64_t lo_hash(const struct lo_kernel *k) {
+uint64_t lo_hash(const struct lo_kernel *k)
+{
     struct text t = canonical(k);
     uint64_t h = hash_bytes(0, t.p, t.n);
     text_free(&t);
     return h;
 }
 
-bool lo_equal(const struct lo_kernel *x, const struct lo_kernel *y) {
+bool lo_equal(const struct lo_kernel *x, const struct lo_kernel *y)
+{
     struct text a = canonical(x), b = canonical(y);
     bool same = a.n == b.n && !memcmp(a.p ? a.p : "", b.p ? b.p : "", a.n);
     text_free(&a);

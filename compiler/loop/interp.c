@@ -2,8 +2,8 @@
  * once into operations that point at their operands; then each chunk runs over one frame of values.
  * It reports what a processor would not: accesses out of bounds, registers and local memory read before
  * they are written, and chunks of one phase that touch the same element while one of them writes it. */
-#include "loop/private.h"
 #include "cpu/pool.h"
+#include "loop/private.h"
 #include <inttypes.h>
 
 #define MAX_BYTES ((uint64_t)1 << 31) /* of a kernel's own buffers */
@@ -54,7 +54,8 @@ struct interp {
 
 /* ---- decoding ---- */
 
-static struct sum decode_lin(struct interp *x, struct lo_lin l) {
+static struct sum decode_lin(struct interp *x, struct lo_lin l)
+{
     struct sum s = {l.c0, l.n, NULL};
     if (l.n)
         s.part = arena_alloc(x->mem, l.n * sizeof *s.part);
@@ -67,7 +68,8 @@ static struct sum decode_lin(struct interp *x, struct lo_lin l) {
 
 static struct code *decode_block(struct interp *x, uint32_t block);
 
-static void decode(struct interp *x, lo_id id, struct step *s) {
+static void decode(struct interp *x, lo_id id, struct step *s)
+{
     const struct lo_insn *in = &x->k->insns.p[id];
     bool sized = lo_has_value(in->kind) || in->kind == LO_STORE || in->kind == LO_SET;
     *s = (struct step){.in = in, .id = id, .lanes = sized ? in->type.lanes : 0};
@@ -89,7 +91,8 @@ static void decode(struct interp *x, lo_id id, struct step *s) {
         s->other = decode_block(x, in->other);
 }
 
-static struct code *decode_block(struct interp *x, uint32_t block) {
+static struct code *decode_block(struct interp *x, uint32_t block)
+{
     const struct lo_block *b = &x->k->blocks.p[block];
     struct code *c = ARENA_NEW(x->mem, struct code);
     c->n = b->insn.n;
@@ -102,7 +105,8 @@ static struct code *decode_block(struct interp *x, uint32_t block) {
 /* ---- faults ---- */
 
 static bool fault(struct interp *x, const struct step *s, const char *fmt, ...) NNC_PRINTF(3, 4);
-static bool fault(struct interp *x, const struct step *s, const char *fmt, ...) {
+static bool fault(struct interp *x, const struct step *s, const char *fmt, ...)
+{
     char words[200];
     va_list ap;
     va_start(ap, fmt);
@@ -117,14 +121,16 @@ static bool fault(struct interp *x, const struct step *s, const char *fmt, ...) 
     return false;
 }
 
-static bool outside(struct interp *x, const struct step *s, int64_t at) {
+static bool outside(struct interp *x, const struct step *s, int64_t at)
+{
     return fault(x, s, "%s[%" PRId64 "] is outside of its %" PRId64 " elements", s->buf->b->name,
                  at, s->buf->b->count);
 }
 
 /* ---- memory ---- */
 
-static int64_t eval(const struct sum *l) {
+static int64_t eval(const struct sum *l)
+{
     uint64_t v = (uint64_t)l->c0;
     for (uint32_t i = 0; i < l->n; i++)
         v += (uint64_t)l->part[i].c * (uint64_t)*l->part[i].v;
@@ -133,7 +139,8 @@ static int64_t eval(const struct sum *l) {
 
 /* Lane i's element, and whether the lane takes part at all. */
 static bool lane_place(const struct step *s, int64_t at, const uint8_t *mask, uint32_t i,
-                       int64_t *place) {
+                       int64_t *place)
+{
     if (mask && !mask[i])
         return false;
     const void *index = s->arg[2];
@@ -145,7 +152,8 @@ static bool lane_place(const struct step *s, int64_t at, const uint8_t *mask, ui
     return true;
 }
 
-static bool may_read(struct interp *x, const struct step *s, int64_t at) {
+static bool may_read(struct interp *x, const struct step *s, int64_t at)
+{
     struct memory *m = s->buf;
     if (at < 0 || at >= m->b->count)
         return outside(x, s, at);
@@ -163,7 +171,8 @@ static bool may_read(struct interp *x, const struct step *s, int64_t at) {
     return true;
 }
 
-static bool may_write(struct interp *x, const struct step *s, int64_t at) {
+static bool may_write(struct interp *x, const struct step *s, int64_t at)
+{
     struct memory *m = s->buf;
     if (at < 0 || at >= m->b->count)
         return outside(x, s, at);
@@ -180,7 +189,8 @@ static bool may_write(struct interp *x, const struct step *s, int64_t at) {
     return true;
 }
 
-static bool load(struct interp *x, const struct step *s) {
+static bool load(struct interp *x, const struct step *s)
+{
     int64_t at = eval(&s->lin), place;
     const uint8_t *mask = s->arg[0];
     if (!mask && !s->arg[2] && !s->buf->writer) {
@@ -204,7 +214,8 @@ static bool load(struct interp *x, const struct step *s) {
     return true;
 }
 
-static bool store(struct interp *x, const struct step *s) {
+static bool store(struct interp *x, const struct step *s)
+{
     int64_t at = eval(&s->lin), place, seen[LO_MAX_LANES];
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->lanes; i++) {
@@ -221,7 +232,8 @@ static bool store(struct interp *x, const struct step *s) {
     return true;
 }
 
-static bool reg(struct interp *x, const struct step *s) {
+static bool reg(struct interp *x, const struct step *s)
+{
     int64_t at = eval(&s->lin);
     struct memory *m = s->buf;
     size_t size = (size_t)s->lanes * s->size;
@@ -240,18 +252,21 @@ static bool reg(struct interp *x, const struct step *s) {
 
 /* ---- values ---- */
 
-static void fill(const struct step *s, const void *one) {
+static void fill(const struct step *s, const void *one)
+{
     for (uint32_t i = 0; i < s->lanes; i++)
         memcpy(s->out + i * s->size, one, s->size);
 }
 
-static void constant(const struct step *s) {
+static void constant(const struct step *s)
+{
     enum nn_dtype t = s->in->type.dtype;
     union lo_num v = nn_is_float(t) ? lo_num_from_f(t, s->in->f) : lo_num_from_i(t, s->in->i);
     fill(s, &v);
 }
 
-static void lanes(const struct step *s) {
+static void lanes(const struct step *s)
+{
     int64_t from = eval(&s->lin);
     for (uint32_t i = 0; i < s->lanes; i++) {
         union lo_num v = lo_num_from_i(s->in->type.dtype, (int64_t)((uint64_t)from + i));
@@ -260,7 +275,8 @@ static void lanes(const struct step *s) {
 }
 
 /* Halves are folded pairwise until one lane is left. */
-static void across(struct interp *x, const struct step *s) {
+static void across(struct interp *x, const struct step *s)
+{
     enum ir_op op = lo_monoid_op(s->in->op);
     uint32_t n = x->k->insns.p[s->in->in[0]].type.lanes;
     union {
@@ -274,14 +290,16 @@ static void across(struct interp *x, const struct step *s) {
     memcpy(s->out, v.byte, s->size);
 }
 
-static void random_lanes(const struct step *s) {
+static void random_lanes(const struct step *s)
+{
     const int64_t *seed = s->arg[0], *step = s->arg[1], *index = s->arg[2];
     for (uint32_t i = 0; i < s->lanes; i++)
         ((float *)(void *)s->out)[i] =
             ir_random_uniform(*seed, *step, (uint64_t)s->in->i, s->in->op, (uint64_t)index[i]);
 }
 
-static void trap(struct interp *x, const struct step *s) {
+static void trap(struct interp *x, const struct step *s)
+{
     const uint8_t *cond = s->arg[0];
     for (uint32_t i = 0; i < s->lanes && !x->stopped; i++)
         if (cond[i]) {
@@ -295,7 +313,8 @@ static void trap(struct interp *x, const struct step *s) {
 
 static bool run_code(struct interp *x, const struct code *c);
 
-static bool loop(struct interp *x, const struct step *s) {
+static bool loop(struct interp *x, const struct step *s)
+{
     int64_t to = eval(&s->hi), *v = (int64_t *)(void *)s->out;
     for (int64_t i = eval(&s->lin); i < to && !x->stopped; i += s->in->step) {
         *v = i;
@@ -307,65 +326,45 @@ static bool loop(struct interp *x, const struct step *s) {
     return true;
 }
 
-static bool run_step(struct interp *x, const struct step *s) {
+static bool run_step(struct interp *x, const struct step *s)
+{
     const struct lo_insn *in = s->in;
     switch ((enum lo_kind)in->kind) {
-    case LO_CONST:
-        constant(s);
-        return true;
+    case LO_CONST: constant(s); return true;
     case LO_OP:
         if (lo_lanes_op(in->op, s->from, in->type.dtype, s->lanes, s->arg, s->out))
             return true;
         return fault(x, s, "no such operator on %s", nn_dtype_name(s->from));
-    case LO_FMA:
-        lo_lanes_fma(in->type.dtype, s->lanes, s->arg, s->out);
-        return true;
+    case LO_FMA: lo_lanes_fma(in->type.dtype, s->lanes, s->arg, s->out); return true;
     case LO_BIT:
         lo_lanes_bit(in->op, s->from, in->type.dtype, s->lanes, s->arg, s->out);
         return true;
-    case LO_SPLAT:
-        fill(s, s->arg[0]);
-        return true;
-    case LO_LANES:
-        lanes(s);
-        return true;
-    case LO_LIN:
-        *(int64_t *)(void *)s->out = eval(&s->lin);
-        return true;
-    case LO_LOAD:
-        return load(x, s);
-    case LO_STORE:
-        return store(x, s);
+    case LO_SPLAT: fill(s, s->arg[0]); return true;
+    case LO_LANES: lanes(s); return true;
+    case LO_LIN: *(int64_t *)(void *)s->out = eval(&s->lin); return true;
+    case LO_LOAD: return load(x, s);
+    case LO_STORE: return store(x, s);
     case LO_GET:
-    case LO_SET:
-        return reg(x, s);
-    case LO_FOR:
-        return loop(x, s);
+    case LO_SET: return reg(x, s);
+    case LO_FOR: return loop(x, s);
     case LO_IF:
         if (*(const uint8_t *)s->arg[0])
             return run_code(x, s->body);
         return !s->other || run_code(x, s->other);
-    case LO_ACROSS:
-        across(x, s);
-        return true;
-    case LO_RANDOM:
-        random_lanes(s);
-        return true;
-    case LO_TRAP:
-        trap(x, s);
-        return true;
+    case LO_ACROSS: across(x, s); return true;
+    case LO_RANDOM: random_lanes(s); return true;
+    case LO_TRAP: trap(x, s); return true;
     case LO_EXTRACT:
         memcpy(s->out, (const char *)s->arg[0] + (size_t)in->i * s->size, s->size);
         return true;
-    case LO_BARRIER:
-        return fault(x, s, "threads that wait for each other are not interpreted");
-    case LO_KIND_COUNT:
-        break;
+    case LO_BARRIER: return fault(x, s, "threads that wait for each other are not interpreted");
+    case LO_KIND_COUNT: break;
     }
     return fault(x, s, "no kind of instruction");
 }
 
-static bool run_code(struct interp *x, const struct code *c) {
+static bool run_code(struct interp *x, const struct code *c)
+{
     for (uint32_t i = 0; i < c->n && !x->stopped; i++)
         if (!run_step(x, &c->step[i]))
             return false;
@@ -374,7 +373,8 @@ static bool run_code(struct interp *x, const struct code *c) {
 
 /* ---- a run ---- */
 
-static bool open_memory(struct interp *x) {
+static bool open_memory(struct interp *x)
+{
     uint64_t own = 0;
     for (uint32_t i = 1; i < x->k->buffers.n; i++) {
         struct memory *m = &x->memory[i];
@@ -398,7 +398,8 @@ static bool open_memory(struct interp *x) {
     return true;
 }
 
-static void close_memory(struct interp *x) {
+static void close_memory(struct interp *x)
+{
     for (uint32_t i = 1; i < x->k->buffers.n; i++) {
         if (x->memory[i].b && x->memory[i].b->space != LO_ARG)
             free(x->memory[i].p);
@@ -407,7 +408,8 @@ static void close_memory(struct interp *x) {
     }
 }
 
-static bool run_phase(struct interp *x, uint32_t phase) {
+static bool run_phase(struct interp *x, uint32_t phase)
+{
     const struct lo_phase *p = &x->k->phases.p[phase];
     int64_t *chunk = arena_alloc(x->mem, sizeof *chunk);
     x->value[p->chunk] = (char *)chunk;
@@ -423,7 +425,8 @@ static bool run_phase(struct interp *x, uint32_t phase) {
     return true;
 }
 
-bool lo_interpret(const struct lo_kernel *k, struct lo_run *run) {
+bool lo_interpret(const struct lo_kernel *k, struct lo_run *run)
+{
     struct interp x = {.k = k, .run = run, .mem = arena_new()};
     x.value = ARENA_ARRAY(x.mem, char *, k->insns.n);
     x.memory = ARENA_ARRAY(x.mem, struct memory, k->buffers.n);

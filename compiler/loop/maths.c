@@ -3,7 +3,8 @@
 
 /* Philox2x32-10 keyed by seed and stream, counting in step and index: ir/random.c in loop IR. The key
  * depends on scalars only; each round is one 32-bit product, its two halves. */
-static lo_id random_uniform(struct lo_builder *b, const struct lo_insn *in) {
+static lo_id random_uniform(struct lo_builder *b, const struct lo_insn *in)
+{
     struct lo_type ti = {NN_i32, in->type.lanes}, tl = {NN_i64, in->type.lanes}, s = LO_I64;
     lo_id z = lo_const_i(b, s, (int64_t)((uint64_t)in->i * 0x9e3779b97f4a7c15u));
     static const struct {
@@ -32,7 +33,8 @@ static lo_id random_uniform(struct lo_builder *b, const struct lo_insn *in) {
                  0);
 }
 
-uint32_t lo_maths_reg(struct lo_maths *m, enum nn_dtype t) {
+uint32_t lo_maths_reg(struct lo_maths *m, enum nn_dtype t)
+{
     uint32_t log = 0;
     while (1 << log < m->lanes)
         log++;
@@ -42,7 +44,8 @@ uint32_t lo_maths_reg(struct lo_maths *m, enum nn_dtype t) {
     return *reg;
 }
 
-static lo_id expand(struct lo_rewrite *r, lo_id id) {
+static lo_id expand(struct lo_rewrite *r, lo_id id)
+{
     const struct lo_insn *old = &r->old.insns.p[id];
     struct lo_maths *m = r->own;
     if (old->kind == LO_RANDOM) {
@@ -59,7 +62,8 @@ static lo_id expand(struct lo_rewrite *r, lo_id id) {
     return lo_rewrite_copy(r, id);
 }
 
-void lo_expand_maths(struct lo_kernel *k, bool fma) {
+void lo_expand_maths(struct lo_kernel *k, bool fma)
+{
     struct lo_maths m = {.fma = fma};
     lo_rewrite(k, expand, &m);
 }

@@ -13,70 +13,62 @@
 
 /* ---- shorthand: m's lanes of f32 (F), i32 (I), f64 (D), i64 (L), bool (B) ---- */
 
-static struct lo_type of(const struct lo_maths *m, enum nn_dtype t) {
+static struct lo_type of(const struct lo_maths *m, enum nn_dtype t)
+{
     return (struct lo_type){(uint8_t)t, m->lanes};
 }
-static lo_id F(struct lo_maths *m, double v) {
-    return lo_const_f(m->b, of(m, NN_f32), v);
-}
-static lo_id D(struct lo_maths *m, double v) {
-    return lo_const_f(m->b, of(m, NN_f64), v);
-}
-static lo_id I(struct lo_maths *m, int64_t v) {
-    return lo_const_i(m->b, of(m, NN_i32), v);
-}
-static lo_id L(struct lo_maths *m, int64_t v) {
-    return lo_const_i(m->b, of(m, NN_i64), v);
-}
+static lo_id F(struct lo_maths *m, double v) { return lo_const_f(m->b, of(m, NN_f32), v); }
+static lo_id D(struct lo_maths *m, double v) { return lo_const_f(m->b, of(m, NN_f64), v); }
+static lo_id I(struct lo_maths *m, int64_t v) { return lo_const_i(m->b, of(m, NN_i32), v); }
+static lo_id L(struct lo_maths *m, int64_t v) { return lo_const_i(m->b, of(m, NN_i64), v); }
 
-static enum nn_dtype dtype(const struct lo_maths *m, lo_id x) {
+static enum nn_dtype dtype(const struct lo_maths *m, lo_id x)
+{
     return m->b->k->insns.p[x].type.dtype;
 }
-static lo_id op(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y) {
+static lo_id op(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
+{
     return lo_op(m->b, o, of(m, dtype(m, x)), x, y, 0);
 }
-static lo_id add(struct lo_maths *m, lo_id x, lo_id y) {
-    return op(m, IR_add, x, y);
-}
-static lo_id sub(struct lo_maths *m, lo_id x, lo_id y) {
-    return op(m, IR_sub, x, y);
-}
-static lo_id mul(struct lo_maths *m, lo_id x, lo_id y) {
-    return op(m, IR_mul, x, y);
-}
-static lo_id divide(struct lo_maths *m, lo_id x, lo_id y) {
-    return op(m, IR_div, x, y);
-}
-static lo_id mad(struct lo_maths *m, lo_id x, lo_id y, lo_id z) {
+static lo_id add(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_add, x, y); }
+static lo_id sub(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_sub, x, y); }
+static lo_id mul(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_mul, x, y); }
+static lo_id divide(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_div, x, y); }
+static lo_id mad(struct lo_maths *m, lo_id x, lo_id y, lo_id z)
+{
     return m->fma ? lo_fma(m->b, x, y, z) : add(m, mul(m, x, y), z);
 }
-static lo_id pick(struct lo_maths *m, lo_id c, lo_id x, lo_id y) {
+static lo_id pick(struct lo_maths *m, lo_id c, lo_id x, lo_id y)
+{
     return lo_op(m->b, IR_select, of(m, dtype(m, x)), c, x, y);
 }
-static lo_id bit(struct lo_maths *m, enum lo_bit o, lo_id x, lo_id y) {
+static lo_id bit(struct lo_maths *m, enum lo_bit o, lo_id x, lo_id y)
+{
     return lo_bit(m->b, o, of(m, dtype(m, x)), x, y);
 }
-static lo_id bits(struct lo_maths *m, lo_id x) { /* float to integer of its width, and back */
+static lo_id bits(struct lo_maths *m, lo_id x)
+{ /* float to integer of its width, and back */
     enum nn_dtype t = dtype(m, x);
     enum nn_dtype to = t == NN_f32 ? NN_i32 : t == NN_i32 ? NN_f32 : t == NN_f64 ? NN_i64 : NN_f64;
     return lo_bit(m->b, LO_BITCAST, of(m, to), x, 0);
 }
-static lo_id cast(struct lo_maths *m, enum nn_dtype t, lo_id x) {
-    return lo_cast(m->b, t, x);
-}
+static lo_id cast(struct lo_maths *m, enum nn_dtype t, lo_id x) { return lo_cast(m->b, t, x); }
 
 /* The lesser of x and bound; NaN stays. */
-static lo_id at_most(struct lo_maths *m, lo_id x, double bound) {
+static lo_id at_most(struct lo_maths *m, lo_id x, double bound)
+{
     lo_id c = dtype(m, x) == NN_f64 ? D(m, bound) : F(m, bound);
     return pick(m, op(m, IR_lt, c, x), c, x);
 }
-static lo_id at_least(struct lo_maths *m, lo_id x, double bound) {
+static lo_id at_least(struct lo_maths *m, lo_id x, double bound)
+{
     lo_id c = dtype(m, x) == NN_f64 ? D(m, bound) : F(m, bound);
     return pick(m, op(m, IR_gt, c, x), c, x);
 }
 
 /* c[0] + c[1] x + … by Horner's rule, in x's type. */
-static lo_id poly(struct lo_maths *m, lo_id x, const double *c, uint32_t n) {
+static lo_id poly(struct lo_maths *m, lo_id x, const double *c, uint32_t n)
+{
     bool wide = dtype(m, x) == NN_f64;
     lo_id r = wide ? D(m, c[n - 1]) : F(m, c[n - 1]);
     while (--n)
@@ -85,19 +77,19 @@ static lo_id poly(struct lo_maths *m, lo_id x, const double *c, uint32_t n) {
 }
 #define POLY(m, x, c) poly(m, x, c, COUNT(c))
 
-static lo_id magnitude(struct lo_maths *m, lo_id x) {
-    return op(m, IR_abs, x, 0);
-}
+static lo_id magnitude(struct lo_maths *m, lo_id x) { return op(m, IR_abs, x, 0); }
 
 /* x, which is not negative, with the sign of `from`. */
-static lo_id with_sign(struct lo_maths *m, lo_id x, lo_id from) {
+static lo_id with_sign(struct lo_maths *m, lo_id x, lo_id from)
+{
     return bits(m, bit(m, LO_OR, bits(m, x), bit(m, LO_AND, bits(m, from), I(m, INT32_MIN))));
 }
 
 /* ---- exp, sigmoid, tanh ---- */
 
 /* e^x = 2^n e^r, |r| <= ln 2 / 2; n goes into the exponent's bits. */
-static lo_id f32_exp(struct lo_maths *m, lo_id x) {
+static lo_id f32_exp(struct lo_maths *m, lo_id x)
+{
     static const double c[] = {0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558acp-5, 0x1.12397cp-7,
                                0x1.6a511ap-10};
     lo_id t = mad(m, x, F(m, 0x1.715476p+0), F(m, MAGIC)), n = sub(m, t, F(m, MAGIC));
@@ -108,14 +100,16 @@ static lo_id f32_exp(struct lo_maths *m, lo_id x) {
     return pick(m, op(m, IR_le, x, F(m, 0x1.62e42ep+6)), y, add(m, x, F(m, INFINITY)));
 }
 
-static lo_id f32_sigmoid(struct lo_maths *m, lo_id x) {
+static lo_id f32_sigmoid(struct lo_maths *m, lo_id x)
+{
     lo_id one = F(m, 1);
     return divide(m, one, add(m, one, f32_exp(m, op(m, IR_neg, x, 0))));
 }
 
 /* With e = (exp(2|x|) - 1) / 2, tanh |x| is e / (e + 1). No digit is lost near 0, as e is made of
  * (exp(2r) - 1) / 2, |r| <= ln 2 / 4, and of (2^n - 1) / 2. */
-static lo_id f32_tanh(struct lo_maths *m, lo_id x) {
+static lo_id f32_tanh(struct lo_maths *m, lo_id x)
+{
     static const double c[] = {0x1.fffffep-1, 0x1.5554b4p-1, 0x1.5556f2p-2, 0x1.122560p-3,
                                0x1.6b9caap-5};
     lo_id a = at_most(m, magnitude(m, x), 10);
@@ -130,7 +124,8 @@ static lo_id f32_tanh(struct lo_maths *m, lo_id x) {
 /* ---- log ---- */
 
 /* x = 2^e (1 + f), 1 + f in [sqrt(1/2), sqrt(2)). */
-static lo_id f32_log(struct lo_maths *m, lo_id x) {
+static lo_id f32_log(struct lo_maths *m, lo_id x)
+{
     static const double c[] = {0x1.555554p-2, -0x1.000228p-2, 0x1.99a028p-3, -0x1.54720cp-3,
                                0x1.22d792p-3, -0x1.0d854cp-3, 0x1.056c1ep-3, -0x1.38dc2cp-4};
     lo_id root = I(m, 0x3f3504f3), i = sub(m, bits(m, x), root);
@@ -151,7 +146,8 @@ static const uint32_t turns[] = {0,          0x28be60db, 0x9391054a, 0x7f09d5f4,
                                  0x7d4d3770, 0x36d8a566, 0x4f10e410, 0x7f9458ea};
 
 /* Words j, j + 1 of `turns` as 64 bits, j = first + k, k in 0..4 in every lane. */
-static lo_id turns_at(struct lo_maths *m, const lo_id *is, int first) {
+static lo_id turns_at(struct lo_maths *m, const lo_id *is, int first)
+{
     lo_id r = 0;
     for (int k = 0; k < 5; k++) {
         uint64_t pair = (uint64_t)turns[first + k] << 32;
@@ -163,7 +159,8 @@ static lo_id turns_at(struct lo_maths *m, const lo_id *is, int first) {
 
 /* Payne and Hanek: |x| = v 2^e with an integer v of 24 bits, e in -8..104. Of v 2^e / (2 pi) the
  * whole turns are dropped by beginning at bit e of 1 / (2 pi); 64 bits of the fraction are kept. */
-static void reduce_large(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
+static void reduce_large(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q)
+{
     lo_id u = bit(m, LO_AND, bits(m, x), I(m, INT32_MAX));
     lo_id e = sub(m, bit(m, LO_SHR, u, I(m, 23)), I(m, 150 - 32));
     e = pick(m, op(m, IR_gt, e, I(m, 0)), e, I(m, 0));
@@ -188,7 +185,8 @@ static void reduce_large(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
 
 /* Cody and Waite, |x| <= 32768; without fma the products would not be exact, and f64 is used. The parts
  * of pi/2 have one sign, so that -0 stays. */
-static void reduce_small(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
+static void reduce_small(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q)
+{
     if (m->fma) {
         lo_id t = mad(m, x, F(m, 0x1.45f306p-1), F(m, MAGIC)), n = sub(m, t, F(m, MAGIC));
         *r = mad(m, n, F(m, -0x1.921fb4p+0), x);
@@ -205,7 +203,8 @@ static void reduce_small(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
 }
 
 /* x = q pi/2 + r, |r| <= pi/4; only q's last two bits count. */
-static void reduce_angle(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
+static void reduce_angle(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q)
+{
     struct lo_lin at = lo_lin_c(0);
     uint32_t reg_r = lo_maths_reg(m, NN_f32), reg_q = lo_maths_reg(m, NN_i32);
     lo_id large = op(m, IR_gt, magnitude(m, x), F(m, 32768)), slow_r, slow_q;
@@ -222,7 +221,8 @@ static void reduce_angle(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q) {
 }
 
 /* sin(x + turn pi/2) */
-static lo_id f32_sin(struct lo_maths *m, lo_id x, int turn) {
+static lo_id f32_sin(struct lo_maths *m, lo_id x, int turn)
+{
     static const double s[] = {1, -0x1.555556p-3, 0x1.111174p-7, -0x1.a0595ap-13, 0x1.7c30eep-19};
     static const double c[] = {-0.5, 0x1.55554ap-5, -0x1.6c0c2ap-10, 0x1.99e904p-16};
     lo_id r, q;
@@ -238,7 +238,8 @@ static lo_id f32_sin(struct lo_maths *m, lo_id x, int turn) {
 /* ---- erf ---- */
 
 /* Below 1.75 an odd polynomial, its even factor about x^2 = 1.5; above, 1 minus one about 2.84. */
-static lo_id f32_erf(struct lo_maths *m, lo_id x) {
+static lo_id f32_erf(struct lo_maths *m, lo_id x)
+{
     static const double low[] = {0x1.7f3ce2p-1,  -0x1.531ae6p-3,  0x1.4e742ep-5,
                                  -0x1.1ce3dcp-7, 0x1.9cb632p-10,  -0x1.01001cp-12,
                                  0x1.1981c2p-15, -0x1.1bd184p-18, 0x1.bbf69ep-22};
@@ -254,7 +255,8 @@ static lo_id f32_erf(struct lo_maths *m, lo_id x) {
 /* ---- pow ---- */
 
 /* log2 of a finite positive number in f64, by s = (v - 1) / (v + 1). */
-static lo_id f64_log2(struct lo_maths *m, lo_id x) {
+static lo_id f64_log2(struct lo_maths *m, lo_id x)
+{
     static const double c[] = {0x1.71547652b8251p+1, 0x1.ec709dc53dd91p-1, 0x1.2776c291481bbp-1,
                                0x1.a61a308d46108p-2, 0x1.4795061e9ba2ap-2, 0x1.21b5c59d278dbp-2};
     lo_id root = L(m, 0x3fe6a09e667f3bcd), i = sub(m, bits(m, x), root);
@@ -264,7 +266,8 @@ static lo_id f64_log2(struct lo_maths *m, lo_id x) {
     return mad(m, s, POLY(m, mul(m, s, s), c), e);
 }
 
-static lo_id f64_exp2(struct lo_maths *m, lo_id x) { /* |x| <= 1000 */
+static lo_id f64_exp2(struct lo_maths *m, lo_id x)
+{ /* |x| <= 1000 */
     static const double c[] = {0x1.ffffffffab121p-1,  0x1.62e42ff11928cp-1, 0x1.ebfbe0a5c573cp-3,
                                0x1.c6b08aaae0172p-5,  0x1.3b29db6248bf8p-7, 0x1.5d8a731dad200p-10,
                                0x1.446ad3ac49a80p-13, 0x1.fe168c7559a00p-17};
@@ -273,7 +276,8 @@ static lo_id f64_exp2(struct lo_maths *m, lo_id x) { /* |x| <= 1000 */
 }
 
 /* 2^(y log2 |x|) in f64, so that all but the last rounding is out of sight; then C's special cases. */
-static lo_id f32_pow(struct lo_maths *m, lo_id x, lo_id y) {
+static lo_id f32_pow(struct lo_maths *m, lo_id x, lo_id y)
+{
     lo_id zero = F(m, 0), one = F(m, 1), a = magnitude(m, x);
     lo_id log = f64_log2(m, cast(m, NN_f64, a));
     log = pick(m, op(m, IR_lt, a, F(m, INFINITY)), log, cast(m, NN_f64, a)); /* inf and NaN */
@@ -293,7 +297,8 @@ static lo_id f32_pow(struct lo_maths *m, lo_id x, lo_id y) {
     return pick(m, is_one, one, pick(m, op(m, IR_eq, x, x), r, x));
 }
 
-lo_id lo_maths_f32(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y) {
+lo_id lo_maths_f32(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
+{
     if (o == IR_exp)
         return f32_exp(m, x);
     if (o == IR_log)

@@ -28,7 +28,8 @@ struct printer {
 
 /* ---- numbering ---- */
 
-static void name_block(struct printer *p, uint32_t block, uint32_t depth) {
+static void name_block(struct printer *p, uint32_t block, uint32_t depth)
+{
     const struct lo_block *b = &p->k->blocks.p[block];
     for (uint32_t i = 0; i < b->insn.n; i++) {
         lo_id id = b->insn.p[i];
@@ -48,7 +49,8 @@ static void name_block(struct printer *p, uint32_t block, uint32_t depth) {
     }
 }
 
-static void name_phases(struct printer *p) {
+static void name_phases(struct printer *p)
+{
     for (uint32_t i = 0; i < p->k->phases.n; i++) {
         lo_id chunk = p->k->phases.p[i].chunk;
         snprintf(p->name[chunk], sizeof *p->name, "%%c");
@@ -58,7 +60,8 @@ static void name_phases(struct printer *p) {
 }
 
 /* `raw`: by the instructions' own numbers, marked, for messages about a broken kernel. */
-static struct printer open_printer(const struct lo_kernel *k, bool raw, struct text *out) {
+static struct printer open_printer(const struct lo_kernel *k, bool raw, struct text *out)
+{
     struct printer p = {.k = k, .out = out};
     p.name = xcalloc(k->insns.n, sizeof *p.name);
     p.rank = xcalloc(k->insns.n, sizeof *p.rank);
@@ -71,25 +74,29 @@ static struct printer open_printer(const struct lo_kernel *k, bool raw, struct t
     return p;
 }
 
-static void close_printer(struct printer *p) {
+static void close_printer(struct printer *p)
+{
     free(p->name);
     free(p->rank);
 }
 
 /* ---- parts of a line ---- */
 
-static void print_type(struct printer *p, struct lo_type t) {
+static void print_type(struct printer *p, struct lo_type t)
+{
     text_printf(p->out, "%s", t.dtype < NN_DTYPE_COUNT ? nn_dtype_name(t.dtype) : "?");
     if (t.lanes != 1)
         text_printf(p->out, "x%u", t.lanes);
 }
 
-static void print_value(struct printer *p, lo_id id) {
+static void print_value(struct printer *p, lo_id id)
+{
     text_printf(p->out, "%s", !id ? "%none" : id < p->k->insns.n ? p->name[id] : "%?");
 }
 
 /* The parts in the order in which the text defines their values. */
-static uint32_t next_part(const struct printer *p, struct lo_lin l, uint32_t rank) {
+static uint32_t next_part(const struct printer *p, struct lo_lin l, uint32_t rank)
+{
     uint32_t best = l.n;
     for (uint32_t i = 0; i < l.n; i++) {
         uint32_t r = l.part[i].v < p->k->insns.n ? p->rank[l.part[i].v] : 0;
@@ -99,7 +106,8 @@ static uint32_t next_part(const struct printer *p, struct lo_lin l, uint32_t ran
     return best;
 }
 
-static void print_part(struct printer *p, struct lo_part part, bool first) {
+static void print_part(struct printer *p, struct lo_part part, bool first)
+{
     int64_t c = part.c;
     text_printf(p->out, first ? c == -1 ? "-" : "" : c < 0 ? " - " : " + ");
     print_value(p, part.v);
@@ -108,7 +116,8 @@ static void print_part(struct printer *p, struct lo_part part, bool first) {
                     first || c > 0 ? (uint64_t)c : 0 - (uint64_t)c);
 }
 
-static void print_lin(struct printer *p, struct lo_lin l) {
+static void print_lin(struct printer *p, struct lo_lin l)
+{
     for (uint32_t i = 0, rank = 0; i < l.n; i++) {
         uint32_t part = next_part(p, l, rank);
         if (part == l.n)
@@ -123,7 +132,8 @@ static void print_lin(struct printer *p, struct lo_lin l) {
                     l.c0 < 0 ? 0 - (uint64_t)l.c0 : (uint64_t)l.c0);
 }
 
-static void print_float(struct printer *p, enum nn_dtype t, double v) {
+static void print_float(struct printer *p, enum nn_dtype t, double v)
+{
     char s[40];
     for (int digits = 6; t != NN_f64 && digits < 10 && isfinite(v); digits++) {
         snprintf(s, sizeof s, "%.*g", digits, v);
@@ -135,7 +145,8 @@ static void print_float(struct printer *p, enum nn_dtype t, double v) {
     text_double(p->out, v);
 }
 
-static void print_place(struct printer *p, const struct lo_insn *in, lo_id index) {
+static void print_place(struct printer *p, const struct lo_insn *in, lo_id index)
+{
     bool known = in->buf && in->buf < p->k->buffers.n;
     text_printf(p->out, " %s[", known ? p->k->buffers.p[in->buf].name : "?");
     print_lin(p, in->lin);
@@ -146,7 +157,8 @@ static void print_place(struct printer *p, const struct lo_insn *in, lo_id index
     text_printf(p->out, "]");
 }
 
-static void print_mask(struct printer *p, lo_id mask, lo_id fill) {
+static void print_mask(struct printer *p, lo_id mask, lo_id fill)
+{
     if (mask) {
         text_printf(p->out, " mask ");
         print_value(p, mask);
@@ -157,7 +169,8 @@ static void print_mask(struct printer *p, lo_id mask, lo_id fill) {
     }
 }
 
-static void print_operands(struct printer *p, const char *name, const struct lo_insn *in) {
+static void print_operands(struct printer *p, const char *name, const struct lo_insn *in)
+{
     text_printf(p->out, "%s", name);
     for (int i = 0; i < 3; i++)
         if (in->in[i]) {
@@ -168,7 +181,8 @@ static void print_operands(struct printer *p, const char *name, const struct lo_
 
 /* ---- one kind after the other ---- */
 
-static void print_control(struct printer *p, const struct lo_insn *in, lo_id id) {
+static void print_control(struct printer *p, const struct lo_insn *in, lo_id id)
+{
     switch ((enum lo_kind)in->kind) {
     case LO_FOR:
         text_printf(p->out, "for ");
@@ -182,18 +196,14 @@ static void print_control(struct printer *p, const struct lo_insn *in, lo_id id)
         if (in->op != LO_SERIAL)
             text_printf(p->out, " %s", in->op <= LO_THREAD ? lo_loop_names[in->op] : "?");
         return;
-    case LO_IF:
-        print_operands(p, "if", in);
-        return;
+    case LO_IF: print_operands(p, "if", in); return;
     case LO_TRAP:
         text_printf(p->out, "trap ");
         print_value(p, in->in[0]);
         text_printf(p->out, " code %" PRId64 " value ", in->i);
         print_value(p, in->in[1]);
         return;
-    case LO_BARRIER:
-        text_printf(p->out, "barrier");
-        return;
+    case LO_BARRIER: text_printf(p->out, "barrier"); return;
     case LO_SET:
         text_printf(p->out, "set");
         print_place(p, in, 0);
@@ -219,13 +229,13 @@ static void print_control(struct printer *p, const struct lo_insn *in, lo_id id)
     case LO_ACROSS:
     case LO_RANDOM:
     case LO_EXTRACT:
-    case LO_KIND_COUNT:
-        break;
+    case LO_KIND_COUNT: break;
     }
     text_printf(p->out, "?");
 }
 
-static void print_value_insn(struct printer *p, const struct lo_insn *in) {
+static void print_value_insn(struct printer *p, const struct lo_insn *in)
+{
     switch ((enum lo_kind)in->kind) {
     case LO_CONST:
         text_printf(p->out, "const ");
@@ -234,18 +244,10 @@ static void print_value_insn(struct printer *p, const struct lo_insn *in) {
         else
             text_printf(p->out, "%" PRId64, in->i);
         return;
-    case LO_OP:
-        print_operands(p, in->op < IR_OP_COUNT ? ir_op_name(in->op) : "?", in);
-        return;
-    case LO_FMA:
-        print_operands(p, "fma", in);
-        return;
-    case LO_BIT:
-        print_operands(p, in->op < LO_BIT_COUNT ? lo_bit_names[in->op] : "?", in);
-        return;
-    case LO_SPLAT:
-        print_operands(p, "splat", in);
-        return;
+    case LO_OP: print_operands(p, in->op < IR_OP_COUNT ? ir_op_name(in->op) : "?", in); return;
+    case LO_FMA: print_operands(p, "fma", in); return;
+    case LO_BIT: print_operands(p, in->op < LO_BIT_COUNT ? lo_bit_names[in->op] : "?", in); return;
+    case LO_SPLAT: print_operands(p, "splat", in); return;
     case LO_LANES:
     case LO_LIN:
         text_printf(p->out, in->kind == LO_LIN ? "lin " : "lanes ");
@@ -283,13 +285,13 @@ static void print_value_insn(struct printer *p, const struct lo_insn *in) {
     case LO_SET:
     case LO_TRAP:
     case LO_BARRIER:
-    case LO_KIND_COUNT:
-        break;
+    case LO_KIND_COUNT: break;
     }
     text_printf(p->out, "?");
 }
 
-static void print_line(struct printer *p, lo_id id) {
+static void print_line(struct printer *p, lo_id id)
+{
     const struct lo_insn *in = &p->k->insns.p[id];
     if (in->kind != LO_FOR && lo_has_value(in->kind)) {
         print_value(p, id);
@@ -304,7 +306,8 @@ static void print_line(struct printer *p, lo_id id) {
         text_printf(p->out, " @%u", in->origin);
 }
 
-static void print_block(struct printer *p, uint32_t block, int indent) {
+static void print_block(struct printer *p, uint32_t block, int indent)
+{
     const struct lo_block *b = &p->k->blocks.p[block];
     for (uint32_t i = 0; i < b->insn.n; i++) {
         const struct lo_insn *in = &p->k->insns.p[b->insn.p[i]];
@@ -323,7 +326,8 @@ static void print_block(struct printer *p, uint32_t block, int indent) {
     }
 }
 
-static void print_buffers(struct printer *p) {
+static void print_buffers(struct printer *p)
+{
     uint32_t i = 1;
     text_printf(p->out, "kernel %s(", p->k->name);
     for (; i < p->k->buffers.n && p->k->buffers.p[i].space == LO_ARG; i++) {
@@ -348,7 +352,8 @@ static void print_buffers(struct printer *p) {
     }
 }
 
-void lo_print(const struct lo_kernel *k, struct text *out) {
+void lo_print(const struct lo_kernel *k, struct text *out)
+{
     struct printer p = open_printer(k, false, out);
     print_buffers(&p);
     for (uint32_t i = 0; i < k->phases.n; i++) {
@@ -359,7 +364,8 @@ void lo_print(const struct lo_kernel *k, struct text *out) {
     close_printer(&p);
 }
 
-void lo_print_insn(const struct lo_kernel *k, lo_id id, bool raw, struct text *out) {
+void lo_print_insn(const struct lo_kernel *k, lo_id id, bool raw, struct text *out)
+{
     struct printer p = open_printer(k, raw, out);
     print_line(&p, id);
     close_printer(&p);

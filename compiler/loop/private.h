@@ -12,10 +12,12 @@
 #define LO_MAX_DEPTH 60                 /* blocks inside blocks, in a text */
 
 /* Names of the text form: letters, digits, `_`, `.`; the first is no digit. */
-static inline bool lo_name_start(char c) {
+static inline bool lo_name_start(char c)
+{
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
-static inline bool lo_name_char(char c) {
+static inline bool lo_name_char(char c)
+{
     return lo_name_start(c) || (c >= '0' && c <= '9') || c == '.';
 }
 

@@ -35,7 +35,8 @@ struct reader {
 
 static bool complain(struct reader *r, uint32_t lo, uint32_t hi, const char *fmt, ...)
     NNC_PRINTF(4, 5);
-static bool complain(struct reader *r, uint32_t lo, uint32_t hi, const char *fmt, ...) {
+static bool complain(struct reader *r, uint32_t lo, uint32_t hi, const char *fmt, ...)
+{
     char words[LO_WORDS + 60];
     va_list ap;
     va_start(ap, fmt);
@@ -47,7 +48,8 @@ static bool complain(struct reader *r, uint32_t lo, uint32_t hi, const char *fmt
     return false;
 }
 
-static bool expected(struct reader *r, const char *what) {
+static bool expected(struct reader *r, const char *what)
+{
     uint32_t n = r->t.hi - r->t.lo;
     if (r->t.token == T_END)
         return complain(r, r->t.lo, r->t.hi, "the text ends where %s is expected", what);
@@ -57,15 +59,12 @@ static bool expected(struct reader *r, const char *what) {
 
 /* ---- tokens ---- */
 
-static char peek(const struct reader *r, uint32_t at) {
-    return at < r->size ? r->text[at] : 0;
-}
+static char peek(const struct reader *r, uint32_t at) { return at < r->size ? r->text[at] : 0; }
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static void skip_space(struct reader *r) {
+static void skip_space(struct reader *r)
+{
     for (; r->t.hi < r->size; r->t.hi++) {
         char c = r->text[r->t.hi];
         if (c == '#')
@@ -77,7 +76,8 @@ static void skip_space(struct reader *r) {
 }
 
 /* A number without a sign; `0..3` begins with the number 0. */
-static void number(struct reader *r) {
+static void number(struct reader *r)
+{
     uint32_t p = r->t.lo;
     bool real = false;
     while (is_digit(peek(r, p)))
@@ -103,7 +103,8 @@ static void number(struct reader *r) {
     r->t.hi = p;
 }
 
-static void next(struct reader *r) {
+static void next(struct reader *r)
+{
     r->end = r->t.hi;
     skip_space(r);
     r->t.lo = r->t.hi;
@@ -132,11 +133,13 @@ static void next(struct reader *r) {
     }
 }
 
-static bool is_sign(const struct reader *r, char c) {
+static bool is_sign(const struct reader *r, char c)
+{
     return r->t.token == T_SIGN && r->t.sign == c;
 }
 
-static bool take_sign(struct reader *r, char c) {
+static bool take_sign(struct reader *r, char c)
+{
     char words[4] = {'`', c, '`', 0};
     if (!is_sign(r, c))
         return expected(r, words);
@@ -144,25 +147,29 @@ static bool take_sign(struct reader *r, char c) {
     return true;
 }
 
-static bool is_word(const struct reader *r, const char *word) {
+static bool is_word(const struct reader *r, const char *word)
+{
     size_t n = strlen(word);
     return r->t.token == T_NAME && r->t.hi - r->t.lo == n && !memcmp(r->text + r->t.lo, word, n);
 }
 
-static bool accept(struct reader *r, const char *word) {
+static bool accept(struct reader *r, const char *word)
+{
     if (!is_word(r, word))
         return false;
     next(r);
     return true;
 }
 
-static bool take_word(struct reader *r, const char *word) {
+static bool take_word(struct reader *r, const char *word)
+{
     char words[32];
     snprintf(words, sizeof words, "`%s`", word);
     return accept(r, word) || expected(r, words);
 }
 
-static bool take_name(struct reader *r, const char **name) {
+static bool take_name(struct reader *r, const char **name)
+{
     if (r->t.token != T_NAME || r->t.hi - r->t.lo > 200)
         return expected(r, "a name");
     *name = intern_n(r->names, r->text + r->t.lo, r->t.hi - r->t.lo);
@@ -170,7 +177,8 @@ static bool take_name(struct reader *r, const char **name) {
     return true;
 }
 
-static bool take_int(struct reader *r, int64_t least, int64_t most, int64_t *v) {
+static bool take_int(struct reader *r, int64_t least, int64_t most, int64_t *v)
+{
     bool minus = is_sign(r, '-');
     uint32_t lo = r->t.lo;
     if (minus)
@@ -186,7 +194,8 @@ static bool take_int(struct reader *r, int64_t least, int64_t most, int64_t *v) 
     return true;
 }
 
-static bool take_float(struct reader *r, double *v) {
+static bool take_float(struct reader *r, double *v)
+{
     bool minus = is_sign(r, '-');
     if (minus)
         next(r);
@@ -205,15 +214,18 @@ static bool take_float(struct reader *r, double *v) {
 
 /* ---- values by name ---- */
 
-static const char *token_name(struct reader *r) {
+static const char *token_name(struct reader *r)
+{
     return intern_n(r->names, r->text + r->t.lo, r->t.hi - r->t.lo);
 }
 
-static uint32_t *bucket(struct reader *r, const char *name) {
+static uint32_t *bucket(struct reader *r, const char *name)
+{
     return &r->bucket[hash_bytes(0, name, strlen(name)) % COUNT(r->bucket)];
 }
 
-static lo_id find(struct reader *r, const char *name) {
+static lo_id find(struct reader *r, const char *name)
+{
     for (uint32_t i = *bucket(r, name); i; i = r->bound.p[i - 1].next)
         if (r->bound.p[i - 1].name == name)
             return r->bound.p[i - 1].id;
@@ -221,7 +233,8 @@ static lo_id find(struct reader *r, const char *name) {
 }
 
 /* The value's name stands for id from here to the end of its block. */
-static bool take_definition(struct reader *r, const char **name) {
+static bool take_definition(struct reader *r, const char **name)
+{
     if (r->t.token != T_VALUE)
         return expected(r, "a new value's name");
     *name = token_name(r);
@@ -231,20 +244,23 @@ static bool take_definition(struct reader *r, const char **name) {
     return true;
 }
 
-static void define(struct reader *r, const char *name, lo_id id) {
+static void define(struct reader *r, const char *name, lo_id id)
+{
     uint32_t *head = bucket(r, name);
     vec_push(&r->bound, ((struct bound){name, id, *head}));
     *head = r->bound.n;
 }
 
-static void forget(struct reader *r, uint32_t n) {
+static void forget(struct reader *r, uint32_t n)
+{
     while (r->bound.n > n) {
         *bucket(r, vec_last(&r->bound).name) = vec_last(&r->bound).next;
         r->bound.n--;
     }
 }
 
-static bool take_value(struct reader *r, lo_id *id) {
+static bool take_value(struct reader *r, lo_id *id)
+{
     if (r->t.token != T_VALUE)
         return expected(r, "a value");
     *id = find(r, token_name(r));
@@ -256,7 +272,8 @@ static bool take_value(struct reader *r, lo_id *id) {
 
 /* ---- types, sums, places ---- */
 
-static bool take_type(struct reader *r, struct lo_type *t) {
+static bool take_type(struct reader *r, struct lo_type *t)
+{
     if (r->t.token != T_NAME)
         return expected(r, "a type");
     const char *s = r->text + r->t.lo;
@@ -280,7 +297,8 @@ static bool take_type(struct reader *r, struct lo_type *t) {
 }
 
 /* 3, %v, %v*3, 3*%v */
-static bool take_term(struct reader *r, struct lo_lin *l) {
+static bool take_term(struct reader *r, struct lo_lin *l)
+{
     int64_t c = 1;
     bool number_first = r->t.token == T_INT;
     if (number_first && !take_int(r, 0, INT64_MAX, &c))
@@ -307,7 +325,8 @@ static bool take_term(struct reader *r, struct lo_lin *l) {
     return true;
 }
 
-static bool take_lin(struct reader *r, struct lo_lin *sum) {
+static bool take_lin(struct reader *r, struct lo_lin *sum)
+{
     struct lo_lin l;
     bool minus = is_sign(r, '-');
     if (minus)
@@ -325,7 +344,8 @@ static bool take_lin(struct reader *r, struct lo_lin *sum) {
 }
 
 /* NAME[sum] or, if `index`, NAME[sum, %vector] */
-static bool take_place(struct reader *r, struct lo_insn *in, lo_id *index) {
+static bool take_place(struct reader *r, struct lo_insn *in, lo_id *index)
+{
     const char *name;
     uint32_t lo = r->t.lo, hi = r->t.hi;
     if (!take_name(r, &name))
@@ -340,7 +360,8 @@ static bool take_place(struct reader *r, struct lo_insn *in, lo_id *index) {
     return take_sign(r, ']');
 }
 
-static bool take_mask(struct reader *r, lo_id *mask, lo_id *fill) {
+static bool take_mask(struct reader *r, lo_id *mask, lo_id *fill)
+{
     if (accept(r, "mask") && !take_value(r, mask))
         return false;
     return !fill || !accept(r, "else") || take_value(r, fill);
@@ -350,7 +371,8 @@ static bool take_mask(struct reader *r, lo_id *mask, lo_id *fill) {
 
 static bool take_block(struct reader *r, uint32_t block);
 
-static bool take_operands(struct reader *r, struct lo_insn *in) {
+static bool take_operands(struct reader *r, struct lo_insn *in)
+{
     for (int i = 0; r->t.token == T_VALUE; i++) {
         if (i == 3)
             return complain(r, r->t.lo, r->t.hi, "more than three operands");
@@ -361,7 +383,8 @@ static bool take_operands(struct reader *r, struct lo_insn *in) {
 }
 
 /* An operator by its name: of ops.def, on bits, fma, splat. */
-static bool find_operator(struct reader *r, struct lo_insn *in) {
+static bool find_operator(struct reader *r, struct lo_insn *in)
+{
     for (int op = 0; op < IR_OP_COUNT; op++)
         if (ir_op_elementwise((enum ir_op)op) && is_word(r, ir_op_name((enum ir_op)op))) {
             in->kind = LO_OP;
@@ -378,7 +401,8 @@ static bool find_operator(struct reader *r, struct lo_insn *in) {
     return in->kind == LO_FMA || is_word(r, "splat");
 }
 
-static bool take_random(struct reader *r, struct lo_insn *in) {
+static bool take_random(struct reader *r, struct lo_insn *in)
+{
     int64_t word = 0;
     in->kind = LO_RANDOM;
     if (!take_value(r, &in->in[0]) || !take_value(r, &in->in[1]) || !take_word(r, "stream"))
@@ -393,7 +417,8 @@ static bool take_random(struct reader *r, struct lo_insn *in) {
     return take_value(r, &in->in[2]);
 }
 
-static bool take_across(struct reader *r, struct lo_insn *in) {
+static bool take_across(struct reader *r, struct lo_insn *in)
+{
     in->kind = LO_ACROSS;
     for (int m = 0; m < IRM_COUNT; m++)
         if (accept(r, ir_monoid_name((enum ir_monoid)m))) {
@@ -404,7 +429,8 @@ static bool take_across(struct reader *r, struct lo_insn *in) {
 }
 
 /* A constant's number is read before its type is known: `const -0.5 : f32`. */
-static bool take_const(struct reader *r, struct lo_insn *in) {
+static bool take_const(struct reader *r, struct lo_insn *in)
+{
     struct lexeme before = r->t, after;
     in->kind = LO_CONST;
     if (!take_float(r, &in->f) || !take_sign(r, ':') || !take_type(r, &in->type))
@@ -426,7 +452,8 @@ static bool take_const(struct reader *r, struct lo_insn *in) {
 }
 
 /* What stands right of `=`, up to its type. */
-static bool take_right(struct reader *r, struct lo_insn *in) {
+static bool take_right(struct reader *r, struct lo_insn *in)
+{
     if (find_operator(r, in)) {
         next(r);
         return take_operands(r, in);
@@ -458,7 +485,8 @@ static bool take_right(struct reader *r, struct lo_insn *in) {
     return expected(r, "an operator");
 }
 
-static bool take_for(struct reader *r, struct lo_insn *in, const char **name) {
+static bool take_for(struct reader *r, struct lo_insn *in, const char **name)
+{
     in->kind = LO_FOR;
     in->type = LO_I64;
     in->step = 1;
@@ -479,14 +507,16 @@ static bool take_for(struct reader *r, struct lo_insn *in, const char **name) {
     return true;
 }
 
-static bool take_trap(struct reader *r, struct lo_insn *in) {
+static bool take_trap(struct reader *r, struct lo_insn *in)
+{
     in->kind = LO_TRAP;
     return take_value(r, &in->in[0]) && take_word(r, "code") && take_int(r, 1, INT32_MAX, &in->i) &&
            take_word(r, "value") && take_value(r, &in->in[1]);
 }
 
 /* Instructions without a value, and loops. */
-static bool take_effect(struct reader *r, struct lo_insn *in, const char **name) {
+static bool take_effect(struct reader *r, struct lo_insn *in, const char **name)
+{
     if (accept(r, "for"))
         return take_for(r, in, name);
     in->kind = LO_IF;
@@ -511,7 +541,8 @@ static bool take_effect(struct reader *r, struct lo_insn *in, const char **name)
     return take_mask(r, &in->in[1], NULL);
 }
 
-static bool take_blocks(struct reader *r, lo_id id, const char *variable) {
+static bool take_blocks(struct reader *r, lo_id id, const char *variable)
+{
     bool is_if = r->b.k->insns.p[id].kind == LO_IF;
     uint32_t body = lo_block_new(r->b.k), names = r->bound.n;
     r->b.k->insns.p[id].body = body;
@@ -527,7 +558,8 @@ static bool take_blocks(struct reader *r, lo_id id, const char *variable) {
     return take_block(r, other);
 }
 
-static bool take_insn(struct reader *r) {
+static bool take_insn(struct reader *r)
+{
     struct lo_insn in = {0};
     const char *name = NULL;
     uint32_t lo = r->t.lo, hi;
@@ -562,7 +594,8 @@ static bool take_insn(struct reader *r) {
     return true;
 }
 
-static bool take_block(struct reader *r, uint32_t block) {
+static bool take_block(struct reader *r, uint32_t block)
+{
     uint32_t names = r->bound.n;
     if (!take_sign(r, '{'))
         return false;
@@ -580,7 +613,8 @@ static bool take_block(struct reader *r, uint32_t block) {
 
 /* ---- the kernel ---- */
 
-static bool take_buffer(struct reader *r, enum lo_space space) {
+static bool take_buffer(struct reader *r, enum lo_space space)
+{
     const char *name;
     struct lo_type t;
     int64_t count;
@@ -597,7 +631,8 @@ static bool take_buffer(struct reader *r, enum lo_space space) {
     return true;
 }
 
-static bool take_buffers(struct reader *r) {
+static bool take_buffers(struct reader *r)
+{
     const char *name;
     if (!take_word(r, "kernel") || !take_name(r, &name) || !take_sign(r, '('))
         return false;
@@ -623,7 +658,8 @@ static bool take_buffers(struct reader *r) {
            take_float(r, &r->b.k->bytes);
 }
 
-static bool take_phase(struct reader *r) {
+static bool take_phase(struct reader *r)
+{
     int64_t chunks;
     const char *name;
     if (!take_word(r, "phase") || !take_int(r, 0, INT32_MAX, &chunks) || !take_definition(r, &name))
@@ -638,7 +674,8 @@ static bool take_phase(struct reader *r) {
     return true;
 }
 
-struct lo_kernel *lo_read(struct diag *d, uint32_t file) {
+struct lo_kernel *lo_read(struct diag *d, uint32_t file)
+{
     struct reader r = {.d = d, .file = file, .names = intern_new()};
     size_t size;
     r.text = diag_file_text(d, file, &size);

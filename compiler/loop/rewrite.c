@@ -2,7 +2,8 @@
  * that says what becomes of an instruction; what it leaves is copied with its operands mapped. */
 #include "loop/private.h"
 
-struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l) {
+struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l)
+{
     struct lo_lin s = lo_lin_c(l.c0);
     for (uint32_t i = 0; i < l.n; i++)
         s = lo_lin_add(&r->b, s,
@@ -10,7 +11,8 @@ struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l) {
     return s;
 }
 
-struct lo_insn lo_rewrite_operands(struct lo_rewrite *r, const struct lo_insn *old) {
+struct lo_insn lo_rewrite_operands(struct lo_rewrite *r, const struct lo_insn *old)
+{
     struct lo_insn in = *old;
     for (int i = 0; i < 3; i++)
         in.in[i] = r->map[in.in[i]];
@@ -20,7 +22,8 @@ struct lo_insn lo_rewrite_operands(struct lo_rewrite *r, const struct lo_insn *o
     return in;
 }
 
-void lo_rewrite_block(struct lo_rewrite *r, uint32_t block) {
+void lo_rewrite_block(struct lo_rewrite *r, uint32_t block)
+{
     for (uint32_t i = 0; i < r->old.blocks.p[block].insn.n; i++) {
         lo_id id = r->old.blocks.p[block].insn.p[i];
         r->b.origin = r->old.insns.p[id].origin;
@@ -29,7 +32,8 @@ void lo_rewrite_block(struct lo_rewrite *r, uint32_t block) {
 }
 
 /* Opens the block that a new for or if begins with, copies the old one into it, closes it. */
-static void copy_body(struct lo_rewrite *r, uint32_t old, lo_id owner, bool other) {
+static void copy_body(struct lo_rewrite *r, uint32_t old, lo_id owner, bool other)
+{
     uint32_t block = lo_block_new(r->k);
     if (other)
         r->k->insns.p[owner].other = block;
@@ -40,7 +44,8 @@ static void copy_body(struct lo_rewrite *r, uint32_t old, lo_id owner, bool othe
     lo_end(&r->b);
 }
 
-lo_id lo_rewrite_copy(struct lo_rewrite *r, lo_id id) {
+lo_id lo_rewrite_copy(struct lo_rewrite *r, lo_id id)
+{
     const struct lo_insn *old = &r->old.insns.p[id];
     struct lo_insn in = lo_rewrite_operands(r, old);
     lo_id made =
@@ -54,7 +59,8 @@ lo_id lo_rewrite_copy(struct lo_rewrite *r, lo_id id) {
     return made;
 }
 
-void lo_rewrite(struct lo_kernel *k, lo_rewrite_fn *each, void *own) {
+void lo_rewrite(struct lo_kernel *k, lo_rewrite_fn *each, void *own)
+{
     struct lo_rewrite r = {
         .k = k, .old = *k, .b = {.k = k, .exact = true}, .each = each, .own = own};
     r.map = xcalloc(k->insns.n, sizeof *r.map);
@@ -79,14 +85,15 @@ void lo_rewrite(struct lo_kernel *k, lo_rewrite_fn *each, void *own) {
 
 /* ---- unrolling ---- */
 
-bool lo_trips(struct lo_builder *b, struct lo_lin from, struct lo_lin to, int64_t step,
-              int64_t *n) {
+bool lo_trips(struct lo_builder *b, struct lo_lin from, struct lo_lin to, int64_t step, int64_t *n)
+{
     struct lo_lin l = lo_lin_add(b, to, lo_lin_mul(b, from, -1));
     *n = l.c0 <= 0 ? 0 : (l.c0 - 1) / step + 1;
     return !l.n;
 }
 
-static lo_id unroll(struct lo_rewrite *r, lo_id id) {
+static lo_id unroll(struct lo_rewrite *r, lo_id id)
+{
     const struct lo_insn *old = &r->old.insns.p[id];
     int64_t n;
     if (old->kind != LO_FOR || old->op != LO_UNROLL)
@@ -101,6 +108,4 @@ static lo_id unroll(struct lo_rewrite *r, lo_id id) {
     return 0;
 }
 
-void lo_unroll(struct lo_kernel *k) {
-    lo_rewrite(k, unroll, NULL);
-}
+void lo_unroll(struct lo_kernel *k) { lo_rewrite(k, unroll, NULL); }

@@ -36,7 +36,8 @@ struct simplify {
     uint32_t buffers;
 };
 
-static void set_depth(struct simplify *s, lo_id id, uint32_t depth) {
+static void set_depth(struct simplify *s, lo_id id, uint32_t depth)
+{
     while (s->depth.n <= id)
         vec_push(&s->depth, 0);
     s->depth.p[id] = (uint8_t)depth;
@@ -52,7 +53,8 @@ struct range {
 
 static struct range lin_range(const struct lo_kernel *k, struct lo_lin l, int depth);
 
-static struct range value_range(const struct lo_kernel *k, lo_id v, int depth) {
+static struct range value_range(const struct lo_kernel *k, lo_id v, int depth)
+{
     const struct lo_insn *in = &k->insns.p[v];
     struct range r = {0};
     union lo_num c;
@@ -84,7 +86,8 @@ static struct range value_range(const struct lo_kernel *k, lo_id v, int depth) {
     return r;
 }
 
-static struct range lin_range(const struct lo_kernel *k, struct lo_lin l, int depth) {
+static struct range lin_range(const struct lo_kernel *k, struct lo_lin l, int depth)
+{
     struct range r = {l.c0 > -LIMIT && l.c0 < LIMIT, l.c0, l.c0};
     for (uint32_t i = 0; i < l.n && r.known; i++) {
         struct range v = value_range(k, l.part[i].v, depth);
@@ -101,7 +104,8 @@ static struct range lin_range(const struct lo_kernel *k, struct lo_lin l, int de
 }
 
 /* Of every lane of an i64 or i32 operand of a comparison. */
-static struct range operand_range(const struct lo_kernel *k, lo_id v) {
+static struct range operand_range(const struct lo_kernel *k, lo_id v)
+{
     const struct lo_insn *in = &k->insns.p[v];
     struct range r = {0};
     if (in->kind == LO_LANES) {
@@ -120,7 +124,8 @@ static struct range operand_range(const struct lo_kernel *k, lo_id v) {
 }
 
 /* 1 or 0 if the bounds of the operands decide the comparison in every lane, else -1. */
-static int decided(const struct lo_kernel *k, const struct lo_insn *in) {
+static int decided(const struct lo_kernel *k, const struct lo_insn *in)
+{
     if (in->kind != LO_OP || ir_op_class(in->op) != IRC_CMP)
         return -1;
     struct range x = operand_range(k, in->in[0]), y = operand_range(k, in->in[1]);
@@ -144,7 +149,8 @@ static int decided(const struct lo_kernel *k, const struct lo_insn *in) {
 
 /* ---- equal instructions ---- */
 
-static uint64_t hash_insn(const struct lo_insn *in, uint32_t version) {
+static uint64_t hash_insn(const struct lo_insn *in, uint32_t version)
+{
     uint64_t head[] = {in->kind, in->op,  in->type.dtype, in->type.lanes,
                        in->buf,  version, (uint64_t)in->i};
     uint64_t h = hash_bytes(0, head, sizeof head);
@@ -158,7 +164,8 @@ static uint64_t hash_insn(const struct lo_insn *in, uint32_t version) {
     return h;
 }
 
-static bool equal_lin(struct lo_lin a, struct lo_lin b) {
+static bool equal_lin(struct lo_lin a, struct lo_lin b)
+{
     if (a.c0 != b.c0 || a.n != b.n)
         return false;
     for (uint32_t i = 0; i < a.n; i++)
@@ -167,7 +174,8 @@ static bool equal_lin(struct lo_lin a, struct lo_lin b) {
     return true;
 }
 
-static bool equal_insn(const struct lo_insn *a, const struct lo_insn *b) {
+static bool equal_insn(const struct lo_insn *a, const struct lo_insn *b)
+{
     return a->kind == b->kind && a->op == b->op && a->type.dtype == b->type.dtype &&
            a->type.lanes == b->type.lanes && a->buf == b->buf && a->i == b->i &&
            !memcmp(&a->f, &b->f, sizeof a->f) && !memcmp(a->in, b->in, sizeof a->in) &&
@@ -175,7 +183,8 @@ static bool equal_insn(const struct lo_insn *a, const struct lo_insn *b) {
 }
 
 /* A set makes its value known as what the get of its place would give. */
-static struct lo_insn as_get(struct lo_insn in) {
+static struct lo_insn as_get(struct lo_insn in)
+{
     if (in.kind == LO_SET) {
         in.kind = LO_GET;
         in.in[0] = 0;
@@ -184,7 +193,8 @@ static struct lo_insn as_get(struct lo_insn in) {
     return in;
 }
 
-static lo_id find_known(const struct simplify *s, const struct lo_insn *in, uint32_t version) {
+static lo_id find_known(const struct simplify *s, const struct lo_insn *in, uint32_t version)
+{
     const struct lo_kernel *k = s->r->k;
     uint64_t h = hash_insn(in, version);
     for (uint32_t i = s->bucket[h % COUNT(s->bucket)]; i; i = s->known.p[i - 1].next) {
@@ -200,7 +210,8 @@ static lo_id find_known(const struct simplify *s, const struct lo_insn *in, uint
 }
 
 static void make_known(struct simplify *s, const struct lo_insn *in, lo_id insn, lo_id value,
-                       uint32_t version, uint32_t block) {
+                       uint32_t version, uint32_t block)
+{
     uint64_t h = hash_insn(in, version);
     uint32_t *head = &s->bucket[h % COUNT(s->bucket)];
     vec_push(&s->known, ((struct known){h, insn, value, version, block, *head}));
@@ -209,7 +220,8 @@ static void make_known(struct simplify *s, const struct lo_insn *in, lo_id insn,
 
 /* ---- placing a value ---- */
 
-static uint32_t operands_depth(const struct simplify *s, const struct lo_insn *in) {
+static uint32_t operands_depth(const struct simplify *s, const struct lo_insn *in)
+{
     uint32_t d = 1;
     for (int i = 0; i < 3; i++)
         if (in->in[i] && s->depth.p[in->in[i]] > d)
@@ -221,7 +233,8 @@ static uint32_t operands_depth(const struct simplify *s, const struct lo_insn *i
 }
 
 /* Before the for or if that is the last of the block at depth d, or at the end of the innermost. */
-static void insert(struct simplify *s, lo_id id, uint32_t d) {
+static void insert(struct simplify *s, lo_id id, uint32_t d)
+{
     struct lo_block *b = &s->r->k->blocks.p[s->open[d].block];
     vec_push(&b->insn, id);
     if (d < s->r->b.depth) {
@@ -230,12 +243,14 @@ static void insert(struct simplify *s, lo_id id, uint32_t d) {
     }
 }
 
-static bool reads_memory(const struct lo_insn *in) {
+static bool reads_memory(const struct lo_insn *in)
+{
     return in->kind == LO_LOAD || in->kind == LO_GET;
 }
 
 /* Instruction `id` was appended: it stays, moves out, or gives way to one that is there already. */
-static lo_id place(struct simplify *s, lo_id id) {
+static lo_id place(struct simplify *s, lo_id id)
+{
     struct lo_kernel *k = s->r->k;
     struct lo_insn in = as_get(k->insns.p[id]);
     bool reads = reads_memory(&in);
@@ -260,17 +275,17 @@ static lo_id place(struct simplify *s, lo_id id) {
 
 /* ---- the walk ---- */
 
-static void touch(struct simplify *s, uint32_t buf) {
-    s->version[buf] = ++s->clock;
-}
+static void touch(struct simplify *s, uint32_t buf) { s->version[buf] = ++s->clock; }
 
-static void touch_stored(struct simplify *s, uint32_t old_block) {
+static void touch_stored(struct simplify *s, uint32_t old_block)
+{
     for (uint32_t i = 1; i < s->buffers; i++)
         if (s->stored[old_block * s->buffers + i])
             touch(s, i);
 }
 
-static void fill(struct simplify *s, uint32_t old, lo_id owner, bool other, struct open how) {
+static void fill(struct simplify *s, uint32_t old, lo_id owner, bool other, struct open how)
+{
     struct lo_rewrite *r = s->r;
     how.block = lo_block_new(r->k);
     if (other)
@@ -287,17 +302,20 @@ static void fill(struct simplify *s, uint32_t old, lo_id owner, bool other, stru
     touch_stored(s, old);
 }
 
-static lo_id append_placed(struct simplify *s, struct lo_insn in) {
+static lo_id append_placed(struct simplify *s, struct lo_insn in)
+{
     lo_id id = lo_append_folded(&s->r->b, in);
     bool made = id == s->r->k->insns.n - 1 && s->depth.n <= id;
     return made ? place(s, id) : id;
 }
 
-static lo_id index_value(struct simplify *s, struct lo_lin l) {
+static lo_id index_value(struct simplify *s, struct lo_lin l)
+{
     return append_placed(s, (struct lo_insn){.kind = LO_LIN, .type = LO_I64, .lin = l});
 }
 
-static lo_id walk_for(struct simplify *s, const struct lo_insn *old, lo_id id) {
+static lo_id walk_for(struct simplify *s, const struct lo_insn *old, lo_id id)
+{
     struct lo_rewrite *r = s->r;
     struct lo_insn in = lo_rewrite_operands(r, old);
     int64_t trips;
@@ -315,7 +333,8 @@ static lo_id walk_for(struct simplify *s, const struct lo_insn *old, lo_id id) {
     return made;
 }
 
-static lo_id walk_if(struct simplify *s, const struct lo_insn *old) {
+static lo_id walk_if(struct simplify *s, const struct lo_insn *old)
+{
     struct lo_rewrite *r = s->r;
     struct lo_insn in = lo_rewrite_operands(r, old);
     union lo_num cond;
@@ -334,7 +353,8 @@ static lo_id walk_if(struct simplify *s, const struct lo_insn *old) {
 }
 
 /* Masks that always or never hold. */
-static lo_id walk_memory(struct simplify *s, struct lo_insn in) {
+static lo_id walk_memory(struct simplify *s, struct lo_insn in)
+{
     int mask = in.kind == LO_LOAD ? 0 : 1;
     union lo_num c;
     if (lo_const_value(s->r->k, in.in[mask], &c)) {
@@ -355,7 +375,8 @@ static lo_id walk_memory(struct simplify *s, struct lo_insn in) {
     return 0;
 }
 
-static lo_id walk_set(struct simplify *s, struct lo_insn in) {
+static lo_id walk_set(struct simplify *s, struct lo_insn in)
+{
     touch(s, in.buf);
     lo_id id = lo_append(&s->r->b, in);
     struct lo_insn get = as_get(in);
@@ -363,7 +384,8 @@ static lo_id walk_set(struct simplify *s, struct lo_insn in) {
     return 0;
 }
 
-static lo_id walk(struct lo_rewrite *r, lo_id id) {
+static lo_id walk(struct lo_rewrite *r, lo_id id)
+{
     struct simplify *s = r->own;
     const struct lo_insn *old = &r->old.insns.p[id];
     s->r = r;
@@ -396,7 +418,8 @@ static lo_id walk(struct lo_rewrite *r, lo_id id) {
 }
 
 /* Which buffers each block, with those inside, stores to. */
-static void note_stores(struct simplify *s, const struct lo_kernel *k, uint32_t block) {
+static void note_stores(struct simplify *s, const struct lo_kernel *k, uint32_t block)
+{
     uint8_t *stored = &s->stored[block * s->buffers];
     for (uint32_t i = 0; i < k->blocks.p[block].insn.n; i++) {
         const struct lo_insn *in = &k->insns.p[k->blocks.p[block].insn.p[i]];
@@ -413,7 +436,8 @@ static void note_stores(struct simplify *s, const struct lo_kernel *k, uint32_t 
     }
 }
 
-void lo_simplify(struct lo_kernel *k) {
+void lo_simplify(struct lo_kernel *k)
+{
     struct simplify s = {.buffers = k->buffers.n};
     s.version = xcalloc(k->buffers.n, sizeof *s.version);
     s.stored = xcalloc((size_t)k->blocks.n * k->buffers.n, 1);

@@ -11,7 +11,8 @@ struct check {
 };
 
 static bool fail(const struct check *c, const char *fmt, ...) NNC_PRINTF(2, 3);
-static bool fail(const struct check *c, const char *fmt, ...) {
+static bool fail(const struct check *c, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(c->words, LO_WORDS, fmt, ap);
@@ -19,7 +20,8 @@ static bool fail(const struct check *c, const char *fmt, ...) {
     return false;
 }
 
-static bool check_type(const struct check *c, struct lo_type t, bool storage) {
+static bool check_type(const struct check *c, struct lo_type t, bool storage)
+{
     if (t.dtype >= NN_DTYPE_COUNT || !t.lanes || t.lanes > LO_MAX_LANES ||
         (t.lanes & (t.lanes - 1)))
         return fail(c, "no type has %u lanes of dtype %u", t.lanes, t.dtype);
@@ -29,7 +31,8 @@ static bool check_type(const struct check *c, struct lo_type t, bool storage) {
 }
 
 /* Operand i must be there and of this type. */
-static bool want(const struct check *c, int i, enum nn_dtype dtype, uint32_t lanes) {
+static bool want(const struct check *c, int i, enum nn_dtype dtype, uint32_t lanes)
+{
     lo_id v = c->in->in[i];
     if (!v || v >= c->k->insns.n)
         return fail(c, "operand %d is missing", i + 1);
@@ -40,19 +43,22 @@ static bool want(const struct check *c, int i, enum nn_dtype dtype, uint32_t lan
     return true;
 }
 
-static bool want_none(const struct check *c, int from) {
+static bool want_none(const struct check *c, int from)
+{
     for (int i = from; i < 3; i++)
         if (c->in->in[i])
             return fail(c, "operand %d is one too many", i + 1);
     return true;
 }
 
-static struct lo_type operand_type(const struct check *c, int i) {
+static struct lo_type operand_type(const struct check *c, int i)
+{
     lo_id v = c->in->in[i];
     return v && v < c->k->insns.n ? c->k->insns.p[v].type : (struct lo_type){NN_DTYPE_COUNT, 0};
 }
 
-static bool check_lin(const struct check *c, struct lo_lin l) {
+static bool check_lin(const struct check *c, struct lo_lin l)
+{
     for (uint32_t i = 0; i < l.n; i++) {
         lo_id v = l.part[i].v;
         if (!v || v >= c->k->insns.n)
@@ -66,7 +72,8 @@ static bool check_lin(const struct check *c, struct lo_lin l) {
     return true;
 }
 
-static bool check_index(const struct check *c, uint32_t lanes) {
+static bool check_index(const struct check *c, uint32_t lanes)
+{
     struct lo_type t = operand_type(c, 2);
     if (!c->in->in[2])
         return true;
@@ -75,7 +82,8 @@ static bool check_index(const struct check *c, uint32_t lanes) {
     return true;
 }
 
-static bool check_buffer_use(const struct check *c, bool reg) {
+static bool check_buffer_use(const struct check *c, bool reg)
+{
     if (!c->in->buf || c->in->buf >= c->k->buffers.n)
         return fail(c, "no such buffer");
     const struct lo_buffer *b = &c->k->buffers.p[c->in->buf];
@@ -93,7 +101,8 @@ static bool check_buffer_use(const struct check *c, bool reg) {
     return true;
 }
 
-static bool check_op(const struct check *c) {
+static bool check_op(const struct check *c)
+{
     enum ir_op op = c->in->op;
     struct lo_type t = c->in->type, x = operand_type(c, 0);
     if (op >= IR_OP_COUNT || !ir_op_elementwise(op))
@@ -129,8 +138,7 @@ static bool check_op(const struct check *c) {
     case IRC_ELEM:
     case IRC_LEAF:
     case IRC_SHAPE:
-    case IRC_MARK:
-        return fail(c, "no element-wise operator");
+    case IRC_MARK: return fail(c, "no element-wise operator");
     }
     for (int i = 0; i < ir_op_arity(op); i++)
         if (!want(c, i, dtype, t.lanes))
@@ -138,7 +146,8 @@ static bool check_op(const struct check *c) {
     return check_type(c, (struct lo_type){(uint8_t)dtype, t.lanes}, false);
 }
 
-static bool check_bit(const struct check *c) {
+static bool check_bit(const struct check *c)
+{
     struct lo_type t = c->in->type, x = operand_type(c, 0);
     enum nn_dtype from = x.dtype, to = t.dtype;
     if (c->in->op >= LO_BIT_COUNT)
@@ -156,7 +165,8 @@ static bool check_bit(const struct check *c) {
     return want(c, 0, to, t.lanes) && want(c, 1, to, t.lanes) && want_none(c, 2);
 }
 
-static bool check_memory(const struct check *c) {
+static bool check_memory(const struct check *c)
+{
     bool load = c->in->kind == LO_LOAD;
     struct lo_type t = c->in->type;
     int mask = load ? 0 : 1;
@@ -172,7 +182,8 @@ static bool check_memory(const struct check *c) {
     return !c->in->in[1] || want(c, 1, t.dtype, t.lanes);
 }
 
-static bool check_across(const struct check *c) {
+static bool check_across(const struct check *c)
+{
     struct lo_type t = c->in->type, x = operand_type(c, 0);
     if (!want_none(c, 1) || t.lanes != 1 || !check_type(c, t, false))
         return t.lanes == 1 ? false : fail(c, "the result is a scalar");
@@ -187,13 +198,13 @@ static bool check_across(const struct check *c) {
         return t.dtype == NN_bool ? want(c, 0, NN_bool, x.lanes) : fail(c, "for bool only");
     case IRM_argmax:
     case IRM_argmin:
-    case IRM_COUNT:
-        break;
+    case IRM_COUNT: break;
     }
     return fail(c, "no monoid that folds lanes");
 }
 
-static bool check_control(const struct check *c) {
+static bool check_control(const struct check *c)
+{
     const struct lo_insn *in = c->in;
     struct lo_type x = operand_type(c, 0);
     switch ((enum lo_kind)in->kind) {
@@ -201,8 +212,7 @@ static bool check_control(const struct check *c) {
         if (in->op > LO_THREAD || in->step <= 0)
             return fail(c, "the step must be positive");
         return want_none(c, 0) && check_lin(c, in->lin) && check_lin(c, in->hi);
-    case LO_IF:
-        return want(c, 0, NN_bool, 1) && want_none(c, 1);
+    case LO_IF: return want(c, 0, NN_bool, 1) && want_none(c, 1);
     case LO_TRAP:
         if (in->i < 1 || in->i > INT32_MAX)
             return fail(c, "the code must be positive");
@@ -229,29 +239,25 @@ static bool check_control(const struct check *c) {
     case LO_SET:
     case LO_ACROSS:
     case LO_BARRIER:
-    case LO_KIND_COUNT:
-        break;
+    case LO_KIND_COUNT: break;
     }
     return want_none(c, 0);
 }
 
-static bool check_value(const struct check *c) {
+static bool check_value(const struct check *c)
+{
     const struct lo_insn *in = c->in;
     struct lo_type t = in->type;
     switch ((enum lo_kind)in->kind) {
-    case LO_CONST:
-        return want_none(c, 0);
-    case LO_OP:
-        return check_op(c);
+    case LO_CONST: return want_none(c, 0);
+    case LO_OP: return check_op(c);
     case LO_FMA:
         if (t.dtype != NN_f32 && t.dtype != NN_f64)
             return fail(c, "for f32 and f64 only");
         return want(c, 0, t.dtype, t.lanes) && want(c, 1, t.dtype, t.lanes) &&
                want(c, 2, t.dtype, t.lanes);
-    case LO_BIT:
-        return check_bit(c);
-    case LO_SPLAT:
-        return want(c, 0, t.dtype, 1) && want_none(c, 1);
+    case LO_BIT: return check_bit(c);
+    case LO_SPLAT: return want(c, 0, t.dtype, 1) && want_none(c, 1);
     case LO_LANES:
     case LO_LIN:
         if (t.dtype != NN_i64 && (in->kind == LO_LIN || t.dtype != NN_i32))
@@ -260,34 +266,31 @@ static bool check_value(const struct check *c) {
             return fail(c, "a sum is a scalar");
         return check_lin(c, in->lin) && want_none(c, 0);
     case LO_LOAD:
-    case LO_STORE:
-        return check_memory(c);
-    case LO_GET:
-        return check_lin(c, in->lin) && check_buffer_use(c, true) && want_none(c, 0);
+    case LO_STORE: return check_memory(c);
+    case LO_GET: return check_lin(c, in->lin) && check_buffer_use(c, true) && want_none(c, 0);
     case LO_SET:
         return check_lin(c, in->lin) && check_buffer_use(c, true) && want(c, 0, t.dtype, t.lanes) &&
                want_none(c, 1);
-    case LO_ACROSS:
-        return check_across(c);
+    case LO_ACROSS: return check_across(c);
     case LO_FOR:
     case LO_IF:
     case LO_RANDOM:
     case LO_TRAP:
     case LO_EXTRACT:
-    case LO_BARRIER:
-        return check_control(c);
-    case LO_KIND_COUNT:
-        break;
+    case LO_BARRIER: return check_control(c);
+    case LO_KIND_COUNT: break;
     }
     return fail(c, "no kind of instruction");
 }
 
-bool lo_has_value(enum lo_kind kind) {
+bool lo_has_value(enum lo_kind kind)
+{
     return kind != LO_STORE && kind != LO_SET && kind != LO_IF && kind != LO_TRAP &&
            kind != LO_BARRIER;
 }
 
-const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WORDS]) {
+const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WORDS])
+{
     struct check c = {k, &k->insns.p[id], words};
     enum lo_kind kind = c.in->kind;
     bool typed = kind < LO_KIND_COUNT && (lo_has_value(kind) || kind == LO_STORE || kind == LO_SET);
@@ -295,7 +298,8 @@ const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WOR
     return ok ? NULL : words;
 }
 
-const char *lo_check_buffer(const struct lo_buffer *b) {
+const char *lo_check_buffer(const struct lo_buffer *b)
+{
     uint32_t lanes = b->type.lanes;
     if (!b->name || !lo_name_start(b->name[0]))
         return "a name starts with a letter";
@@ -321,7 +325,8 @@ struct walk {
     char *message;
 };
 
-static void complain(struct walk *w, lo_id id, const char *words) {
+static void complain(struct walk *w, lo_id id, const char *words)
+{
     struct text t = {0};
     text_printf(&t, "kernel %s: ", w->k->name);
     if (id) {
@@ -333,14 +338,16 @@ static void complain(struct walk *w, lo_id id, const char *words) {
     w->message = t.p;
 }
 
-static bool lin_live(const struct walk *w, struct lo_lin l) {
+static bool lin_live(const struct walk *w, struct lo_lin l)
+{
     for (uint32_t i = 0; i < l.n; i++)
         if (w->value[l.part[i].v] != LIVE)
             return false;
     return true;
 }
 
-static bool operands_live(const struct walk *w, const struct lo_insn *in) {
+static bool operands_live(const struct walk *w, const struct lo_insn *in)
+{
     for (int i = 0; i < 3; i++)
         if (in->in[i] && w->value[in->in[i]] != LIVE)
             return false;
@@ -349,7 +356,8 @@ static bool operands_live(const struct walk *w, const struct lo_insn *in) {
 
 static void walk_block(struct walk *w, uint32_t block);
 
-static void walk_insn(struct walk *w, lo_id id) {
+static void walk_insn(struct walk *w, lo_id id)
+{
     const struct lo_insn *in = &w->k->insns.p[id];
     char words[LO_WORDS];
     const char *wrong = lo_check_insn(w->k, id, words);
@@ -372,7 +380,8 @@ static void walk_insn(struct walk *w, lo_id id) {
     w->value[id] = in->kind == LO_FOR ? DEAD : LIVE;
 }
 
-static void walk_block(struct walk *w, uint32_t block) {
+static void walk_block(struct walk *w, uint32_t block)
+{
     if (!block || block >= w->k->blocks.n || w->block[block]) {
         complain(w, 0, "a block that is none, or in two places");
         return;
@@ -390,7 +399,8 @@ static void walk_block(struct walk *w, uint32_t block) {
         w->value[b->insn.p[i]] = DEAD;
 }
 
-static void walk_phase(struct walk *w, const struct lo_phase *p) {
+static void walk_phase(struct walk *w, const struct lo_phase *p)
+{
     if (p->chunks < 0 || !p->chunk || p->chunk >= w->k->insns.n || w->value[p->chunk] != UNSEEN) {
         complain(w, 0, "a phase without chunks");
         return;
@@ -405,7 +415,8 @@ static void walk_phase(struct walk *w, const struct lo_phase *p) {
     w->value[p->chunk] = DEAD;
 }
 
-static void check_buffers(struct walk *w) {
+static void check_buffers(struct walk *w)
+{
     for (uint32_t i = 1; i < w->k->buffers.n && !w->message; i++) {
         const struct lo_buffer *b = &w->k->buffers.p[i];
         const char *wrong = lo_check_buffer(b);
@@ -421,7 +432,8 @@ static void check_buffers(struct walk *w) {
     }
 }
 
-char *lo_verify(const struct lo_kernel *k) {
+char *lo_verify(const struct lo_kernel *k)
+{
     struct walk w = {k, xcalloc(k->insns.n, 1), xcalloc(k->blocks.n, sizeof(bool)), NULL};
     check_buffers(&w);
     for (uint32_t i = 0; i < k->phases.n && !w.message; i++)

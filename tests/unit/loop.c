@@ -5,7 +5,8 @@
 static const struct lo_type F = {NN_f32, 1}, V = {NN_f32, 16}, I = {NN_i64, 1};
 
 /* y = x / sum(x) over rows of 1000, 32 rows a chunk. */
-static struct lo_kernel *rows(const char *name, int64_t n, uint32_t origin) {
+static struct lo_kernel *rows(const char *name, int64_t n, uint32_t origin)
+{
     struct lo_kernel *k = lo_kernel_new(name);
     uint32_t x = lo_buffer(k, LO_ARG, "x", F, 128 * n), y = lo_buffer(k, LO_ARG, "y", F, 128 * n);
     uint32_t s = lo_buffer(k, LO_REG, "s", V, 1);
@@ -32,7 +33,8 @@ static struct lo_kernel *rows(const char *name, int64_t n, uint32_t origin) {
     return k;
 }
 
-static void text(void) {
+static void text(void)
+{
     struct lo_kernel *k = rows("rows", 1000, 0);
     struct text t = {0};
     lo_print(k, &t);
@@ -71,7 +73,8 @@ static void text(void) {
     lo_kernel_free(k);
 }
 
-static void hashes(void) {
+static void hashes(void)
+{
     struct lo_kernel *k[3] = {rows("a", 1000, 0), rows("b", 1000, 7), rows("a", 999, 0)};
     test(lo_hash(k[0]) == lo_hash(k[1]) && lo_equal(k[0], k[1]));
     test(lo_hash(k[0]) != lo_hash(k[2]) && !lo_equal(k[0], k[2]));
@@ -79,11 +82,13 @@ static void hashes(void) {
         lo_kernel_free(k[i]);
 }
 
-static bool is_f(struct lo_builder *b, lo_id id, double v) {
+static bool is_f(struct lo_builder *b, lo_id id, double v)
+{
     return b->k->insns.p[id].kind == LO_CONST && b->k->insns.p[id].f == v;
 }
 
-static void folds(void) {
+static void folds(void)
+{
     struct lo_builder b = {.k = lo_kernel_new("folds")};
     uint32_t x = lo_buffer(b.k, LO_ARG, "x", F, 16);
     lo_phase(&b, 1);
@@ -117,7 +122,8 @@ static void folds(void) {
 }
 
 /* Every f16 goes through f32 and back; ties to even, overflow, denormals. */
-static void halves(void) {
+static void halves(void)
+{
     uint32_t wrong = 0;
     for (uint32_t h = 0; h < 0x10000; h++) {
         bool nan = (h & 0x7c00) == 0x7c00 && (h & 0x3ff);
@@ -134,7 +140,8 @@ static void halves(void) {
 }
 
 /* Register indices become constants, masks of full vectors fold away, inner bounds may vary together. */
-static void unrolled(void) {
+static void unrolled(void)
+{
     struct lo_builder b = {.k = lo_kernel_new("unrolled")};
     uint32_t x = lo_buffer(b.k, LO_ARG, "x", F, 64), acc = lo_buffer(b.k, LO_REG, "acc", F, 2);
     struct lo_lin c = lo_lin_v(&b, lo_phase(&b, 4));
@@ -162,7 +169,8 @@ static void unrolled(void) {
 }
 
 /* Breaks a sound kernel in one place and expects a complaint that says `words`. */
-static void refuse(void (*damage)(struct lo_kernel *), const char *words) {
+static void refuse(void (*damage)(struct lo_kernel *), const char *words)
+{
     struct lo_kernel *k = rows("rows", 1000, 0);
     damage(k);
     char *m = lo_verify(k);
@@ -173,48 +181,37 @@ static void refuse(void (*damage)(struct lo_kernel *), const char *words) {
     lo_kernel_free(k);
 }
 
-static lo_id first(const struct lo_kernel *k, enum lo_kind kind) {
+static lo_id first(const struct lo_kernel *k, enum lo_kind kind)
+{
     lo_id id = 1;
     while (k->insns.p[id].kind != kind)
         id++;
     return id;
 }
-static void cut_operand(struct lo_kernel *k) {
-    k->insns.p[first(k, LO_SET)].in[0] = 0;
-}
-static void wild_operand(struct lo_kernel *k) {
-    k->insns.p[first(k, LO_ACROSS)].in[0] = 9999;
-}
-static void wrong_type(struct lo_kernel *k) {
-    k->insns.p[first(k, LO_LANES)].type.dtype = NN_f32;
-}
-static void later_value(struct lo_kernel *k) {
+static void cut_operand(struct lo_kernel *k) { k->insns.p[first(k, LO_SET)].in[0] = 0; }
+static void wild_operand(struct lo_kernel *k) { k->insns.p[first(k, LO_ACROSS)].in[0] = 9999; }
+static void wrong_type(struct lo_kernel *k) { k->insns.p[first(k, LO_LANES)].type.dtype = NN_f32; }
+static void later_value(struct lo_kernel *k)
+{
     k->insns.p[first(k, LO_SET)].in[0] = first(k, LO_SPLAT);
 }
-static void bad_lanes(struct lo_kernel *k) {
-    k->insns.p[first(k, LO_LOAD)].type.lanes = 12;
-}
-static void bad_buffer(struct lo_kernel *k) {
-    k->insns.p[first(k, LO_LOAD)].buf = 3;
-}
-static void unmarked(struct lo_kernel *k) {
-    k->buffers.p[2].written = false;
-}
-static void shared_block(struct lo_kernel *k) {
+static void bad_lanes(struct lo_kernel *k) { k->insns.p[first(k, LO_LOAD)].type.lanes = 12; }
+static void bad_buffer(struct lo_kernel *k) { k->insns.p[first(k, LO_LOAD)].buf = 3; }
+static void unmarked(struct lo_kernel *k) { k->buffers.p[2].written = false; }
+static void shared_block(struct lo_kernel *k)
+{
     k->insns.p[first(k, LO_FOR)].body = k->phases.p[0].body;
 }
-static void no_step(struct lo_kernel *k) {
-    k->insns.p[first(k, LO_FOR)].step = 0;
-}
-static void out_of_reg(struct lo_kernel *k) {
-    k->insns.p[first(k, LO_SET)].lin.c0 = 1;
-}
-static void twice(struct lo_kernel *k) {
+static void no_step(struct lo_kernel *k) { k->insns.p[first(k, LO_FOR)].step = 0; }
+static void out_of_reg(struct lo_kernel *k) { k->insns.p[first(k, LO_SET)].lin.c0 = 1; }
+static void twice(struct lo_kernel *k)
+{
     struct lo_block *b = &k->blocks.p[k->phases.p[0].body];
     vec_push(&b->insn, b->insn.p[0]);
 }
 
-int main(void) {
+int main(void)
+{
     text();
     hashes();
     folds();

@@ -18,13 +18,15 @@ struct gen {
     VEC(lo_id) pool; /* values that may be used here */
 };
 
-static uint32_t pick(struct gen *g, uint32_t n) {
+static uint32_t pick(struct gen *g, uint32_t n)
+{
     g->seed = g->seed * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(g->seed >> 33) % n;
 }
 
 /* A value of the type from the pool, or a constant. */
-static lo_id any(struct gen *g, struct lo_type t) {
+static lo_id any(struct gen *g, struct lo_type t)
+{
     uint32_t from = g->pool.n ? pick(g, g->pool.n) : 0;
     for (uint32_t i = 0; i < g->pool.n; i++) {
         lo_id v = g->pool.p[(from + i) % g->pool.n];
@@ -37,23 +39,24 @@ static lo_id any(struct gen *g, struct lo_type t) {
     return lo_const_i(&g->b, t, t.dtype == NN_bool ? pick(g, 2) : pick(g, 7) - 3);
 }
 
-static void keep(struct gen *g, lo_id v) {
-    vec_push(&g->pool, v);
-}
+static void keep(struct gen *g, lo_id v) { vec_push(&g->pool, v); }
 
 /* An index of [0, n), affine in what is around where that fits. */
-static struct lo_lin index_in(struct gen *g, int64_t n) {
+static struct lo_lin index_in(struct gen *g, int64_t n)
+{
     lo_id v = any(g, I);
     v = lo_op(&g->b, IR_mod, I, v, lo_const_i(&g->b, I, n), 0);
     return lo_lin_v(&g->b, v);
 }
 
 /* The chunk's own part of y. */
-static struct lo_lin own(struct gen *g, struct lo_lin at) {
+static struct lo_lin own(struct gen *g, struct lo_lin at)
+{
     return lo_lin_add(&g->b, lo_lin_mul(&g->b, lo_lin_v(&g->b, g->chunk), ROOM), at);
 }
 
-static lo_id arithmetic(struct gen *g) {
+static lo_id arithmetic(struct gen *g)
+{
     static const uint8_t floats[] = {IR_add, IR_sub, IR_mul,   IR_min,   IR_max, IR_div,
                                      IR_neg, IR_abs, IR_floor, IR_round, IR_exp, IR_tanh};
     static const uint8_t ints[] = {IR_add,  IR_sub, IR_mul, IR_min,
@@ -61,62 +64,41 @@ static lo_id arithmetic(struct gen *g) {
     static const uint8_t compares[] = {IR_eq, IR_ne, IR_lt, IR_le, IR_gt, IR_ge};
     struct lo_type t = pick(g, 2) ? V : F, j = pick(g, 2) ? W : I, p = pick(g, 2) ? M : B;
     switch (pick(g, 8)) {
-    case 0:
-        return lo_op(&g->b, ints[pick(g, COUNT(ints))], j, any(g, j), any(g, j), 0);
-    case 1:
-        return lo_op(&g->b, compares[pick(g, 6)], M, any(g, W), any(g, W), 0);
+    case 0: return lo_op(&g->b, ints[pick(g, COUNT(ints))], j, any(g, j), any(g, j), 0);
+    case 1: return lo_op(&g->b, compares[pick(g, 6)], M, any(g, W), any(g, W), 0);
     case 2:
         return lo_op(&g->b, compares[pick(g, 6)], p, any(g, p.lanes == 4 ? V : F),
                      any(g, p.lanes == 4 ? V : F), 0);
-    case 3:
-        return lo_op(&g->b, IR_select, V, any(g, M), any(g, V), any(g, V));
-    case 4:
-        return lo_fma(&g->b, any(g, t), any(g, t), any(g, t));
+    case 3: return lo_op(&g->b, IR_select, V, any(g, M), any(g, V), any(g, V));
+    case 4: return lo_fma(&g->b, any(g, t), any(g, t), any(g, t));
     case 5:
         return pick(g, 2) ? lo_splat(&g->b, any(g, F), 4) : lo_across(&g->b, IRM_sum, any(g, V));
-    case 6:
-        return lo_cast(&g->b, NN_f32, any(g, j));
-    default:
-        return lo_op(&g->b, floats[pick(g, COUNT(floats))], t, any(g, t), any(g, t), 0);
+    case 6: return lo_cast(&g->b, NN_f32, any(g, j));
+    default: return lo_op(&g->b, floats[pick(g, COUNT(floats))], t, any(g, t), any(g, t), 0);
     }
 }
 
-static void memory(struct gen *g) {
+static void memory(struct gen *g)
+{
     lo_id mask = pick(g, 2) ? any(g, M) : 0;
     struct lo_lin at = lo_lin_mul(&g->b, index_in(g, ROOM / 4), 4);
     switch (pick(g, 9)) {
-    case 0:
-        keep(g, lo_load(&g->b, g->x, at, 4, mask, mask && pick(g, 2) ? any(g, V) : 0));
-        return;
-    case 1:
-        keep(g, lo_load(&g->b, g->y, own(g, at), 4, mask, 0));
-        return;
-    case 2:
-        keep(g, lo_load(&g->b, g->local, at, 4, mask, 0));
-        return;
-    case 3:
-        lo_store(&g->b, g->local, at, any(g, V), mask);
-        return;
-    case 4:
-        keep(g, lo_get(&g->b, g->reg, index_in(g, 3)));
-        return;
-    case 5:
-        lo_set(&g->b, g->reg, index_in(g, 3), any(g, V));
-        return;
-    case 6:
-        keep(g, lo_lanes(&g->b, W, index_in(g, 40)));
-        return;
-    case 7:
-        keep(g, lo_load(&g->b, g->x, index_in(g, ROOM), 1, 0, 0));
-        return;
-    default:
-        lo_store(&g->b, g->y, own(g, at), any(g, V), mask);
+    case 0: keep(g, lo_load(&g->b, g->x, at, 4, mask, mask && pick(g, 2) ? any(g, V) : 0)); return;
+    case 1: keep(g, lo_load(&g->b, g->y, own(g, at), 4, mask, 0)); return;
+    case 2: keep(g, lo_load(&g->b, g->local, at, 4, mask, 0)); return;
+    case 3: lo_store(&g->b, g->local, at, any(g, V), mask); return;
+    case 4: keep(g, lo_get(&g->b, g->reg, index_in(g, 3))); return;
+    case 5: lo_set(&g->b, g->reg, index_in(g, 3), any(g, V)); return;
+    case 6: keep(g, lo_lanes(&g->b, W, index_in(g, 40))); return;
+    case 7: keep(g, lo_load(&g->b, g->x, index_in(g, ROOM), 1, 0, 0)); return;
+    default: lo_store(&g->b, g->y, own(g, at), any(g, V), mask);
     }
 }
 
 static void block(struct gen *g, int depth);
 
-static void nested(struct gen *g, int depth) {
+static void nested(struct gen *g, int depth)
+{
     uint32_t n = g->pool.n;
     if (pick(g, 3)) {
         static const uint8_t trips[] = {0, 1, 2, 3, 5};
@@ -140,7 +122,8 @@ static void nested(struct gen *g, int depth) {
     g->pool.n = n;
 }
 
-static void block(struct gen *g, int depth) {
+static void block(struct gen *g, int depth)
+{
     for (uint32_t n = 3 + pick(g, 12); n; n--) {
         uint32_t what = pick(g, 10);
         if (what < 5)
@@ -152,7 +135,8 @@ static void block(struct gen *g, int depth) {
     }
 }
 
-static struct lo_kernel *kernel(uint64_t seed) {
+static struct lo_kernel *kernel(uint64_t seed)
+{
     struct gen g = {.b = {.k = lo_kernel_new("random")}, .seed = seed * 0x9e3779b97f4a7c15u + 1};
     g.x = lo_buffer(g.b.k, LO_ARG, "x", F, ROOM);
     g.y = lo_buffer(g.b.k, LO_ARG, "y", F, (int64_t)CHUNKS * ROOM);
@@ -178,7 +162,8 @@ static struct lo_kernel *kernel(uint64_t seed) {
     return g.b.k;
 }
 
-static bool same_bits(const float *a, const float *b) {
+static bool same_bits(const float *a, const float *b)
+{
     for (int i = 0; i < CHUNKS * ROOM; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) && !(isnan(a[i]) && isnan(b[i])))
             return false;
@@ -186,7 +171,8 @@ static bool same_bits(const float *a, const float *b) {
 }
 
 /* What the kernel makes of fixed inputs. */
-static bool interpret(const struct lo_kernel *k, bool descending, float *y) {
+static bool interpret(const struct lo_kernel *k, bool descending, float *y)
+{
     float x[ROOM];
     for (int i = 0; i < ROOM; i++)
         x[i] = (float)(i * 37 % 64) / 8 - 3;
@@ -200,7 +186,8 @@ static bool interpret(const struct lo_kernel *k, bool descending, float *y) {
     return ok;
 }
 
-static void compile_and_run(struct back_jit *j, struct lo_kernel *k, float *y) {
+static void compile_and_run(struct back_jit *j, struct lo_kernel *k, float *y)
+{
     static char scratch[ROOM * 4 + 64];
     float x[ROOM];
     void *buf[] = {x, y};
@@ -221,13 +208,15 @@ static void compile_and_run(struct back_jit *j, struct lo_kernel *k, float *y) {
     nn_denormals_restore(mode);
 }
 
-static char *text_of(const struct lo_kernel *k) {
+static char *text_of(const struct lo_kernel *k)
+{
     struct text t = {0};
     lo_print(k, &t);
     return t.p;
 }
 
-static bool sound(const struct lo_kernel *k) {
+static bool sound(const struct lo_kernel *k)
+{
     char *wrong = lo_verify(k);
     if (wrong)
         printf("%s\n", wrong);
@@ -235,7 +224,8 @@ static bool sound(const struct lo_kernel *k) {
     return !wrong;
 }
 
-static bool reads_back(const struct lo_kernel *k) {
+static bool reads_back(const struct lo_kernel *k)
+{
     char *a = text_of(k), *b = NULL;
     struct diag *d = diag_new();
     struct lo_kernel *again = lo_read(d, diag_add_file(d, "k", a, strlen(a)));
@@ -250,21 +240,24 @@ static bool reads_back(const struct lo_kernel *k) {
     return ok;
 }
 
-static bool step(bool ok, uint64_t seed, const char *what) {
+static bool step(bool ok, uint64_t seed, const char *what)
+{
     test(ok);
     if (!ok)
         printf("seed %llu: %s\n", (unsigned long long)seed, what);
     return ok;
 }
 
-static bool gives(const struct lo_kernel *k, const float *want) {
+static bool gives(const struct lo_kernel *k, const float *want)
+{
     static float y[2][CHUNKS * ROOM];
     return sound(k) && interpret(k, false, y[0]) && interpret(k, true, y[1]) &&
            same_bits(want, y[0]) && same_bits(want, y[1]);
 }
 
 /* One kernel, up to its first difference. */
-static void check(struct lo_kernel *k, uint64_t seed, bool fma, struct back_jit *j) {
+static void check(struct lo_kernel *k, uint64_t seed, bool fma, struct back_jit *j)
+{
     static float want[CHUNKS * ROOM], y[CHUNKS * ROOM];
     if (!step(sound(k) && interpret(k, false, want) && gives(k, want), seed, "as made") ||
         !step(reads_back(k), seed, "text"))
@@ -285,7 +278,8 @@ static void check(struct lo_kernel *k, uint64_t seed, bool fma, struct back_jit 
     step(same_bits(want, y), seed, "compiled");
 }
 
-int main(void) {
+int main(void)
+{
     char *message = NULL;
     struct back_jit *j = back_jit_new(target_host(), &message);
     uint32_t before = 0, after = 0;

@@ -2,7 +2,8 @@
 #include "loop/loop.h"
 #include "test.h"
 
-static struct lo_kernel *read(const char *text) {
+static struct lo_kernel *read(const char *text)
+{
     struct diag *d = diag_new();
     struct lo_kernel *k = lo_read(d, diag_add_file(d, "k.loop", text, strlen(text)));
     diag_print(d, stdout);
@@ -40,7 +41,8 @@ static const char *const softmax =
     "  }\n"
     "}\n";
 
-static void values(void) {
+static void values(void)
+{
     struct lo_kernel *k = read(softmax);
     float x[80], y[2][80];
     for (int i = 0; i < 80; i++)
@@ -62,7 +64,8 @@ static void values(void) {
 }
 
 /* Runs `body` in two chunks over x, y f32[8] (x[i] = i) and n i64[4] = 3 9 1 1. */
-static bool run_body(const char *body, float *y, struct lo_run *run) {
+static bool run_body(const char *body, float *y, struct lo_run *run)
+{
     float x[8];
     int64_t n[4] = {3, 9, 1, 1};
     struct text t = {0};
@@ -80,7 +83,8 @@ static bool run_body(const char *body, float *y, struct lo_run *run) {
     return ok;
 }
 
-static void complains(const char *body, const char *wanted) {
+static void complains(const char *body, const char *wanted)
+{
     float y[8] = {0};
     struct lo_run run;
     test(!run_body(body, y, &run));
@@ -90,7 +94,8 @@ static void complains(const char *body, const char *wanted) {
     free(run.message);
 }
 
-static void complaints(void) {
+static void complaints(void)
+{
     complains("%1 = load x[%c*8] : f32",
               "kernel k: phase 0, chunk 1: `%1 = load x[%c*8] : f32`: x[8] is outside of its 8");
     complains("%1 = load x[%c*8 - 1] : f32", "x[-1] is outside");
@@ -108,7 +113,8 @@ static void complaints(void) {
               "two lanes write y[1]");
 }
 
-static void effects(void) {
+static void effects(void)
+{
     float y[8] = {0};
     struct lo_run run;
     /* a masked lane touches nothing; what it gives is the fill */
@@ -136,7 +142,8 @@ static void effects(void) {
 }
 
 /* random against ir/, before and after it becomes arithmetic. */
-static void random_numbers(void) {
+static void random_numbers(void)
+{
     struct lo_kernel *k = read("kernel k(y f32[64], n i64[2])\nphase 2 %c {\n"
                                "  %1 = load n[0] : i64\n  %2 = load n[1] : i64\n"
                                "  %3 = lanes 4294967290 + 32*%c : i64x16\n"
@@ -159,7 +166,8 @@ static void random_numbers(void) {
     lo_kernel_free(k);
 }
 
-int main(void) {
+int main(void)
+{
     values();
     complaints();
     effects();

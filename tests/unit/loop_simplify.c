@@ -3,7 +3,8 @@
 #include "test.h"
 
 /* `text` and `wanted` stand in a phase of 4 chunks. */
-static void becomes(const char *text, const char *wanted) {
+static void becomes(const char *text, const char *wanted)
+{
     static const char head[] = "kernel k(x f32[64], y f32[64])\n";
     struct text in = {0}, out = {0}, want = {0};
     text_printf(&in, "%slocal m f32[16]\nreg r f32x4[2]\nphase 4 %%c {\n%s}\n", head, text);
@@ -24,7 +25,8 @@ static void becomes(const char *text, const char *wanted) {
     text_free(&want);
 }
 
-int main(void) {
+int main(void)
+{
     /* computed once, before the loop; the load too, as x is never written and the loop runs */
     becomes("for %i = 0 .. 4 {\n  %1 = const 2 : f32\n  %2 = load x[%c] : f32\n"
             "  %3 = mul %2 %1 : f32\n  %4 = load x[%c] : f32\n  %5 = mul %4 %1 : f32\n"

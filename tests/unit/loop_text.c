@@ -52,7 +52,8 @@ static const char *const everything =
     "  %24 = lin %c*3 + 1 : i64\n"
     "}\n";
 
-static struct lo_kernel *read(const char *text, size_t n, char **message) {
+static struct lo_kernel *read(const char *text, size_t n, char **message)
+{
     struct diag *d = diag_new();
     struct lo_kernel *k = lo_read(d, diag_add_file(d, "k.loop", text, n));
     size_t size = 0;
@@ -64,7 +65,8 @@ static struct lo_kernel *read(const char *text, size_t n, char **message) {
     return k;
 }
 
-static void round_trip(const char *text) {
+static void round_trip(const char *text)
+{
     char *m = NULL;
     struct text t = {0};
     struct lo_kernel *k = read(text, strlen(text), &m);
@@ -78,7 +80,8 @@ static void round_trip(const char *text) {
 }
 
 /* `text` stands in a phase of a kernel with x f32[8], y f32[8], reg r f32[1]. */
-static void refused(const char *text, const char *wanted) {
+static void refused(const char *text, const char *wanted)
+{
     struct text t = {0};
     char *m = NULL;
     text_printf(&t, "kernel k(x f32[8], y f32[8])\nreg r f32[1]\nphase 1 %%c {\n%s\n}\n", text);
@@ -88,7 +91,8 @@ static void refused(const char *text, const char *wanted) {
     text_free(&t);
 }
 
-static void mistakes(void) {
+static void mistakes(void)
+{
     refused("%1 = load z[0] : f32", "k.loop:4:11: error: no buffer is called z\n"
                                     "    4 | %1 = load z[0] : f32\n      |           ^\n");
     refused("%1 = add %c %2 : i64", "k.loop:4:13: error: %2 is not defined here\n"
@@ -120,7 +124,8 @@ static void mistakes(void) {
 }
 
 /* Every prefix, and single bytes replaced, removed, doubled: an error or a kernel that prints. */
-static void mutations(void) {
+static void mutations(void)
+{
     size_t n = strlen(everything);
     uint64_t seed = 1;
     uint32_t sound = 0;
@@ -157,7 +162,8 @@ static void mutations(void) {
     test(sound > 100);
 }
 
-static void deep(void) {
+static void deep(void)
+{
     struct text t = {0};
     char *m = NULL;
     text_printf(&t, "kernel k()\nphase 1 %%c {\n");
@@ -169,7 +175,8 @@ static void deep(void) {
     text_free(&t);
 }
 
-int main(void) {
+int main(void)
+{
     round_trip("kernel none()\n");
     round_trip(everything);
     mistakes();

@@ -13,11 +13,10 @@ struct function {
     float lo, hi; /* of the samples; 0, 0: every exponent */
     double bound;
 };
-static double sigmoid(double x) {
-    return 1 / (1 + exp(-x));
-}
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
-static struct lo_kernel *kernel(const char *name, bool binary, int lanes) {
+static struct lo_kernel *kernel(const char *name, bool binary, int lanes)
+{
     struct text t = {0};
     text_printf(&t,
                 "kernel k(x f32[%d], z f32[%d], y f32[%d])\nphase 1 %%c {\n"
@@ -33,13 +32,15 @@ static struct lo_kernel *kernel(const char *name, bool binary, int lanes) {
     return k;
 }
 
-static float from_bits(uint32_t u) {
+static float from_bits(uint32_t u)
+{
     float f;
     memcpy(&f, &u, sizeof f);
     return f;
 }
 
-static double ulps(float got, double exact) {
+static double ulps(float got, double exact)
+{
     if (isnan(exact) || isnan(got))
         return isnan(exact) && isnan(got) ? 0 : INFINITY;
     if ((double)got == exact || (isinf(got) && got == (float)exact))
@@ -56,13 +57,15 @@ struct worst {
     float x, z, y;
 };
 
-static void note(struct worst *w, double u, float x, float z, float y) {
+static void note(struct worst *w, double u, float x, float z, float y)
+{
     if (u > w->ulp)
         *w = (struct worst){u, x, z, y};
 }
 
 /* Runs the kernel on x, z; through `fn`, or interpreted where that is NULL. */
-static void run(nn_kernel *fn, const struct lo_kernel *k, float *x, float *z, float *y) {
+static void run(nn_kernel *fn, const struct lo_kernel *k, float *x, float *z, float *y)
+{
     void *buf[] = {x, z, y};
     if (fn) {
         struct nn_fault fault = {0};
@@ -78,7 +81,8 @@ static void run(nn_kernel *fn, const struct lo_kernel *k, float *x, float *z, fl
     free(r.message);
 }
 
-static nn_kernel *compiled(struct back_jit *j, struct lo_kernel *k) {
+static nn_kernel *compiled(struct back_jit *j, struct lo_kernel *k)
+{
     nn_kernel *fn = NULL;
     char *message = NULL;
     test(back_jit_add(j, (struct lo_kernel *const[]){k}, 1, &fn, &message));
@@ -88,12 +92,11 @@ static nn_kernel *compiled(struct back_jit *j, struct lo_kernel *k) {
     return fn;
 }
 
-static double flushed(float x) {
-    return fpclassify(x) == FP_SUBNORMAL ? copysign(0, x) : x;
-}
+static double flushed(float x) { return fpclassify(x) == FP_SUBNORMAL ? copysign(0, x) : x; }
 
 static void unary(const struct function *f, nn_kernel *fn, const struct lo_kernel *k,
-                  uint64_t stride, struct worst *w) {
+                  uint64_t stride, struct worst *w)
+{
     static float x[N], z[N], y[N];
     for (uint64_t u = 1; u < (uint64_t)1 << 32;) {
         int n = 0;
@@ -118,7 +121,8 @@ static const struct function functions[] = {
     {"erf", erf, 0, 0, 4},      {"erf", erf, -4.5, 4.5, 4},
 };
 
-static void accuracy(struct back_jit *j, const char *level) {
+static void accuracy(struct back_jit *j, const char *level)
+{
     for (uint32_t i = 0; i < COUNT(functions); i++) {
         const struct function *f = &functions[i];
         struct lo_kernel *k = kernel(f->name, false, 8);
@@ -132,7 +136,8 @@ static void accuracy(struct back_jit *j, const char *level) {
     }
 }
 
-static void powers(struct back_jit *j, const char *level) {
+static void powers(struct back_jit *j, const char *level)
+{
     static float x[N], z[N], y[N];
     struct lo_kernel *k = kernel("pow", true, 8);
     nn_kernel *fn = compiled(j, k);
@@ -157,11 +162,13 @@ static void powers(struct back_jit *j, const char *level) {
     lo_kernel_free(k);
 }
 
-static bool same(float a, float b) {
+static bool same(float a, float b)
+{
     return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b));
 }
 
-static void expect(const char *name, float x, float z, float got, float want) {
+static void expect(const char *name, float x, float z, float got, float want)
+{
     bool exactly = isinf(want) || isnan(want) || want == 0 || want == 1;
     bool ok = exactly ? same(got, want) : ulps(got, (double)want) <= 4;
     test(ok);
@@ -170,7 +177,8 @@ static void expect(const char *name, float x, float z, float got, float want) {
 }
 
 /* Infinities, NaNs (with odd payloads), zeros and their signs: what C says; pow with all pairs. */
-static void specials(struct back_jit *j) {
+static void specials(struct back_jit *j)
+{
     static float x[N], z[N], y[N];
     const float v[] = {0.0f,  -0.0f, INFINITY, -INFINITY, NAN,    from_bits(0x7fa001ff),
                        1.0f,  -1.0f, 2.0f,     -2.0f,     3.0f,   0.5f,
@@ -192,7 +200,8 @@ static void specials(struct back_jit *j) {
 }
 
 /* The floats nearest to multiples of pi/2, where sin or cos is all but 0. */
-static void quarters(struct back_jit *j, const char *level) {
+static void quarters(struct back_jit *j, const char *level)
+{
     static float x[N], z[N], y[N];
     const char *const names[] = {"sin", "cos"};
     struct worst w = {0};
@@ -213,7 +222,8 @@ static void quarters(struct back_jit *j, const char *level) {
 }
 
 /* The interpreter on the expanded kernel gives the bits of the compiled one. */
-static void same_bits(struct back_jit *j, bool fma) {
+static void same_bits(struct back_jit *j, bool fma)
+{
     static float x[N], z[N], y[2][N];
     uint64_t seed = 3;
     for (int i = 0; i < N; i++) {
@@ -244,7 +254,8 @@ static void same_bits(struct back_jit *j, bool fma) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const char *const levels[] = {"host", "x86-64"};
     for (uint32_t i = 0; i < COUNT(levels); i++) {
         const struct target *t = target_find(levels[i]);
