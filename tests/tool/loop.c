@@ -1,0 +1,256 @@
+/* Checks a kernel in text form: it is sound, its text reads back, and the interpreter in both orders of
+ * chunks and machine code of the host's level and of plain x86-64 give the same bits, for the kernel as
+ * it stands, simplified, and unrolled. Inputs are made up from the arguments' names: floats are mostly
+ * small, `any…` holds all kinds of bits; integers are in [0, 4), `wide…` of any size; what the kernel
+ * writes begins as small numbers too. */
+#include "back/back.h"
+#include "cpu/pool.h"
+#include "tool.h"
+#include <inttypes.h>
+#include <math.h>
+
+struct memory { /* the arguments, and how the run ended */
+    void **buf;
+    int32_t fault_code;
+    int64_t fault_value;
+};
+
+static uint64_t random_bits(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 32 | *state << 32;
+}
+
+static union lo_num made_up(const struct lo_buffer *b, uint64_t *state)
+{
+    static const double special[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1,
+                                     -1,  0.5,  1.5,      2.5,       1e30};
+    uint64_t u = random_bits(state);
+    enum nn_dtype t = b->type.dtype;
+    if (t == NN_bool)
+        return lo_num_from_i(t, u & 1);
+    if (nn_is_int(t))
+        return lo_num_from_i(t, strncmp(b->name, "wide", 4) ? (int64_t)(u % 4) : (int64_t)u);
+    if (strncmp(b->name, "any", 3))
+        return lo_num_from_f(t, (double)(u % 4096) / 512 - 4);
+    if (u % 3 == 0)
+        return lo_num_from_f(t, special[u / 3 % COUNT(special)]);
+    if (u % 3 == 1)
+        return lo_num_from_f(t, (double)(int64_t)(u >> 20) / 1024 - 1e9);
+    union lo_num v = {0};
+    memcpy(&v, &u, nn_dtype_size(t));
+    return fpclassify(lo_num_f(t, v)) == FP_SUBNORMAL ? (union lo_num){0} : v;
+}
+
+static struct memory open_memory(const struct lo_kernel *k)
+{
+    struct memory m = {.buf = xcalloc(k->buffers.n, sizeof *m.buf)};
+    uint64_t state = 1;
+    for (uint32_t i = 1; i < k->buffers.n && k->buffers.p[i].space == LO_ARG; i++) {
+        const struct lo_buffer *b = &k->buffers.p[i];
+        size_t size = nn_dtype_size(b->type.dtype);
+        m.buf[i - 1] = aligned_alloc(64, ((size_t)b->count * size + 127) / 64 * 64);
+        CHECK(m.buf[i - 1], "no memory");
+        for (int64_t e = 0; e < b->count; e++) {
+            union lo_num v = made_up(b, &state);
+            memcpy((char *)m.buf[i - 1] + (size_t)e * size, &v, size);
+        }
+    }
+    return m;
+}
+
+static void close_memory(const struct lo_kernel *k, struct memory *m)
+{
+    for (uint32_t i = 0; i < k->buffers.n; i++)
+        free(m->buf[i]);
+    free(m->buf);
+}
+
+static bool same_number(enum nn_dtype t, const char *x, const char *y, size_t size)
+{
+    union lo_num a = {0}, b = {0};
+    memcpy(&a, x, size);
+    memcpy(&b, y, size);
+    return !memcmp(x, y, size) ||
+           (nn_is_float(t) && isnan(lo_num_f(t, a)) && isnan(lo_num_f(t, b)));
+}
+
+static bool same_memory(const struct lo_kernel *k, const struct memory *x, const struct memory *y,
+                        const char *what)
+{
+    if (x->fault_code != y->fault_code) {
+        tool_complain("%s: fault %d, wanted %d\n", what, y->fault_code, x->fault_code);
+        return false;
+    }
+    for (uint32_t i = 1; i < k->buffers.n && k->buffers.p[i].space == LO_ARG && !x->fault_code;
+         i++) {
+        const struct lo_buffer *b = &k->buffers.p[i];
+        size_t size = nn_dtype_size(b->type.dtype);
+        for (int64_t e = 0; e < b->count; e++) {
+            const char *p = (char *)x->buf[i - 1] + (size_t)e * size;
+            const char *q = (char *)y->buf[i - 1] + (size_t)e * size;
+            uint64_t u = 0, v = 0;
+            memcpy(&u, p, size);
+            memcpy(&v, q, size);
+            if (same_number(b->type.dtype, p, q, size))
+                continue;
+            tool_complain("%s: %s[%" PRId64 "] has the bits %#" PRIx64 ", wanted %#" PRIx64 "\n",
+                          what, b->name, e, v, u);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool interpret(const struct lo_kernel *k, bool descending, struct memory *m,
+                      const char *what)
+{
+    struct lo_run run = {.buf = m->buf, .descending = descending};
+    bool ok = lo_interpret(k, &run);
+    if (!ok)
+        tool_complain("%s: %s\n", what, run.message);
+    free(run.message);
+    m->fault_code = run.fault_code;
+    m->fault_value = run.fault_value;
+    return ok;
+}
+
+static struct lo_kernel *read_text(const char *name, const char *text, size_t n)
+{
+    struct diag *d = diag_new();
+    struct lo_kernel *k = lo_read(d, diag_add_file(d, name, text, n));
+    diag_print(d, stdout);
+    diag_free(d);
+    return k;
+}
+
+static struct text print(const struct lo_kernel *k)
+{
+    struct text t = {0};
+    lo_print(k, &t);
+    return t;
+}
+
+static struct lo_kernel *copy(const struct lo_kernel *k)
+{
+    struct text t = print(k);
+    struct lo_kernel *c = read_text("the printed kernel", t.p, t.n);
+    struct text again = {0};
+    if (c)
+        lo_print(c, &again);
+    if (!c || strcmp(t.p, again.p) || !lo_equal(k, c))
+        tool_complain("the text does not read back:\n%s", t.p);
+    text_free(&t);
+    text_free(&again);
+    return c;
+}
+
+static bool machine_code(const struct target *t, const struct lo_kernel *k, struct memory *m)
+{
+    char *message = NULL;
+    struct back_jit *j = back_jit_new(t, &message);
+    nn_kernel *fn = NULL;
+    struct lo_kernel *const one[] = {copy(k)};
+    if (!j || !back_jit_add(j, one, 1, &fn, &message)) {
+        tool_complain("%s\n", message);
+        free(message);
+        lo_kernel_free(one[0]);
+        back_jit_free(j);
+        return false;
+    }
+    struct nn_fault fault = {0};
+    void *scratch = aligned_alloc(64, back_scratch(k) / 64 * 64 + 128);
+    struct nn_args args = {.buf = m->buf, .scratch = scratch, .fault = &fault};
+    uint64_t mode = nn_denormals_flush();
+    for (uint32_t i = 0; i < k->phases.n && !fault.code; i++)
+        fn(&args, (int32_t)i, 0, k->phases.p[i].chunks);
+    nn_denormals_restore(mode);
+    m->fault_code = fault.code;
+    m->fault_value = fault.value;
+    free(scratch);
+    lo_kernel_free(one[0]);
+    back_jit_free(j);
+    return true;
+}
+
+/* ---- one file ---- */
+
+/* The kernel's forms: as it stands, then each transformation upon the last. */
+static const struct {
+    const char *name;
+    void (*make)(struct lo_kernel *k);
+} forms[] = {{"as it stands", NULL}, {"simplified", lo_simplify}, {"unrolled", lo_unroll}};
+
+static bool check_form(const struct target *t, const struct lo_kernel *form, struct memory *want,
+                       const char *name)
+{
+    struct lo_kernel *k = copy(form);
+    struct memory m[2] = {open_memory(form), open_memory(form)};
+    bool ok = k != NULL;
+    if (ok) {
+        lo_expand_maths(k, t->fma);
+        char *wrong = lo_verify(k);
+        if (wrong)
+            tool_complain("%s: %s\n", name, wrong);
+        ok = !wrong;
+        free(wrong);
+    }
+    ok = ok && interpret(k, false, &m[0], name);
+    if (ok && !want->buf)
+        *want = m[0], m[0] = open_memory(form);
+    else
+        ok = ok && same_memory(form, want, &m[0], name);
+    close_memory(form, &m[0]);
+    m[0] = open_memory(form);
+    ok = ok && interpret(k, true, &m[0], name) &&
+         (want->fault_code || same_memory(form, want, &m[0], name)) &&
+         machine_code(t, form, &m[1]) && same_memory(form, want, &m[1], name);
+    close_memory(form, &m[0]);
+    close_memory(form, &m[1]);
+    lo_kernel_free(k);
+    return ok;
+}
+
+static void check_target(const struct target *t, struct lo_kernel *k)
+{
+    struct memory want = {0};
+    char name[80];
+    bool ok = true;
+    for (uint32_t i = 0; i < COUNT(forms) && ok; i++) {
+        if (forms[i].make)
+            forms[i].make(k);
+        snprintf(name, sizeof name, "%s, %s", t->name, forms[i].name);
+        ok = check_form(t, k, &want, name);
+    }
+    if (want.buf)
+        close_memory(k, &want);
+}
+
+int mode_loop(int argc, char **argv)
+{
+    size_t n;
+    char *text = argc == 2 ? file_read(argv[1], 1 << 24, &n) : NULL;
+    if (argc != 2)
+        return -1;
+    if (!text) {
+        perror(argv[1]);
+        return 1;
+    }
+    const struct target *t[] = {target_host(), target_find("x86-64")};
+    for (uint32_t i = 0; i < COUNT(t); i++) {
+        struct lo_kernel *k = read_text(argv[1], text, n);
+        if (!k) {
+            free(text);
+            return 1;
+        }
+        if (t[i] && !strcmp(t[i]->triple, target_host()->triple))
+            check_target(t[i], k);
+        lo_kernel_free(k);
+    }
+    free(text);
+    char *wrong = tool_complaints();
+    fputs(wrong, stdout);
+    int status = *wrong != 0;
+    free(wrong);
+    return status;
+}
