@@ -1,0 +1,88 @@
+/* The elaborator's own state, and how it reports. */
+#include "front/elab.h"
+
+struct elab *elab_new(struct front *f)
+{
+    struct elab *e = xcalloc(1, sizeof *e);
+    e->f = f;
+    e->d = f->d;
+    e->names = f->names;
+    e->mem = arena_new();
+    e->dims = dims_new();
+    val *scalar[] = {&e->step, &e->steps, &e->epoch, &e->seed};
+    for (size_t i = 0; i < COUNT(scalar); i++) {
+        *scalar[i] = v_tensor(e, NN_i64, shape_scalar(), (struct loc){0});
+        (*scalar[i])->t.weak = true;
+    }
+    return e;
+}
+
+void elab_free(struct elab *e)
+{
+    if (!e)
+        return;
+    vec_free(&e->params);
+    vec_free(&e->insts);
+    vec_free(&e->entry);
+    vec_free(&e->memo);
+    vec_free(&e->stream);
+    vec_free(&e->fact);
+    vec_free(&e->reported);
+    vec_free(&e->constants);
+    dims_free(e->dims);
+    arena_free(e->mem);
+    free(e);
+}
+
+struct loc elab_user_loc(const struct elab *e, struct loc at)
+{
+    uint32_t root = e->f->module.p[0]->tree ? e->f->module.p[0]->tree->file : 0;
+    if (at.file == root)
+        return at;
+    for (const struct frame *f = e->frame; f; f = f->up)
+        if (f->call.file == root)
+            return f->call;
+    return at;
+}
+
+static bool same_loc(struct loc a, struct loc b)
+{
+    return a.file == b.file && a.lo == b.lo && a.hi == b.hi;
+}
+
+bool elab_error(struct elab *e, struct loc at, const char *fmt, ...)
+{
+    e->failed = true;
+    if (e->quiet)
+        return false;
+    struct loc user = elab_user_loc(e, at);
+    for (uint32_t i = 0; i + 1 < e->reported.n; i += 2)
+        if (same_loc(e->reported.p[i], at) && same_loc(e->reported.p[i + 1], user))
+            return false;
+    vec_push(&e->reported, at);
+    vec_push(&e->reported, user);
+    char message[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    diag_error(e->d, at, "%s", message);
+    e->last = at;
+    return true;
+}
+
+void elab_called(struct elab *e)
+{
+    struct loc user = elab_user_loc(e, e->last);
+    if (!same_loc(user, e->last))
+        diag_note(e->d, user, "in the call from here");
+    else if (e->frame && e->frame->decl && e->frame->call.file &&
+             !same_loc(e->frame->call, e->last))
+        diag_note(e->d, e->frame->call, "in the call from here");
+}
+
+const char *elab_suggest(struct elab *e, const char *name, const char *const *p, uint32_t n)
+{
+    const char *near = nearest_name(name, p, n);
+    return near ? arena_printf(e->mem, ", did you mean `%s`?", near) : "";
+}

@@ -1,0 +1,564 @@
+/* elab: the inside of front/: values, frames and the elaborator that turns the tree into graphs.
+ *
+ * One elaborator does two jobs. Without a builder it checks: sizes stay symbols, shapes and dtypes are
+ * inferred, no node is made. With a builder every size has a value and the same walk also emits nodes.
+ * A mistake is reported once, where it is found, and its value becomes POISON, which silences what
+ * follows from it.
+ *
+ * Sections: modules.c, values.c, shapes.c, form.c, emit.c, types.c, instance.c, call.c, stmt.c, expr.c,
+ * operators.c, subscript.c, notation.c, builtins.c (with arith.c, reduce.c, moves.c, make.c), dataset.c,
+ * train.c, settings.c, update.c, metrics.c, graphs.c. */
+#ifndef NNC_FRONT_ELAB_H
+#define NNC_FRONT_ELAB_H
+
+#include "front/dims.h"
+#include "front/front.h"
+#include "front/tree.h"
+
+struct elab;
+struct frame;
+struct inst;
+struct module;
+struct builtin;
+typedef struct value *val;
+
+/* ---- values ---- */
+
+enum value_kind {
+    V_POISON,
+    V_NONE,
+    V_TENSOR,
+    V_INT,    /* polynomial */
+    V_FLOAT,  /* double; not known where it hangs on a symbol without a value */
+    V_BOOL,   /* compile-time; not known likewise */
+    V_STRING,
+    V_DTYPE,
+    V_LIST,
+    V_TUPLE,
+    V_RANGE,
+    V_FN,      /* decl */
+    V_DEF,     /* a layer, model or optimizer, before its configuration */
+    V_INST,    /* one made from it: a layer with its parameters, or a configured optimizer */
+    V_BUILTIN,
+    V_MODULE,
+    V_DATASET,
+};
+
+/* An index of the notation: `i` in [i, j: …]. Its range may become known after it is made. */
+struct index {
+    const char *name;
+    uint32_t id; /* rising: the indices of an enclosing notation have smaller ones */
+    const struct dim *n;
+    struct loc at;
+};
+
+/* An integer as an affine form of indices, for subscripts: c0 + Σ c·part. */
+enum part_kind { PART_INDEX, PART_VALUE, PART_DIV, PART_MOD };
+struct form_part {
+    enum part_kind kind;
+    const struct dim *c;
+    struct index *ix;      /* INDEX */
+    val v;                 /* VALUE: an integer tensor's element: a gather */
+    const struct form *of; /* DIV, MOD */
+    const struct dim *q;   /* DIV, MOD */
+};
+struct form {
+    const struct dim *c0;
+    uint32_t n;
+    struct form_part part[];
+};
+
+/* The axes of a tensor: first the indices of the notation it stands in, by rising id, then its own. */
+struct shape {
+    uint32_t nix, rank;
+    struct index *const *ix;
+    const struct dim *const *dim;
+};
+
+struct guard { /* 0 <= e < n, else the read was outside */
+    const struct form *e;
+    const struct dim *n;
+};
+
+struct tensor {
+    enum nn_dtype dtype;
+    bool weak; /* takes the other side's dtype */
+    bool init; /* made while an initial value is computed */
+    struct shape s;
+    ir_id node;              /* 0 when checking, and for a form that is not computed yet */
+    const struct form *form; /* of rank 0 integers */
+    uint32_t nguard;         /* reads in it that may be outside: max and its like leave the term out */
+    const struct guard *guard;
+    val valid;      /* bool: a further condition of that kind, or NULL */
+    uint32_t field; /* 1 + the dataset field whose elements these are, or 0 */
+};
+
+struct value {
+    enum value_kind kind;
+    struct loc at; /* where it came to be */
+    union {
+        struct tensor t;
+        const struct dim *i;
+        struct {
+            double v;
+            bool known;
+            bool of_batch; /* hangs on the batch size */
+        } f;
+        struct {
+            bool v, known;
+        } b;
+        const char *string;
+        enum nn_dtype dtype;
+        struct {
+            uint32_t n;
+            val *p;
+            const char **name; /* of a tuple's parts: NULL, or NULL each */
+            bool *used;        /* of a dataset's fields, else NULL */
+        } list;
+        struct {
+            const struct dim *lo, *hi;
+        } range;
+        struct {
+            const struct tree_decl *decl;
+            struct module *mod;
+        } def; /* FN, DEF */
+        struct inst *inst;
+        const struct builtin *builtin;
+        const struct module_use *module;
+        struct tree_name dataset;
+    };
+};
+
+/* What the place of an expression expects: for numbers, initialisers, ranges of indices. */
+struct want {
+    enum nn_dtype dtype; /* NN_DTYPE_COUNT: any */
+    bool shaped;
+    uint32_t rank;
+    const struct dim *const *dim; /* each may be NULL: any */
+};
+
+/* ---- modules.c: files, `use`, names of declarations, constants ---- */
+
+struct module {
+    const char *path, *folder;
+    const char *name; /* mlp */
+    struct tree_file *tree;
+    struct module_use *use;
+    uint32_t nuse;
+};
+struct module_use { /* a file, or the files of a folder */
+    const char *name;
+    struct module **mod;
+    uint32_t n;
+};
+
+struct front {
+    struct diag *d;
+    struct arena *mem;
+    struct intern *names;
+    struct front_options o;
+    VEC(struct module *) module; /* [0] is the file itself */
+    struct tree_expr **define;   /* by -D; NULL until parsed */
+    bool *defined;               /* by -D: something read it */
+    struct front_train train;
+    bool train_read, train_good;
+    struct front_model model;
+    bool model_read, model_good;
+    struct elab *of_model; /* the check that `model` and front_solve read */
+    int checked;           /* 0 not yet, 1 good, -1 bad */
+};
+const struct tree_decl *module_own(const struct module *m, const char *name);
+/* The declaration, constant, module or builtin of this name as seen from `m`, or NULL. */
+val module_lookup(struct elab *e, struct module *m, const char *name, struct loc at);
+/* Likewise, of one used module: vit.Block. */
+val module_member(struct elab *e, const struct module_use *u, const char *name, struct loc at);
+/* The declaration as seen from `m` (own ones first), and the module it is in. */
+const struct tree_decl *module_decl(struct module *m, const char *name, struct module **in);
+/* Every name seen from `m`, for suggestions; the count. */
+uint32_t module_names(const struct module *m, const char **out, uint32_t cap);
+/* The value of `-D name=…`, or NULL if there is none. */
+val front_defined(struct elab *e, const char *name);
+
+/* ---- the elaborator ---- */
+
+struct binding {
+    const char *name;
+    val v;
+    struct loc at;
+    struct param *state; /* a state: assigning goes on to it */
+    bool used;
+    bool fixed; /* a dim, pack or dtype of a signature: types see it, whatever locals are called */
+    const struct tree_stmt *lazy; /* a train block's loss: computed when it is first read */
+};
+
+/* One running body: a function, a layer's application, a train block. */
+struct frame {
+    struct frame *up;
+    struct module *mod;
+    const struct tree_decl *decl; /* NULL: a train block, a constant */
+    struct activation *act;       /* where layers get their names; a function shares its caller's */
+    struct loc call;              /* the call that made it */
+    const struct want *want;      /* of its result */
+    VEC(struct binding) env;
+    val result;
+    struct loc return_at;
+    bool returned;
+};
+
+/* One application of an instance. */
+struct named {
+    const char *name;
+    struct inst *inst; /* NULL: a parameter */
+    struct loc at;
+};
+struct activation {
+    struct inst *inst;
+    VEC(struct named) names;
+    VEC(uint32_t) loop; /* iteration numbers of the `for`s that run */
+};
+
+struct inst {
+    const struct tree_decl *decl;
+    struct module *mod;
+    struct loc at;
+    uint32_t nconfig;
+    struct binding *config;
+    const char *path; /* NULL until named; "" is the root */
+    uint32_t root;    /* number of the train block's instance it belongs to */
+    bool is_root;     /* one of the train block's, or the model itself */
+    struct loc used;  /* its first application */
+};
+
+/* A parameter, state or optimiser state, by path. */
+struct param {
+    const char *path;
+    enum nn_slot_kind kind;
+    enum nn_dtype dtype;
+    uint32_t rank, root, slot;
+    const struct dim *const *dim;
+    struct loc at, used;
+    val first, now; /* as the graph found it, and its latest value */
+    const struct param *of;
+};
+
+/* A size that only a run can check: lo <= hi. */
+struct entry_check {
+    const struct dim *lo, *hi;
+    struct loc at;
+    const char *what;
+};
+
+struct memo { /* an application of one of the train block's instances */
+    const struct inst *inst;
+    bool training;
+    uint32_t version, nargs;
+    const val *arg;
+    val result;
+};
+
+struct stream { /* random numbers: how many a place has drawn */
+    const char *path;
+    uint32_t n;
+    bool initial;
+};
+
+struct node_fact { /* of each node of the graph that is being built */
+    uint32_t batch_axes;          /* bit i: axis i of the domain has the batch size in it */
+    const struct dim *batch_size; /* a constant that is this polynomial of the batch size */
+    bool batch_fraction;          /* a constant that hangs on the batch size otherwise */
+};
+
+struct constant {
+    const struct tree_decl *decl;
+    val v; /* NULL: it is being computed */
+};
+
+struct elab {
+    struct front *f;
+    struct diag *d;
+    struct arena *mem;
+    struct dims *dims;
+    struct intern *names;
+    struct ir_module *m;  /* NULL when checking */
+    struct ir_builder *b; /* NULL when checking */
+    struct ir_builder *init; /* of the init graph, while that is built */
+    struct param *optimized; /* whose update is being computed */
+    uint32_t in_type;        /* > 0: names of dims go before locals of that name */
+    bool initial;          /* an initial value is being computed */
+    const char *initial_path;
+    struct frame *frame;
+    uint32_t depth, nest;
+    uint32_t quiet; /* > 0: mistakes are not reported, only POISON comes out */
+    const char *role; /* of the nodes to come; NULL: fwd */
+    bool training;
+    uint32_t indices; /* made so far */
+    uint32_t checkpoints;
+    struct dim_sym *batch;
+    uint32_t version; /* of parameters: rises with each update */
+    val step, steps, epoch, seed;
+    VEC(struct param *) params;
+    VEC(struct inst *) insts; /* the named ones */
+    VEC(struct entry_check) entry;
+    VEC(struct memo) memo;
+    VEC(struct stream) stream;
+    VEC(struct node_fact) fact;
+    VEC(struct loc) reported; /* pairs: the mistake, the user's line that led to it */
+    bool failed;
+    struct train *train; /* the train block, while one is elaborated */
+    VEC(struct constant) constants;
+    struct loc last; /* of the last report */
+};
+struct elab *elab_new(struct front *f);
+void elab_free(struct elab *e);
+/* Builds into `g` from here on (NULL: checks only). */
+void elab_into(struct elab *e, struct ir_graph *g, struct ir_builder *b);
+
+/* Reports; false if this place has been reported already (then no label or note may follow). */
+bool elab_error(struct elab *e, struct loc at, const char *fmt, ...) NNC_PRINTF(3, 4);
+/* Notes for the calls that led into a library: ends a report. */
+void elab_called(struct elab *e);
+struct loc elab_user_loc(const struct elab *e, struct loc at);
+/* `, did you mean "x"?` or an empty string. */
+const char *elab_suggest(struct elab *e, const char *name, const char *const *p, uint32_t n);
+
+/* ---- values.c ---- */
+
+val v_new(struct elab *e, enum value_kind k, struct loc at);
+val v_poison(struct elab *e);
+val v_none(struct elab *e, struct loc at);
+val v_int(struct elab *e, const struct dim *i, struct loc at);
+val v_number(struct elab *e, int64_t i, struct loc at);
+val v_float(struct elab *e, double f, bool known, struct loc at);
+val v_bool(struct elab *e, bool b, bool known, struct loc at);
+val v_string(struct elab *e, const char *s, struct loc at);
+val v_dtype(struct elab *e, enum nn_dtype t, struct loc at);
+val v_list(struct elab *e, enum value_kind k, val const *p, uint32_t n, struct loc at);
+/* A tensor without a node yet. */
+val v_tensor(struct elab *e, enum nn_dtype t, struct shape s, struct loc at);
+val v_moved(struct elab *e, val v, struct loc at); /* the same value, from another place */
+static inline bool v_bad(const struct value *v) { return v->kind == V_POISON; }
+static inline bool v_is_number(const struct value *v)
+{
+    return v->kind == V_INT || v->kind == V_FLOAT || v->kind == V_BOOL;
+}
+static inline bool v_is_tensor(const struct value *v) { return v->kind == V_TENSOR; }
+bool v_is_const_int(val v, int64_t *i);
+/* The value of a float or an integer; *known false where a symbol has none. */
+double v_double(struct elab *e, val v, bool *known);
+/* What it is, for messages: `f32[128, 784]`, `the number 3`, `a list of 2`. */
+const char *v_text(struct elab *e, val v);
+const char *v_type_text(struct elab *e, enum nn_dtype t, uint32_t rank, const struct dim *const *dim);
+const char *v_dim_text(struct elab *e, const struct dim *d);
+
+/* ---- shapes.c: broadcasting, numbers to tensors, dtypes ---- */
+
+struct shape shape_of(struct elab *e, uint32_t rank, const struct dim *const *dim);
+struct shape shape_scalar(void);
+/* The shape with other dims. */
+struct shape shape_with(struct elab *e, struct shape s, uint32_t rank, const struct dim *const *dim);
+bool shape_equal(struct shape a, struct shape b); /* of the own axes */
+/* Broadcast of n tensors; reports and false if they do not fit. `what`: the operation's name. */
+bool shape_join(struct elab *e, struct loc at, const char *what, uint32_t n, val const *v,
+                struct shape *out);
+/* A number as a rank 0 tensor of this dtype (weak if none is wanted: NN_DTYPE_COUNT). */
+val to_tensor(struct elab *e, val v, enum nn_dtype t, struct loc at);
+/* Cast, without question. */
+val to_dtype(struct elab *e, val v, enum nn_dtype t, struct loc at);
+/* The common dtype of tensors and numbers by rule 6; reports two float dtypes. *weak: all are weak. */
+bool common_dtype(struct elab *e, struct loc at, const char *what, uint32_t n, val const *v,
+                  enum nn_dtype *t, bool *weak);
+/* v as a tensor of exactly this dtype and shape: numbers fill it, weak values are cast. Reports. */
+val to_type(struct elab *e, val v, enum nn_dtype t, struct shape s, struct loc at, const char *what);
+val broadcast_to(struct elab *e, val v, struct shape s, struct loc at);
+/* The reads that may be outside, of all operands. */
+void guards_join(struct elab *e, val to, uint32_t n, val const *v);
+
+/* ---- form.c ---- */
+
+const struct form *form_index(struct elab *e, struct index *ix);
+const struct form *form_value(struct elab *e, val v);
+/* Of a number or a rank 0 integer tensor; NULL for anything else. */
+const struct form *form_of(struct elab *e, val v);
+const struct form *form_add(struct elab *e, const struct form *a, const struct form *b, int64_t sign);
+/* NULL where the result is not affine. */
+const struct form *form_mul(struct elab *e, const struct form *a, const struct form *b);
+const struct form *form_div(struct elab *e, const struct form *a, const struct form *b, bool mod);
+bool form_is_index(const struct form *f, struct index **ix);
+bool form_has_value(const struct form *f);
+void form_indices(struct elab *e, const struct form *f, val *part, uint32_t *n);
+/* Over the axes of `dom`; operand numbers of gathered values start at *operands and the values are
+ * appended to gathered[]. */
+const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom, val *gathered,
+                         uint32_t *ngathered);
+
+/* ---- emit.c: nodes; all of these give 0 when checking ---- */
+
+ir_id emit_node_of(struct elab *e, val v); /* the tensor's node, computing a form if need be */
+ir_id emit_const(struct elab *e, enum nn_dtype t, val number);
+ir_id emit_append(struct elab *e, const struct ir_node *n, const struct dim *const *axes);
+struct ir_axis *emit_axes(struct elab *e, const struct shape *s, const struct dim ***dims);
+/* Element-wise over `dom`, operands broadcast. */
+ir_id emit_elem(struct elab *e, enum ir_op op, enum nn_dtype t, const struct shape *dom, uint32_t n,
+                val const *v);
+/* Likewise, with terms for the operands' own axes (each may be NULL: broadcast). */
+ir_id emit_elem_at(struct elab *e, enum ir_op op, enum nn_dtype t, const struct shape *dom, uint32_t n,
+                   val const *v, const struct ir_term *const *at);
+/* copy of x over `dom`, with one term for each of x's own axes; indices by themselves. */
+ir_id emit_move(struct elab *e, val x, const struct shape *dom, const struct ir_term *at, uint32_t nval,
+                val const *gathered, const struct ir_term *const *gathered_at);
+ir_id emit_move_filled(struct elab *e, val x, const struct shape *dom, const struct ir_term *at,
+                       double fill);
+ir_id emit_reshape(struct elab *e, val x, const struct shape *to);
+/* Folds own axes given by `fold` (one flag each); `drop`: indices folded instead, with guards. */
+ir_id emit_reduce(struct elab *e, enum ir_monoid m, val x, const bool *fold);
+ir_id emit_reduce_indices(struct elab *e, enum ir_monoid m, val x, uint32_t n, struct index *const *ix);
+/* Their sum, where a term whose reads are outside is left out (0 by its own value otherwise). */
+ir_id emit_sum_guarded(struct elab *e, val x, uint32_t n, struct index *const *ix);
+ir_id emit_cumsum(struct elab *e, val x, uint32_t axis);
+ir_id emit_iota(struct elab *e, enum nn_dtype t, const struct shape *dom, uint32_t axis);
+ir_id emit_random(struct elab *e, const struct shape *dom, uint64_t stream, int word);
+void emit_origin(struct elab *e, struct loc at, const char *op); /* of the nodes to come */
+int64_t emit_size(struct elab *e, const struct dim *d);
+val emit_unary(struct elab *e, enum ir_op op, val x, struct loc at);
+val emit_binary(struct elab *e, enum ir_op op, val x, val y, struct loc at); /* dtypes agree already */
+
+/* ---- types.c: signatures ---- */
+
+enum config_type { CONFIG_NONE, CONFIG_INT, CONFIG_FLOAT, CONFIG_BOOL, CONFIG_STR, CONFIG_DTYPE,
+                   CONFIG_FN, CONFIG_LAYER, CONFIG_LIST };
+enum config_type type_config(const struct tree_type *t); /* CONFIG_NONE: a tensor's */
+/* Binds the dims and dtype variables of `t` in the current frame from the value (rule 2). */
+struct match { /* tensors of one call on their way */
+    const struct tree_type *type;
+    val v;
+    const char *name;
+    struct loc at;
+    val out; /* the result: v as the type wants it */
+};
+bool types_match(struct elab *e, struct match *m, uint32_t n, const char *what);
+/* The type as the frame knows it so far; names unknown give NULL dims. */
+bool type_want(struct elab *e, const struct tree_type *t, struct want *w);
+/* Binds names that only the result type has from what is wanted. */
+void type_bind_wanted(struct elab *e, const struct tree_type *t, const struct want *w);
+/* The fully known type of a parameter or a result; reports what is missing. */
+bool type_known(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype, struct shape *s);
+/* Binds every free name of a model's inputs to a symbol, and makes the inputs. */
+bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype, struct shape *s);
+/* Gives a model's free dim its value, if the graph or -D says one. */
+void model_dim(struct elab *e, struct dim_sym *y);
+val config_value(struct elab *e, val v, const struct tree_type *t, const char *name, struct loc at);
+
+/* ---- instance.c: layers, their names, parameters ---- */
+
+val inst_new(struct elab *e, val def, struct binding *config, uint32_t n, struct loc at);
+/* Gives unnamed instances in v (lists too) the name, numbered by running loops. */
+void inst_name(struct elab *e, val v, const char *name, struct loc at);
+void inst_name_unbound(struct elab *e, struct inst *i);
+struct param *param_find(struct elab *e, const char *path);
+struct param *param_use(struct elab *e, enum nn_slot_kind kind, const char *name,
+                        const struct tree_stmt *s, enum nn_dtype t, struct shape shape);
+val param_value(struct elab *e, struct param *p, struct loc at);
+void param_set(struct elab *e, struct param *p, val v);
+val inst_field(struct elab *e, struct inst *i, const char *name, struct loc at);
+uint32_t param_slot(struct elab *e, struct param *p);
+
+/* ---- call.c ---- */
+
+struct arg {
+    const char *name; /* NULL: by position */
+    val v;
+    struct loc at;
+};
+struct args {
+    VEC(struct arg) v;
+    struct loc at; /* the call */
+    bool bad;
+};
+void args_eval(struct elab *e, const struct tree_items *items, struct args *a);
+val call_value(struct elab *e, val fn, struct args *a, const struct want *w);
+val call_expr(struct elab *e, const struct tree_expr *x, const struct want *w);
+val pipe_expr(struct elab *e, const struct tree_expr *x, const struct want *w);
+val apply_inst(struct elab *e, struct inst *i, struct args *a, const struct want *w);
+/* The body of an optimizer with p, g, step. */
+val apply_optimizer(struct elab *e, struct inst *i, val p, val g, val step, struct param *of,
+                    struct loc at);
+void frame_push(struct elab *e, struct frame *f, struct module *m, const struct tree_decl *d,
+                struct loc call);
+void frame_pop(struct elab *e, struct frame *f);
+void env_bind(struct elab *e, const char *name, val v, struct loc at);
+struct binding *env_find(struct elab *e, const char *name);
+
+/* ---- stmt.c ---- */
+
+void block_run(struct elab *e, const struct tree_block *b);
+void assign(struct elab *e, const struct tree_name *targets, uint32_t n, val v, struct loc at);
+bool test_value(struct elab *e, const struct tree_expr *x, bool *out);
+
+/* ---- expr.c, operators.c, subscript.c, notation.c ---- */
+
+val eval(struct elab *e, const struct tree_expr *x, const struct want *w);
+val eval_name(struct elab *e, const char *name, struct loc at);
+val eval_each(struct elab *e, const struct tree_expr *x);
+/* The members of a list, tuple, range or known-length tensor; false after a report. */
+bool members(struct elab *e, val v, struct loc at, val **p, uint32_t *n);
+val operate(struct elab *e, enum tree_op op, val l, val r, struct loc at);
+val operate_unary(struct elab *e, enum tree_op op, val x, struct loc at);
+val power(struct elab *e, val x, val y, struct loc at);
+val matmul(struct elab *e, val x, val y, struct loc at);
+val transpose(struct elab *e, val x, uint32_t a, uint32_t b, struct loc at);
+val elab_epoch(struct elab *e, struct loc at);
+/* Integers of dataset field `field - 1` index an axis of n. */
+void train_limit(struct elab *e, uint32_t field, const struct dim *n);
+val train_lazy(struct elab *e, struct binding *b, struct loc at);
+val compare(struct elab *e, enum ir_op op, val x, val y, struct loc at);
+val select_value(struct elab *e, val c, val x, val y, struct loc at);
+val field_expr(struct elab *e, const struct tree_expr *x);
+val subscript_expr(struct elab *e, const struct tree_expr *x);
+val tensor_expr(struct elab *e, const struct tree_expr *x, const struct want *w);
+val reduce_expr(struct elab *e, const struct tree_expr *x);
+/* One index expression: v[…] with a range checked against d. */
+bool require_le(struct elab *e, const struct dim *lo, const struct dim *hi, struct loc at,
+                const char *what);
+
+/* What builtin_reduce does, beside the monoids. */
+enum { REDUCE_mean = IRM_COUNT, REDUCE_var, REDUCE_logsumexp };
+val reduce_indices(struct elab *e, int kind, val x, uint32_t n, struct index *const *ix,
+                   struct loc at);
+
+/* ---- builtins.c ---- */
+
+#define BUILTIN_MAX_ARGS 8
+struct builtin_call {
+    struct elab *e;
+    const struct builtin *row;
+    struct loc at;
+    val arg[BUILTIN_MAX_ARGS]; /* by the row's parameters; NULL: left out */
+    struct loc arg_at[BUILTIN_MAX_ARGS];
+    val *rest; /* what `*` takes */
+    uint32_t nrest;
+    const struct want *want;
+};
+typedef val builtin_fn(struct builtin_call *c);
+struct builtin {
+    const char *name, *params;
+    builtin_fn *run;
+    int sub; /* an operator, a monoid: what the row's function does */
+};
+#define BUILTIN(name, params, fn, sub) builtin_fn builtin_##fn;
+#include "front/builtins.def"
+#undef BUILTIN
+const struct builtin *builtin_find(const char *name);
+uint32_t builtin_names(const char **out, uint32_t cap);
+val builtin_call(struct elab *e, const struct builtin *row, struct args *a, const struct want *w);
+/* Argument checks: report and false. */
+bool want_tensor(struct builtin_call *c, uint32_t i, val *out);
+bool want_int(struct builtin_call *c, uint32_t i, int64_t *out);
+bool want_dtype(struct builtin_call *c, uint32_t i, enum nn_dtype *out);
+bool want_axis(struct elab *e, val v, uint32_t rank, struct loc at, const char *what, uint32_t *out);
+bool want_axes(struct elab *e, val v, uint32_t rank, struct loc at, const char *what, bool *fold);
+/* Sizes given one by one or as one list; `minus`: one may be -1, given back as NULL. At most
+ * NN_MAX_RANK; the count, or -1 after a report. */
+int want_dims(struct elab *e, val const *p, uint32_t n, struct loc at, const char *what, bool minus,
+              const struct dim **out);
+
+#endif

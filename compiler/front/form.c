@@ -1,0 +1,177 @@
+/* Index forms: integers as affine expressions of the notation's indices, kept beside their values so
+ * that a subscript becomes an access and not a gather. */
+#include "front/elab.h"
+
+static struct form *form_new(struct elab *e, uint32_t n)
+{
+    return arena_alloc(e->mem, sizeof(struct form) + n * sizeof(struct form_part));
+}
+
+static const struct form *form_part(struct elab *e, struct form_part p)
+{
+    struct form *f = form_new(e, 1);
+    f->c0 = dim_const(e->dims, 0);
+    p.c = dim_const(e->dims, 1);
+    f->n = 1;
+    f->part[0] = p;
+    return f;
+}
+
+const struct form *form_index(struct elab *e, struct index *ix)
+{
+    return form_part(e, (struct form_part){.kind = PART_INDEX, .ix = ix});
+}
+
+const struct form *form_value(struct elab *e, val v)
+{
+    return form_part(e, (struct form_part){.kind = PART_VALUE, .v = v});
+}
+
+const struct form *form_of(struct elab *e, val v)
+{
+    if (v->kind == V_INT) {
+        struct form *f = form_new(e, 0);
+        f->c0 = v->i;
+        return f;
+    }
+    if (!v_is_tensor(v) || v->t.s.rank || !nn_is_int(v->t.dtype))
+        return NULL;
+    return v->t.form ? v->t.form : form_value(e, v);
+}
+
+static bool part_same(const struct form_part *a, const struct form_part *b)
+{
+    return a->kind == b->kind && a->ix == b->ix && a->v == b->v && a->of == b->of && a->q == b->q;
+}
+
+const struct form *form_add(struct elab *e, const struct form *a, const struct form *b, int64_t sign)
+{
+    struct form *f = form_new(e, a->n + b->n);
+    const struct dim *k = dim_const(e->dims, sign), *zero = dim_const(e->dims, 0);
+    f->c0 = dim_add(e->dims, a->c0, dim_mul(e->dims, k, b->c0));
+    for (uint32_t i = 0; i < a->n; i++)
+        f->part[f->n++] = a->part[i];
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct form_part p = b->part[i];
+        uint32_t at = 0;
+        p.c = dim_mul(e->dims, k, p.c);
+        while (at < f->n && !part_same(&f->part[at], &p))
+            at++;
+        if (at == f->n)
+            f->part[f->n++] = p;
+        else
+            f->part[at].c = dim_add(e->dims, f->part[at].c, p.c);
+    }
+    uint32_t m = 0;
+    for (uint32_t i = 0; i < f->n; i++)
+        if (f->part[i].c != zero)
+            f->part[m++] = f->part[i];
+    f->n = m;
+    return f;
+}
+
+const struct form *form_mul(struct elab *e, const struct form *a, const struct form *b)
+{
+    if (a->n && b->n)
+        return NULL;
+    if (a->n) {
+        const struct form *t = a;
+        a = b;
+        b = t;
+    }
+    struct form *f = form_new(e, b->n);
+    f->c0 = dim_mul(e->dims, a->c0, b->c0);
+    if (a->c0 == dim_const(e->dims, 0))
+        return f;
+    f->n = b->n;
+    for (uint32_t i = 0; i < b->n; i++) {
+        f->part[i] = b->part[i];
+        f->part[i].c = dim_mul(e->dims, a->c0, b->part[i].c);
+    }
+    return f;
+}
+
+const struct form *form_div(struct elab *e, const struct form *a, const struct form *b, bool mod)
+{
+    const struct dim *zero = dim_const(e->dims, 0);
+    int64_t q;
+    if (b->n || b->c0 == zero || (dim_is_const(b->c0, &q) && q < 0))
+        return NULL;
+    if (!a->n) {
+        struct form *f = form_new(e, 0);
+        f->c0 = mod ? dim_mod(e->dims, a->c0, b->c0) : dim_div(e->dims, a->c0, b->c0);
+        return f;
+    }
+    struct form_part p = {.kind = mod ? PART_MOD : PART_DIV, .of = a, .q = b->c0};
+    return form_part(e, p);
+}
+
+bool form_is_index(const struct form *f, struct index **ix)
+{
+    int64_t c;
+    if (f->n != 1 || f->part[0].kind != PART_INDEX || !dim_is_const(f->c0, &c) || c ||
+        !dim_is_const(f->part[0].c, &c) || c != 1)
+        return false;
+    *ix = f->part[0].ix;
+    return true;
+}
+
+bool form_has_value(const struct form *f)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        if (f->part[i].kind == PART_VALUE || (f->part[i].of && form_has_value(f->part[i].of)))
+            return true;
+    return false;
+}
+
+static const struct ix *part_ix(struct elab *e, const struct form_part *p, const struct shape *dom,
+                                const int64_t *dim, val *gathered, uint32_t *n)
+{
+    struct arena *mem = e->m->mem;
+    switch (p->kind) {
+    case PART_INDEX:
+        for (uint32_t i = 0; i < dom->nix; i++)
+            if (dom->ix[i] == p->ix)
+                return ix_axis(mem, i);
+        BUG("index %s is not in the domain", p->ix->name);
+    case PART_VALUE:
+        gathered[*n] = p->v;
+        return ix_operand(mem, ++*n);
+    case PART_DIV:
+        return ix_div(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
+    case PART_MOD:
+        return ix_mod(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
+    }
+    BUG("part kind %d", p->kind);
+}
+
+const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom, val *gathered,
+                         uint32_t *ngathered)
+{
+    struct arena *mem = e->m->mem;
+    int64_t dim[IR_MAX_AXES];
+    for (uint32_t i = 0; i < dom->nix + dom->rank; i++)
+        dim[i] = emit_size(e, i < dom->nix ? dom->ix[i]->n : dom->dim[i - dom->nix]);
+    const struct ix *x = ix_const(mem, emit_size(e, f->c0));
+    for (uint32_t i = 0; i < f->n; i++) {
+        const struct ix *p = part_ix(e, &f->part[i], dom, dim, gathered, ngathered);
+        x = ix_add(mem, x, ix_mul(mem, p, emit_size(e, f->part[i].c)));
+    }
+    return x;
+}
+
+/* The indices of a form, as rank 0 tensors appended to part[]. */
+void form_indices(struct elab *e, const struct form *f, val *part, uint32_t *n)
+{
+    for (uint32_t i = 0; i < f->n; i++) {
+        const struct form_part *p = &f->part[i];
+        if (p->of)
+            form_indices(e, p->of, part, n);
+        if (p->kind == PART_VALUE)
+            part[(*n)++] = p->v;
+        if (p->kind == PART_INDEX) {
+            struct index **ix = arena_dup(e->mem, &p->ix, sizeof p->ix);
+            part[(*n)++] = v_tensor(e, NN_i32, (struct shape){1, 0, ix, NULL}, p->ix->at);
+        }
+    }
+}
