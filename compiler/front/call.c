@@ -28,7 +28,14 @@ void frame_pop(struct elab *e, struct frame *f)
 
 void env_bind(struct elab *e, const char *name, val v, struct loc at)
 {
-    vec_push(&e->frame->env, ((struct binding){.name = name, .v = v, .at = at}));
+    bool *used = ARENA_NEW(e->mem, bool);
+    vec_push(&e->frame->env, ((struct binding){.name = name, .v = v, .at = at, .used = used}));
+}
+
+void env_fix(struct elab *e, const char *name, val v, struct loc at)
+{
+    env_bind(e, name, v, at);
+    vec_last(&e->frame->env).fixed = true;
 }
 
 struct binding *env_find(struct elab *e, const char *name)
@@ -251,7 +258,7 @@ static void run_body(struct elab *e, const struct tree_decl *d)
 }
 
 /* The frame's body with its result wanted as declared, else as the caller wants it. */
-static val run_declared(struct elab *e, const struct tree_decl *d, const struct want *w)
+val run_declared(struct elab *e, const struct tree_decl *d, const struct want *w)
 {
     struct want own;
     type_bind_wanted(e, d->fn.result, w);

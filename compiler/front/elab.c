@@ -9,11 +9,6 @@ struct elab *elab_new(struct front *f)
     e->names = f->names;
     e->mem = arena_new();
     e->dims = dims_new();
-    val *scalar[] = {&e->step, &e->steps, &e->epoch, &e->seed};
-    for (size_t i = 0; i < COUNT(scalar); i++) {
-        *scalar[i] = v_tensor(e, NN_i64, shape_scalar(), (struct loc){0});
-        (*scalar[i])->t.weak = true;
-    }
     return e;
 }
 
@@ -29,6 +24,8 @@ void elab_free(struct elab *e)
     vec_free(&e->fact);
     vec_free(&e->reported);
     vec_free(&e->constants);
+    vec_free(&e->given);
+    train_free(e->train);
     dims_free(e->dims);
     arena_free(e->mem);
     free(e);
@@ -85,4 +82,49 @@ const char *elab_suggest(struct elab *e, const char *name, const char *const *p,
 {
     const char *near = nearest_name(name, p, n);
     return near ? arena_printf(e->mem, ", did you mean `%s`?", near) : "";
+}
+
+/* ---- what the runtime sets ---- */
+
+uint32_t sys_slot(struct elab *e, enum sys which)
+{
+    static const char *const name[] = {"step", "steps", "steps_per_epoch", "seed"};
+    uint32_t slot = ir_slot_find(e->m, name[which]);
+    if (slot != UINT32_MAX)
+        return slot;
+    struct ir_slot s = {.name = name[which], .dtype = NN_i64, .kind = NN_SLOT_SYS};
+    return ir_slot_add(e->m, s);
+}
+
+val sys_value(struct elab *e, enum sys which)
+{
+    if (e->b && e->b == e->init) { /* an initial value is at step 0, and reads the seed only */
+        val v = v_tensor(e, NN_i64, shape_scalar(), (struct loc){0});
+        v->t.node = which == SYS_SEED ? ir_slot_read(e->b, sys_slot(e, which))
+                                      : ir_const_i(e->b, NN_i64, 0);
+        return v;
+    }
+    if (e->sys[which])
+        return e->sys[which];
+    val v = v_tensor(e, NN_i64, shape_scalar(), (struct loc){0});
+    v->t.weak = true;
+    v->t.init = true;
+    if (e->b) {
+        uint32_t origin = e->b->origin, checkpoint = e->b->checkpoint;
+        bool inlined = e->b->inlined;
+        e->b->checkpoint = 0;
+        e->b->inlined = false;
+        v->t.node = ir_slot_read(e->b, sys_slot(e, which));
+        e->b->origin = origin;
+        e->b->checkpoint = checkpoint;
+        e->b->inlined = inlined;
+    }
+    return e->sys[which] = v;
+}
+
+val sys_epoch(struct elab *e, struct loc at)
+{
+    val r = emit_binary(e, IR_idiv, sys_value(e, SYS_STEP), sys_value(e, SYS_STEPS_PER_EPOCH), at);
+    r->t.init = true;
+    return r;
 }

@@ -14,6 +14,7 @@
 #include "front/dims.h"
 #include "front/front.h"
 #include "front/tree.h"
+#include "image.h"
 
 struct elab;
 struct frame;
@@ -164,6 +165,7 @@ struct front {
     bool train_read, train_good;
     struct front_model model;
     bool model_read, model_good;
+    val *model_input;
     struct elab *of_model; /* the check that `model` and front_solve read */
     int checked;           /* 0 not yet, 1 good, -1 bad */
 };
@@ -186,9 +188,8 @@ struct binding {
     val v;
     struct loc at;
     struct param *state; /* a state: assigning goes on to it */
-    bool used;
+    bool *used; /* something read it; shared by copies of the frame */
     bool fixed; /* a dim, pack or dtype of a signature: types see it, whatever locals are called */
-    const struct tree_stmt *lazy; /* a train block's loss: computed when it is first read */
 };
 
 /* One running body: a function, a layer's application, a train block. */
@@ -268,6 +269,8 @@ struct node_fact { /* of each node of the graph that is being built */
     bool batch_fraction;          /* a constant that hangs on the batch size otherwise */
 };
 
+/* What the runtime sets: one slot each. */
+enum sys { SYS_STEP, SYS_STEPS, SYS_STEPS_PER_EPOCH, SYS_SEED, SYS_COUNT };
 struct constant {
     const struct tree_decl *decl;
     val v; /* NULL: it is being computed */
@@ -292,15 +295,17 @@ struct elab {
     const char *role; /* of the nodes to come; NULL: fwd */
     bool training;
     uint32_t indices; /* made so far */
+    uint32_t solved;  /* sizes that front_solve has found */
     uint32_t checkpoints;
     struct dim_sym *batch;
     uint32_t version; /* of parameters: rises with each update */
-    val step, steps, epoch, seed;
+    val sys[SYS_COUNT]; /* as read in this graph; NULL before */
     VEC(struct param *) params;
     VEC(struct inst *) insts; /* the named ones */
     VEC(struct entry_check) entry;
     VEC(struct memo) memo;
     VEC(struct stream) stream;
+    VEC(struct front_dim) given; /* values of a model's free dims */
     VEC(struct node_fact) fact;
     VEC(struct loc) reported; /* pairs: the mistake, the user's line that led to it */
     bool failed;
@@ -310,8 +315,6 @@ struct elab {
 };
 struct elab *elab_new(struct front *f);
 void elab_free(struct elab *e);
-/* Builds into `g` from here on (NULL: checks only). */
-void elab_into(struct elab *e, struct ir_graph *g, struct ir_builder *b);
 
 /* Reports; false if this place has been reported already (then no label or note may follow). */
 bool elab_error(struct elab *e, struct loc at, const char *fmt, ...) NNC_PRINTF(3, 4);
@@ -486,10 +489,14 @@ void frame_push(struct elab *e, struct frame *f, struct module *m, const struct 
                 struct loc call);
 void frame_pop(struct elab *e, struct frame *f);
 void env_bind(struct elab *e, const char *name, val v, struct loc at);
+void env_fix(struct elab *e, const char *name, val v, struct loc at); /* a signature's */
 struct binding *env_find(struct elab *e, const char *name);
 
 /* ---- stmt.c ---- */
 
+/* The body of a declaration, its result as declared. */
+val run_declared(struct elab *e, const struct tree_decl *d, const struct want *w);
+void stmt_run(struct elab *e, const struct tree_stmt *s);
 void block_run(struct elab *e, const struct tree_block *b);
 void assign(struct elab *e, const struct tree_name *targets, uint32_t n, val v, struct loc at);
 bool test_value(struct elab *e, const struct tree_expr *x, bool *out);
@@ -506,10 +513,11 @@ val operate_unary(struct elab *e, enum tree_op op, val x, struct loc at);
 val power(struct elab *e, val x, val y, struct loc at);
 val matmul(struct elab *e, val x, val y, struct loc at);
 val transpose(struct elab *e, val x, uint32_t a, uint32_t b, struct loc at);
-val elab_epoch(struct elab *e, struct loc at);
+val sys_value(struct elab *e, enum sys which);
+uint32_t sys_slot(struct elab *e, enum sys which);
+val sys_epoch(struct elab *e, struct loc at);
 /* Integers of dataset field `field - 1` index an axis of n. */
 void train_limit(struct elab *e, uint32_t field, const struct dim *n);
-val train_lazy(struct elab *e, struct binding *b, struct loc at);
 val compare(struct elab *e, enum ir_op op, val x, val y, struct loc at);
 val select_value(struct elab *e, val c, val x, val y, struct loc at);
 val field_expr(struct elab *e, const struct tree_expr *x);
@@ -519,6 +527,80 @@ val reduce_expr(struct elab *e, const struct tree_expr *x);
 /* One index expression: v[…] with a range checked against d. */
 bool require_le(struct elab *e, const struct dim *lo, const struct dim *hi, struct loc at,
                 const char *what);
+
+/* ---- dataset.c, train.c, update.c, metrics.c, graphs.c ---- */
+
+enum train_mode { TRAIN_CHECK, TRAIN_INIT, TRAIN_STEP, TRAIN_EVAL, TRAIN_GRAD };
+
+struct env { /* a copy of a frame's bindings at one place */
+    struct binding *p;
+    uint32_t n;
+};
+struct loss {
+    const struct tree_stmt *stmt;
+    const struct tree_expr *value;
+    struct loc at;
+    struct env env;
+    uint64_t models; /* bit by root */
+    const char *name; /* of its first model; NULL: all */
+    int64_t every;
+    val v;
+};
+struct rule { /* optimizer[…] = … */
+    const struct tree_items *items; /* NULL: the default */
+    struct loc at;
+    val v; /* an optimizer or none */
+    uint32_t hits;
+};
+struct metric {
+    struct tree_name name;
+    const struct tree_expr *value;
+    struct env env;
+    val v;
+};
+struct field {
+    const char *name;
+    val v;
+    bool *used;
+    int64_t limit;
+    struct front_field out;
+};
+struct train {
+    const struct tree_decl *decl;
+    struct module *mod;
+    enum train_mode mode;
+    int64_t batch; /* of this graph; 0: as set */
+    struct inst **inst;
+    const char **name;
+    uint32_t ninst;
+    VEC(struct field) field;
+    VEC(struct loss) loss;
+    VEC(struct rule) rule;
+    VEC(struct metric) metric;
+    struct front_train out;
+    double clip; /* 0: none */
+    val outputs; /* of the first model's last application */
+};
+
+const struct tree_decl *train_decl(struct front *f, struct module **m);
+/* Walks the train block; false after a report. The elaborator keeps it in e->train until elab_free. */
+bool train_run(struct elab *e, enum train_mode mode, int64_t batch);
+void train_free(struct train *t);
+/* The train block's models, made with their configuration; nothing else of it. */
+bool train_models(struct elab *e, struct train *t);
+bool dataset_fields(struct elab *e, struct train *t, const struct tree_decl *d, struct module *m,
+                    const char *alias);
+/* A dataset that no train block uses: sizes may stay free. */
+bool dataset_check(struct elab *e, const struct tree_decl *d, struct module *m);
+bool dataset_free_name(struct elab *e, const struct tree_decl *d, struct module *m, const char *name);
+/* Gradients, clipping, optimizers of one loss: the parameters' new values. */
+void update_loss(struct elab *e, struct train *t, struct loss *l);
+bool unmatched(struct elab *e, struct train *t); /* optimizer[…] that fits no parameter: reports */
+void update_slots(struct elab *e, struct ir_graph *g); /* update nodes for what changed */
+const char *root_name(const struct train *t, uint32_t root);
+/* The metrics of the eval graph `g`: accumulators in it (into NULL), or what is done with them at the
+ * end, into a graph of its own. */
+bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name, val v);
 
 /* What builtin_reduce does, beside the monoids. */
 enum { REDUCE_mean = IRM_COUNT, REDUCE_var, REDUCE_logsumexp };

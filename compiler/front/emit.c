@@ -170,7 +170,7 @@ ir_id emit_random(struct elab *e, const struct shape *dom, uint64_t stream, int 
         return 0;
     const struct dim **dims;
     struct ir_axis *ax = emit_axes(e, dom, &dims);
-    struct ir_in in[2] = {{.node = emit_node_of(e, e->seed)}, {.node = emit_node_of(e, e->step)}};
+    struct ir_in in[2] = {{.node = emit_node_of(e, sys_value(e, SYS_SEED))}, {.node = emit_node_of(e, sys_value(e, SYS_STEP))}};
     struct ir_node n = {.op = IR_random,
                         .dtype = NN_f32,
                         .nd = (uint16_t)(dom->nix + dom->rank),

@@ -10,11 +10,11 @@ static val special(struct elab *e, const char *name, struct loc at)
     if (!strcmp(name, "training"))
         return v_bool(e, e->training, true, at);
     if (!strcmp(name, "step"))
-        return e->step;
+        return sys_value(e, SYS_STEP);
     if (!strcmp(name, "steps"))
-        return e->steps;
+        return sys_value(e, SYS_STEPS);
     if (!strcmp(name, "epoch"))
-        return elab_epoch(e, at);
+        return sys_epoch(e, at);
     if (!strcmp(name, "none"))
         return v_none(e, at);
     if (!strcmp(name, "pi"))
@@ -47,9 +47,7 @@ val eval_name(struct elab *e, const char *name, struct loc at)
 {
     struct binding *b = env_find(e, name);
     if (b) {
-        b->used = true;
-        if (b->lazy && v_bad(b->v))
-            return train_lazy(e, b, at);
+        *b->used = true;
         if (e->initial && v_is_tensor(b->v) && !b->v->t.init) {
             if (elab_error(e, at, "an initial value cannot hang on the tensor `%s`", name))
                 elab_called(e);

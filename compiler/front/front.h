@@ -31,10 +31,15 @@ struct front_file {
     const char *file; /* as written */
     bool windows;
     int64_t stride; /* windows; 0: the window's own length */
+    uint32_t ncolumns; /* csv: `ncolumns` names, or from `column_first` on where there are none */
+    int64_t column_first;
+    const char *const *column_names;
+    const char *fit; /* images: "crop"; NULL */
     struct loc at;
 };
 struct front_field {
     const char *name; /* image; a.image where a train block has several datasets */
+    const char *own;  /* image */
     enum nn_dtype dtype;
     uint32_t rank;
     int64_t dim[NN_MAX_RANK]; /* one sample's */
@@ -51,6 +56,9 @@ struct front_train {
     double test_share, valid_share; /* 0: none */
     int64_t evaluate, save;         /* steps; 0: each epoch */
     const char *best;               /* a metric's name, "-loss", or NULL */
+    struct loc best_at;
+    const char *precision; /* "bf16", …; NULL: f32 */
+    struct loc precision_at;
     int64_t accumulate;
     uint32_t nfields, nmetrics, ninstances;
     const struct front_field *field;

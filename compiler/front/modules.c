@@ -336,8 +336,10 @@ val front_defined(struct elab *e, const char *name)
             const char *file = arena_printf(f->mem, "-D %s", name);
             struct tree_file *t = front_parse(f->d, diag_add_file(f->d, file, text, strlen(text)),
                                               f->names, f->mem);
-            if (!t || t->decls.n != 1 || t->decls.p[0]->kind != TREE_CONST)
+            if (!t || t->decls.n != 1 || t->decls.p[0]->kind != TREE_CONST) {
+                e->failed = true;
                 return v_poison(e);
+            }
             f->define[i] = t->decls.p[0]->value;
         }
         struct frame fr;

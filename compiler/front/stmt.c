@@ -168,7 +168,7 @@ static void checkpoint(struct elab *e, const struct tree_stmt *s)
         e->b->checkpoint = was;
 }
 
-static void run(struct elab *e, const struct tree_stmt *s)
+void stmt_run(struct elab *e, const struct tree_stmt *s)
 {
     struct frame *f = e->frame;
     bool yes;
@@ -212,5 +212,5 @@ static void run(struct elab *e, const struct tree_stmt *s)
 void block_run(struct elab *e, const struct tree_block *b)
 {
     for (uint32_t i = 0; i < b->n && !e->frame->returned; i++)
-        run(e, b->p[i]);
+        stmt_run(e, b->p[i]);
 }

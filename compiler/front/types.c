@@ -38,7 +38,7 @@ static bool type_dtype(struct elab *e, const struct tree_type *t, enum nn_dtype 
     struct binding *b = type_name(e, name);
     if (b && b->v->kind == V_DTYPE) {
         *out = b->v->dtype;
-        b->used = true;
+        *b->used = true;
         return true;
     }
     *out = NN_DTYPE_COUNT;
@@ -97,8 +97,7 @@ static void add_fresh(struct solving *s, const char *name, struct loc at)
         return;
     struct dim_sym *y = dim_symbol(e->dims, name);
     vec_push(&s->fresh, ((struct fresh){y, name}));
-    env_bind(e, name, v_int(e, dim_of_symbol(e->dims, y), at), at);
-    vec_last(&e->frame->env).fixed = true;
+    env_fix(e, name, v_int(e, dim_of_symbol(e->dims, y), at), at);
 }
 
 static void fresh_names(struct solving *s, const struct tree_expr *x, struct loc at)
@@ -163,8 +162,7 @@ static bool match_pack(struct solving *s, const struct match *m, const struct tr
         val *p = ARENA_ARRAY(e->mem, val, count);
         for (uint32_t i = 0; i < count; i++)
             p[i] = v_int(e, dim[i], m->at);
-        env_bind(e, item->value->name, v_list(e, V_TUPLE, p, count, m->at), m->at);
-        vec_last(&e->frame->env).fixed = true;
+        env_fix(e, item->value->name, v_list(e, V_TUPLE, p, count, m->at), m->at);
         return true;
     }
     if (b->v->kind != V_TUPLE)
@@ -244,8 +242,7 @@ static void match_dtype(struct solving *s, struct match *m, bool weak_turn)
     if (t == NN_DTYPE_COUNT && m->v->t.weak && !weak_turn)
         return;
     if (t == NN_DTYPE_COUNT) {
-        env_bind(e, m->type->named.name, v_dtype(e, m->v->t.dtype, m->at), m->at);
-        vec_last(&e->frame->env).fixed = true;
+        env_fix(e, m->type->named.name, v_dtype(e, m->v->t.dtype, m->at), m->at);
     } else if (t != m->v->t.dtype && !m->v->t.weak) {
         dtype_error(s, m, t);
     }
@@ -359,7 +356,7 @@ static bool finish_match(struct solving *s, struct match *m)
     if (v_is_number(m->v)) {
         enum nn_dtype own = m->v->kind == V_FLOAT ? NN_f32 : m->v->kind == V_INT ? NN_i32 : NN_bool;
         if (type_dtype(e, m->type, &t) && t == NN_DTYPE_COUNT)
-            env_bind(e, m->type->named.name, v_dtype(e, own, m->at), m->at);
+            env_fix(e, m->type->named.name, v_dtype(e, own, m->at), m->at);
     }
     if (!type_known(e, m->type, &t, &shape))
         return false;
@@ -421,7 +418,7 @@ static int known_dims(struct elab *e, const struct tree_type *t, const struct di
                 *missing = name;
                 return -1;
             }
-            b->used = true;
+            *b->used = true;
         }
         uint32_t run = b ? b->v->list.n : 1;
         if (n + (int)run > NN_MAX_RANK) {
@@ -464,7 +461,7 @@ void type_bind_wanted(struct elab *e, const struct tree_type *t, const struct wa
         return;
     enum nn_dtype own;
     if (w->dtype != NN_DTYPE_COUNT && type_dtype(e, t, &own) && own == NN_DTYPE_COUNT)
-        env_bind(e, t->named.name, v_dtype(e, w->dtype, t->at), t->at);
+        env_fix(e, t->named.name, v_dtype(e, w->dtype, t->at), t->at);
     const struct tree_items *items = &t->named.dims;
     uint32_t spread = 0;
     for (uint32_t i = 0; i < items->n; i++)
@@ -482,9 +479,9 @@ void type_bind_wanted(struct elab *e, const struct tree_type *t, const struct wa
                 p[k] = whole ? v_int(e, w->dim[axis + k], t->at) : NULL;
             }
             if (pack && whole)
-                env_bind(e, x->name, v_list(e, V_TUPLE, p, run, t->at), t->at);
+                env_fix(e, x->name, v_list(e, V_TUPLE, p, run, t->at), t->at);
             else if (!pack && w->dim[axis])
-                env_bind(e, x->name, v_int(e, w->dim[axis], t->at), t->at);
+                env_fix(e, x->name, v_int(e, w->dim[axis], t->at), t->at);
         }
         axis += pack ? run : 1;
     }
@@ -545,7 +542,7 @@ bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtyp
         return false;
     if (*dtype == NN_DTYPE_COUNT) { /* a model of any dtype is checked with the letter's usual one */
         *dtype = t->named.name[0] == 'I' ? NN_i32 : NN_f32;
-        env_bind(e, t->named.name, v_dtype(e, *dtype, t->at), t->at);
+        env_fix(e, t->named.name, v_dtype(e, *dtype, t->at), t->at);
     }
     return type_known(e, t, dtype, s);
 }

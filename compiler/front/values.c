@@ -11,7 +11,6 @@ val v_new(struct elab *e, enum value_kind k, struct loc at)
 
 val v_poison(struct elab *e)
 {
-    e->failed = true;
     return v_new(e, V_POISON, (struct loc){0});
 }
 
