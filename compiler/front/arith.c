@@ -5,40 +5,28 @@
 static double fold(enum ir_op op, double x)
 {
     switch (op) {
-    case IR_abs:
-        return fabs(x);
-    case IR_sign:
-        return x > 0 ? 1 : x < 0 ? -1 : x;
-    case IR_floor:
-        return floor(x);
-    case IR_ceil:
-        return ceil(x);
-    case IR_round:
-        return nearbyint(x);
-    case IR_sqrt:
-        return sqrt(x);
-    case IR_rsqrt:
-        return 1 / sqrt(x);
-    case IR_exp:
-        return exp(x);
-    case IR_log:
-        return log(x);
-    case IR_sin:
-        return sin(x);
-    case IR_cos:
-        return cos(x);
-    case IR_tanh:
-        return tanh(x);
-    case IR_sigmoid:
-        return 1 / (1 + exp(-x));
-    case IR_erf:
-        return erf(x);
-    default:
-        BUG("%s of a number", ir_op_name(op));
+    case IR_abs: return fabs(x);
+    case IR_sign: return x > 0 ? 1 : x < 0 ? -1 : x;
+    case IR_floor: return floor(x);
+    case IR_ceil: return ceil(x);
+    case IR_round: return nearbyint(x);
+    case IR_sqrt: return sqrt(x);
+    case IR_rsqrt: return 1 / sqrt(x);
+    case IR_exp: return exp(x);
+    case IR_log: return log(x);
+    case IR_sin: return sin(x);
+    case IR_cos: return cos(x);
+    case IR_tanh: return tanh(x);
+    case IR_sigmoid: return 1 / (1 + exp(-x));
+    case IR_erf: return erf(x);
+    default: BUG("%s of a number", ir_op_name(op));
     }
 }
 
-static bool whole_result(enum ir_op op) { return op == IR_floor || op == IR_ceil || op == IR_round; }
+static bool whole_result(enum ir_op op)
+{
+    return op == IR_floor || op == IR_ceil || op == IR_round;
+}
 
 static val fold_unary(struct elab *e, enum ir_op op, val x, struct loc at)
 {
@@ -46,7 +34,11 @@ static val fold_unary(struct elab *e, enum ir_op op, val x, struct loc at)
     int64_t i;
     double d = v_double(e, x, &known);
     if (v_is_const_int(x, &i) && (op == IR_abs || op == IR_sign || whole_result(op)))
-        return v_number(e, op == IR_abs ? (i < 0 ? -i : i) : op == IR_sign ? (i > 0) - (i < 0) : i, at);
+        return v_number(e,
+                        op == IR_abs    ? (i < 0 ? -i : i)
+                        : op == IR_sign ? (i > 0) - (i < 0)
+                                        : i,
+                        at);
     if (x->kind == V_INT && (op == IR_abs || whole_result(op)) &&
         (op != IR_abs || dim_shown_ge(e->dims, x->i, dim_const(e->dims, 0))))
         return x;
@@ -54,8 +46,9 @@ static val fold_unary(struct elab *e, enum ir_op op, val x, struct loc at)
     if (known && whole_result(op) && fabs(v) < 0x1p53)
         return v_number(e, (int64_t)v, at);
     val f = v_float(e, v, known, at);
-    f->f.of_batch = x->kind == V_FLOAT ? x->f.of_batch
-                                       : x->kind == V_INT && e->batch && dim_uses(e->dims, x->i, e->batch);
+    f->f.of_batch = x->kind == V_FLOAT
+                        ? x->f.of_batch
+                        : x->kind == V_INT && e->batch && dim_uses(e->dims, x->i, e->batch);
     return f;
 }
 

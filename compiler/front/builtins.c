@@ -1,4 +1,5 @@
-/* Calling a built-in function: its row's parameters take the arguments, its function checks them. */
+/* Calling a built-in function: its row's parameters take the arguments, its function checks them.
+ */
 #include "front/elab.h"
 
 static const struct builtin table[] = {
@@ -100,8 +101,8 @@ static bool place(struct builtin_call *c, const struct args *a)
     }
     for (uint32_t k = 0; k < n; k++)
         if (!c->arg[k] && !p[k].optional) {
-            if (elab_error(e, a->at, "%s needs an argument for `%.*s`", c->row->name,
-                           (int)p[k].len, p[k].name))
+            if (elab_error(e, a->at, "%s needs an argument for `%.*s`", c->row->name, (int)p[k].len,
+                           p[k].name))
                 elab_called(e);
             return false;
         }
@@ -164,8 +165,9 @@ bool want_axis(struct elab *e, val v, uint32_t rank, struct loc at, const char *
 {
     int64_t i;
     if (!v_is_const_int(v, &i)) {
-        if (!v_bad(v) && elab_error(e, at, "%s: an axis is an integer known at compile time, not %s",
-                                    what, v_text(e, v)))
+        if (!v_bad(v) &&
+            elab_error(e, at, "%s: an axis is an integer known at compile time, not %s", what,
+                       v_text(e, v)))
             elab_called(e);
         return false;
     }
@@ -187,7 +189,8 @@ bool want_axes(struct elab *e, val v, uint32_t rank, struct loc at, const char *
         memset(fold, true, rank);
         return true;
     }
-    if ((v->kind == V_TUPLE || v->kind == V_LIST || v->kind == V_RANGE) && !members(e, v, at, &p, &n))
+    if ((v->kind == V_TUPLE || v->kind == V_LIST || v->kind == V_RANGE) &&
+        !members(e, v, at, &p, &n))
         return false;
     for (uint32_t i = 0; i < n; i++) {
         if (!want_axis(e, p[i], rank, at, what, &axis))
@@ -220,8 +223,8 @@ int want_dims(struct elab *e, val const *p, uint32_t n, struct loc at, const cha
     }
     for (uint32_t k = 0; k < n; k++) {
         if (p[k]->kind != V_INT) {
-            if (!v_bad(p[k]) && elab_error(e, at, "%s: a size is an integer, not %s", what,
-                                           v_text(e, p[k])))
+            if (!v_bad(p[k]) &&
+                elab_error(e, at, "%s: a size is an integer, not %s", what, v_text(e, p[k])))
                 elab_called(e);
             return -1;
         }

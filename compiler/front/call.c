@@ -64,9 +64,7 @@ void args_eval(struct elab *e, const struct tree_items *items, struct args *a)
         switch (t->kind) {
         case TREE_ITEM_VALUE:
         case TREE_ITEM_NAMED:
-        case TREE_ITEM_SPREAD:
-            v = eval(e, t->value, NULL);
-            break;
+        case TREE_ITEM_SPREAD: v = eval(e, t->value, NULL); break;
         case TREE_ITEM_SLICE:
         case TREE_ITEM_ELLIPSIS:
             elab_error(e, t->at, "a slice stands in a subscript, not in a call");
@@ -283,7 +281,8 @@ static val custom_gradient(struct elab *e, const struct tree_decl *d, val value,
             input[k++] = b->v;
     }
     if (!v_is_tensor(value) || !nn_is_float(value->t.dtype) || d->fn.gradient_names.n != 1) {
-        elab_error(e, d->fn.gradient_at, "a gradient takes one name, the gradient of a float tensor");
+        elab_error(e, d->fn.gradient_at,
+                   "a gradient takes one name, the gradient of a float tensor");
         return v_poison(e);
     }
     val g = v_tensor(e, value->t.dtype, value->t.s, d->fn.gradient_names.p[0].at);
@@ -329,8 +328,8 @@ static bool too_deep(struct elab *e, const char *name, struct loc at)
 {
     if (e->depth < MAX_CALLS)
         return false;
-    elab_error(e, elab_user_loc(e, at), "`%s` calls itself without end: calls are %d deep here", name,
-               MAX_CALLS);
+    elab_error(e, elab_user_loc(e, at), "`%s` calls itself without end: calls are %d deep here",
+               name, MAX_CALLS);
     return true;
 }
 
@@ -483,10 +482,10 @@ val apply_optimizer(struct elab *e, struct inst *i, val p, val g, val step, stru
     run_body(e, d);
     e->optimized = was;
     struct loc end = f.return_at.file ? f.return_at : result_at(d);
-    val r = v_bad(f.result) ? f.result
-                            : to_type(e, f.result, p->t.dtype, p->t.s, end,
-                                      arena_printf(e->mem, "%s: the new value of `%s`", d->name.s,
-                                                   of->path));
+    val r = v_bad(f.result)
+                ? f.result
+                : to_type(e, f.result, p->t.dtype, p->t.s, end,
+                          arena_printf(e->mem, "%s: the new value of `%s`", d->name.s, of->path));
     frame_pop(e, &f);
     return r;
 }
@@ -548,18 +547,12 @@ val call_value(struct elab *e, val fn, struct args *a, const struct want *w)
     if (v_bad(fn) || a->bad)
         return v_poison(e);
     switch (fn->kind) {
-    case V_FN:
-        return call_fn(e, fn, a, w);
-    case V_BUILTIN:
-        return builtin_call(e, fn->builtin, a, w);
-    case V_DTYPE:
-        return call_cast(e, fn, a);
-    case V_DEF:
-        return call_def(e, fn, a, w);
-    case V_INST:
-        return apply_inst(e, fn->inst, a, w);
-    case V_LIST:
-        return call_list(e, fn, a, w);
+    case V_FN: return call_fn(e, fn, a, w);
+    case V_BUILTIN: return builtin_call(e, fn->builtin, a, w);
+    case V_DTYPE: return call_cast(e, fn, a);
+    case V_DEF: return call_def(e, fn, a, w);
+    case V_INST: return apply_inst(e, fn->inst, a, w);
+    case V_LIST: return call_list(e, fn, a, w);
     case V_POISON:
     case V_NONE:
     case V_TENSOR:
@@ -570,8 +563,7 @@ val call_value(struct elab *e, val fn, struct args *a, const struct want *w)
     case V_TUPLE:
     case V_RANGE:
     case V_MODULE:
-    case V_DATASET:
-        break;
+    case V_DATASET: break;
     }
     if (elab_error(e, a->at, "%s cannot be called", v_text(e, fn)))
         elab_called(e);

@@ -6,8 +6,8 @@ static const struct {
     const char *name;
     enum front_source source;
 } sources[] = {
-    {"idx", FRONT_IDX},     {"npy", FRONT_NPY},       {"bytes", FRONT_BYTES},
-    {"csv", FRONT_CSV},     {"images", FRONT_IMAGES}, {"folders", FRONT_FOLDERS},
+    {"idx", FRONT_IDX}, {"npy", FRONT_NPY},       {"bytes", FRONT_BYTES},
+    {"csv", FRONT_CSV}, {"images", FRONT_IMAGES}, {"folders", FRONT_FOLDERS},
 };
 
 static bool bad_source(struct elab *e, struct loc at, const char *name)
@@ -114,7 +114,8 @@ static bool source(struct elab *e, const struct tree_expr *x, struct front_file 
         if (t->kind == TREE_ITEM_NAMED)
             good = source_option(e, t, name, windows, f);
         else if (t->kind != TREE_ITEM_VALUE || given)
-            good = elab_error(e, t->at, "%s takes one %s", name, windows ? "source" : "file") && false;
+            good =
+                elab_error(e, t->at, "%s takes one %s", name, windows ? "source" : "file") && false;
         else
             good = windows ? source(e, t->value, f) : string_arg(e, t, &f->file);
         if (!good)
@@ -154,8 +155,9 @@ static bool field_type(struct elab *e, const struct tree_field *t, enum nn_dtype
                        struct shape *s)
 {
     if (!t->type) {
-        elab_error(e, t->name.at, "`%s` needs the type of one sample, as in `%s: u8[28, 28] from …`",
-                   t->name.s, t->name.s);
+        elab_error(e, t->name.at,
+                   "`%s` needs the type of one sample, as in `%s: u8[28, 28] from …`", t->name.s,
+                   t->name.s);
         return false;
     }
     return type_known(e, t->type, dtype, s);
@@ -223,7 +225,8 @@ static bool split(struct elab *e, struct train *t, const struct tree_split *s, u
     return good;
 }
 
-static bool add_field(struct elab *e, struct train *t, const struct tree_field *x, const char *alias)
+static bool add_field(struct elab *e, struct train *t, const struct tree_field *x,
+                      const char *alias)
 {
     enum nn_dtype dtype;
     struct shape s;
@@ -259,7 +262,7 @@ static bool add_field(struct elab *e, struct train *t, const struct tree_field *
                             .nd = (uint16_t)(s.rank + 1),
                             .dom = ax,
                             .name = f.name};
-        emit_origin(e, x->at, f.name);
+        emit_place(e, x->at, f.name);
         f.v->t.node = emit_append(e, &n, dims);
     }
     vec_push(&t->field, f);
@@ -291,18 +294,16 @@ static bool uses_free(struct elab *e, const struct tree_expr *x, struct module *
 {
     struct module *in;
     switch (x->kind) {
-    case TREE_NAME:
-        return x->name == name && !module_decl(m, name, &in);
-    case TREE_UNARY:
-        return uses_free(e, x->unary.x, m, name);
+    case TREE_NAME: return x->name == name && !module_decl(m, name, &in);
+    case TREE_UNARY: return uses_free(e, x->unary.x, m, name);
     case TREE_BINARY:
         return uses_free(e, x->binary.l, m, name) || uses_free(e, x->binary.r, m, name);
-    default: /* the others hold no free size */
-        return false;
+    default: /* the others hold no free size */ return false;
     }
 }
 
-bool dataset_free_name(struct elab *e, const struct tree_decl *d, struct module *m, const char *name)
+bool dataset_free_name(struct elab *e, const struct tree_decl *d, struct module *m,
+                       const char *name)
 {
     for (uint32_t i = 0; i < d->dataset.fields.n; i++) {
         const struct tree_type *t = d->dataset.fields.p[i].type;

@@ -38,13 +38,15 @@ struct dims {
     bool overflow;
 };
 
-struct dims *dims_new(void) {
+struct dims *dims_new(void)
+{
     struct dims *s = xcalloc(1, sizeof *s);
     s->mem = arena_new();
     return s;
 }
 
-void dims_free(struct dims *s) {
+void dims_free(struct dims *s)
+{
     if (!s)
         return;
     vec_free(&s->atoms);
@@ -54,7 +56,8 @@ void dims_free(struct dims *s) {
     free(s);
 }
 
-bool dims_overflow(struct dims *s) {
+bool dims_overflow(struct dims *s)
+{
     bool o = s->overflow;
     s->overflow = false;
     return o;
@@ -62,12 +65,14 @@ bool dims_overflow(struct dims *s) {
 
 /* ---- interning ---- */
 
-static uint64_t mono_hash(const void *p) {
+static uint64_t mono_hash(const void *p)
+{
     const struct mono *m = p;
     return hash_bytes(0, m->atom, m->n * sizeof *m->atom);
 }
 
-static uint64_t poly_hash(const void *p) {
+static uint64_t poly_hash(const void *p)
+{
     const struct dim *d = p;
     uint64_t h = d->n;
     for (uint32_t i = 0; i < d->n; i++) {
@@ -77,7 +82,8 @@ static uint64_t poly_hash(const void *p) {
     return h;
 }
 
-static bool mono_same(const void *p, const void *q) {
+static bool mono_same(const void *p, const void *q)
+{
     const struct mono *a = p, *b = q;
     if (a->n != b->n)
         return false;
@@ -87,7 +93,8 @@ static bool mono_same(const void *p, const void *q) {
     return true;
 }
 
-static bool poly_same(const void *p, const void *q) {
+static bool poly_same(const void *p, const void *q)
+{
     const struct dim *a = p, *b = q;
     if (a->n != b->n)
         return false;
@@ -100,7 +107,8 @@ static bool poly_same(const void *p, const void *q) {
 typedef uint64_t hash_fn(const void *);
 typedef bool same_fn(const void *, const void *);
 
-static void table_grow(struct table *t, hash_fn *hash) {
+static void table_grow(struct table *t, hash_fn *hash)
+{
     uint32_t cap = t->cap ? t->cap * 2 : 64;
     void **slot = xcalloc(cap, sizeof *slot);
     for (uint32_t i = 0; i < t->cap; i++)
@@ -117,7 +125,8 @@ static void table_grow(struct table *t, hash_fn *hash) {
 
 /* The equal member, or NULL with *at the free slot for the new one. */
 static void *table_find(struct table *t, const void *key, hash_fn *hash, same_fn *same,
-                        uint32_t *at) {
+                        uint32_t *at)
+{
     if (2 * (t->n + 1) > t->cap)
         table_grow(t, hash);
     uint32_t k = (uint32_t)hash(key) & (t->cap - 1);
@@ -130,7 +139,8 @@ static void *table_find(struct table *t, const void *key, hash_fn *hash, same_fn
     return NULL;
 }
 
-static const struct mono *mono_of(struct dims *s, const uint32_t *atom, uint32_t n) {
+static const struct mono *mono_of(struct dims *s, const uint32_t *atom, uint32_t n)
+{
     if (n > MAX_DEGREE) {
         s->overflow = true;
         n = 0;
@@ -146,7 +156,8 @@ static const struct mono *mono_of(struct dims *s, const uint32_t *atom, uint32_t
     return m;
 }
 
-static const struct mono *mono_one(struct dims *s) {
+static const struct mono *mono_one(struct dims *s)
+{
     if (!s->one)
         s->one = mono_of(s, (uint32_t[]){0}, 0);
     return s->one;
@@ -157,7 +168,8 @@ struct build { /* a polynomial on the way */
     struct term t[MAX_TERMS];
 };
 
-static const struct dim *poly_of(struct dims *s, const struct build *b) {
+static const struct dim *poly_of(struct dims *s, const struct build *b)
+{
     struct dim key = {0, b->n, b->t};
     uint32_t at;
     struct dim *d = table_find(&s->polys, &key, poly_hash, poly_same, &at);
@@ -169,7 +181,8 @@ static const struct dim *poly_of(struct dims *s, const struct build *b) {
     return d;
 }
 
-static void build_add(struct dims *s, struct build *b, int64_t c, const struct mono *m) {
+static void build_add(struct dims *s, struct build *b, int64_t c, const struct mono *m)
+{
     uint32_t i = 0;
     while (i < b->n && b->t[i].m->id < m->id)
         i++;
@@ -192,7 +205,8 @@ static void build_add(struct dims *s, struct build *b, int64_t c, const struct m
 
 /* ---- arithmetic ---- */
 
-struct dim_sym *dim_symbol(struct dims *s, const char *name) {
+struct dim_sym *dim_symbol(struct dims *s, const char *name)
+{
     mono_one(s); /* the constant's monomial is the first of all */
     struct dim_sym *y = ARENA_NEW(s->mem, struct dim_sym);
     y->name = name;
@@ -202,25 +216,29 @@ struct dim_sym *dim_symbol(struct dims *s, const char *name) {
     return y;
 }
 
-static const struct dim *dim_of_atom(struct dims *s, uint32_t atom) {
+static const struct dim *dim_of_atom(struct dims *s, uint32_t atom)
+{
     mono_one(s);
     struct build b = {0};
     build_add(s, &b, 1, mono_of(s, &atom, 1));
     return poly_of(s, &b);
 }
 
-const struct dim *dim_of_symbol(struct dims *s, struct dim_sym *y) {
+const struct dim *dim_of_symbol(struct dims *s, struct dim_sym *y)
+{
     return dim_of_atom(s, y->atom);
 }
 
-const struct dim *dim_const(struct dims *s, int64_t v) {
+const struct dim *dim_const(struct dims *s, int64_t v)
+{
     struct build b = {0};
     build_add(s, &b, v, mono_one(s));
     return poly_of(s, &b);
 }
 
 static const struct dim *add_times(struct dims *s, const struct dim *a, const struct dim *b,
-                                   int64_t c) {
+                                   int64_t c)
+{
     struct build r = {0};
     for (uint32_t i = 0; i < a->n; i++)
         r.t[r.n++] = a->t[i];
@@ -233,15 +251,18 @@ static const struct dim *add_times(struct dims *s, const struct dim *a, const st
     return poly_of(s, &r);
 }
 
-const struct dim *dim_add(struct dims *s, const struct dim *a, const struct dim *b) {
+const struct dim *dim_add(struct dims *s, const struct dim *a, const struct dim *b)
+{
     return add_times(s, a, b, 1);
 }
 
-const struct dim *dim_sub(struct dims *s, const struct dim *a, const struct dim *b) {
+const struct dim *dim_sub(struct dims *s, const struct dim *a, const struct dim *b)
+{
     return add_times(s, a, b, -1);
 }
 
-static const struct mono *mono_mul(struct dims *s, const struct mono *a, const struct mono *b) {
+static const struct mono *mono_mul(struct dims *s, const struct mono *a, const struct mono *b)
+{
     uint32_t atom[2 * MAX_DEGREE], n = 0, i = 0, j = 0;
     while (i < a->n || j < b->n)
         if (j == b->n || (i < a->n && a->atom[i] <= b->atom[j]))
@@ -251,7 +272,8 @@ static const struct mono *mono_mul(struct dims *s, const struct mono *a, const s
     return mono_of(s, atom, n);
 }
 
-const struct dim *dim_mul(struct dims *s, const struct dim *a, const struct dim *b) {
+const struct dim *dim_mul(struct dims *s, const struct dim *a, const struct dim *b)
+{
     struct build r = {0};
     for (uint32_t i = 0; i < a->n; i++)
         for (uint32_t j = 0; j < b->n; j++) {
@@ -263,7 +285,8 @@ const struct dim *dim_mul(struct dims *s, const struct dim *a, const struct dim 
     return poly_of(s, &r);
 }
 
-bool dim_is_const(const struct dim *a, int64_t *v) {
+bool dim_is_const(const struct dim *a, int64_t *v)
+{
     if (a->n > 1 || (a->n == 1 && a->t[0].m->n))
         return false;
     *v = a->n ? a->t[0].c : 0;
@@ -271,7 +294,8 @@ bool dim_is_const(const struct dim *a, int64_t *v) {
 }
 
 /* m without the atoms of k, or NULL if it does not have them all. */
-static const struct mono *mono_less(struct dims *s, const struct mono *m, const struct mono *k) {
+static const struct mono *mono_less(struct dims *s, const struct mono *m, const struct mono *k)
+{
     uint32_t atom[MAX_DEGREE], n = 0, j = 0;
     for (uint32_t i = 0; i < m->n; i++)
         if (j < k->n && k->atom[j] == m->atom[i])
@@ -281,12 +305,10 @@ static const struct mono *mono_less(struct dims *s, const struct mono *m, const 
     return j == k->n ? mono_of(s, atom, n) : NULL;
 }
 
-static int64_t floor_div(int64_t a, int64_t b) /* b > 0 */
-{
-    return a / b - (a % b < 0);
-}
+static int64_t floor_div(int64_t a, int64_t b) /* b > 0 */ { return a / b - (a % b < 0); }
 
-static int64_t gcd64(int64_t a, int64_t b) {
+static int64_t gcd64(int64_t a, int64_t b)
+{
     while (b) {
         int64_t t = a % b;
         a = b;
@@ -295,7 +317,8 @@ static int64_t gcd64(int64_t a, int64_t b) {
     return a;
 }
 
-static const struct dim *div_atom(struct dims *s, const struct dim *a, const struct dim *b) {
+static const struct dim *div_atom(struct dims *s, const struct dim *a, const struct dim *b)
+{
     for (uint32_t i = 0; i < s->atoms.n; i++)
         if (!s->atoms.p[i].sym && s->atoms.p[i].num == a && s->atoms.p[i].den == b)
             return dim_of_atom(s, i);
@@ -304,7 +327,8 @@ static const struct dim *div_atom(struct dims *s, const struct dim *a, const str
 }
 
 /* The rest of a division by q > 0, its multiples taken out, as an atom or simpler. */
-static const struct dim *div_rest(struct dims *s, const struct dim *a, int64_t q) {
+static const struct dim *div_rest(struct dims *s, const struct dim *a, int64_t q)
+{
     int64_t lo, hi;
     dim_range(s, a, &lo, &hi);
     if (lo >= 0 && hi < q)
@@ -334,7 +358,8 @@ static const struct dim *div_rest(struct dims *s, const struct dim *a, int64_t q
     return div_atom(s, num, dim_const(s, q));
 }
 
-static const struct dim *div_const(struct dims *s, const struct dim *a, int64_t q) {
+static const struct dim *div_const(struct dims *s, const struct dim *a, int64_t q)
+{
     if (q < 0)
         return div_const(s, add_times(s, dim_const(s, 0), a, -1), -q);
     struct build whole = {0}, rest = {0};
@@ -348,7 +373,8 @@ static const struct dim *div_const(struct dims *s, const struct dim *a, int64_t 
 }
 
 /* Exact division by long division on the last (highest interned) terms. */
-const struct dim *dim_exact(struct dims *s, const struct dim *a, const struct dim *b) {
+const struct dim *dim_exact(struct dims *s, const struct dim *a, const struct dim *b)
+{
     if (!b->n)
         return NULL;
     const struct term *lead = &b->t[0];
@@ -376,7 +402,8 @@ const struct dim *dim_exact(struct dims *s, const struct dim *a, const struct di
 
 /* Atoms common to all terms of both are cancelled: (n*k)//(2*k) is n//2, since sizes are positive.
  */
-static const struct mono *common(struct dims *s, const struct dim *a, const struct dim *b) {
+static const struct mono *common(struct dims *s, const struct dim *a, const struct dim *b)
+{
     uint32_t atom[MAX_DEGREE], n = 0;
     const struct mono *first = b->t[0].m, *found = mono_one(s);
     for (uint32_t i = 0; i < first->n; i++) {
@@ -397,14 +424,16 @@ static const struct mono *common(struct dims *s, const struct dim *a, const stru
     return found;
 }
 
-static const struct dim *without(struct dims *s, const struct dim *a, const struct mono *m) {
+static const struct dim *without(struct dims *s, const struct dim *a, const struct mono *m)
+{
     struct build r = {0};
     for (uint32_t i = 0; i < a->n; i++)
         build_add(s, &r, a->t[i].c, mono_less(s, a->t[i].m, m));
     return poly_of(s, &r);
 }
 
-const struct dim *dim_div(struct dims *s, const struct dim *a, const struct dim *b) {
+const struct dim *dim_div(struct dims *s, const struct dim *a, const struct dim *b)
+{
     int64_t q;
     CHECK(b->n, "division by the constant 0");
     if (dim_is_const(b, &q))
@@ -437,13 +466,15 @@ const struct dim *dim_div(struct dims *s, const struct dim *a, const struct dim 
     return dim_add(s, whole, div_atom(s, a, b));
 }
 
-const struct dim *dim_mod(struct dims *s, const struct dim *a, const struct dim *b) {
+const struct dim *dim_mod(struct dims *s, const struct dim *a, const struct dim *b)
+{
     return dim_sub(s, a, dim_mul(s, b, dim_div(s, a, b)));
 }
 
 /* ---- values and bounds ---- */
 
-bool dim_value(struct dims *s, const struct dim *a, int64_t *v) {
+bool dim_value(struct dims *s, const struct dim *a, int64_t *v)
+{
     int64_t sum = 0;
     for (uint32_t i = 0; i < a->n; i++) {
         int64_t p = a->t[i].c;
@@ -470,7 +501,8 @@ bool dim_value(struct dims *s, const struct dim *a, int64_t *v) {
     return true;
 }
 
-static int64_t mul_sat(int64_t a, int64_t b) {
+static int64_t mul_sat(int64_t a, int64_t b)
+{
     int64_t r;
     if (!a || !b)
         return 0;
@@ -480,7 +512,8 @@ static int64_t mul_sat(int64_t a, int64_t b) {
     return r;
 }
 
-static int64_t add_sat(int64_t a, int64_t b) {
+static int64_t add_sat(int64_t a, int64_t b)
+{
     int64_t r;
     if (a == INT64_MIN || a == INT64_MAX)
         return a;
@@ -491,7 +524,8 @@ static int64_t add_sat(int64_t a, int64_t b) {
     return r;
 }
 
-static void mul_range(int64_t *lo, int64_t *hi, int64_t l, int64_t h) {
+static void mul_range(int64_t *lo, int64_t *hi, int64_t l, int64_t h)
+{
     int64_t v[4] = {mul_sat(*lo, l), mul_sat(*lo, h), mul_sat(*hi, l), mul_sat(*hi, h)};
     *lo = *hi = v[0];
     for (int i = 1; i < 4; i++) {
@@ -500,7 +534,8 @@ static void mul_range(int64_t *lo, int64_t *hi, int64_t l, int64_t h) {
     }
 }
 
-static void atom_range(struct dims *s, uint32_t atom, int64_t *lo, int64_t *hi) {
+static void atom_range(struct dims *s, uint32_t atom, int64_t *lo, int64_t *hi)
+{
     const struct atom x = s->atoms.p[atom];
     int64_t q, l, h;
     *lo = INT64_MIN;
@@ -520,7 +555,8 @@ static void atom_range(struct dims *s, uint32_t atom, int64_t *lo, int64_t *hi) 
     }
 }
 
-void dim_range(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi) {
+void dim_range(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi)
+{
     *lo = *hi = 0;
     for (uint32_t i = 0; i < a->n; i++) {
         int64_t l = a->t[i].c, h = l, al, ah;
@@ -533,7 +569,8 @@ void dim_range(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi) {
     }
 }
 
-bool dim_shown_ge(struct dims *s, const struct dim *a, const struct dim *b) {
+bool dim_shown_ge(struct dims *s, const struct dim *a, const struct dim *b)
+{
     int64_t lo, hi;
     dim_range(s, dim_sub(s, a, b), &lo, &hi);
     return lo >= 0;
@@ -541,7 +578,8 @@ bool dim_shown_ge(struct dims *s, const struct dim *a, const struct dim *b) {
 
 /* ---- symbols ---- */
 
-uint32_t dim_symbols(struct dims *s, const struct dim *a, struct dim_sym **out, uint32_t n) {
+uint32_t dim_symbols(struct dims *s, const struct dim *a, struct dim_sym **out, uint32_t n)
+{
     uint32_t k = 0;
     for (uint32_t i = 0; i < a->n; i++)
         for (uint32_t j = 0; j < a->t[i].m->n; j++) {
@@ -565,7 +603,8 @@ uint32_t dim_symbols(struct dims *s, const struct dim *a, struct dim_sym **out, 
     return k;
 }
 
-bool dim_uses(struct dims *s, const struct dim *a, const struct dim_sym *y) {
+bool dim_uses(struct dims *s, const struct dim *a, const struct dim_sym *y)
+{
     struct dim_sym *all[8];
     uint32_t n = dim_symbols(s, a, all, COUNT(all));
     for (uint32_t i = 0; i < n; i++)
@@ -574,7 +613,8 @@ bool dim_uses(struct dims *s, const struct dim *a, const struct dim_sym *y) {
     return false;
 }
 
-bool dim_has_free(struct dims *s, const struct dim *a, const struct dim_sym **which) {
+bool dim_has_free(struct dims *s, const struct dim *a, const struct dim_sym **which)
+{
     struct dim_sym *all[8];
     uint32_t n = dim_symbols(s, a, all, COUNT(all));
     for (uint32_t i = 0; i < n; i++)
@@ -585,7 +625,8 @@ bool dim_has_free(struct dims *s, const struct dim *a, const struct dim_sym **wh
     return false;
 }
 
-const struct dim *dim_subst(struct dims *s, const struct dim *a) {
+const struct dim *dim_subst(struct dims *s, const struct dim *a)
+{
     const struct dim *sum = dim_const(s, 0);
     for (uint32_t i = 0; i < a->n; i++) {
         const struct dim *p = dim_const(s, a->t[i].c);
@@ -608,7 +649,8 @@ const struct dim *dim_subst(struct dims *s, const struct dim *a) {
 }
 
 const struct dim *dim_solve(struct dims *s, const struct dim *a, const struct dim_sym *y,
-                            const struct dim *actual, bool *linear) {
+                            const struct dim *actual, bool *linear)
+{
     struct build factor = {0}, rest = {0};
     const struct mono *own = mono_of(s, &y->atom, 1);
     for (uint32_t i = 0; i < a->n; i++) {
@@ -622,7 +664,8 @@ const struct dim *dim_solve(struct dims *s, const struct dim *a, const struct di
 
 /* ---- text ---- */
 
-static void print_mono(struct dims *s, const struct mono *m, struct text *out) {
+static void print_mono(struct dims *s, const struct mono *m, struct text *out)
+{
     for (uint32_t j = 0; j < m->n; j++) {
         const struct atom x = s->atoms.p[m->atom[j]];
         uint32_t power = 1;
@@ -650,7 +693,8 @@ static void print_mono(struct dims *s, const struct mono *m, struct text *out) {
     }
 }
 
-static void print_term(struct dims *s, const struct term *t, bool first, struct text *out) {
+static void print_term(struct dims *s, const struct term *t, bool first, struct text *out)
+{
     if (!first)
         text_printf(out, t->c < 0 ? " - " : " + ");
     else if (t->c < 0)
@@ -670,7 +714,8 @@ static void print_term(struct dims *s, const struct term *t, bool first, struct 
     text_free(&m);
 }
 
-void dim_print(struct dims *s, const struct dim *a, struct text *out) {
+void dim_print(struct dims *s, const struct dim *a, struct text *out)
+{
     if (!a->n)
         text_printf(out, "0");
     bool first = true;

@@ -112,7 +112,7 @@ val sys_value(struct elab *e, enum sys which)
     if (e->b) {
         uint32_t origin = e->b->origin, checkpoint = e->b->checkpoint;
         bool inlined = e->b->inlined;
-        e->b->checkpoint = 0;
+        e->b->checkpoint = e->b->origin = 0;
         e->b->inlined = false;
         v->t.node = ir_slot_read(e->b, sys_slot(e, which));
         e->b->origin = origin;

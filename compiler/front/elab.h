@@ -1,13 +1,13 @@
 /* elab: the inside of front/: values, frames and the elaborator that turns the tree into graphs.
  *
- * One elaborator does two jobs. Without a builder it checks: sizes stay symbols, shapes and dtypes are
- * inferred, no node is made. With a builder every size has a value and the same walk also emits nodes.
- * A mistake is reported once, where it is found, and its value becomes POISON, which silences what
- * follows from it.
+ * One elaborator does two jobs. Without a builder it checks: sizes stay symbols, shapes and dtypes
+ * are inferred, no node is made. With a builder every size has a value and the same walk also emits
+ * nodes. A mistake is reported once, where it is found, and its value becomes POISON, which
+ * silences what follows from it.
  *
- * Sections: modules.c, values.c, shapes.c, form.c, emit.c, types.c, instance.c, call.c, stmt.c, expr.c,
- * operators.c, subscript.c, notation.c, builtins.c (with arith.c, reduce.c, moves.c, make.c), dataset.c,
- * train.c, settings.c, update.c, metrics.c, graphs.c. */
+ * Sections: modules.c, values.c, shapes.c, form.c, emit.c, types.c, instance.c, call.c, stmt.c,
+ * expr.c, operators.c, subscript.c, notation.c, builtins.c (with arith.c, reduce.c, moves.c,
+ * make.c), dataset.c, train.c, settings.c, update.c, metrics.c, graphs.c. */
 #ifndef NNC_FRONT_ELAB_H
 #define NNC_FRONT_ELAB_H
 
@@ -29,17 +29,17 @@ enum value_kind {
     V_POISON,
     V_NONE,
     V_TENSOR,
-    V_INT,    /* polynomial */
-    V_FLOAT,  /* double; not known where it hangs on a symbol without a value */
-    V_BOOL,   /* compile-time; not known likewise */
+    V_INT,   /* polynomial */
+    V_FLOAT, /* double; not known where it hangs on a symbol without a value */
+    V_BOOL,  /* compile-time; not known likewise */
     V_STRING,
     V_DTYPE,
     V_LIST,
     V_TUPLE,
     V_RANGE,
-    V_FN,      /* decl */
-    V_DEF,     /* a layer, model or optimizer, before its configuration */
-    V_INST,    /* one made from it: a layer with its parameters, or a configured optimizer */
+    V_FN,   /* decl */
+    V_DEF,  /* a layer, model or optimizer, before its configuration */
+    V_INST, /* one made from it: a layer with its parameters, or a configured optimizer */
     V_BUILTIN,
     V_MODULE,
     V_DATASET,
@@ -69,7 +69,8 @@ struct form {
     struct form_part part[];
 };
 
-/* The axes of a tensor: first the indices of the notation it stands in, by rising id, then its own. */
+/* The axes of a tensor: first the indices of the notation it stands in, by rising id, then its own.
+ */
 struct shape {
     uint32_t nix, rank;
     struct index *const *ix;
@@ -88,7 +89,7 @@ struct tensor {
     struct shape s;
     ir_id node;              /* 0 when checking, and for a form that is not computed yet */
     const struct form *form; /* of rank 0 integers */
-    uint32_t nguard;         /* reads in it that may be outside: max and its like leave the term out */
+    uint32_t nguard; /* reads in it that may be outside: max and its like leave the term out */
     const struct guard *guard;
     val valid;      /* bool: a further condition of that kind, or NULL */
     uint32_t field; /* 1 + the dataset field whose elements these are, or 0 */
@@ -188,7 +189,7 @@ struct binding {
     val v;
     struct loc at;
     struct param *state; /* a state: assigning goes on to it */
-    bool *used; /* something read it; shared by copies of the frame */
+    bool *used;          /* something read it; shared by copies of the frame */
     bool fixed; /* a dim, pack or dtype of a signature: types see it, whatever locals are called */
 };
 
@@ -263,7 +264,7 @@ struct stream { /* random numbers: how many a place has drawn */
     bool initial;
 };
 
-struct node_fact { /* of each node of the graph that is being built */
+struct node_fact {                /* of each node of the graph that is being built */
     uint32_t batch_axes;          /* bit i: axis i of the domain has the batch size in it */
     const struct dim *batch_size; /* a constant that is this polynomial of the batch size */
     bool batch_fraction;          /* a constant that hangs on the batch size otherwise */
@@ -282,23 +283,23 @@ struct elab {
     struct arena *mem;
     struct dims *dims;
     struct intern *names;
-    struct ir_module *m;  /* NULL when checking */
-    struct ir_builder *b; /* NULL when checking */
+    struct ir_module *m;     /* NULL when checking */
+    struct ir_builder *b;    /* NULL when checking */
     struct ir_builder *init; /* of the init graph, while that is built */
     struct param *optimized; /* whose update is being computed */
     uint32_t in_type;        /* > 0: names of dims go before locals of that name */
-    bool initial;          /* an initial value is being computed */
+    bool initial;            /* an initial value is being computed */
     const char *initial_path;
     struct frame *frame;
     uint32_t depth, nest;
-    uint32_t quiet; /* > 0: mistakes are not reported, only POISON comes out */
+    uint32_t quiet;   /* > 0: mistakes are not reported, only POISON comes out */
     const char *role; /* of the nodes to come; NULL: fwd */
     bool training;
     uint32_t indices; /* made so far */
     uint32_t solved;  /* sizes that front_solve has found */
     uint32_t checkpoints;
     struct dim_sym *batch;
-    uint32_t version; /* of parameters: rises with each update */
+    uint32_t version;   /* of parameters: rises with each update */
     val sys[SYS_COUNT]; /* as read in this graph; NULL before */
     VEC(struct param *) params;
     VEC(struct inst *) insts; /* the named ones */
@@ -350,7 +351,8 @@ bool v_is_const_int(val v, int64_t *i);
 double v_double(struct elab *e, val v, bool *known);
 /* What it is, for messages: `f32[128, 784]`, `the number 3`, `a list of 2`. */
 const char *v_text(struct elab *e, val v);
-const char *v_type_text(struct elab *e, enum nn_dtype t, uint32_t rank, const struct dim *const *dim);
+const char *v_type_text(struct elab *e, enum nn_dtype t, uint32_t rank,
+                        const struct dim *const *dim);
 const char *v_dim_text(struct elab *e, const struct dim *d);
 
 /* ---- shapes.c: broadcasting, numbers to tensors, dtypes ---- */
@@ -358,7 +360,8 @@ const char *v_dim_text(struct elab *e, const struct dim *d);
 struct shape shape_of(struct elab *e, uint32_t rank, const struct dim *const *dim);
 struct shape shape_scalar(void);
 /* The shape with other dims. */
-struct shape shape_with(struct elab *e, struct shape s, uint32_t rank, const struct dim *const *dim);
+struct shape shape_with(struct elab *e, struct shape s, uint32_t rank,
+                        const struct dim *const *dim);
 bool shape_equal(struct shape a, struct shape b); /* of the own axes */
 /* Broadcast of n tensors; reports and false if they do not fit. `what`: the operation's name. */
 bool shape_join(struct elab *e, struct loc at, const char *what, uint32_t n, val const *v,
@@ -367,11 +370,13 @@ bool shape_join(struct elab *e, struct loc at, const char *what, uint32_t n, val
 val to_tensor(struct elab *e, val v, enum nn_dtype t, struct loc at);
 /* Cast, without question. */
 val to_dtype(struct elab *e, val v, enum nn_dtype t, struct loc at);
-/* The common dtype of tensors and numbers by rule 6; reports two float dtypes. *weak: all are weak. */
+/* The common dtype of tensors and numbers by rule 6; reports two float dtypes. *weak: all are weak.
+ */
 bool common_dtype(struct elab *e, struct loc at, const char *what, uint32_t n, val const *v,
                   enum nn_dtype *t, bool *weak);
 /* v as a tensor of exactly this dtype and shape: numbers fill it, weak values are cast. Reports. */
-val to_type(struct elab *e, val v, enum nn_dtype t, struct shape s, struct loc at, const char *what);
+val to_type(struct elab *e, val v, enum nn_dtype t, struct shape s, struct loc at,
+            const char *what);
 val broadcast_to(struct elab *e, val v, struct shape s, struct loc at);
 /* The reads that may be outside, of all operands. */
 void guards_join(struct elab *e, val to, uint32_t n, val const *v);
@@ -382,7 +387,8 @@ const struct form *form_index(struct elab *e, struct index *ix);
 const struct form *form_value(struct elab *e, val v);
 /* Of a number or a rank 0 integer tensor; NULL for anything else. */
 const struct form *form_of(struct elab *e, val v);
-const struct form *form_add(struct elab *e, const struct form *a, const struct form *b, int64_t sign);
+const struct form *form_add(struct elab *e, const struct form *a, const struct form *b,
+                            int64_t sign);
 /* NULL where the result is not affine. */
 const struct form *form_mul(struct elab *e, const struct form *a, const struct form *b);
 const struct form *form_div(struct elab *e, const struct form *a, const struct form *b, bool mod);
@@ -391,8 +397,8 @@ bool form_has_value(const struct form *f);
 void form_indices(struct elab *e, const struct form *f, val *part, uint32_t *n);
 /* Over the axes of `dom`; operand numbers of gathered values start at *operands and the values are
  * appended to gathered[]. */
-const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom, val *gathered,
-                         uint32_t *ngathered);
+const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom,
+                         val *gathered, uint32_t *ngathered);
 
 /* ---- emit.c: nodes; all of these give 0 when checking ---- */
 
@@ -404,31 +410,44 @@ struct ir_axis *emit_axes(struct elab *e, const struct shape *s, const struct di
 ir_id emit_elem(struct elab *e, enum ir_op op, enum nn_dtype t, const struct shape *dom, uint32_t n,
                 val const *v);
 /* Likewise, with terms for the operands' own axes (each may be NULL: broadcast). */
-ir_id emit_elem_at(struct elab *e, enum ir_op op, enum nn_dtype t, const struct shape *dom, uint32_t n,
-                   val const *v, const struct ir_term *const *at);
+ir_id emit_elem_at(struct elab *e, enum ir_op op, enum nn_dtype t, const struct shape *dom,
+                   uint32_t n, val const *v, const struct ir_term *const *at);
 /* copy of x over `dom`, with one term for each of x's own axes; indices by themselves. */
-ir_id emit_move(struct elab *e, val x, const struct shape *dom, const struct ir_term *at, uint32_t nval,
-                val const *gathered, const struct ir_term *const *gathered_at);
+ir_id emit_move(struct elab *e, val x, const struct shape *dom, const struct ir_term *at,
+                uint32_t nval, val const *gathered, const struct ir_term *const *gathered_at);
 ir_id emit_move_filled(struct elab *e, val x, const struct shape *dom, const struct ir_term *at,
                        double fill);
 ir_id emit_reshape(struct elab *e, val x, const struct shape *to);
 /* Folds own axes given by `fold` (one flag each); `drop`: indices folded instead, with guards. */
 ir_id emit_reduce(struct elab *e, enum ir_monoid m, val x, const bool *fold);
-ir_id emit_reduce_indices(struct elab *e, enum ir_monoid m, val x, uint32_t n, struct index *const *ix);
+ir_id emit_reduce_indices(struct elab *e, enum ir_monoid m, val x, uint32_t n,
+                          struct index *const *ix);
 /* Their sum, where a term whose reads are outside is left out (0 by its own value otherwise). */
 ir_id emit_sum_guarded(struct elab *e, val x, uint32_t n, struct index *const *ix);
 ir_id emit_cumsum(struct elab *e, val x, uint32_t axis);
 ir_id emit_iota(struct elab *e, enum nn_dtype t, const struct shape *dom, uint32_t axis);
 ir_id emit_random(struct elab *e, const struct shape *dom, uint64_t stream, int word);
-void emit_origin(struct elab *e, struct loc at, const char *op); /* of the nodes to come */
+/* The origin of the nodes to come: the running layer's operator, or a path as it is. */
+void emit_origin(struct elab *e, struct loc at, const char *op);
+void emit_place(struct elab *e, struct loc at, const char *path);
 int64_t emit_size(struct elab *e, const struct dim *d);
 val emit_unary(struct elab *e, enum ir_op op, val x, struct loc at);
-val emit_binary(struct elab *e, enum ir_op op, val x, val y, struct loc at); /* dtypes agree already */
+val emit_binary(struct elab *e, enum ir_op op, val x, val y,
+                struct loc at); /* dtypes agree already */
 
 /* ---- types.c: signatures ---- */
 
-enum config_type { CONFIG_NONE, CONFIG_INT, CONFIG_FLOAT, CONFIG_BOOL, CONFIG_STR, CONFIG_DTYPE,
-                   CONFIG_FN, CONFIG_LAYER, CONFIG_LIST };
+enum config_type {
+    CONFIG_NONE,
+    CONFIG_INT,
+    CONFIG_FLOAT,
+    CONFIG_BOOL,
+    CONFIG_STR,
+    CONFIG_DTYPE,
+    CONFIG_FN,
+    CONFIG_LAYER,
+    CONFIG_LIST
+};
 enum config_type type_config(const struct tree_type *t); /* CONFIG_NONE: a tensor's */
 /* Binds the dims and dtype variables of `t` in the current frame from the value (rule 2). */
 struct match { /* tensors of one call on their way */
@@ -541,12 +560,12 @@ struct loss {
     const struct tree_expr *value;
     struct loc at;
     struct env env;
-    uint64_t models; /* bit by root */
+    uint64_t models;  /* bit by root */
     const char *name; /* of its first model; NULL: all */
     int64_t every;
     val v;
 };
-struct rule { /* optimizer[…] = … */
+struct rule {                       /* optimizer[…] = … */
     const struct tree_items *items; /* NULL: the default */
     struct loc at;
     val v; /* an optimizer or none */
@@ -583,7 +602,8 @@ struct train {
 };
 
 const struct tree_decl *train_decl(struct front *f, struct module **m);
-/* Walks the train block; false after a report. The elaborator keeps it in e->train until elab_free. */
+/* Walks the train block; false after a report. The elaborator keeps it in e->train until elab_free.
+ */
 bool train_run(struct elab *e, enum train_mode mode, int64_t batch);
 void train_free(struct train *t);
 /* The train block's models, made with their configuration; nothing else of it. */
@@ -592,15 +612,17 @@ bool dataset_fields(struct elab *e, struct train *t, const struct tree_decl *d, 
                     const char *alias);
 /* A dataset that no train block uses: sizes may stay free. */
 bool dataset_check(struct elab *e, const struct tree_decl *d, struct module *m);
-bool dataset_free_name(struct elab *e, const struct tree_decl *d, struct module *m, const char *name);
+bool dataset_free_name(struct elab *e, const struct tree_decl *d, struct module *m,
+                       const char *name);
 /* Gradients, clipping, optimizers of one loss: the parameters' new values. */
 void update_loss(struct elab *e, struct train *t, struct loss *l);
 bool unmatched(struct elab *e, struct train *t); /* optimizer[…] that fits no parameter: reports */
 void update_slots(struct elab *e, struct ir_graph *g); /* update nodes for what changed */
 const char *root_name(const struct train *t, uint32_t root);
-/* The metrics of the eval graph `g`: accumulators in it (into NULL), or what is done with them at the
- * end, into a graph of its own. */
-bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name, val v);
+/* The metrics of the eval graph `g`: accumulators in it (into NULL), or what is done with them at
+ * the end, into a graph of its own. */
+bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name,
+                   val v);
 
 /* What builtin_reduce does, beside the monoids. */
 enum { REDUCE_mean = IRM_COUNT, REDUCE_var, REDUCE_logsumexp };
@@ -636,7 +658,8 @@ val builtin_call(struct elab *e, const struct builtin *row, struct args *a, cons
 bool want_tensor(struct builtin_call *c, uint32_t i, val *out);
 bool want_int(struct builtin_call *c, uint32_t i, int64_t *out);
 bool want_dtype(struct builtin_call *c, uint32_t i, enum nn_dtype *out);
-bool want_axis(struct elab *e, val v, uint32_t rank, struct loc at, const char *what, uint32_t *out);
+bool want_axis(struct elab *e, val v, uint32_t rank, struct loc at, const char *what,
+               uint32_t *out);
 bool want_axes(struct elab *e, val v, uint32_t rank, struct loc at, const char *what, bool *fold);
 /* Sizes given one by one or as one list; `minus`: one may be -1, given back as NULL. At most
  * NN_MAX_RANK; the count, or -1 after a report. */

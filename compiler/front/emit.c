@@ -22,13 +22,19 @@ static const char *origin_label(const struct elab *e, const char *op)
 
 void emit_origin(struct elab *e, struct loc at, const char *op)
 {
-    if (!e->b)
-        return;
     const struct activation *act = e->frame ? e->frame->act : NULL;
-    const char *inst = e->initial ? e->initial_path : act && act->inst ? act->inst->path : "";
+    const char *inst = e->initial         ? e->initial_path
+                       : e->optimized     ? e->optimized->path
+                       : act && act->inst ? act->inst->path
+                                          : "";
     const char *label = origin_label(e, op);
-    const char *path = inst && *inst ? arena_printf(e->mem, "%s.%s", inst, label) : label;
-    e->b->origin = ir_origin_add(e->m, elab_user_loc(e, at), path, e->role ? e->role : "fwd");
+    emit_place(e, at, inst && *inst ? arena_printf(e->mem, "%s.%s", inst, label) : label);
+}
+
+void emit_place(struct elab *e, struct loc at, const char *path)
+{
+    if (e->b)
+        e->b->origin = ir_origin_add(e->m, elab_user_loc(e, at), path, e->role ? e->role : "fwd");
 }
 
 /* ---- the one way in ---- */
@@ -78,8 +84,8 @@ static uint32_t index_position(const struct shape *dom, const struct index *ix)
     BUG("index %s is not in the domain", ix->name);
 }
 
-/* How a value is read over `dom`: indices by themselves, own axes from the right; `at`: the terms of
- * its own axes instead. */
+/* How a value is read over `dom`: indices by themselves, own axes from the right; `at`: the terms
+ * of its own axes instead. */
 static struct ir_access align(struct elab *e, const struct shape *dom, val v,
                               const struct ir_term *at)
 {
@@ -107,8 +113,8 @@ ir_id emit_elem(struct elab *e, enum ir_op op, enum nn_dtype t, const struct sha
     return emit_elem_at(e, op, t, dom, n, v, none);
 }
 
-ir_id emit_elem_at(struct elab *e, enum ir_op op, enum nn_dtype t, const struct shape *dom, uint32_t n,
-                   val const *v, const struct ir_term *const *at)
+ir_id emit_elem_at(struct elab *e, enum ir_op op, enum nn_dtype t, const struct shape *dom,
+                   uint32_t n, val const *v, const struct ir_term *const *at)
 {
     if (!e->b)
         return 0;
@@ -170,7 +176,8 @@ ir_id emit_random(struct elab *e, const struct shape *dom, uint64_t stream, int 
         return 0;
     const struct dim **dims;
     struct ir_axis *ax = emit_axes(e, dom, &dims);
-    struct ir_in in[2] = {{.node = emit_node_of(e, sys_value(e, SYS_SEED))}, {.node = emit_node_of(e, sys_value(e, SYS_STEP))}};
+    struct ir_in in[2] = {{.node = emit_node_of(e, sys_value(e, SYS_SEED))},
+                          {.node = emit_node_of(e, sys_value(e, SYS_STEP))}};
     struct ir_node n = {.op = IR_random,
                         .dtype = NN_f32,
                         .nd = (uint16_t)(dom->nix + dom->rank),
@@ -378,13 +385,12 @@ static val part_node(struct elab *e, const struct form_part *p, enum nn_dtype t,
         v->t.node = emit_iota(e, t, &v->t.s, 0);
         return v;
     }
-    case PART_VALUE:
-        return to_dtype(e, p->v, t, at);
+    case PART_VALUE: return to_dtype(e, p->v, t, at);
     case PART_DIV:
     case PART_MOD:
         v = form_node(e, p->of, t, at);
-        return emit_binary(e, p->kind == PART_DIV ? IR_idiv : IR_mod, v,
-                           constant(e, p->q, t, at), at);
+        return emit_binary(e, p->kind == PART_DIV ? IR_idiv : IR_mod, v, constant(e, p->q, t, at),
+                           at);
     }
     BUG("part kind %d", p->kind);
 }

@@ -70,8 +70,8 @@ bool members(struct elab *e, val v, struct loc at, val **p, uint32_t *n)
         return true;
     }
     if (v->kind != V_RANGE) {
-        if (!v_bad(v) && elab_error(e, at, "a list, tuple or range is wanted here, not %s",
-                                    v_text(e, v)))
+        if (!v_bad(v) &&
+            elab_error(e, at, "a list, tuple or range is wanted here, not %s", v_text(e, v)))
             elab_called(e);
         return false;
     }
@@ -214,39 +214,22 @@ static bool passes_want(enum tree_op op)
 static val eval_kind(struct elab *e, const struct tree_expr *x, const struct want *w)
 {
     switch (x->kind) {
-    case TREE_NAME:
-        return eval_name(e, x->name, x->at);
-    case TREE_INT:
-        return v_number(e, x->i, x->at);
-    case TREE_FLOAT:
-        return v_float(e, x->f, true, x->at);
-    case TREE_STRING:
-        return v_string(e, x->string, x->at);
-    case TREE_BOOL:
-        return v_bool(e, x->i != 0, true, x->at);
-    case TREE_LIST:
-        return list_expr(e, x);
-    case TREE_TUPLE:
-        return tuple_expr(e, x);
-    case TREE_EACH:
-        return eval_each(e, x);
-    case TREE_TENSOR:
-        return tensor_expr(e, x, w);
-    case TREE_REDUCE:
-        return reduce_expr(e, x);
-    case TREE_CALL:
-        return call_expr(e, x, w);
-    case TREE_SUBSCRIPT:
-        return subscript_expr(e, x);
-    case TREE_FIELD:
-        return field_expr(e, x);
-    case TREE_UNARY:
-        return operate_unary(e, x->unary.op, eval(e, x->unary.x, w), x->at);
-    case TREE_BINARY:
-        break;
-    case TREE_SCAN:
-        elab_error(e, x->at, "`scan` cannot be compiled yet");
-        return v_poison(e);
+    case TREE_NAME: return eval_name(e, x->name, x->at);
+    case TREE_INT: return v_number(e, x->i, x->at);
+    case TREE_FLOAT: return v_float(e, x->f, true, x->at);
+    case TREE_STRING: return v_string(e, x->string, x->at);
+    case TREE_BOOL: return v_bool(e, x->i != 0, true, x->at);
+    case TREE_LIST: return list_expr(e, x);
+    case TREE_TUPLE: return tuple_expr(e, x);
+    case TREE_EACH: return eval_each(e, x);
+    case TREE_TENSOR: return tensor_expr(e, x, w);
+    case TREE_REDUCE: return reduce_expr(e, x);
+    case TREE_CALL: return call_expr(e, x, w);
+    case TREE_SUBSCRIPT: return subscript_expr(e, x);
+    case TREE_FIELD: return field_expr(e, x);
+    case TREE_UNARY: return operate_unary(e, x->unary.op, eval(e, x->unary.x, w), x->at);
+    case TREE_BINARY: break;
+    case TREE_SCAN: elab_error(e, x->at, "`scan` cannot be compiled yet"); return v_poison(e);
     }
     if (x->binary.op == TREE_PIPE)
         return pipe_expr(e, x, w);

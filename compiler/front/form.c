@@ -1,5 +1,5 @@
-/* Index forms: integers as affine expressions of the notation's indices, kept beside their values so
- * that a subscript becomes an access and not a gather. */
+/* Index forms: integers as affine expressions of the notation's indices, kept beside their values
+ * so that a subscript becomes an access and not a gather. */
 #include "front/elab.h"
 
 static struct form *form_new(struct elab *e, uint32_t n)
@@ -44,7 +44,8 @@ static bool part_same(const struct form_part *a, const struct form_part *b)
     return a->kind == b->kind && a->ix == b->ix && a->v == b->v && a->of == b->of && a->q == b->q;
 }
 
-const struct form *form_add(struct elab *e, const struct form *a, const struct form *b, int64_t sign)
+const struct form *form_add(struct elab *e, const struct form *a, const struct form *b,
+                            int64_t sign)
 {
     struct form *f = form_new(e, a->n + b->n);
     const struct dim *k = dim_const(e->dims, sign), *zero = dim_const(e->dims, 0);
@@ -134,19 +135,15 @@ static const struct ix *part_ix(struct elab *e, const struct form_part *p, const
             if (dom->ix[i] == p->ix)
                 return ix_axis(mem, i);
         BUG("index %s is not in the domain", p->ix->name);
-    case PART_VALUE:
-        gathered[*n] = p->v;
-        return ix_operand(mem, ++*n);
-    case PART_DIV:
-        return ix_div(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
-    case PART_MOD:
-        return ix_mod(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
+    case PART_VALUE: gathered[*n] = p->v; return ix_operand(mem, ++*n);
+    case PART_DIV: return ix_div(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
+    case PART_MOD: return ix_mod(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
     }
     BUG("part kind %d", p->kind);
 }
 
-const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom, val *gathered,
-                         uint32_t *ngathered)
+const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom,
+                         val *gathered, uint32_t *ngathered)
 {
     struct arena *mem = e->m->mem;
     int64_t dim[IR_MAX_AXES];

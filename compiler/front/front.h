@@ -1,5 +1,6 @@
-/* front: from source text to graphs. Sections: tree.h (what the grammar builds), names, types and dims,
- * elaboration. All mistakes go to diag; a function that returns false or NULL has reported. */
+/* front: from source text to graphs. Sections: tree.h (what the grammar builds), names, types and
+ * dims, elaboration. All mistakes go to diag; a function that returns false or NULL has reported.
+ */
 #ifndef NNC_FRONT_H
 #define NNC_FRONT_H
 
@@ -13,8 +14,8 @@ struct front_options {
     size_t include_count;
     const struct front_define *define;
     size_t define_count;
-    const char *model;   /* --model NAME, or NULL */
-    int64_t batch;       /* --batch, or 0 */
+    const char *model;           /* --model NAME, or NULL */
+    int64_t batch;               /* --batch, or 0 */
     int64_t epochs, steps, seed; /* --epochs --steps --seed, or -1 */
 };
 struct front;
@@ -30,7 +31,7 @@ struct front_file {
     enum front_source source;
     const char *file; /* as written */
     bool windows;
-    int64_t stride; /* windows; 0: the window's own length */
+    int64_t stride;    /* windows; 0: the window's own length */
     uint32_t ncolumns; /* csv: `ncolumns` names, or from `column_first` on where there are none */
     int64_t column_first;
     const char *const *column_names;
@@ -71,20 +72,26 @@ const struct front_train *front_train(struct front *f);
 /* Graphs. Each is added to the module under its name; all share the module's slots (params, states,
  * optimiser states, acc, and sys slots named step, steps, steps_per_epoch, seed).
  *   init     no input; an update for every param, state and opt slot. Reads seed.
- *   step     inputs: the fields with `batch` in front. Outputs loss (loss.G …), lr. Updates everything
- *            trained, states, and step <- step + 1. Has grad nodes: run pass gradient.
- *   eval     inputs: the fields, batch of `batch`. training = false. Updates the acc slots.
- *   metrics  no input; outputs loss, then each metric, from the acc slots.
- *   grad     inputs as step. Outputs loss; output or output.0 …; grad.NAME for each param; state.NAME for each
- *            state after the step. No updates. training unless `eval`.
- *   forward  inputs: the model's own, each free dim from `dim`. Outputs: output or output.0, …; the
- *            names that the result type gives are kept as output.NAME. */
+ *   step     inputs: the fields with `batch` in front. Outputs loss (loss.G …), lr. Updates
+ * everything trained, states, and step <- step + 1. Has grad nodes: run pass gradient. eval inputs:
+ * the fields, batch of `batch`. training = false. Updates the acc slots. metrics  no input; outputs
+ * loss, then each metric, from the acc slots. grad     inputs as step. Outputs loss; output or
+ * output.0 …; grad.NAME for each param; state.NAME for each state after the step. No updates.
+ * training unless `eval`. forward  inputs: the model's own, each free dim from `dim`. Outputs:
+ * output or output.0, …; the names that the result type gives are kept as output.NAME. */
 struct front_dim { /* a model's free dim */
     const char *name;
     int64_t n;
 };
-enum front_graph { FRONT_INIT, FRONT_STEP, FRONT_EVAL, FRONT_METRICS, FRONT_GRAD, FRONT_GRAD_EVAL,
-                   FRONT_FORWARD };
+enum front_graph {
+    FRONT_INIT,
+    FRONT_STEP,
+    FRONT_EVAL,
+    FRONT_METRICS,
+    FRONT_GRAD,
+    FRONT_GRAD_EVAL,
+    FRONT_FORWARD
+};
 /* `name`: the graph's (eval, eval.tail). `batch`: of step, eval, grad; 0: the train block's. */
 struct ir_graph *front_build(struct front *f, struct ir_module *m, enum front_graph which,
                              const char *name, int64_t batch, const struct front_dim *dim,

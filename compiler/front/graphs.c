@@ -1,4 +1,5 @@
-/* What the other rooms ask for: the check, the train block's facts, the graphs, a model's signature. */
+/* What the other rooms ask for: the check, the train block's facts, the graphs, a model's
+ * signature. */
 #include "front/elab.h"
 
 /* ---- a model on its own ---- */
@@ -39,9 +40,12 @@ static void model_input(struct elab *e, const struct tree_param *p, struct model
     if (e->b) {
         const struct dim **dims;
         struct ir_axis *ax = emit_axes(e, &s, &dims);
-        struct ir_node n = {.op = IR_input, .dtype = (uint8_t)t, .nd = (uint16_t)s.rank, .dom = ax,
+        struct ir_node n = {.op = IR_input,
+                            .dtype = (uint8_t)t,
+                            .nd = (uint16_t)s.rank,
+                            .dom = ax,
                             .name = p->name.s};
-        emit_origin(e, p->at, p->name.s);
+        emit_place(e, p->at, p->name.s);
         v->t.node = emit_append(e, &n, dims);
     }
     r->input[r->ninput++] = v;
@@ -151,7 +155,8 @@ static struct inst *chosen_inst(struct elab *e)
         elab_error(e, nowhere, wanted ? "no model `%s` in %s%s" : "there is no model `%s` in %s%s",
                    wanted ? wanted : "", m->path, wanted ? elab_suggest(e, wanted, names, n) : "");
     else if (!wanted && n > 1)
-        elab_error(e, nowhere, "%s has several models: name one with --model %s", m->path, names[0]);
+        elab_error(e, nowhere, "%s has several models: name one with --model %s", m->path,
+                   names[0]);
     if (!found || (!wanted && n > 1))
         return NULL;
     struct inst *i = default_inst(e, m, found, &missing);
@@ -352,8 +357,8 @@ static bool precise(struct elab *e)
     const struct front_train *o = &e->train->out;
     if (!o->precision || !strcmp(o->precision, "f32"))
         return true;
-    elab_error(e, o->precision_at, "precision %s cannot be compiled yet: f32 is the only one so far",
-               o->precision);
+    elab_error(e, o->precision_at,
+               "precision %s cannot be compiled yet: f32 is the only one so far", o->precision);
     return false;
 }
 
@@ -379,10 +384,10 @@ static bool build_step(struct building *w, int64_t batch)
         add_output(w, loss_name(e, &e->train->loss.p[i]),
                    to_dtype(e, e->train->loss.p[i].v, NN_f32, e->train->loss.p[i].at));
     e->role = "upd";
-    emit_origin(e, e->train->decl->at, "lr");
+    emit_place(e, e->train->decl->at, "lr");
     add_output(w, "lr", learning_rate(e, e->train));
     update_slots(e, w->g);
-    emit_origin(e, e->train->decl->at, "step");
+    emit_place(e, e->train->decl->at, "step");
     ir_id one = ir_const_i(e->b, NN_i64, 1);
     struct ir_update u = {sys_slot(e, SYS_STEP),
                           ir_binary(e->b, IR_add, emit_node_of(e, sys_value(e, SYS_STEP)), one)};
@@ -430,8 +435,9 @@ static void add_result(struct building *w, val v)
     }
     for (uint32_t i = 0; i < v->list.n; i++) {
         const char *name = v->list.name ? v->list.name[i] : NULL;
-        add_output(w, name ? arena_printf(w->e->mem, "output.%s", name)
-                           : arena_printf(w->e->mem, "output.%u", i),
+        add_output(w,
+                   name ? arena_printf(w->e->mem, "output.%s", name)
+                        : arena_printf(w->e->mem, "output.%u", i),
                    v->list.p[i]);
     }
 }
@@ -452,7 +458,8 @@ static bool build_grad(struct building *w, int64_t batch, bool training)
         }
     for (uint32_t i = 0; i < e->params.n; i++) {
         struct param *p = e->params.p[i];
-        const char *name = arena_printf(e->mem, p->kind == NN_SLOT_PARAM ? "grad.%s" : "state.%s", p->path);
+        const char *name =
+            arena_printf(e->mem, p->kind == NN_SLOT_PARAM ? "grad.%s" : "state.%s", p->path);
         val now = param_value(e, p, p->at);
         if (p->kind != NN_SLOT_PARAM) {
             add_output(w, name, now);
@@ -487,19 +494,13 @@ static bool build(struct building *w, enum front_graph which, int64_t batch,
                   const struct front_dim *dim, size_t dims)
 {
     switch (which) {
-    case FRONT_INIT:
-        return build_init(w);
-    case FRONT_STEP:
-        return build_step(w, batch);
-    case FRONT_EVAL:
-        return build_eval(w, batch, NULL);
-    case FRONT_METRICS:
-        BUG("metrics have their own way");
+    case FRONT_INIT: return build_init(w);
+    case FRONT_STEP: return build_step(w, batch);
+    case FRONT_EVAL: return build_eval(w, batch, NULL);
+    case FRONT_METRICS: BUG("metrics have their own way");
     case FRONT_GRAD:
-    case FRONT_GRAD_EVAL:
-        return build_grad(w, batch, which == FRONT_GRAD);
-    case FRONT_FORWARD:
-        return build_forward(w, dim, dims);
+    case FRONT_GRAD_EVAL: return build_grad(w, batch, which == FRONT_GRAD);
+    case FRONT_FORWARD: return build_forward(w, dim, dims);
     }
     BUG("graph kind %d", which);
 }
@@ -560,13 +561,11 @@ static struct elab *signature(struct front *f)
     return e;
 }
 
-const struct front_model *front_model(struct front *f)
-{
-    return signature(f) ? &f->model : NULL;
-}
+const struct front_model *front_model(struct front *f) { return signature(f) ? &f->model : NULL; }
 
 /* One input axis against its size: 0 fits (perhaps now), 1 not yet, -1 reported. */
-static int solve_axis(struct elab *e, const char *input, uint32_t axis, const struct dim *d, int64_t n)
+static int solve_axis(struct elab *e, const char *input, uint32_t axis, const struct dim *d,
+                      int64_t n)
 {
     const struct dim *p = dim_subst(e->dims, d);
     struct dim_sym *y[8];
@@ -631,11 +630,11 @@ static bool entry_checks(struct elab *e)
     for (uint32_t i = 0; i < e->entry.n; i++) {
         const struct entry_check *c = &e->entry.p[i];
         int64_t lo, hi;
-        if (!dim_is_const(dim_subst(e->dims, c->lo), &lo) || !dim_is_const(dim_subst(e->dims, c->hi), &hi) ||
-            lo <= hi)
+        if (!dim_is_const(dim_subst(e->dims, c->lo), &lo) ||
+            !dim_is_const(dim_subst(e->dims, c->hi), &hi) || lo <= hi)
             continue;
-        elab_error(e, c->at, "%s: %s is %lld, beyond %lld", c->what, v_dim_text(e, c->lo), (long long)lo,
-                   (long long)hi);
+        elab_error(e, c->at, "%s: %s is %lld, beyond %lld", c->what, v_dim_text(e, c->lo),
+                   (long long)lo, (long long)hi);
         return false;
     }
     return true;

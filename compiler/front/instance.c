@@ -31,7 +31,7 @@ static bool take_name(struct elab *e, const char *name, struct inst *i, struct l
         if (x->name != name)
             continue;
         if (elab_error(e, at, "two %s under one name: `%s`",
-                       i && x->inst     ? "layers"
+                       i && x->inst   ? "layers"
                        : i || x->inst ? "things, a layer and a parameter,"
                                       : "parameters",
                        name)) {
@@ -81,8 +81,7 @@ void inst_name_unbound(struct elab *e, struct inst *i)
 {
     struct activation *act = e->frame->act;
     for (uint32_t k = 0;; k++) {
-        const char *name =
-            intern(e->names, arena_printf(e->mem, "%s_%u", i->decl->name.s, k));
+        const char *name = intern(e->names, arena_printf(e->mem, "%s_%u", i->decl->name.s, k));
         bool taken = false;
         for (uint32_t n = 0; n < act->names.n; n++)
             taken = taken || act->names.p[n].name == name;
@@ -163,7 +162,8 @@ uint32_t param_slot(struct elab *e, struct param *p)
     return p->slot = ir_slot_add(e->m, s);
 }
 
-/* The initial value goes into the init graph while that is being built; a check only looks at it. */
+/* The initial value goes into the init graph while that is being built; a check only looks at it.
+ */
 static void initial_value(struct elab *e, struct param *p, const struct tree_stmt *st)
 {
     if (e->m && !e->init)
@@ -244,9 +244,11 @@ val param_value(struct elab *e, struct param *p, struct loc at)
                                 .attr.i = param_slot(e, p)};
             bool inlined = e->b->inlined;
             e->b->inlined = false;
-            emit_origin(e, at, p->path);
+            uint32_t origin = e->b->origin;
+            emit_place(e, at, p->path);
             p->first->t.node = emit_append(e, &n, dims);
             e->b->inlined = inlined;
+            e->b->origin = origin;
         }
         p->now = p->first;
     }

@@ -48,7 +48,8 @@ val builtin_full(struct builtin_call *c)
     struct shape s = shape_with(c->e, x->t.s, (uint32_t)n, dim);
     val v[2] = {x, x};
     struct shape joined;
-    if (x->t.s.rank && (!shape_join(c->e, c->at, "full", 1, v, &joined) || !shape_equal(x->t.s, s))) {
+    if (x->t.s.rank &&
+        (!shape_join(c->e, c->at, "full", 1, v, &joined) || !shape_equal(x->t.s, s))) {
         elab_error(c->e, c->at, "full: the value is a scalar, not %s", v_text(c->e, x));
         return v_poison(c->e);
     }
@@ -75,7 +76,8 @@ val builtin_arange(struct builtin_call *c)
         if (c->rest[i]->kind != V_INT)
             c->nrest = 0;
     if (c->nrest < 1 || c->nrest > 3) {
-        if (elab_error(e, c->at, "arange takes (end), (start, end) or (start, end, step), integers"))
+        if (elab_error(e, c->at,
+                       "arange takes (end), (start, end) or (start, end, step), integers"))
             elab_called(e);
         return v_poison(e);
     }

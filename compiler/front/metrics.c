@@ -1,6 +1,7 @@
-/* Metrics of a whole split. Walking back from a metric's value, the first reductions over the batch axis
- * are where one batch ends and the split begins: each becomes an accumulator that goes on from batch to
- * batch. What stands between them and the value is computed once, at the end, in f64 and i64. */
+/* Metrics of a whole split. Walking back from a metric's value, the first reductions over the batch
+ * axis are where one batch ends and the split begins: each becomes an accumulator that goes on from
+ * batch to batch. What stands between them and the value is computed once, at the end, in f64 and
+ * i64. */
 #include "front/elab.h"
 
 struct split {
@@ -63,6 +64,7 @@ static ir_id accumulate(struct split *s, ir_id id, enum ir_monoid m)
     if (s->into)
         return ir_slot_read(s->into, slot);
     struct ir_builder *b = s->e->b;
+    emit_place(s->e, s->at, s->name);
     ir_id old = ir_slot_read(b, slot), now = ir_cast(b, t, id);
     struct ir_update u = {slot, ir_binary(b, ir_monoid_combine(m), old, now)};
     vec_push(&s->g->updates, u);
@@ -124,7 +126,8 @@ static ir_id copy_slot(struct split *s, ir_id id)
     if (!s->into)
         return id;
     const struct ir_node *n = ir_at(s->g, id);
-    return ir_cast(s->into, wide((enum nn_dtype)n->dtype), ir_slot_read(s->into, (uint32_t)n->attr.i));
+    return ir_cast(s->into, wide((enum nn_dtype)n->dtype),
+                   ir_slot_read(s->into, (uint32_t)n->attr.i));
 }
 
 static bool folds_batch(struct split *s, ir_id id)
@@ -140,22 +143,16 @@ static ir_id walk_new(struct split *s, ir_id id)
     if (folds_batch(s, id))
         return accumulate(s, id, (enum ir_monoid)n->monoid);
     switch ((enum ir_op)n->op) {
-    case IR_const:
-        return copy_const(s, id);
-    case IR_slot:
-        return copy_slot(s, id);
-    case IR_custom:
-        return walk(s, n->in[0].node);
+    case IR_const: return copy_const(s, id);
+    case IR_slot: return copy_slot(s, id);
+    case IR_custom: return walk(s, n->in[0].node);
     case IR_input:
     case IR_random:
         fail(s, "hangs on single samples: reduce it over the batch, with mean(…) or sum(…)");
         return 0;
     case IR_hole:
-    case IR_grad:
-        fail(s, "uses a gradient");
-        return 0;
-    default: /* computed from its operands */
-        return copy_node(s, id);
+    case IR_grad: fail(s, "uses a gradient"); return 0;
+    default: /* computed from its operands */ return copy_node(s, id);
     }
 }
 
@@ -166,7 +163,8 @@ static ir_id walk(struct split *s, ir_id id)
     return s->good ? s->map[id] : 0;
 }
 
-bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name, val v)
+bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name,
+                   val v)
 {
     struct split s = {.e = e, .g = g, .into = into, .name = name, .at = v->at, .good = true};
     s.map = xcalloc(g->nodes.n, sizeof *s.map);

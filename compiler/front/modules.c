@@ -196,7 +196,8 @@ const struct tree_decl *module_decl(struct module *m, const char *name, struct m
     return d;
 }
 
-static val constant_value(struct elab *e, struct module *m, const struct tree_decl *d, struct loc at)
+static val constant_value(struct elab *e, struct module *m, const struct tree_decl *d,
+                          struct loc at)
 {
     for (uint32_t i = 0; i < e->constants.n; i++)
         if (e->constants.p[i].decl == d) {
@@ -216,8 +217,10 @@ static val constant_value(struct elab *e, struct module *m, const struct tree_de
         frame_pop(e, &f);
     }
     if (v->kind == V_TENSOR) {
-        if (elab_error(e, d->value->at, "a constant is a number, bool, string or list known at "
-                                        "compile time, not %s", v_text(e, v)))
+        if (elab_error(e, d->value->at,
+                       "a constant is a number, bool, string or list known at "
+                       "compile time, not %s",
+                       v_text(e, v)))
             elab_called(e);
         v = v_poison(e);
     }
@@ -228,23 +231,17 @@ static val decl_value(struct elab *e, struct module *m, const struct tree_decl *
 {
     val v = NULL;
     switch (d->kind) {
-    case TREE_CONST:
-        return constant_value(e, m, d, at);
-    case TREE_FN:
-        v = v_new(e, V_FN, d->name.at);
-        break;
+    case TREE_CONST: return constant_value(e, m, d, at);
+    case TREE_FN: v = v_new(e, V_FN, d->name.at); break;
     case TREE_LAYER:
     case TREE_MODEL:
-    case TREE_OPTIMIZER:
-        v = v_new(e, V_DEF, d->name.at);
-        break;
+    case TREE_OPTIMIZER: v = v_new(e, V_DEF, d->name.at); break;
     case TREE_DATASET:
         v = v_new(e, V_DATASET, d->name.at);
         v->dataset = d->name;
         return v;
     case TREE_USE:
-    case TREE_TRAIN:
-        return NULL;
+    case TREE_TRAIN: return NULL;
     }
     v->def.decl = d;
     v->def.mod = m;
@@ -260,8 +257,8 @@ static void check_ambiguous(struct elab *e, struct module *m, const char *name, 
             if (!module_own(m->use[u].mod[i], name))
                 continue;
             if (first && first->mod[0] != m->use[u].mod[i])
-                elab_error(e, at, "`%s` is in %s and in %s: write %s.%s or %s.%s", name, first->name,
-                           m->use[u].name, first->name, name, m->use[u].name, name);
+                elab_error(e, at, "`%s` is in %s and in %s: write %s.%s or %s.%s", name,
+                           first->name, m->use[u].name, first->name, name, m->use[u].name, name);
             first = &m->use[u];
         }
 }
@@ -334,8 +331,8 @@ val front_defined(struct elab *e, const char *name)
         if (!f->define[i]) {
             const char *text = arena_printf(f->mem, "const value = %s\n", f->o.define[i].value);
             const char *file = arena_printf(f->mem, "-D %s", name);
-            struct tree_file *t = front_parse(f->d, diag_add_file(f->d, file, text, strlen(text)),
-                                              f->names, f->mem);
+            struct tree_file *t =
+                front_parse(f->d, diag_add_file(f->d, file, text, strlen(text)), f->names, f->mem);
             if (!t || t->decls.n != 1 || t->decls.p[0]->kind != TREE_CONST) {
                 e->failed = true;
                 return v_poison(e);

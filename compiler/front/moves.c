@@ -83,7 +83,8 @@ val builtin_reshape(struct builtin_call *c)
     int n = want_dims(e, c->rest, c->nrest, c->at, "reshape", true, dim);
     if (n < 0)
         return v_poison(e);
-    const struct dim *have = product(e, x->t.s.dim, x->t.s.rank), *got = product(e, dim, (uint32_t)n);
+    const struct dim *have = product(e, x->t.s.dim, x->t.s.rank),
+                     *got = product(e, dim, (uint32_t)n);
     for (int i = 0; i < n; i++) {
         if (dim[i])
             continue;
@@ -220,7 +221,8 @@ val builtin_permute(struct builtin_call *c)
     bool seen[NN_MAX_RANK] = {false}, good = true;
     if (!want_tensor(c, 0, &x))
         return v_poison(e);
-    if (n == 1 && (p[0]->kind == V_TUPLE || p[0]->kind == V_LIST) && !members(e, p[0], c->at, &p, &n))
+    if (n == 1 && (p[0]->kind == V_TUPLE || p[0]->kind == V_LIST) &&
+        !members(e, p[0], c->at, &p, &n))
         return v_poison(e);
     for (uint32_t i = 0; i < n && good && n == x->t.s.rank; i++) {
         if (!want_axis(e, p[i], n, c->at, "permute", &from[i]))
@@ -292,8 +294,8 @@ val builtin_repeat(struct builtin_call *c)
 /* ---- along one axis ---- */
 
 /* x with axis `axis` of size n, read at own position + shift. */
-static val shifted(struct elab *e, val x, uint32_t axis, const struct dim *n, const struct dim *shift,
-                   double fill, struct loc at)
+static val shifted(struct elab *e, val x, uint32_t axis, const struct dim *n,
+                   const struct dim *shift, double fill, struct loc at)
 {
     const struct dim *dim[NN_MAX_RANK];
     struct move m;
@@ -303,7 +305,8 @@ static val shifted(struct elab *e, val x, uint32_t axis, const struct dim *n, co
     if (!m.t)
         return m.r;
     for (uint32_t i = 0; i < x->t.s.rank; i++)
-        move_term(&m, i, i == axis ? plus(&m, move_axis(&m, i), emit_size(e, shift)) : move_axis(&m, i));
+        move_term(&m, i,
+                  i == axis ? plus(&m, move_axis(&m, i), emit_size(e, shift)) : move_axis(&m, i));
     m.r->t.node = emit_move_filled(e, x, &m.r->t.s, m.t, fill);
     return m.r;
 }
@@ -347,7 +350,8 @@ static bool concat_fits(struct elab *e, const char *what, val const *p, uint32_t
 }
 
 /* Each part is read where it is and is 0 elsewhere; the result is their sum (`or` of bools). */
-static val concat(struct elab *e, const char *what, val *p, uint32_t n, uint32_t axis, struct loc at)
+static val concat(struct elab *e, const char *what, val *p, uint32_t n, uint32_t axis,
+                  struct loc at)
 {
     enum nn_dtype t;
     bool weak;

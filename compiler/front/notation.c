@@ -1,5 +1,6 @@
-/* Index notation: [i, j: value] and sum(k: value). An index is an axis of the nodes that name it; its
- * range is as given, else the axis where it stands alone, else its axis in the wanted result. */
+/* Index notation: [i, j: value] and sum(k: value). An index is an axis of the nodes that name it;
+ * its range is as given, else the axis where it stands alone, else its axis in the wanted result.
+ */
 #include "front/elab.h"
 
 struct notation {
@@ -35,8 +36,8 @@ static val peek(struct elab *e, const struct tree_expr *x)
     struct activation *act = e->frame->act;
     uint32_t names = act ? act->names.n : 0, memo = e->memo.n, insts = e->insts.n;
     uint32_t streams = e->stream.n;
-    struct stream *saved = arena_dup(e->mem, streams ? (const void *)e->stream.p : "",
-                                     streams * sizeof *saved);
+    struct stream *saved =
+        arena_dup(e->mem, streams ? (const void *)e->stream.p : "", streams * sizeof *saved);
     bool failed = e->failed;
     e->b = NULL;
     e->quiet++;
@@ -111,17 +112,13 @@ static bool find_pack(struct elab *e, const struct tree_expr *x, const char *nam
         if (pack_axes(e, x, name, dim, n))
             return true;
         break;
-    case TREE_CALL:
-        break;
+    case TREE_CALL: break;
     case TREE_TENSOR:
-    case TREE_REDUCE:
-        return find_pack(e, x->index.value, name, dim, n);
-    case TREE_UNARY:
-        return find_pack(e, x->unary.x, name, dim, n);
+    case TREE_REDUCE: return find_pack(e, x->index.value, name, dim, n);
+    case TREE_UNARY: return find_pack(e, x->unary.x, name, dim, n);
     case TREE_BINARY:
         return find_pack(e, x->binary.l, name, dim, n) || find_pack(e, x->binary.r, name, dim, n);
-    default: /* the others hold no subscript */
-        return false;
+    default: /* the others hold no subscript */ return false;
     }
     if (x->call.fn->kind == TREE_FIELD && find_pack(e, x->call.fn->field.of, name, dim, n))
         return true;
@@ -164,19 +161,13 @@ static void scan_expr(struct notation *k, const struct tree_expr *x)
         scan_expr(k, x->index.value);
         e->frame->env.n = env;
         break;
-    case TREE_FIELD:
-        scan_expr(k, x->field.of);
-        break;
-    case TREE_UNARY:
-        scan_expr(k, x->unary.x);
-        break;
+    case TREE_FIELD: scan_expr(k, x->field.of); break;
+    case TREE_UNARY: scan_expr(k, x->unary.x); break;
     case TREE_BINARY:
         scan_expr(k, x->binary.l);
         scan_expr(k, x->binary.r);
         break;
-    case TREE_LIST:
-        scan_items(k, &x->list);
-        break;
+    case TREE_LIST: scan_items(k, &x->list); break;
     case TREE_TUPLE:
         for (uint32_t i = 0; i < x->tuple.n; i++)
             scan_expr(k, x->tuple.p[i]);
@@ -187,8 +178,7 @@ static void scan_expr(struct notation *k, const struct tree_expr *x)
     case TREE_STRING:
     case TREE_BOOL:
     case TREE_EACH:
-    case TREE_SCAN:
-        break;
+    case TREE_SCAN: break;
     }
 }
 
@@ -223,8 +213,10 @@ static bool index_limit(struct elab *e, const struct tree_index *t, const struct
         *n = v->i;
         return require_le(e, dim_const(e->dims, 0), v->i, t->limit->at, "range");
     }
-    if (!v_bad(v) && elab_error(e, t->limit->at, "an index's range is an integer known at compile "
-                                                 "time, not %s", v_text(e, v)))
+    if (!v_bad(v) && elab_error(e, t->limit->at,
+                                "an index's range is an integer known at compile "
+                                "time, not %s",
+                                v_text(e, v)))
         elab_called(e);
     return false;
 }
@@ -384,7 +376,7 @@ val reduce_expr(struct elab *e, const struct tree_expr *x)
     const char *name = x->index.fn->kind == TREE_NAME ? x->index.fn->name : "";
     const struct builtin *row = builtin_find(name);
     if (!row || row->run != builtin_reduce || row->sub == REDUCE_var) {
-        static const char *const all[] = {"sum", "mean",   "max",    "min",      "prod",
+        static const char *const all[] = {"sum", "mean",   "max",    "min",       "prod",
                                           "any", "argmax", "argmin", "logsumexp", "all"};
         if (elab_error(e, x->index.fn->at, "`%s` is no reduction over indices%s", name,
                        elab_suggest(e, name, all, COUNT(all))))

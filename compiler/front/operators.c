@@ -1,4 +1,5 @@
-/* The operators of expressions: on compile-time numbers they compute, on tensors they make nodes. */
+/* The operators of expressions: on compile-time numbers they compute, on tensors they make nodes.
+ */
 #include "front/elab.h"
 #include <math.h>
 
@@ -130,39 +131,27 @@ static bool same_value(val l, val r, bool *known)
     if (l->kind != r->kind)
         return false;
     switch (l->kind) {
-    case V_STRING:
-        return !strcmp(l->string, r->string);
-    case V_DTYPE:
-        return l->dtype == r->dtype;
-    case V_NONE:
-        return true;
+    case V_STRING: return !strcmp(l->string, r->string);
+    case V_DTYPE: return l->dtype == r->dtype;
+    case V_NONE: return true;
     case V_FN:
-    case V_DEF:
-        return l->def.decl == r->def.decl;
-    case V_INST:
-        return l->inst == r->inst;
-    case V_BUILTIN:
-        return l->builtin == r->builtin;
-    case V_INT:
-        return l->i == r->i;
+    case V_DEF: return l->def.decl == r->def.decl;
+    case V_INST: return l->inst == r->inst;
+    case V_BUILTIN: return l->builtin == r->builtin;
+    case V_INT: return l->i == r->i;
     case V_LIST:
     case V_TUPLE:
         for (uint32_t i = 0; l->list.n == r->list.n && i < l->list.n; i++)
             if (!same_value(l->list.p[i], r->list.p[i], known))
                 return false;
         return l->list.n == r->list.n;
-    case V_BOOL:
-        *known = l->b.known && r->b.known;
-        return l->b.v == r->b.v;
-    case V_FLOAT:
-        *known = l->f.known && r->f.known;
-        return l->f.v == r->f.v;
+    case V_BOOL: *known = l->b.known && r->b.known; return l->b.v == r->b.v;
+    case V_FLOAT: *known = l->f.known && r->f.known; return l->f.v == r->f.v;
     case V_POISON:
     case V_TENSOR:
     case V_RANGE:
     case V_MODULE:
-    case V_DATASET:
-        break;
+    case V_DATASET: break;
     }
     *known = false;
     return false;
@@ -219,20 +208,13 @@ static const struct form *form_operate(struct elab *e, enum tree_op op, val l, v
 static enum ir_op arith_op(enum tree_op op)
 {
     switch (op) {
-    case TREE_ADD:
-        return IR_add;
-    case TREE_SUB:
-        return IR_sub;
-    case TREE_MUL:
-        return IR_mul;
-    case TREE_DIV:
-        return IR_div;
-    case TREE_IDIV:
-        return IR_idiv;
-    case TREE_MOD:
-        return IR_mod;
-    default:
-        BUG("%s is no arithmetic", tree_op_text(op));
+    case TREE_ADD: return IR_add;
+    case TREE_SUB: return IR_sub;
+    case TREE_MUL: return IR_mul;
+    case TREE_DIV: return IR_div;
+    case TREE_IDIV: return IR_idiv;
+    case TREE_MOD: return IR_mod;
+    default: BUG("%s is no arithmetic", tree_op_text(op));
     }
 }
 
@@ -495,7 +477,8 @@ static const struct ir_term *matmul_terms(struct elab *e, val x, const struct sh
     for (uint32_t i = 0; i < x->t.s.rank; i++) {
         uint32_t axis = i < own ? nbatch - own + i : last[i - own];
         bool stretched = i < own && x->t.s.dim[i] != dom->dim[axis];
-        const struct ix *ix = stretched ? ix_const(e->m->mem, 0) : ix_axis(e->m->mem, dom->nix + axis);
+        const struct ix *ix =
+            stretched ? ix_const(e->m->mem, 0) : ix_axis(e->m->mem, dom->nix + axis);
         t[i] = (struct ir_term){ix, 1, emit_size(e, x->t.s.dim[i])};
     }
     return t;
@@ -572,25 +555,16 @@ val operate(struct elab *e, enum tree_op op, val l, val r, struct loc at)
     if (v_bad(l) || v_bad(r))
         return v_poison(e);
     switch (op) {
-    case TREE_EQ:
-        return compare(e, IR_eq, l, r, at);
-    case TREE_NE:
-        return compare(e, IR_ne, l, r, at);
-    case TREE_LT:
-        return compare(e, IR_lt, l, r, at);
-    case TREE_LE:
-        return compare(e, IR_le, l, r, at);
-    case TREE_GT:
-        return compare(e, IR_gt, l, r, at);
-    case TREE_GE:
-        return compare(e, IR_ge, l, r, at);
+    case TREE_EQ: return compare(e, IR_eq, l, r, at);
+    case TREE_NE: return compare(e, IR_ne, l, r, at);
+    case TREE_LT: return compare(e, IR_lt, l, r, at);
+    case TREE_LE: return compare(e, IR_le, l, r, at);
+    case TREE_GT: return compare(e, IR_gt, l, r, at);
+    case TREE_GE: return compare(e, IR_ge, l, r, at);
     case TREE_AND:
-    case TREE_OR:
-        return logic(e, op, l, r, at);
-    case TREE_RANGE:
-        return range(e, l, r, at);
-    case TREE_MATMUL:
-        return matmul(e, l, r, at);
+    case TREE_OR: return logic(e, op, l, r, at);
+    case TREE_RANGE: return range(e, l, r, at);
+    case TREE_MATMUL: return matmul(e, l, r, at);
     case TREE_ADD:
         if (is_list(l) && is_list(r))
             return concat_lists(e, l, r, at);
@@ -603,13 +577,11 @@ val operate(struct elab *e, enum tree_op op, val l, val r, struct loc at)
     case TREE_MUL:
     case TREE_DIV:
     case TREE_IDIV:
-    case TREE_MOD:
-        break;
+    case TREE_MOD: break;
     case TREE_NEG:
     case TREE_NOT:
     case TREE_PIPE:
-    case TREE_OP_COUNT:
-        BUG("%s is no binary operator here", tree_op_text(op));
+    case TREE_OP_COUNT: BUG("%s is no binary operator here", tree_op_text(op));
     }
     if (v_is_number(l) && v_is_number(r))
         return arithmetic(e, op, l, r, at);

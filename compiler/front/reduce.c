@@ -72,8 +72,7 @@ static val logsumexp(struct elab *e, val x, const struct fold *f, struct loc at)
     }
     val s = v_tensor(e, t, f->kept, at);
     emit_node_of(e, p);
-    s->t.node = f->axis ? emit_reduce(e, IRM_sum, p, f->axis)
-                        : emit_sum_guarded(e, p, f->n, f->ix);
+    s->t.node = f->axis ? emit_reduce(e, IRM_sum, p, f->axis) : emit_sum_guarded(e, p, f->n, f->ix);
     s = emit_unary(e, IR_log, s, at);
     return emit_binary(e, IR_add, s, m, at);
 }
@@ -175,7 +174,8 @@ val builtin_cumsum(struct builtin_call *c)
     if (!want_tensor(c, 0, &x))
         return v_poison(e);
     x = operand(e, IRM_sum, x, c->at);
-    if (!want_axis(e, c->arg[1] ? c->arg[1] : v_none(e, c->at), x->t.s.rank, c->at, "cumsum", &axis))
+    if (!want_axis(e, c->arg[1] ? c->arg[1] : v_none(e, c->at), x->t.s.rank, c->at, "cumsum",
+                   &axis))
         return v_poison(e);
     val r = v_tensor(e, x->t.dtype, x->t.s, c->at);
     r->t.node = emit_cumsum(e, x, axis);

@@ -161,7 +161,7 @@ bool common_dtype(struct elab *e, struct loc at, const char *what, uint32_t n, v
     *t = NN_bool;
     for (uint32_t k = 0; k < n; k++) {
         if (!v_is_tensor(v[k]) || v[k]->t.weak) {
-            enum nn_dtype own = v_is_tensor(v[k]) ? v[k]->t.dtype
+            enum nn_dtype own = v_is_tensor(v[k])       ? v[k]->t.dtype
                                 : v[k]->kind == V_FLOAT ? NN_f32
                                 : v[k]->kind == V_INT   ? NN_i32
                                                         : NN_bool;
@@ -209,9 +209,7 @@ static bool converts(val v, enum nn_dtype t)
     if (v_is_tensor(v))
         return v->t.dtype == t ||
                (v->t.weak && (nn_is_float(t) || (nn_is_int(t) && !nn_is_float(v->t.dtype))));
-    return v->kind == V_BOOL  ? true
-           : v->kind == V_INT ? t != NN_bool
-                              : nn_is_float(t);
+    return v->kind == V_BOOL ? true : v->kind == V_INT ? t != NN_bool : nn_is_float(t);
 }
 
 val to_type(struct elab *e, val v, enum nn_dtype t, struct shape s, struct loc at, const char *what)

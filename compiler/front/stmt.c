@@ -1,4 +1,5 @@
-/* Statements of bodies. Loops and conditions run here, at compile time: what comes out is straight. */
+/* Statements of bodies. Loops and conditions run here, at compile time: what comes out is straight.
+ */
 #include "front/elab.h"
 
 bool test_value(struct elab *e, const struct tree_expr *x, bool *out)
@@ -90,7 +91,8 @@ static bool in_layer(struct elab *e, const struct tree_stmt *s)
     if (f->decl && (f->decl->kind == TREE_LAYER || f->decl->kind == TREE_MODEL ||
                     (f->decl->kind == TREE_OPTIMIZER && s->kind == TREE_STATE)))
         return true;
-    elab_error(e, s->at, "a %s stands in a layer or a model", s->kind == TREE_PARAM ? "param" : "state");
+    elab_error(e, s->at, "a %s stands in a layer or a model",
+               s->kind == TREE_PARAM ? "param" : "state");
     return false;
 }
 
@@ -107,8 +109,8 @@ static void lasting(struct elab *e, const struct tree_stmt *s)
             t = e->optimized->dtype;
             shape = (struct shape){0, e->optimized->rank, NULL, e->optimized->dim};
         } else {
-            elab_error(e, s->var.name.at, "`%s` needs a type, as in `%s: f32[n] = 0`", s->var.name.s,
-                       s->var.name.s);
+            elab_error(e, s->var.name.at, "`%s` needs a type, as in `%s: f32[n] = 0`",
+                       s->var.name.s, s->var.name.s);
             good = false;
         }
         if (good && s->kind == TREE_PARAM && !nn_is_float(t)) {
@@ -116,7 +118,7 @@ static void lasting(struct elab *e, const struct tree_stmt *s)
                        nn_dtype_name(t));
             good = false;
         }
-        enum nn_slot_kind kind = e->optimized          ? NN_SLOT_OPT
+        enum nn_slot_kind kind = e->optimized            ? NN_SLOT_OPT
                                  : s->kind == TREE_PARAM ? NN_SLOT_PARAM
                                                          : NN_SLOT_STATE;
         struct param *p = good ? param_use(e, kind, s->var.name.s, s, t, shape) : NULL;
@@ -173,21 +175,15 @@ void stmt_run(struct elab *e, const struct tree_stmt *s)
     struct frame *f = e->frame;
     bool yes;
     switch (s->kind) {
-    case TREE_BIND:
-        bind(e, s);
-        return;
+    case TREE_BIND: bind(e, s); return;
     case TREE_PARAM:
-    case TREE_STATE:
-        lasting(e, s);
-        return;
+    case TREE_STATE: lasting(e, s); return;
     case TREE_RETURN:
         f->result = eval(e, s->value, f->want);
         f->return_at = s->value->at;
         f->returned = true;
         return;
-    case TREE_YIELD:
-        elab_error(e, s->at, "`yield` stands in a `scan`");
-        return;
+    case TREE_YIELD: elab_error(e, s->at, "`yield` stands in a `scan`"); return;
     case TREE_IF:
         if (!test_value(e, s->branch.test, &yes))
             return;
@@ -196,16 +192,10 @@ void stmt_run(struct elab *e, const struct tree_stmt *s)
         else if (s->branch.other)
             block_run(e, s->branch.other);
         return;
-    case TREE_FOR:
-        loop(e, s);
-        return;
-    case TREE_CHECKPOINT:
-        checkpoint(e, s);
-        return;
+    case TREE_FOR: loop(e, s); return;
+    case TREE_CHECKPOINT: checkpoint(e, s); return;
     case TREE_SET:
-    case TREE_METRIC:
-        elab_error(e, s->at, "this stands in a train block");
-        return;
+    case TREE_METRIC: elab_error(e, s->at, "this stands in a train block"); return;
     }
 }
 

@@ -56,8 +56,10 @@ static bool slice_part(struct elab *e, const struct tree_expr *x, const struct d
         *out = n ? position(e, v, n) : v->i;
         return true;
     }
-    if (!v_bad(v) && elab_error(e, x->at, "a slice's bound is an integer known at compile time, not "
-                                          "%s", v_text(e, v)))
+    if (!v_bad(v) && elab_error(e, x->at,
+                                "a slice's bound is an integer known at compile time, not "
+                                "%s",
+                                v_text(e, v)))
         elab_called(e);
     return false;
 }
@@ -79,9 +81,9 @@ static bool slice(struct subscript *s, const struct tree_item *item, const struc
         !require_le(e, p->lo, hi, item->at, "slice") || !require_le(e, hi, n, item->at, "slice"))
         return false;
     const struct dim *run = dim_sub(e->dims, hi, p->lo);
-    p->len = p->step == one ? run
-                            : dim_div(e->dims, dim_sub(e->dims, dim_add(e->dims, run, p->step), one),
-                                      p->step);
+    p->len = p->step == one
+                 ? run
+                 : dim_div(e->dims, dim_sub(e->dims, dim_add(e->dims, run, p->step), one), p->step);
     return true;
 }
 
@@ -186,8 +188,8 @@ static void emit_read(struct subscript *s, val r)
         } else if (p->gather) {
             struct ir_term *own = ARENA_ARRAY(mem, struct ir_term, p->gather->t.s.rank);
             for (uint32_t k = 0; k < p->gather->t.s.rank; k++)
-                own[k] = (struct ir_term){ix_axis(mem, axis++), 1,
-                                          emit_size(e, p->gather->t.s.dim[k])};
+                own[k] =
+                    (struct ir_term){ix_axis(mem, axis++), 1, emit_size(e, p->gather->t.s.dim[k])};
             gathered_at[ng] = own;
             gathered[ng++] = p->gather;
             ix = ix_operand(mem, ng);
@@ -268,8 +270,9 @@ static val tensor_subscript(struct elab *e, val x, const struct tree_expr *at)
         else
             used++;
     if (used > rank || dots > 1) {
-        if (elab_error(e, at->at, dots > 1 ? "`...` stands once in a subscript"
-                                           : "%u subscripts for %s", used, v_text(e, x)))
+        if (elab_error(e, at->at,
+                       dots > 1 ? "`...` stands once in a subscript" : "%u subscripts for %s", used,
+                       v_text(e, x)))
             elab_called(e);
         return v_poison(e);
     }
@@ -300,12 +303,13 @@ static val list_subscript(struct elab *e, val x, const struct tree_expr *at)
             i += i < 0 ? n : 0;
             if (i >= 0 && i < n)
                 return x->list.p[i];
-            if (elab_error(e, at->at, "index %lld is outside of %s",
-                           (long long)(i < 0 ? i - n : i), v_text(e, x)))
+            if (elab_error(e, at->at, "index %lld is outside of %s", (long long)(i < 0 ? i - n : i),
+                           v_text(e, x)))
                 elab_called(e);
         } else if (!v_bad(v) && elab_error(e, items->p[0].at,
                                            "a list's index is an integer known at compile time, "
-                                           "not %s", v_text(e, v))) {
+                                           "not %s",
+                                           v_text(e, v))) {
             elab_called(e);
         }
         return v_poison(e);

@@ -1,12 +1,11 @@
 /* The train block: its models and datasets, settings, losses, optimizers, metrics. Bindings and
- * optimizers are computed in order; then each loss with the names as they stood at its place, so that it
- * sees the updates before it; then the metrics. */
+ * optimizers are computed in order; then each loss with the names as they stood at its place, so
+ * that it sees the updates before it; then the metrics. */
 #include "front/elab.h"
 
-static const char *const settings[] = {"batch",    "epochs",     "steps",     "seed",
-                                       "shuffle",  "clip",       "accumulate", "precision",
-                                       "evaluate", "save",       "best",      "loss",
-                                       "optimizer"};
+static const char *const settings[] = {"batch", "epochs",     "steps",     "seed",     "shuffle",
+                                       "clip",  "accumulate", "precision", "evaluate", "save",
+                                       "best",  "loss",       "optimizer"};
 
 const struct tree_decl *train_decl(struct front *f, struct module **m)
 {
@@ -58,8 +57,9 @@ static bool add_model(struct elab *e, struct train *t, const struct tree_item *x
     const char *name = x->kind == TREE_ITEM_NAMED ? x->name.s : v->inst->decl->name.s;
     for (uint32_t i = 0; i < t->ninst; i++)
         if (t->name[i] == name) {
-            elab_error(e, x->at, "two models are called `%s`: name them, as in `train a = %s, b = %s`",
-                       name, name, name);
+            elab_error(e, x->at,
+                       "two models are called `%s`: name them, as in `train a = %s, b = %s`", name,
+                       name, name);
             return false;
         }
     v->inst->is_root = true;
@@ -235,7 +235,9 @@ static val setting_value(struct elab *e, struct train *t, const struct tree_stmt
     const struct {
         const char *name;
         int64_t v;
-    } given[] = {{"batch", t->batch ? t->batch : o->batch ? o->batch : -1},
+    } given[] = {{"batch", t->batch   ? t->batch
+                           : o->batch ? o->batch
+                                      : -1},
                  {"epochs", o->epochs},
                  {"steps", o->steps},
                  {"seed", o->seed}};
@@ -270,8 +272,8 @@ static bool setting(struct elab *e, struct train *t, const struct tree_stmt *s)
     return good;
 }
 
-/* batch and the names that a dataset leaves free are needed before its fields exist: what is known at
- * compile time without them is computed ahead, and again in its place. */
+/* batch and the names that a dataset leaves free are needed before its fields exist: what is known
+ * at compile time without them is computed ahead, and again in its place. */
 static bool ahead(struct elab *e, struct train *t)
 {
     const struct tree_block *b = t->decl->train.body;
@@ -311,8 +313,9 @@ static bool ahead(struct elab *e, struct train *t)
     if (!batch && (t->batch || e->f->o.batch))
         batch = v_number(e, t->batch ? t->batch : e->f->o.batch, at);
     if (!batch || !v_is_const_int(batch, &t->out.batch) || t->out.batch < 1) {
-        elab_error(e, at, batch ? "`batch` is an integer of 1 or more" :
-                                  "the train block needs `batch = …`: how many samples a step takes");
+        elab_error(e, at,
+                   batch ? "`batch` is an integer of 1 or more"
+                         : "the train block needs `batch = …`: how many samples a step takes");
         return false;
     }
     e->batch = dim_symbol(e->dims, "batch");
@@ -326,9 +329,9 @@ static bool ahead(struct elab *e, struct train *t)
 static struct env snapshot(struct elab *e)
 {
     const struct frame *f = e->frame;
-    return (struct env){arena_dup(e->mem, f->env.n ? (const void *)f->env.p : "",
-                                  f->env.n * sizeof *f->env.p),
-                        f->env.n};
+    return (struct env){
+        arena_dup(e->mem, f->env.n ? (const void *)f->env.p : "", f->env.n * sizeof *f->env.p),
+        f->env.n};
 }
 
 static val eval_in(struct elab *e, const struct env *env, const struct tree_expr *x, val loss)
@@ -546,7 +549,8 @@ static bool complete(struct elab *e, struct train *t)
         good = elab_error(e, at, "the train block needs `epochs` or `steps`") && false;
     for (uint32_t i = 0; i < t->loss.n; i++)
         if (t->loss.p[i].every > 1 && t->out.accumulate > 1)
-            good = elab_error(e, t->loss.p[i].at, "`every` and `accumulate` do not go together") && false;
+            good = elab_error(e, t->loss.p[i].at, "`every` and `accumulate` do not go together") &&
+                   false;
     if (t->out.best && strcmp(t->out.best, "-loss")) {
         const char *names[64];
         bool found = false;
@@ -577,7 +581,8 @@ static void override(struct elab *e, struct train *t)
     if (o->seed >= 0)
         t->out.seed = o->seed;
     if (t->out.steps >= 0 && t->out.epochs >= 0 && o->epochs < 0 && o->steps < 0)
-        elab_error(e, t->decl->at, "`epochs` and `steps` are both given: one says how long to train");
+        elab_error(e, t->decl->at,
+                   "`epochs` and `steps` are both given: one says how long to train");
 }
 
 static bool run_block(struct elab *e, struct train *t)
@@ -591,7 +596,8 @@ static bool run_block(struct elab *e, struct train *t)
     bool check = t->mode == TRAIN_CHECK;
     for (uint32_t i = 0; i < t->loss.n; i++) {
         bool sound = eval_loss(e, t, &t->loss.p[i]);
-        if (sound && good && !e->failed && t->rule.n && t->mode != TRAIN_EVAL && t->mode != TRAIN_GRAD)
+        if (sound && good && !e->failed && t->rule.n && t->mode != TRAIN_EVAL &&
+            t->mode != TRAIN_GRAD)
             update_loss(e, t, &t->loss.p[i]);
         good = good && sound;
     }

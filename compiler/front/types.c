@@ -15,12 +15,10 @@ enum config_type type_config(const struct tree_type *t)
     return CONFIG_NONE;
 }
 
-static bool is_variable(const char *name)
-{
-    return name[0] >= 'A' && name[0] <= 'Z' && !name[1];
-}
+static bool is_variable(const char *name) { return name[0] >= 'A' && name[0] <= 'Z' && !name[1]; }
 
-/* In types, a local of the body does not hide a dim of its name, and is no size unless an integer. */
+/* In types, a local of the body does not hide a dim of its name, and is no size unless an integer.
+ */
 static struct binding *type_name(struct elab *e, const char *name)
 {
     e->in_type++;
@@ -103,18 +101,13 @@ static void add_fresh(struct solving *s, const char *name, struct loc at)
 static void fresh_names(struct solving *s, const struct tree_expr *x, struct loc at)
 {
     switch (x->kind) {
-    case TREE_NAME:
-        add_fresh(s, x->name, at);
-        break;
-    case TREE_UNARY:
-        fresh_names(s, x->unary.x, at);
-        break;
+    case TREE_NAME: add_fresh(s, x->name, at); break;
+    case TREE_UNARY: fresh_names(s, x->unary.x, at); break;
     case TREE_BINARY:
         fresh_names(s, x->binary.l, at);
         fresh_names(s, x->binary.r, at);
         break;
-    default: /* others bind no names */
-        break;
+    default: /* others bind no names */ break;
     }
 }
 
@@ -179,7 +172,8 @@ static bool match_pack(struct solving *s, const struct match *m, const struct tr
     if (elab_error(e, m->at, "%s: the axes `...%s` of `%s` are %s, but %s before", s->what,
                    item->value->name, m->name,
                    count ? v_type_text(e, NN_DTYPE_COUNT, count, dim) + 1 : "none",
-                   b->v->list.n ? v_type_text(e, NN_DTYPE_COUNT, b->v->list.n, have) + 1 : "none")) {
+                   b->v->list.n ? v_type_text(e, NN_DTYPE_COUNT, b->v->list.n, have) + 1
+                                : "none")) {
         diag_label(e->d, "this is %s", v_text(e, m->v));
         if (b->at.file)
             diag_note(e->d, b->at, "`...%s` is bound here", item->value->name);
@@ -256,8 +250,8 @@ static void mismatch(struct solving *s, const struct equation *q, const struct d
     s->good = false;
     const char *text = source_text(e, q->x->at), *value = v_dim_text(e, p);
     bool named = strcmp(text, value) != 0;
-    if (!elab_error(e, q->m->at, "%s: axis %u of `%s` is %s, but %s%s%s is wanted", s->what, q->axis,
-                    q->m->name, v_dim_text(e, q->actual), named ? text : value,
+    if (!elab_error(e, q->m->at, "%s: axis %u of `%s` is %s, but %s%s%s is wanted", s->what,
+                    q->axis, q->m->name, v_dim_text(e, q->actual), named ? text : value,
                     named ? " = " : "", named ? value : ""))
         return;
     diag_label(e->d, "this is %s", v_text(e, q->m->v));
@@ -393,12 +387,10 @@ static bool names_known(struct elab *e, const struct tree_expr *x, const char **
             return true;
         *missing = x->name;
         return false;
-    case TREE_UNARY:
-        return names_known(e, x->unary.x, missing);
+    case TREE_UNARY: return names_known(e, x->unary.x, missing);
     case TREE_BINARY:
         return names_known(e, x->binary.l, missing) && names_known(e, x->binary.r, missing);
-    default:
-        return true;
+    default: return true;
     }
 }
 
@@ -540,7 +532,8 @@ bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtyp
     vec_free(&names.fresh);
     if (!type_dtype(e, t, dtype))
         return false;
-    if (*dtype == NN_DTYPE_COUNT) { /* a model of any dtype is checked with the letter's usual one */
+    if (*dtype ==
+        NN_DTYPE_COUNT) { /* a model of any dtype is checked with the letter's usual one */
         *dtype = t->named.name[0] == 'I' ? NN_i32 : NN_f32;
         env_fix(e, t->named.name, v_dtype(e, *dtype, t->at), t->at);
     }
@@ -552,25 +545,19 @@ bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtyp
 static bool config_fits(enum config_type c, val v)
 {
     switch (c) {
-    case CONFIG_INT:
-        return v->kind == V_INT;
+    case CONFIG_INT: return v->kind == V_INT;
     case CONFIG_FLOAT:
         return v->kind == V_INT || v->kind == V_FLOAT ||
                (v_is_tensor(v) && !v->t.s.rank && v->t.dtype != NN_bool);
-    case CONFIG_BOOL:
-        return v->kind == V_BOOL;
-    case CONFIG_STR:
-        return v->kind == V_STRING || v->kind == V_NONE;
-    case CONFIG_DTYPE:
-        return v->kind == V_DTYPE;
+    case CONFIG_BOOL: return v->kind == V_BOOL;
+    case CONFIG_STR: return v->kind == V_STRING || v->kind == V_NONE;
+    case CONFIG_DTYPE: return v->kind == V_DTYPE;
     case CONFIG_FN:
     case CONFIG_LAYER:
         return v->kind == V_FN || v->kind == V_BUILTIN || v->kind == V_DEF || v->kind == V_INST ||
                v->kind == V_LIST || v->kind == V_NONE || v->kind == V_DTYPE;
-    case CONFIG_LIST:
-        return v->kind == V_LIST || v->kind == V_TUPLE || v->kind == V_RANGE;
-    case CONFIG_NONE:
-        return true;
+    case CONFIG_LIST: return v->kind == V_LIST || v->kind == V_TUPLE || v->kind == V_RANGE;
+    case CONFIG_NONE: return true;
     }
     BUG("configuration type %d", c);
 }

@@ -25,8 +25,10 @@ static bool item_matches(struct elab *e, struct train *t, const struct tree_item
         return v->inst->root == p->root;
     *bad = true;
     (void)t;
-    if (!v_bad(v) && elab_error(e, x->at, "optimizer[…] takes name patterns, conditions on `rank` and "
-                                          "models, not %s", v_text(e, v)))
+    if (!v_bad(v) && elab_error(e, x->at,
+                                "optimizer[…] takes name patterns, conditions on `rank` and "
+                                "models, not %s",
+                                v_text(e, v)))
         diag_label(e->d, "as in optimizer[\"*.bias\", rank < 2]");
     return false;
 }
@@ -102,7 +104,8 @@ static void clip(struct elab *e, struct train *t, struct update *u, uint32_t n)
     if (!sum)
         return;
     val norm = op2(e, IR_add, emit_unary(e, IR_sqrt, sum, sum->at), f_const(e, 1e-6, NN_f32));
-    val scale = op2(e, IR_min, f_const(e, 1, NN_f32), op2(e, IR_div, f_const(e, t->clip, NN_f32), norm));
+    val scale =
+        op2(e, IR_min, f_const(e, 1, NN_f32), op2(e, IR_div, f_const(e, t->clip, NN_f32), norm));
     for (uint32_t i = 0; i < n; i++)
         u[i].g = op2(e, IR_mul, u[i].g, to_dtype(e, scale, u[i].g->t.dtype, scale->at));
 }
@@ -181,13 +184,15 @@ static void optimize(struct elab *e, struct train *t, struct update *u, const st
         val share = f_const(e, 1 / (double)t->out.accumulate, g->t.dtype);
         g = op2(e, IR_add, param_value(e, acc, acc->at), op2(e, IR_mul, g, share));
     }
-    emit_origin(e, r->at, u->p->path);
+    emit_place(e, r->at, u->p->path);
     val fresh = apply_optimizer(e, r->v->inst, u->old, g, beat->count, u->p, r->at);
     if (v_bad(fresh))
         return;
     u->fresh = beat->due ? choose(e, beat->due, fresh, u->old) : fresh;
     if (acc)
-        param_set(e, acc, choose(e, beat->due, broadcast_to(e, f_const(e, 0, g->t.dtype), g->t.s, g->at), g));
+        param_set(
+            e, acc,
+            choose(e, beat->due, broadcast_to(e, f_const(e, 0, g->t.dtype), g->t.s, g->at), g));
     for (uint32_t i = 0; beat->due && i < e->params.n; i++) {
         struct param *q = e->params.p[i];
         val old = i < n && before[i] ? before[i] : q->first;
@@ -211,7 +216,7 @@ void update_loss(struct elab *e, struct train *t, struct loss *l)
     struct rule *r;
     const char *role = e->role;
     e->role = "upd";
-    emit_origin(e, l->at, "loss");
+    emit_place(e, l->at, l->name ? l->name : "loss");
     for (uint32_t i = 0; i < all; i++) {
         struct param *p = e->params.p[i];
         if (p->kind != NN_SLOT_PARAM || !(l->models >> p->root & 1))

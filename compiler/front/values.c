@@ -9,10 +9,7 @@ val v_new(struct elab *e, enum value_kind k, struct loc at)
     return v;
 }
 
-val v_poison(struct elab *e)
-{
-    return v_new(e, V_POISON, (struct loc){0});
-}
+val v_poison(struct elab *e) { return v_new(e, V_POISON, (struct loc){0}); }
 
 val v_none(struct elab *e, struct loc at) { return v_new(e, V_NONE, at); }
 
@@ -27,7 +24,10 @@ val v_int(struct elab *e, const struct dim *i, struct loc at)
     return v;
 }
 
-val v_number(struct elab *e, int64_t i, struct loc at) { return v_int(e, dim_const(e->dims, i), at); }
+val v_number(struct elab *e, int64_t i, struct loc at)
+{
+    return v_int(e, dim_const(e->dims, i), at);
+}
 
 val v_float(struct elab *e, double f, bool known, struct loc at)
 {
@@ -90,18 +90,10 @@ double v_double(struct elab *e, val v, bool *known)
     int64_t i = 0;
     *known = true;
     switch (v->kind) {
-    case V_INT:
-        *known = dim_value(e->dims, v->i, &i);
-        return (double)i;
-    case V_FLOAT:
-        *known = v->f.known;
-        return v->f.v;
-    case V_BOOL:
-        *known = v->b.known;
-        return v->b.v;
-    default: /* the caller asks for numbers only */
-        *known = false;
-        return 0;
+    case V_INT: *known = dim_value(e->dims, v->i, &i); return (double)i;
+    case V_FLOAT: *known = v->f.known; return v->f.v;
+    case V_BOOL: *known = v->b.known; return v->b.v;
+    default: /* the caller asks for numbers only */ *known = false; return 0;
     }
 }
 
@@ -139,49 +131,37 @@ static const char *list_text(struct elab *e, val v)
 
 static const char *decl_text(struct elab *e, const struct tree_decl *d)
 {
-    static const char *const word[] = {"a module",  "the constant",  "the function", "the layer",
-                                       "the model", "the optimizer", "the dataset",  "a train block"};
+    static const char *const word[] = {"a module",    "the constant", "the function",
+                                       "the layer",   "the model",    "the optimizer",
+                                       "the dataset", "a train block"};
     return arena_printf(e->mem, "%s %s", word[d->kind], d->name.s ? d->name.s : "");
 }
 
 const char *v_text(struct elab *e, val v)
 {
     switch (v->kind) {
-    case V_POISON:
-        return "a value that is in error";
-    case V_NONE:
-        return "none";
-    case V_TENSOR:
-        return v_type_text(e, v->t.dtype, v->t.s.rank, v->t.s.dim);
-    case V_INT:
-        return arena_printf(e->mem, "the number %s", v_dim_text(e, v->i));
-    case V_FLOAT:
-        return v->f.known ? arena_printf(e->mem, "the number %g", v->f.v) : "a number";
-    case V_BOOL:
-        return !v->b.known ? "a bool" : v->b.v ? "true" : "false";
-    case V_STRING:
-        return arena_printf(e->mem, "the string \"%s\"", v->string);
-    case V_DTYPE:
-        return arena_printf(e->mem, "the dtype %s", nn_dtype_name(v->dtype));
+    case V_POISON: return "a value that is in error";
+    case V_NONE: return "none";
+    case V_TENSOR: return v_type_text(e, v->t.dtype, v->t.s.rank, v->t.s.dim);
+    case V_INT: return arena_printf(e->mem, "the number %s", v_dim_text(e, v->i));
+    case V_FLOAT: return v->f.known ? arena_printf(e->mem, "the number %g", v->f.v) : "a number";
+    case V_BOOL: return !v->b.known ? "a bool" : v->b.v ? "true" : "false";
+    case V_STRING: return arena_printf(e->mem, "the string \"%s\"", v->string);
+    case V_DTYPE: return arena_printf(e->mem, "the dtype %s", nn_dtype_name(v->dtype));
     case V_LIST:
-    case V_TUPLE:
-        return list_text(e, v);
+    case V_TUPLE: return list_text(e, v);
     case V_RANGE:
         return arena_printf(e->mem, "the range %s..%s", v_dim_text(e, v->range.lo),
                             v_dim_text(e, v->range.hi));
     case V_FN:
-    case V_DEF:
-        return decl_text(e, v->def.decl);
+    case V_DEF: return decl_text(e, v->def.decl);
     case V_INST:
         return arena_printf(e->mem, "%s %s",
                             v->inst->decl->kind == TREE_OPTIMIZER ? "an optimizer" : "a layer",
                             v->inst->decl->name.s);
-    case V_BUILTIN:
-        return arena_printf(e->mem, "the function %s", v->builtin->name);
-    case V_MODULE:
-        return arena_printf(e->mem, "the module %s", v->module->name);
-    case V_DATASET:
-        return arena_printf(e->mem, "the dataset %s", v->dataset.s);
+    case V_BUILTIN: return arena_printf(e->mem, "the function %s", v->builtin->name);
+    case V_MODULE: return arena_printf(e->mem, "the module %s", v->module->name);
+    case V_DATASET: return arena_printf(e->mem, "the dataset %s", v->dataset.s);
     }
     BUG("value kind %d", v->kind);
 }
