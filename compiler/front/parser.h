@@ -77,7 +77,7 @@ struct nn_parser {
     bool fresh_line; /* nothing but blanks on this line so far */
 
     /* lex.c */
-    struct nn_token queue[PARSE_MAX_OPEN + 4]; /* ready to go out */
+    struct nn_token queue[2 * PARSE_MAX_OPEN + 4]; /* ready to go out */
     uint32_t queue_head, queue_tail;
     struct nn_open open[PARSE_MAX_OPEN];
     uint32_t open_count;

@@ -103,11 +103,33 @@ static void repeated(const char *head, const char *unit, const char *tail, int t
 
 static void extremes(void)
 {
-    static const char *const unit[] = {"(",    "[",    "{",     "-",    "not ",    "2**",
-                                       "1+",   "x.",   "x(",    "x[",   "{ if x ", "else if x {} ",
-                                       "[i: ", "f(a=", "\n",    "\"",   "#",       ")",
-                                       "]",    "}",    "fn f(", "##\n", "a, ",     "a = b\n",
-                                       ";",    "\\"};
+    static const char *const unit[] = {"(",
+                                       "[",
+                                       "{",
+                                       "-",
+                                       "not ",
+                                       "2**",
+                                       "1+",
+                                       "x.",
+                                       "x(",
+                                       "x[",
+                                       "{ if x ",
+                                       "if x {\n",
+                                       "else if x {} ",
+                                       "[i: ",
+                                       "f(a=",
+                                       "\n",
+                                       "\"",
+                                       "#",
+                                       ")",
+                                       "]",
+                                       "}",
+                                       "fn f(",
+                                       "##\n",
+                                       "a, ",
+                                       "a = b\n",
+                                       ";",
+                                       "\\"};
     for (size_t i = 0; i < COUNT(unit); i++)
         for (int times = 150; times <= 20000; times *= 20) {
             repeated("const x = ", unit[i], "1", times);
