@@ -2,6 +2,8 @@
 #include "train/run.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 void progress_start(struct progress *p, const struct nn_train_options *o, int64_t first,
                     int64_t total, int64_t per_epoch)
@@ -17,7 +19,7 @@ void progress_start(struct progress *p, const struct nn_train_options *o, int64_
 
 double progress_rate(const struct progress *p, int64_t step)
 {
-    double seconds = nn_now() - p->started - p->paused;
+    double seconds = p->stepped - p->started - p->paused;
     return seconds > 0 ? (double)(step - p->first) / seconds : 0;
 }
 
@@ -45,15 +47,16 @@ void progress_step(struct progress *p, int64_t step, double loss)
     double now = nn_now(), every = p->o->terminal ? 0.1 : 10;
     p->loss = p->has_loss ? 0.95 * p->loss + 0.05 * loss : loss;
     p->has_loss = true;
+    p->stepped = now;
     if (!p->o->line || now - p->shown < every)
         return;
     p->shown = now;
     char text[256], eta[32];
-    double rate = progress_rate(p, step);
+    double rate = progress_rate(p, step), each = (now - p->started) / (double)(step - p->first);
     place(p, step, text, sizeof text);
-    duration(eta, sizeof eta, rate > 0 ? (double)(p->total - step) / rate : 0);
-    nn_append(text, sizeof text, "  %.*f steps/s  loss %.4g  eta %s", rate < 10 ? 2 : 0, rate,
-              p->loss, eta);
+    duration(eta, sizeof eta, (double)(p->total - step) * each);
+    nn_append(text, sizeof text, "  %.*f steps/s  loss %.4g%s  eta %s", rate < 10 ? 2 : 0, rate,
+              p->loss, p->metric, eta);
     p->o->line(p->o->user, NN_LINE_PROGRESS, text);
 }
 
@@ -72,6 +75,10 @@ void progress_epoch(struct progress *p, int64_t step, double loss, const char *s
         nn_append(text, sizeof text, "  %s:", split);
     for (uint32_t i = 0; split && i < n; i++)
         nn_append(text, sizeof text, " %s %.4f", v[i].name, v[i].value);
+    if (split && n) { /* the first metric behind the losses, else the loss */
+        const struct nn_metric *x = &v[n > 1 && strncmp(v[1].name, "loss.", 5) ? 1 : 0];
+        snprintf(p->metric, sizeof p->metric, "  %s %s %.4f", split, x->name, x->value);
+    }
     p->shown = nn_now();
     p->o->line(p->o->user, NN_LINE_NOTE, text);
 }

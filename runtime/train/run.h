@@ -92,9 +92,11 @@ enum nn_status set_aside(const char *path, struct nn_message *m);
 struct progress {
     const struct nn_train_options *o;
     int64_t first, total, per_epoch; /* steps */
-    double started, shown, paused;   /* paused: seconds spent evaluating and saving */
+    double started, shown, stepped;  /* when; stepped: the last step ended */
+    double paused;                   /* seconds spent evaluating and saving */
     double loss;                     /* smoothed */
     bool has_loss;
+    char metric[80]; /* "  test accuracy 0.9760", of the last evaluation */
 };
 void progress_start(struct progress *p, const struct nn_train_options *o, int64_t first,
                     int64_t total, int64_t per_epoch);
