@@ -24,17 +24,122 @@ void gradient_contribute(struct gradient *s, ir_id to, struct ref x)
     vec_push(&s->pool, ((struct contribution){x, 0}));
 }
 
+/* What is left to do behind a rule, over the operand's axes or those that stand for them. */
+static struct ref finish(struct rule *r, uint32_t k, struct ref d)
+{
+    enum nn_dtype t = (enum nn_dtype)ir_at(r->g, d.node)->dtype;
+    if (r->divide)
+        d = rule_emit(r, IR_div, t, 2, (struct ref[]){d, rule_whole(r->s, r->n.in[k].node)});
+    return r->negate ? rule_emit(r, IR_neg, t, 1, &d) : d;
+}
+
+/* On the node's domain, or (side) on the operand's. */
+static void differentiate_at(struct rule r, uint32_t k, struct pass_transposed *t, bool side)
+{
+    struct gradient *s = r.s;
+    ir_id to = r.n.in[k].node;
+    const struct ir_node x = *ir_at(r.g, to);
+    if (side) {
+        r.nd = t->nd;
+        r.dom = t->dom;
+        r.at = &t->at;
+        r.inlined = r.n.inlined || t->nd > t->rank;
+    }
+    struct ref d = grad_rules[r.n.op](&r, k);
+    if (!d.node)
+        return;
+    if (!side) {
+        d = rule_turn(&r, k, t, d);
+        r.nd = t->how == PASS_SCATTER ? ir_rank(&x) : t->nd;
+        r.dom = t->how == PASS_SCATTER ? ir_axes(&x) : t->dom;
+    }
+    r.at = NULL;
+    d = rule_sum(&r, d, ir_rank(&x));
+    if (!d.node)
+        return;
+    if (r.n.op == IR_mul && r.n.inlined)
+        vec_push(&s->factors, ((struct factor){d.node, r.id, k}));
+    gradient_contribute(s, to, finish(&r, k, d));
+}
+
+/* The domain of a node with the axes that an access uses first: dom, and the node's axes over it.
+ */
+static uint32_t axes_first(struct gradient *s, const struct ir_node *n, const struct ir_access *a,
+                           struct ir_axis *dom, struct ir_access *at, const struct ix **to)
+{
+    struct ir_term *term = ARENA_ARRAY(s->m->mem, struct ir_term, n->nd);
+    uint32_t used = 0, nd = 0;
+    for (int rest = 0; rest < 2; rest++) {
+        for (uint32_t i = 0; i < n->nd; i++) {
+            if (rule_uses_axis(a, i) == rest)
+                continue;
+            to[i] = ix_axis(s->m->mem, nd);
+            term[i] = (struct ir_term){to[i], 1, n->dom[i].n};
+            dom[nd++] = n->dom[i];
+        }
+        if (!rest)
+            used = nd;
+    }
+    *at = (struct ir_access){.rank = n->nd, .at = term};
+    return used;
+}
+
+/* An inlined product whose operand is read at a place of its own for each point of the axes that
+ * the access uses, but not plainly: a slice, merged axes, a stride. Summed over the other axes
+ * first, it is a contraction with no condition, of no more points than the node's; then it is
+ * moved. */
+static bool differentiate_compact(struct rule r, uint32_t k)
+{
+    struct gradient *s = r.s;
+    ir_id to = r.n.in[k].node;
+    const struct ir_node x = *ir_at(r.g, to);
+    const struct ix **axis = ARENA_ARRAY(s->m->mem, const struct ix *, r.n.nd);
+    struct ir_axis dom[IR_MAX_AXES];
+    struct ir_access at;
+    struct pass_transposed t;
+    uint32_t used = axes_first(s, &r.n, &r.n.in[k].a, dom, &at, axis);
+    if (used == r.n.nd)
+        return false;
+    struct ir_in in = {to, ir_access_subst(s->m, r.n.in[k].a, axis, NULL, NULL)};
+    struct ir_node move = {
+        .op = IR_copy, .dtype = x.dtype, .nd = (uint16_t)used, .dom = dom, .nin = 1, .in = &in};
+    pass_transpose(s->m, &move, 0, ir_rank(&x), ir_axes(&x), &t);
+    if (t.how != PASS_GATHER || t.nd != t.rank)
+        return false;
+    r.dom = dom;
+    r.at = &at;
+    struct ref d = grad_rules[r.n.op](&r, k);
+    if (!d.node)
+        return true;
+    r.at = NULL;
+    d = rule_sum(&r, d, used);
+    if (d.node) {
+        d = finish(&r, k, d);
+        gradient_contribute(s, to, rule_compose(&r, &t.at, d, t.nd, t.dom));
+    }
+    return true;
+}
+
+/* Affine coordinates that are always in range. */
+static bool is_plain(const struct pass_transposed *t)
+{
+    int64_t dim[2 * IR_MAX_AXES];
+    rule_dims(t->nd, t->dom, dim);
+    for (uint32_t i = 0; i < t->at.rank; i++)
+        if (!ix_is_affine(t->at.at[i].e))
+            return false;
+    return ir_access_total(&t->at, dim);
+}
+
 static void differentiate(struct rule r, uint32_t k)
 {
     struct gradient *s = r.s;
     ir_id to = r.n.in[k].node;
-    grad_rule *rule = grad_rules[r.n.op];
-    struct ref d;
     r.nd = r.n.nd;
     r.dom = r.n.dom;
     r.inlined = r.n.inlined;
     if (ir_op_whole(r.n.op)) {
-        d = rule(&r, k);
+        struct ref d = grad_rules[r.n.op](&r, k);
         if (d.node)
             gradient_contribute(s, to, d);
         return;
@@ -44,31 +149,9 @@ static void differentiate(struct rule r, uint32_t k)
     pass_transpose(s->m, &r.n, k, ir_rank(&x), ir_axes(&x), &t);
     bool side = t.how == PASS_GATHER && !rule_uses_operand(&t.at) && rule_is_linear(&r.n) &&
                 (r.n.inlined || r.n.op == IR_reduce);
-    if (side) {
-        r.nd = t.nd;
-        r.dom = t.dom;
-        r.at = &t.at;
-        r.inlined = r.n.inlined || t.nd > t.rank;
-    }
-    d = rule(&r, k);
-    if (!d.node)
+    if (side && r.n.inlined && !is_plain(&t) && differentiate_compact(r, k))
         return;
-    if (!side) {
-        d = rule_turn(&r, k, &t, d);
-        r.nd = t.how == PASS_SCATTER ? ir_rank(&x) : t.nd;
-        r.dom = t.how == PASS_SCATTER ? ir_axes(&x) : t.dom;
-    }
-    r.at = NULL;
-    d = rule_sum(&r, d, ir_rank(&x));
-    if (!d.node)
-        return;
-    if (r.n.op == IR_mul && r.n.inlined)
-        vec_push(&s->factors, ((struct factor){d.node, r.id, k}));
-    if (r.divide)
-        d = rule_emit(&r, IR_div, (enum nn_dtype)x.dtype, 2, (struct ref[]){d, rule_whole(s, to)});
-    if (r.negate)
-        d = rule_emit(&r, IR_neg, (enum nn_dtype)x.dtype, 1, &d);
-    gradient_contribute(s, to, d);
+    differentiate_at(r, k, &t, side);
 }
 
 /* The sum of the contributions; *single if there is one. */
@@ -103,11 +186,19 @@ static ir_id find(const struct gradient *s, const struct env *env, ir_id old)
     return s->map[old];
 }
 
+/* Marks stand in the order of their ids. */
 static const struct mark *find_mark(const struct gradient *s, ir_id id)
 {
-    for (uint32_t i = 0; i < s->marks.n; i++)
-        if (s->marks.p[i].id == id)
-            return &s->marks.p[i];
+    uint32_t lo = 0, hi = s->marks.n;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (s->marks.p[mid].id == id)
+            return &s->marks.p[mid];
+        if (s->marks.p[mid].id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
     return NULL;
 }
 
@@ -221,14 +312,21 @@ static void bind(struct gradient *s, struct env *env, ir_id from, ir_id to)
     env->first = b;
 }
 
-/* Appends old node `id`; stop and custom become copies of their value with a mark. */
+/* Appends old node `id`, reading past inlined moves; stop and custom become copies of their value
+ * with a mark. */
 static ir_id append_old(struct gradient *s, ir_id id, struct env *env)
 {
     struct ir_node n = s->old[id];
     bool mark = n.op == IR_stop || n.op == IR_custom;
     struct ir_in *in = arena_dup(s->m->mem, n.in, n.nin * sizeof *in);
-    for (uint32_t k = 0; k < n.nin; k++)
+    int64_t dim[IR_MAX_AXES];
+    ir_dims(&n, dim);
+    for (uint32_t k = 0; k < n.nin; k++) {
         in[k].node = find(s, env, in[k].node);
+        while (!ir_op_whole(n.op) && ir_at(s->g, in[k].node)->inlined &&
+               !find_mark(s, in[k].node) && pass_see_through(s->g, dim, &in[k]))
+            ;
+    }
     if (n.op == IR_custom) {
         n.nin = 1;
         in[0].a = ir_identity(s->m, n.nd, n.dom);

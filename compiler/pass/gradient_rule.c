@@ -134,11 +134,13 @@ struct ref rule_emit(struct rule *r, enum ir_op op, enum nn_dtype t, uint32_t n,
     struct ir_term *at = ARENA_ARRAY(mem, struct ir_term, r->nd);
     const struct ix **to = ARENA_ARRAY(mem, const struct ix *, r->nd);
     uint32_t nd = 0;
+    bool smaller = false;
     for (uint32_t i = 0; i < r->nd; i++) {
         bool used = false;
         for (uint32_t k = 0; k < n; k++)
             used = used || rule_uses_axis(&x[k].a, i);
         to[i] = used ? ix_axis(mem, nd) : ix_const(mem, 0);
+        smaller = smaller || (!used && r->dom[i].n != 1);
         if (!used)
             continue;
         at[nd] = (struct ir_term){ix_axis(mem, i), 1, r->dom[i].n};
@@ -151,7 +153,7 @@ struct ref rule_emit(struct rule *r, enum ir_op op, enum nn_dtype t, uint32_t n,
         in[i] = (struct ir_in){x[i].node, ir_access_subst(r->s->m, x[i].a, to, NULL, dim)};
     struct ir_node node = {.op = (uint8_t)op,
                            .dtype = (uint8_t)t,
-                           .inlined = r->inlined && nd == r->nd,
+                           .inlined = r->inlined && !smaller,
                            .nd = (uint16_t)nd,
                            .dom = dom,
                            .nin = (uint16_t)n,
