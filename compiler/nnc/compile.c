@@ -1,0 +1,96 @@
+/* The story of a compile: text to front, front to graphs, graphs through the passes to clusters,
+ * loops, a program, machine code, an image. */
+#include "nnc/nnc.h"
+#include "pass/pass.h"
+
+struct front *nnc_front(struct diag *d, const struct nnc_options *o)
+{
+    VEC(struct front_define) define = {0};
+    for (uint32_t i = 0; i < o->define.n; i++) {
+        if (!o->define.p[i].name) {
+            fprintf(stderr, "nnc: -D %s: NAME=VALUE is wanted\n", o->define.p[i].value);
+            exit(EXIT_USAGE);
+        }
+        vec_push(&define, ((struct front_define){o->define.p[i].name, o->define.p[i].value}));
+    }
+    struct front_options fo = {.include = o->include.p,
+                               .include_count = o->include.n,
+                               .define = define.p,
+                               .define_count = define.n,
+                               .model = o->model,
+                               .batch = o->batch > 0 ? o->batch : 0,
+                               .epochs = o->epochs,
+                               .steps = o->steps,
+                               .seed = o->seed};
+    struct front *f = front_open(d, vec_last(&o->args), &fo);
+    vec_free(&define);
+    if (f && !front_check(f)) {
+        front_close(f);
+        f = NULL;
+    }
+    diag_print(d, stderr);
+    return f;
+}
+
+bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_options *o,
+                       const char *name)
+{
+    const struct target *t = target_find(o->target ? o->target : "host");
+    if (!t) {
+        fprintf(stderr, "nnc: unknown target %s; known are", o->target);
+        for (size_t i = 0; i < target_count; i++)
+            fprintf(stderr, "%s %s", i ? "," : "", target_table[i].name);
+        fputc('\n', stderr);
+        return false;
+    }
+    *c = (struct nnc_compiled){.diag = d, .target = t, .m = ir_module_new(name, d)};
+    c->policy = o->policy ? o->policy : "greedy";
+    c->program = program_new(c->m);
+    return true;
+}
+
+void nnc_optimise(struct ir_graph *g)
+{
+    static const char *const pipeline[] = {"cse",      "simplify", "gradient", "recompute",
+                                           "cse",      "simplify", "dce",      "fold_moves",
+                                           "simplify", "cse",      "dce",      "anchor"};
+    for (size_t i = 0; i < COUNT(pipeline); i++) {
+        const struct pass *p = pass_find(pipeline[i]);
+        CHECK(p, "no pass %s", pipeline[i]);
+        pass_run(p, g);
+    }
+}
+
+void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g)
+{
+    nnc_optimise(g);
+    struct fuse_plan *plan = fuse_graph(g, c->target, c->policy);
+    program_add(c->program, g, lower_plan(plan));
+    fuse_free(plan);
+}
+
+bool nnc_link(struct nnc_compiled *c)
+{
+    size_t n;
+    char *message = NULL;
+    struct lo_kernel *const *kernels = program_kernels(c->program, &n);
+    c->kernel = xcalloc(n, sizeof *c->kernel);
+    c->jit = back_jit_new(c->target, &message);
+    if (!c->jit || !back_jit_add(c->jit, kernels, n, c->kernel, &message)) {
+        fprintf(stderr, "nnc: %s\n", message ? message : "LLVM failed");
+        free(message);
+        return false;
+    }
+    c->image = program_image(c->program);
+    return true;
+}
+
+void nnc_compile_end(struct nnc_compiled *c)
+{
+    free(c->image);
+    free(c->kernel);
+    back_jit_free(c->jit);
+    program_free(c->program);
+    ir_module_free(c->m);
+    *c = (struct nnc_compiled){0};
+}

@@ -1,0 +1,133 @@
+/* nnc emit STAGE FILE: every stage of the compile as text. */
+#include "front/tree.h"
+#include "nnc/nnc.h"
+#include <ctype.h>
+#include <errno.h>
+
+/* Free dims of the model from -D, for the forward graph. */
+static uint32_t free_dims(const struct nnc_options *o, struct front_dim *dim, uint32_t cap)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < o->define.n && n < cap; i++)
+        if (isdigit((unsigned char)*o->define.p[i].value))
+            dim[n++] = (struct front_dim){o->define.p[i].name, atoll(o->define.p[i].value)};
+    return n;
+}
+
+static struct ir_graph *build(struct nnc_compiled *c, struct front *f, const struct nnc_options *o)
+{
+    static const char *const names[] = {"init", "step",      "eval",   "metrics",
+                                        "grad", "grad-eval", "forward"};
+    const struct front_train *t = front_train(f);
+    const char *name = o->graph ? o->graph : t && t->present ? "step" : "forward";
+    struct front_dim dim[32];
+    uint32_t dims = free_dims(o, dim, COUNT(dim));
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (!strcmp(names[i], name))
+            return front_build(f, c->m, (enum front_graph)i, name, 0, dim, dims);
+    fprintf(stderr, "nnc emit: no graph is called %s\n", name);
+    exit(EXIT_USAGE);
+}
+
+static bool emit_code(struct nnc_compiled *c, enum back_form form, struct text *out)
+{
+    size_t n;
+    char *message = NULL;
+    struct lo_kernel *const *k = program_kernels(c->program, &n);
+    if (back_emit(c->target, k, n, form, out, &message))
+        return true;
+    fprintf(stderr, "nnc: %s\n", message ? message : "LLVM failed");
+    free(message);
+    return false;
+}
+
+/* The stages after the front end, each a prefix of the same story. */
+static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char *stage,
+                          struct text *out)
+{
+    if (!strcmp(stage, "graph")) {
+        ir_print(c->m, out);
+        return true;
+    }
+    if (!strcmp(stage, "fused")) {
+        nnc_optimise(g);
+        struct fuse_plan *plan = fuse_graph(g, c->target, c->policy);
+        ir_print_graph(g, out);
+        fuse_print(plan, out);
+        fuse_free(plan);
+        return true;
+    }
+    nnc_compile_graph(c, g);
+    if (!strcmp(stage, "llvm"))
+        return emit_code(c, BACK_LLVM, out);
+    if (!strcmp(stage, "asm"))
+        return emit_code(c, BACK_ASM, out);
+    size_t n;
+    struct lo_kernel *const *k = program_kernels(c->program, &n);
+    for (size_t i = 0; i < n; i++)
+        lo_print(k[i], out);
+    return true;
+}
+
+static bool emit(const char *stage, struct diag *d, const struct nnc_options *o, struct text *out)
+{
+    struct nnc_compiled c;
+    struct front *f = nnc_front(d, o);
+    bool ok = false;
+    if (!f)
+        return false;
+    if (nnc_compile_begin(&c, d, o, "module")) {
+        struct ir_graph *g = build(&c, f, o);
+        ok = g && emit_compiled(&c, g, stage, out);
+        nnc_compile_end(&c);
+    }
+    diag_print(d, stderr);
+    front_close(f);
+    return ok;
+}
+
+static bool emit_ast(struct diag *d, const char *path, struct text *out)
+{
+    size_t size;
+    char *source = file_read(path, TREE_MAX_SOURCE, &size);
+    if (!source) {
+        diag_error(d, (struct loc){0}, "%s: %s", path, strerror(errno));
+        return false;
+    }
+    struct arena *mem = arena_new();
+    struct intern *names = intern_new();
+    struct tree_file *t = front_parse(d, diag_add_file(d, path, source, size), names, mem);
+    free(source);
+    if (t)
+        tree_print(t, out);
+    intern_free(names);
+    arena_free(mem);
+    return t != NULL;
+}
+
+int cmd_emit(int argc, char **argv)
+{
+    static const char *const stages[] = {"ast", "graph", "fused", "loops", "llvm", "asm"};
+    struct nnc_options o;
+    nnc_parse_options(&o, "emit", argc, argv, "define include_opt model target policy batch graph",
+                      2);
+    const char *stage = o.args.p[0], *near = nearest_name(stage, stages, COUNT(stages));
+    bool known = false;
+    for (size_t i = 0; i < COUNT(stages); i++)
+        known |= !strcmp(stage, stages[i]);
+    if (!known) {
+        fprintf(stderr, "nnc emit: unknown stage %s%s%s\n", stage, near ? "; did you mean " : "",
+                near ? near : "");
+        return EXIT_USAGE;
+    }
+    struct text out = {0};
+    struct diag *d = diag_new();
+    bool ok = !strcmp(stage, "ast") ? emit_ast(d, o.args.p[1], &out) : emit(stage, d, &o, &out);
+    diag_print(d, stderr);
+    if (ok && out.p)
+        fputs(out.p, stdout);
+    text_free(&out);
+    diag_free(d);
+    nnc_free_options(&o);
+    return ok ? 0 : EXIT_REFUSED;
+}
