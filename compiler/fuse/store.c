@@ -97,31 +97,53 @@ static double node_cost(const struct ir_node *n)
 }
 
 /* What evaluating a node anew takes, down to what is stored. */
+enum { MOST_READS = 4 };
+struct price {
+    double cost; /* operations an element */
+    uint32_t n;  /* stored tensors of about its size that are read; MOST_READS + 1: many */
+    ir_id read[MOST_READS];
+    bool narrow; /* one of them has smaller elements */
+};
 struct weigh {
-    double *cost;    /* operations an element */
-    uint32_t *reads; /* large stored tensors */
+    struct price *price;
     uint8_t *operand; /* OPERAND, WINDOWED: how a contraction reads it */
 };
+
+static void add_read(struct price *p, ir_id id)
+{
+    for (uint32_t i = 0; i < p->n && i < MOST_READS; i++)
+        if (p->read[i] == id)
+            return;
+    if (p->n < MOST_READS)
+        p->read[p->n] = id;
+    p->n += p->n <= MOST_READS;
+}
 
 static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
 {
     const struct ir_node *n = ir_at(p->g, id);
-    w->cost[id] = node_cost(n);
-    w->reads[id] = 0;
+    struct price *own = &w->price[id];
+    *own = (struct price){.cost = node_cost(n)};
     for (uint32_t k = 0; k < n->nin; k++) {
         ir_id in = n->in[k].node;
         const struct ir_node *from = ir_at(p->g, in);
+        /* what is computed for few elements is computed once for many */
+        bool few = ir_count(from) * 8 <= ir_count(n);
+        if (few)
+            continue;
         if (p->mode[in] == FX_STORED) {
-            w->reads[id] += ir_count(from) >= 4096;
-        } else {
-            /* what is computed for few elements is computed once for many */
-            bool few = ir_count(from) * 8 <= ir_count(n);
-            w->cost[id] += few ? 0 : w->cost[in];
-            w->reads[id] += w->reads[in];
+            add_read(own, in);
+            own->narrow = own->narrow || nn_dtype_size(from->dtype) < nn_dtype_size(n->dtype);
+            continue;
         }
+        const struct price *x = &w->price[in];
+        own->cost += x->cost;
+        own->narrow = own->narrow || x->narrow;
+        for (uint32_t i = 0; i < x->n && i < MOST_READS; i++)
+            add_read(own, x->read[i]);
+        own->n = x->n > MOST_READS ? x->n : own->n;
     }
 }
-
 
 enum { OPERAND = 1, WINDOWED = 2 };
 
@@ -205,24 +227,29 @@ static void sink(struct fuse_plan *p, const struct fuse_users *u, uint8_t *must)
     }
 }
 
+/* Computing a few dozen operations again is cheaper than memory; reading two tensors again is not. What
+ * contractions read is best plain: they would copy anything else. */
 static bool keep(const struct fuse_plan *p, const struct fuse_users *u, const struct weigh *w,
                  ir_id id)
 {
     const struct ir_node *n = ir_at(p->g, id);
+    const struct price *x = &w->price[id];
+    uint32_t users = u->first[id + 1] - u->first[id];
     if (n->inlined || n->op == IR_const || n->op == IR_iota || n->op == IR_random)
         return false;
     if (w->operand[id] & WINDOWED)
         return true;
     if (w->operand[id])
-        return w->cost[id] > 4 || w->reads[id] > 1;
-    uint32_t users = u->first[id + 1] - u->first[id];
-    return users > 1 && (w->cost[id] >= 12 || w->reads[id] > 1);
+        return x->cost > 4 || x->n > 1 || (users > 1 && x->cost > 0 && !x->narrow);
+    if (ir_count(n) <= 64)
+        return users > 1 && x->cost >= 8;
+    return users > 1 && (x->cost >= 40 || x->n > 1);
 }
 
 void fuse_store_greedy(struct fuse_plan *p)
 {
     uint32_t n = p->g->nodes.n;
-    struct weigh w = {xcalloc(n, sizeof *w.cost), xcalloc(n, sizeof *w.reads), xcalloc(n, 1)};
+    struct weigh w = {xcalloc(n, sizeof *w.price), xcalloc(n, 1)};
     fuse_store_all(p);
     fuse_cluster_each(p);
     find_operands(p, w.operand);
@@ -238,7 +265,6 @@ void fuse_store_greedy(struct fuse_plan *p)
     }
     fuse_users_free(&u);
     free(must);
-    free(w.cost);
-    free(w.reads);
+    free(w.price);
     free(w.operand);
 }
