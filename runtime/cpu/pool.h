@@ -26,4 +26,8 @@ void nn_pool_run(struct nn_pool *pool, nn_pool_work *work, void *user, int64_t c
 uint64_t nn_denormals_flush(void);
 void nn_denormals_restore(uint64_t before);
 
+/* ---- peak.c ---- Measures the f32 multiply-adds that all threads of the pool (NULL: the caller)
+ * reach together in registers, in GFLOP/s; takes some tens of milliseconds. */
+double nn_peak_gflops(struct nn_pool *pool);
+
 #endif
