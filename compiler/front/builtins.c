@@ -232,7 +232,7 @@ int want_dims(struct elab *e, val const *p, uint32_t n, struct loc at, const cha
         if (minus && dim_is_const(p[k]->i, &i) && i == -1) {
             out[k] = NULL;
             open++;
-        } else if (!require_le(e, dim_const(e->dims, 0), p[k]->i, at, what)) {
+        } else if (!require_le(e, dim_const(e->dims, 0), p[k]->i, at, BOUND_SIZE)) {
             return -1;
         }
     }

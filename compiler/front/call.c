@@ -210,7 +210,7 @@ static val check_tuple(struct elab *e, const struct tree_decl *d, val v, struct 
     val *p = ARENA_ARRAY(e->mem, val, n);
     for (uint32_t i = 0; i < n; i++) {
         const char *name = t->tuple.name[i].s;
-        m[i] = (struct match){t->tuple.type[i], v->list.p[i], name ? name : "result", at, NULL};
+        m[i] = (struct match){t->tuple.type[i], v->list.p[i], name, at, NULL};
     }
     if (!types_match(e, m, n, d->name.s))
         return v_poison(e);
@@ -238,7 +238,7 @@ static val check_result(struct elab *e, const struct tree_decl *d, val v)
         return config_value(e, v, t, "the result", at);
     if (t->kind == TREE_TYPE_TUPLE)
         return check_tuple(e, d, v, at);
-    struct match m = {t, v, "result", at, NULL};
+    struct match m = {t, v, NULL, at, NULL};
     return types_match(e, &m, 1, d->name.s) ? m.out : v_poison(e);
 }
 
@@ -275,10 +275,13 @@ static val custom_gradient(struct elab *e, const struct tree_decl *d, val value,
 {
     uint32_t k = 0;
     val *input = ARENA_ARRAY(e->mem, val, d->fn.input.n);
+    const char **names = ARENA_ARRAY(e->mem, const char *, d->fn.input.n);
     for (uint32_t i = 0; i < d->fn.input.n; i++) {
         struct binding *b = env_find(e, d->fn.input.p[i].name.s);
-        if (b && v_is_tensor(b->v) && !is_config(&d->fn.input.p[i]))
+        if (b && v_is_tensor(b->v) && !is_config(&d->fn.input.p[i])) {
+            names[k] = d->fn.input.p[i].name.s;
             input[k++] = b->v;
+        }
     }
     if (!v_is_tensor(value) || !nn_is_float(value->t.dtype) || d->fn.gradient_names.n != 1) {
         elab_error(e, d->fn.gradient_at,
@@ -311,7 +314,7 @@ static val custom_gradient(struct elab *e, const struct tree_decl *d, val value,
     for (uint32_t i = 0; i < k; i++) {
         enum nn_dtype t = nn_is_float(input[i]->t.dtype) ? input[i]->t.dtype : value->t.dtype;
         val x = to_type(e, part[i], t, input[i]->t.s, where,
-                        arena_printf(e->mem, "%s: gradient %u", d->name.s, i));
+                        arena_printf(e->mem, "%s: the gradient of `%s`", d->name.s, names[i]));
         if (v_bad(x))
             return x;
         in[i] = emit_node_of(e, input[i]);

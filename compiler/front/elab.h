@@ -51,6 +51,7 @@ struct index {
     uint32_t id; /* rising: the indices of an enclosing notation have smaller ones */
     const struct dim *n;
     struct loc at;
+    struct loc lone; /* where it stands alone, if that gave its range */
 };
 
 /* An integer as an affine form of indices, for subscripts: c0 + Σ c·part. */
@@ -86,6 +87,7 @@ struct tensor {
     enum nn_dtype dtype;
     bool weak; /* takes the other side's dtype */
     bool init; /* made while an initial value is computed */
+    bool bent; /* of indices alone, but not affine: no subscript */
     struct shape s;
     ir_id node;              /* 0 when checking, and for a form that is not computed yet */
     const struct form *form; /* of rank 0 integers */
@@ -189,6 +191,7 @@ struct binding {
     val v;
     struct loc at;
     struct param *state; /* a state: assigning goes on to it */
+    bool param;          /* a param: not assigned */
     bool *used;          /* something read it; shared by copies of the frame */
     bool fixed; /* a dim, pack or dtype of a signature: types see it, whatever locals are called */
 };
@@ -217,6 +220,7 @@ struct activation {
     struct inst *inst;
     VEC(struct named) names;
     VEC(uint32_t) loop; /* iteration numbers of the `for`s that run */
+    bool bad;           /* a parameter of it is in error: the others say no more */
 };
 
 struct inst {
@@ -244,10 +248,11 @@ struct param {
 };
 
 /* A size that only a run can check: lo <= hi. */
+enum bound { BOUND_INDEX, BOUND_SLICE, BOUND_SIZE }; /* an index's lo is one more than itself */
 struct entry_check {
     const struct dim *lo, *hi;
     struct loc at;
-    const char *what;
+    enum bound what;
 };
 
 struct memo { /* an application of one of the train block's instances */
@@ -453,9 +458,9 @@ enum config_type type_config(const struct tree_type *t); /* CONFIG_NONE: a tenso
 struct match { /* tensors of one call on their way */
     const struct tree_type *type;
     val v;
-    const char *name;
+    const char *name; /* NULL: a result */
     struct loc at;
-    val out; /* the result: v as the type wants it */
+    val out; /* v as the type wants it */
 };
 bool types_match(struct elab *e, struct match *m, uint32_t n, const char *what);
 /* The type as the frame knows it so far; names unknown give NULL dims. */
@@ -545,7 +550,8 @@ val tensor_expr(struct elab *e, const struct tree_expr *x, const struct want *w)
 val reduce_expr(struct elab *e, const struct tree_expr *x);
 /* One index expression: v[…] with a range checked against d. */
 bool require_le(struct elab *e, const struct dim *lo, const struct dim *hi, struct loc at,
-                const char *what);
+                enum bound what);
+const char *bound_text(struct elab *e, enum bound what, const struct dim *lo, const struct dim *hi);
 
 /* ---- dataset.c, train.c, update.c, metrics.c, graphs.c ---- */
 

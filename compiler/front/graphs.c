@@ -170,12 +170,16 @@ static struct inst *chosen_inst(struct elab *e)
 
 static bool check_model(struct front *f, const struct tree_decl *d)
 {
-    struct elab *e = elab_new(f);
-    const char *missing = NULL;
-    struct inst *i = default_inst(e, f->module.p[0], d, &missing);
-    struct model_run r = {0};
-    bool good = i ? model_body(e, i, &r) : !e->failed;
-    elab_free(e);
+    bool good = true;
+    for (int training = 0; training < 2 && good; training++) {
+        struct elab *e = elab_new(f);
+        const char *missing = NULL;
+        struct inst *i = default_inst(e, f->module.p[0], d, &missing);
+        struct model_run r = {0};
+        e->training = training;
+        good = i ? model_body(e, i, &r) : !e->failed;
+        elab_free(e);
+    }
     return good;
 }
 
@@ -183,12 +187,13 @@ static bool check_model(struct front *f, const struct tree_decl *d)
 static bool check_instances(struct front *f)
 {
     bool good = true;
-    for (uint32_t k = 0, n = 1; k < n; k++) {
+    for (uint32_t k = 0, n = 1; k < 2 * n; k++) {
         struct elab *e = elab_new(f);
         struct train *t = models_only(e);
         struct model_run r = {0};
+        e->training = k & 1;
         n = t ? t->ninst : 0;
-        good = t && model_body(e, t->inst[k], &r) && good;
+        good = t && model_body(e, t->inst[k / 2], &r) && good;
         elab_free(e);
     }
     return good;
@@ -633,8 +638,8 @@ static bool entry_checks(struct elab *e)
         if (!dim_is_const(dim_subst(e->dims, c->lo), &lo) ||
             !dim_is_const(dim_subst(e->dims, c->hi), &hi) || lo <= hi)
             continue;
-        elab_error(e, c->at, "%s: %s is %lld, beyond %lld", c->what, v_dim_text(e, c->lo),
-                   (long long)lo, (long long)hi);
+        elab_error(e, c->at, "%s",
+                   bound_text(e, c->what, dim_const(e->dims, lo), dim_const(e->dims, hi)));
         return false;
     }
     return true;

@@ -91,7 +91,7 @@ val builtin_arange(struct builtin_call *c)
     const struct dim *run = dim_sub(e->dims, hi, lo);
     if (by != one)
         run = dim_div(e->dims, dim_sub(e->dims, dim_add(e->dims, run, by), one), by);
-    if (!require_le(e, dim_const(e->dims, 0), run, c->at, "arange"))
+    if (!require_le(e, dim_const(e->dims, 0), run, c->at, BOUND_SIZE))
         return v_poison(e);
     struct shape s = shape_of(e, 1, &run);
     val r = v_tensor(e, NN_i32, s, c->at);

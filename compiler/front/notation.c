@@ -55,13 +55,27 @@ static val peek(struct elab *e, const struct tree_expr *x)
     return v;
 }
 
+static void stands_alone(struct elab *e, struct index *ix, const struct dim *n, struct loc at)
+{
+    if (!ix->n) {
+        ix->n = n;
+        ix->lone = at;
+    } else if (ix->lone.file && ix->n != n &&
+               elab_error(e, at, "the index `%s` runs over %s here, but over %s before", ix->name,
+                          v_dim_text(e, n), v_dim_text(e, ix->n))) {
+        diag_label(e->d, "write `%s < n` to say which", ix->name);
+        diag_note(e->d, ix->lone, "it runs over %s here", v_dim_text(e, ix->n));
+        elab_called(e);
+    }
+}
+
 static void scan_subscript(struct notation *k, const struct tree_expr *x)
 {
     const struct tree_items *items = &x->call.items;
     bool wanted = false;
     for (uint32_t i = 0; i < items->n; i++) {
         struct index *ix = items->p[i].value ? index_named(k, items->p[i].value) : NULL;
-        wanted = wanted || (ix && !ix->n);
+        wanted = wanted || (ix && (!ix->n || ix->lone.file));
     }
     if (!wanted)
         return;
@@ -78,8 +92,8 @@ static void scan_subscript(struct notation *k, const struct tree_expr *x)
             axis = v->t.s.rank + i + 1 - items->n;
         } else {
             struct index *ix = t->value ? index_named(k, t->value) : NULL;
-            if (ix && !ix->n && axis < v->t.s.rank)
-                ix->n = v->t.s.dim[axis];
+            if (ix && axis < v->t.s.rank)
+                stands_alone(k->e, ix, v->t.s.dim[axis], t->at);
             axis++;
         }
     }
@@ -211,7 +225,7 @@ static bool index_limit(struct elab *e, const struct tree_index *t, const struct
     val v = eval(e, t->limit, NULL);
     if (v->kind == V_INT) {
         *n = v->i;
-        return require_le(e, dim_const(e->dims, 0), v->i, t->limit->at, "range");
+        return require_le(e, dim_const(e->dims, 0), v->i, t->limit->at, BOUND_SIZE);
     }
     if (!v_bad(v) && elab_error(e, t->limit->at,
                                 "an index's range is an integer known at compile "

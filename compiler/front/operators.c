@@ -9,7 +9,7 @@ static val number_error(struct elab *e, enum tree_op op, val l, val r, struct lo
 {
     if (v_bad(l) || v_bad(r))
         return v_poison(e);
-    if (elab_error(e, at, "%s does not take %s and %s", tree_op_text(op), v_text(e, l),
+    if (elab_error(e, at, "`%s` does not take %s and %s", tree_op_text(op), v_text(e, l),
                    v_text(e, r)))
         elab_called(e);
     return v_poison(e);
@@ -34,7 +34,7 @@ static val ints(struct elab *e, enum tree_op op, val l, val r, struct loc at)
     const struct dim *zero = dim_const(e->dims, 0);
     bool divides = op == TREE_IDIV || op == TREE_MOD;
     if (divides && r->i == zero) {
-        if (elab_error(e, at, "%s by zero", tree_op_text(op)))
+        if (elab_error(e, at, "`%s` by zero", tree_op_text(op)))
             elab_called(e);
         return v_poison(e);
     }
@@ -205,6 +205,9 @@ static const struct form *form_operate(struct elab *e, enum tree_op op, val l, v
     return NULL;
 }
 
+/* An integer that subscripts take as it is: made of indices and numbers. */
+static bool is_affine(val v) { return v->kind == V_INT || (v_is_tensor(v) && v->t.form); }
+
 static enum ir_op arith_op(enum tree_op op)
 {
     switch (op) {
@@ -231,6 +234,7 @@ static val tensor_arith(struct elab *e, enum tree_op op, val l, val r, struct lo
     if (op == TREE_DIV && !nn_is_float(t))
         t = NN_f32;
     const struct form *f = form_operate(e, op, l, r);
+    bool bent = !f && nn_is_int(t) && is_affine(l) && is_affine(r);
     struct shape s;
     if (f) {
         if (!shape_join(e, at, tree_op_text(op), 2, v, &s))
@@ -247,6 +251,7 @@ static val tensor_arith(struct elab *e, enum tree_op op, val l, val r, struct lo
         return v_poison(e);
     val x = emit_binary(e, arith_op(op), v[0], v[1], at);
     x->t.weak = weak;
+    x->t.bent = bent;
     return x;
 }
 
@@ -615,7 +620,7 @@ val operate_unary(struct elab *e, enum tree_op op, val x, struct loc at)
         r->t.weak = weak;
         return r;
     }
-    if (elab_error(e, at, "%s does not take %s", tree_op_text(op), v_text(e, x)))
+    if (elab_error(e, at, "`%s` does not take %s", tree_op_text(op), v_text(e, x)))
         elab_called(e);
     return v_poison(e);
 }

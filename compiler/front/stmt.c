@@ -16,7 +16,8 @@ bool test_value(struct elab *e, const struct tree_expr *x, bool *out)
             elab_called(e);
         return false;
     }
-    if (elab_error(e, x->at, "a condition is a bool known at compile time, not %s", v_text(e, v))) {
+    if (elab_error(e, x->at, "a condition is a bool known at compile time, not %s%s",
+                   v_is_tensor(v) ? "a tensor, " : "", v_text(e, v))) {
         if (v_is_tensor(v))
             diag_label(e->d, "to choose by element, write where(condition, a, b)");
         elab_called(e);
@@ -28,6 +29,11 @@ static void assign_one(struct elab *e, struct tree_name target, val v)
 {
     struct binding *b = env_find(e, target.s);
     inst_name(e, v, target.s, target.at);
+    if (b && b->param) {
+        if (elab_error(e, target.at, "`%s` is a param: only training changes it", target.s))
+            diag_label(e->d, "bind the value under another name");
+        return;
+    }
     if (b && b->state && !v_bad(v)) {
         struct param *p = b->state;
         struct shape s = {0, p->rank, NULL, p->dim};
@@ -77,7 +83,7 @@ static void bind(struct elab *e, const struct tree_stmt *s)
             v = config_value(e, v, s->bind.type, s->bind.targets.p[0].s, s->bind.value->at);
         } else {
             struct match m = {s->bind.type, v, s->bind.targets.p[0].s, s->bind.value->at, NULL};
-            v = types_match(e, &m, 1, s->bind.targets.p[0].s) ? m.out : v_poison(e);
+            v = types_match(e, &m, 1, NULL) ? m.out : v_poison(e);
         }
     }
     if (!s->bind.targets.n)
@@ -96,41 +102,57 @@ static bool in_layer(struct elab *e, const struct tree_stmt *s)
     return false;
 }
 
+/* The type of a param or state; false after a report. */
+static bool lasting_type(struct elab *e, const struct tree_stmt *s, enum nn_dtype *t,
+                         struct shape *shape)
+{
+    if (!in_layer(e, s))
+        return false;
+    if (!s->var.type && e->optimized) { /* an optimizer's state is like its parameter */
+        *t = e->optimized->dtype;
+        *shape = (struct shape){0, e->optimized->rank, NULL, e->optimized->dim};
+        return true;
+    }
+    if (!s->var.type) {
+        elab_error(e, s->var.name.at, "`%s` needs a type, as in `%s: f32[n] = 0`", s->var.name.s,
+                   s->var.name.s);
+        return false;
+    }
+    if (!type_known(e, s->var.type, t, shape))
+        return false;
+    if (s->kind == TREE_STATE || nn_is_float(*t))
+        return true;
+    if (elab_error(e, s->var.type->at, "a param is trained and so of a float dtype, not %s",
+                   nn_dtype_name(*t))) {
+        if (e->frame->call.file)
+            diag_label(e->d, "cast the input: f32(…)");
+        elab_called(e);
+    }
+    return false;
+}
+
 static void lasting(struct elab *e, const struct tree_stmt *s)
 {
     enum nn_dtype t;
     struct shape shape;
-    val v = NULL;
-    if (in_layer(e, s)) {
-        bool typed = s->var.type != NULL, good = true;
-        if (typed) {
-            good = type_known(e, s->var.type, &t, &shape);
-        } else if (e->optimized) {
-            t = e->optimized->dtype;
-            shape = (struct shape){0, e->optimized->rank, NULL, e->optimized->dim};
-        } else {
-            elab_error(e, s->var.name.at, "`%s` needs a type, as in `%s: f32[n] = 0`",
-                       s->var.name.s, s->var.name.s);
-            good = false;
-        }
-        if (good && s->kind == TREE_PARAM && !nn_is_float(t)) {
-            elab_error(e, s->var.type->at, "a param is trained and so of a float dtype, not %s",
-                       nn_dtype_name(t));
-            good = false;
-        }
-        enum nn_slot_kind kind = e->optimized            ? NN_SLOT_OPT
-                                 : s->kind == TREE_PARAM ? NN_SLOT_PARAM
-                                                         : NN_SLOT_STATE;
-        struct param *p = good ? param_use(e, kind, s->var.name.s, s, t, shape) : NULL;
-        if (p) {
-            v = param_value(e, p, s->at);
-            env_bind(e, s->var.name.s, v, s->var.name.at);
-            if (kind != NN_SLOT_PARAM)
-                vec_last(&e->frame->env).state = p;
-            return;
-        }
+    struct activation *act = e->optimized ? NULL : e->frame->act;
+    struct param *p = NULL;
+    enum nn_slot_kind kind = e->optimized            ? NN_SLOT_OPT
+                             : s->kind == TREE_PARAM ? NN_SLOT_PARAM
+                                                     : NN_SLOT_STATE;
+    if (!(act && act->bad) && lasting_type(e, s, &t, &shape))
+        p = param_use(e, kind, s->var.name.s, s, t, shape);
+    if (!p) {
+        env_bind(e, s->var.name.s, v_poison(e), s->var.name.at);
+        if (act)
+            act->bad = true;
+        return;
     }
-    env_bind(e, s->var.name.s, v_poison(e), s->var.name.at);
+    env_bind(e, s->var.name.s, param_value(e, p, s->at), s->var.name.at);
+    if (kind == NN_SLOT_PARAM)
+        vec_last(&e->frame->env).param = true;
+    else
+        vec_last(&e->frame->env).state = p;
 }
 
 static void loop(struct elab *e, const struct tree_stmt *s)

@@ -17,9 +17,26 @@ struct subscript {
     struct loc at;
 };
 
+const char *bound_text(struct elab *e, enum bound what, const struct dim *lo, const struct dim *hi)
+{
+    int64_t l;
+    const char *n = v_dim_text(e, hi);
+    switch (what) {
+    case BOUND_INDEX:
+        lo = dim_sub(e->dims, lo, dim_const(e->dims, 1));
+        return arena_printf(e->mem, "index %s is outside of an axis of %s", v_dim_text(e, lo), n);
+    case BOUND_SLICE:
+        if (dim_is_const(lo, &l) && !l)
+            return arena_printf(e->mem, "a slice's bound is %s", n);
+        return arena_printf(e->mem, "a slice's bound %s is beyond %s", v_dim_text(e, lo), n);
+    case BOUND_SIZE: return arena_printf(e->mem, "a size of %s", n);
+    }
+    BUG("bound %d", what);
+}
+
 /* lo <= hi: shown, refuted (reported), or left to the entry of a run. */
 bool require_le(struct elab *e, const struct dim *lo, const struct dim *hi, struct loc at,
-                const char *what)
+                enum bound what)
 {
     int64_t a, b;
     if (dim_shown_ge(e->dims, hi, lo))
@@ -28,7 +45,7 @@ bool require_le(struct elab *e, const struct dim *lo, const struct dim *hi, stru
     bool known = dim_value(e->dims, lo, &a) && dim_value(e->dims, hi, &b) && a > b;
     bool never = b < 0 && !known;
     if (known || never) {
-        if (elab_error(e, at, "%s: %s is beyond %s", what, v_dim_text(e, lo), v_dim_text(e, hi)))
+        if (elab_error(e, at, "%s", bound_text(e, what, lo, hi)))
             elab_called(e);
         return false;
     }
@@ -77,8 +94,9 @@ static bool slice(struct subscript *s, const struct tree_item *item, const struc
         elab_error(e, item->at, "a slice's step is 1 or more; flip(x, axis) turns an axis round");
         return false;
     }
-    if (!require_le(e, zero, p->lo, item->at, "slice") ||
-        !require_le(e, p->lo, hi, item->at, "slice") || !require_le(e, hi, n, item->at, "slice"))
+    if (!require_le(e, zero, p->lo, item->at, BOUND_SLICE) ||
+        !require_le(e, p->lo, hi, item->at, BOUND_SLICE) ||
+        !require_le(e, hi, n, item->at, BOUND_SLICE))
         return false;
     const struct dim *run = dim_sub(e->dims, hi, p->lo);
     p->len = p->step == one
@@ -96,8 +114,13 @@ static bool element(struct subscript *s, val v, struct loc at, const struct dim 
     if (v->kind == V_INT) {
         const struct dim *i = position(e, v, n);
         p->form = form_of(e, v_int(e, i, at));
-        return require_le(e, dim_const(e->dims, 0), i, at, "index") &&
-               require_le(e, dim_add(e->dims, i, dim_const(e->dims, 1)), n, at, "index");
+        return require_le(e, dim_const(e->dims, 0), i, at, BOUND_INDEX) &&
+               require_le(e, dim_add(e->dims, i, dim_const(e->dims, 1)), n, at, BOUND_INDEX);
+    }
+    if (v_is_tensor(v) && v->t.bent) {
+        if (elab_error(e, at, "a subscript is affine in the indices, as in 2*i + j - 1"))
+            diag_label(e->d, "with // and %% by numbers; a tensor's elements make a gather");
+        return false;
     }
     if (v_is_tensor(v) && nn_is_int(v->t.dtype)) {
         p->form = form_of(e, v);
@@ -209,7 +232,7 @@ static void emit_read(struct subscript *s, val r)
 static val read_tensor(struct subscript *s)
 {
     struct elab *e = s->e;
-    emit_origin(e, s->at, "index");
+    emit_origin(e, s->at, BOUND_INDEX);
     emit_node_of(e, s->x);
     struct shape dom = domain(s);
     val r = v_tensor(e, s->x->t.dtype, dom, s->at);

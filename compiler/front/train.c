@@ -272,14 +272,25 @@ static bool setting(struct elab *e, struct train *t, const struct tree_stmt *s)
     return good;
 }
 
+/* `train M on d`, without the body. */
+static struct loc header_at(const struct train *t)
+{
+    struct loc at = t->decl->at;
+    at.hi = t->decl->train.body->at.lo;
+    while (at.hi > at.lo + 1 &&
+           at.hi > t->decl->train.datasets.p[t->decl->train.datasets.n - 1].at.hi)
+        at.hi--;
+    return at;
+}
+
 /* batch and the names that a dataset leaves free are needed before its fields exist: what is known
  * at compile time without them is computed ahead, and again in its place. */
-static bool ahead(struct elab *e, struct train *t)
+static void ahead(struct elab *e, struct train *t)
 {
     const struct tree_block *b = t->decl->train.body;
     uint32_t env = e->frame->env.n;
     val batch = NULL;
-    struct loc at = t->decl->at;
+    struct loc at = header_at(t);
     VEC(struct binding) free_names = {0};
     bool failed = e->failed;
     for (uint32_t i = 0; i < b->n; i++) {
@@ -316,12 +327,11 @@ static bool ahead(struct elab *e, struct train *t)
         elab_error(e, at,
                    batch ? "`batch` is an integer of 1 or more"
                          : "the train block needs `batch = …`: how many samples a step takes");
-        return false;
+        t->out.batch = 1;
     }
     e->batch = dim_symbol(e->dims, "batch");
     e->batch->known = true;
     e->batch->value = t->out.batch;
-    return true;
 }
 
 /* ---- statements ---- */
@@ -539,8 +549,7 @@ static bool unread(struct elab *e, struct train *t)
 static bool complete(struct elab *e, struct train *t)
 {
     bool good = true;
-    struct loc at = t->decl->at;
-    at.hi = t->decl->train.body->at.lo;
+    struct loc at = header_at(t);
     if (!t->loss.n)
         good = elab_error(e, at, "the train block needs a `loss`") && false;
     if (!t->rule.n)
@@ -587,9 +596,10 @@ static void override(struct elab *e, struct train *t)
 
 static bool run_block(struct elab *e, struct train *t)
 {
-    if (!train_models(e, t) || !ahead(e, t) || !train_datasets(e, t))
+    bool good = train_models(e, t);
+    ahead(e, t);
+    if (!train_datasets(e, t) || !good)
         return false;
-    bool good = true;
     for (uint32_t i = 0; i < t->decl->train.body->n; i++)
         good = statement(e, t, t->decl->train.body->p[i]) && good;
     override(e, t);
@@ -604,8 +614,8 @@ static bool run_block(struct elab *e, struct train *t)
     for (uint32_t i = 0; i < t->metric.n && (check || t->mode == TRAIN_EVAL); i++)
         good = eval_metric(e, t, &t->metric.p[i]) && good;
     if (check) {
+        good = good && !e->failed && unread(e, t) && unmatched(e, t);
         good = complete(e, t) && good;
-        good = !e->failed && unread(e, t) && unmatched(e, t) && good;
     }
     return good && !e->failed;
 }

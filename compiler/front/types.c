@@ -79,6 +79,13 @@ struct solving {
     bool good;
 };
 
+/* What is matched, for messages: fc: `x`; GPT: the result; `y` of a typed binding. */
+static const char *subject(const struct solving *s, const struct match *m)
+{
+    const char *name = m->name ? arena_printf(s->e->mem, "`%s`", m->name) : "the result";
+    return s->what ? arena_printf(s->e->mem, "%s: %s", s->what, name) : name;
+}
+
 static bool name_is_known(struct elab *e, const char *name)
 {
     if (type_name(e, name))
@@ -130,9 +137,9 @@ static bool rank_error(struct solving *s, const struct match *m, uint32_t given,
 {
     struct elab *e = s->e;
     s->good = false;
-    if (elab_error(e, m->at, "%s: `%s` has %u %s, but %s has %s%u", s->what, m->name,
-                   m->v->t.s.rank, m->v->t.s.rank == 1 ? "axis" : "axes",
-                   source_text(e, m->type->at), pack ? "at least " : "", given)) {
+    if (elab_error(e, m->at, "%s has %u %s, but %s has %s%u", subject(s, m), m->v->t.s.rank,
+                   m->v->t.s.rank == 1 ? "axis" : "axes", source_text(e, m->type->at),
+                   pack ? "at least " : "", given)) {
         diag_label(e->d, "this is %s", v_text(e, m->v));
         if (m->v->at.file && (m->v->at.lo < m->at.lo || m->v->at.hi > m->at.hi))
             diag_note(e->d, m->v->at, "it is from here");
@@ -169,9 +176,8 @@ static bool match_pack(struct solving *s, const struct match *m, const struct tr
     const struct dim **have = ARENA_ARRAY(e->mem, const struct dim *, b->v->list.n);
     for (uint32_t i = 0; i < b->v->list.n; i++)
         have[i] = b->v->list.p[i]->i;
-    if (elab_error(e, m->at, "%s: the axes `...%s` of `%s` are %s, but %s before", s->what,
-                   item->value->name, m->name,
-                   count ? v_type_text(e, NN_DTYPE_COUNT, count, dim) + 1 : "none",
+    if (elab_error(e, m->at, "the axes `...%s` of %s are %s, but %s before", item->value->name,
+                   subject(s, m), count ? v_type_text(e, NN_DTYPE_COUNT, count, dim) + 1 : "none",
                    b->v->list.n ? v_type_text(e, NN_DTYPE_COUNT, b->v->list.n, have) + 1
                                 : "none")) {
         diag_label(e->d, "this is %s", v_text(e, m->v));
@@ -215,7 +221,7 @@ static bool dtype_error(struct solving *s, const struct match *m, enum nn_dtype 
     struct elab *e = s->e;
     s->good = false;
     struct binding *b = type_name(e, m->type->named.name);
-    if (elab_error(e, m->at, "%s: `%s` is %s, but %s is wanted", s->what, m->name,
+    if (elab_error(e, m->at, "%s is %s, but %s is wanted", subject(s, m),
                    nn_dtype_name(m->v->t.dtype), nn_dtype_name(t))) {
         diag_label(e->d, "this is %s; write %s(…) to cast it", v_text(e, m->v), nn_dtype_name(t));
         if (b && b->at.file && b->v->kind == V_DTYPE)
@@ -250,9 +256,9 @@ static void mismatch(struct solving *s, const struct equation *q, const struct d
     s->good = false;
     const char *text = source_text(e, q->x->at), *value = v_dim_text(e, p);
     bool named = strcmp(text, value) != 0;
-    if (!elab_error(e, q->m->at, "%s: axis %u of `%s` is %s, but %s%s%s is wanted", s->what,
-                    q->axis, q->m->name, v_dim_text(e, q->actual), named ? text : value,
-                    named ? " = " : "", named ? value : ""))
+    if (!elab_error(e, q->m->at, "%s: axis %u is %s, but %s%s%s is wanted", subject(s, q->m),
+                    q->axis, v_dim_text(e, q->actual), named ? text : value, named ? " = " : "",
+                    named ? value : ""))
         return;
     diag_label(e->d, "this is %s", v_text(e, q->m->v));
     struct binding *b = q->x->kind == TREE_NAME ? type_name(e, q->x->name) : NULL;
@@ -267,8 +273,8 @@ static void unsolved(struct solving *s, const struct equation *q, bool linear)
     s->good = false;
     const char *text = source_text(e, q->x->at);
     if (linear) {
-        if (elab_error(e, q->m->at, "%s: axis %u of `%s` is %s, which is not shown to be %s",
-                       s->what, q->axis, q->m->name, v_dim_text(e, q->actual), text)) {
+        if (elab_error(e, q->m->at, "%s: axis %u is %s, which is not shown to be %s",
+                       subject(s, q->m), q->axis, v_dim_text(e, q->actual), text)) {
             diag_label(e->d, "this is %s", v_text(e, q->m->v));
             elab_called(e);
         }
@@ -342,7 +348,7 @@ static bool finish_match(struct solving *s, struct match *m)
         return true;
     }
     if (!v_is_tensor(m->v) && !v_is_number(m->v)) {
-        if (elab_error(e, m->at, "%s: `%s` is a tensor, %s, not %s", s->what, m->name,
+        if (elab_error(e, m->at, "%s is a tensor, %s, not %s", subject(s, m),
                        source_text(e, m->type->at), v_text(e, m->v)))
             elab_called(e);
         return false;
@@ -354,7 +360,7 @@ static bool finish_match(struct solving *s, struct match *m)
     }
     if (!type_known(e, m->type, &t, &shape))
         return false;
-    m->out = to_type(e, m->v, t, shape, m->at, arena_printf(e->mem, "%s: `%s`", s->what, m->name));
+    m->out = to_type(e, m->v, t, shape, m->at, subject(s, m));
     return !v_bad(m->out);
 }
 
@@ -500,7 +506,10 @@ bool type_known(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype,
         missing = t->named.name;
     if (missing) {
         if (elab_error(e, t->at, "`%s` is not known here", missing)) {
-            diag_label(e->d, "say the type that is wanted, as in `y: f32[n, 3] = …`");
+            if (e->frame->decl)
+                diag_label(e->d, "say the type that is wanted, as in `y: f32[n, 3] = …`");
+            else
+                diag_label(e->d, "a train block gives it a value: `%s = …`", missing);
             elab_called(e);
         }
         return false;
