@@ -1,6 +1,7 @@
 /* Random graphs: the gradient against a directional difference, before and after the passes that
- * follow it in the pipeline. A graph is a list of steps; on failure steps are left out as long as
- * it still fails, and what remains is printed. `unit-gradient_fuzz FROM COUNT` runs other seeds. */
+ * follow it in the pipeline; recompute must not change a bit. A graph is a list of steps; on
+ * failure steps are left out as long as it still fails, and what remains is printed.
+ * `unit-gradient_fuzz FROM COUNT` runs other seeds. */
 #include "pass/pass.h"
 #include "test.h"
 
@@ -47,6 +48,13 @@ static struct ir_access random_access(struct ir_module *m, const struct ir_node 
 
 /* ---- steps ---- */
 
+static ir_id append(struct ir_builder *b, struct ir_node n)
+{
+    n.origin = b->origin;
+    n.checkpoint = b->checkpoint;
+    return ir_append(b->g, &n);
+}
+
 struct world {
     struct ir_graph *g;
     struct ir_builder b;
@@ -72,7 +80,7 @@ static ir_id elem(struct world *w, enum ir_op op, bool inlined, uint32_t nd,
     n.dom = dom;
     n.nin = (uint16_t)nin;
     n.in = in;
-    return ir_append(w->g, &n);
+    return append(&w->b, n);
 }
 
 static ir_id reduce(struct world *w, enum ir_monoid m, uint32_t nd, uint32_t nred,
@@ -84,7 +92,7 @@ static ir_id reduce(struct world *w, enum ir_monoid m, uint32_t nd, uint32_t nre
     n.dom = dom;
     n.nin = 1;
     n.in = &in;
-    return ir_append(w->g, &n);
+    return append(&w->b, n);
 }
 
 static ir_id contraction(struct world *w, ir_id x, ir_id y, uint32_t nd, const struct ir_axis *dom,
@@ -137,7 +145,7 @@ static ir_id gather(struct world *w, ir_id x, uint32_t nd, const struct ir_axis 
                         .nval = 2,
                         .val = val,
                         .out = &a};
-    return ir_append(w->g, &n);
+    return append(&w->b, n);
 }
 
 static ir_id step(struct world *w)
@@ -163,7 +171,7 @@ static ir_id step(struct world *w)
     case 4:
         n.attr.i = pick(nd);
         n.reverse = pick(2);
-        return ir_append(w->g, &n);
+        return append(&w->b, n);
     case 5: in.a.fill = 1; return reduce(w, IRM_prod, nd, (uint32_t)pick(nd + 1), dom, in);
     case 6: return gather(w, x, nd, dom, dim, false);
     case 7: return gather(w, x, nd, dom, dim, true);
@@ -185,6 +193,7 @@ static struct ir_module *build(uint64_t seed, uint32_t skip, struct arrays *a)
     struct world w = {.g = ir_graph_new(m, "g")};
     struct ir_axis ax[] = {{"i", 3}, {"j", 4}};
     w.b.g = w.g;
+    w.b.origin = ir_origin_add(m, (struct loc){0}, "step", "fwd");
     ir_id x = ir_input(&w.b, "x", NN_f64, 2, ax), y = ir_input(&w.b, "y", NN_f64, 1, ax + 1);
     vec_push(&w.pool, x);
     vec_push(&w.pool, y);
@@ -194,10 +203,12 @@ static struct ir_module *build(uint64_t seed, uint32_t skip, struct arrays *a)
             pick(2);
         if (skip >> i & 1)
             continue;
+        w.b.checkpoint = (uint32_t)pick(3);
         ir_id v = step(&w);
         if (ir_count(ir_at(w.g, v)) <= MAX_ELEMENTS)
             vec_push(&w.pool, v);
     }
+    w.b.checkpoint = 0;
     ir_id loss = 0;
     for (uint32_t i = 2; i < w.pool.n; i++) {
         uint32_t axes[IR_MAX_AXES], rank = ir_rank(ir_at(w.g, w.pool.p[i]));
@@ -268,6 +279,8 @@ static double slope(const struct ir_graph *g, const struct arrays *a)
     return sum;
 }
 
+static uint64_t clones;
+
 static bool holds(uint64_t seed, uint32_t skip, bool show)
 {
     static const char *const then[] = {"simplify", "cse", "fold_moves", "dce"};
@@ -287,6 +300,11 @@ static bool holds(uint64_t seed, uint32_t skip, bool show)
         printf("%sgradient %.9g, difference %.9g\n", t.p, got, narrow);
         text_free(&t);
     }
+    pass_run(pass_find("recompute"), g);
+    for (ir_id id = 1; id < g->nodes.n; id++)
+        clones += ir_at(g, id)->checkpoint > 2;
+    double again = slope(g, &a);
+    good = good && !memcmp(&again, &got, sizeof got);
     for (size_t i = 0; i < COUNT(then); i++)
         pass_run(pass_find(then[i]), g);
     double after = slope(g, &a);
@@ -319,5 +337,6 @@ int main(int argc, char **argv)
         printf("seed %llu, steps left out %x:\n", (unsigned long long)seed, skip);
         holds(seed, skip, true);
     }
+    test(clones >= count);
     return test_done();
 }
