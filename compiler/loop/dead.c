@@ -76,6 +76,80 @@ static void mark_all(struct live *l)
     }
 }
 
+/* ---- sets of registers that are set again before they are read ---- */
+
+struct sets {
+    const struct lo_kernel *k;
+    bool *dead;    /* of each instruction */
+    bool **unread; /* of each register: nothing reads what it holds now */
+};
+
+static void reads_all(const struct sets *s, uint32_t buf)
+{
+    for (int64_t i = 0; s->unread[buf] && i < s->k->buffers.p[buf].count; i++)
+        s->unread[buf][i] = false;
+}
+
+/* A place that is known; false: any. */
+static bool place_of(const struct sets *s, const struct lo_insn *in)
+{
+    return !in->lin.n && in->lin.c0 >= 0 && in->lin.c0 < s->k->buffers.p[in->buf].count;
+}
+
+/* Backwards, from what holds at the end of the block. */
+static void find_dead_sets(struct sets *s, uint32_t block)
+{
+    const struct lo_block *b = &s->k->blocks.p[block];
+    for (uint32_t i = b->insn.n; i-- > 0;) {
+        const struct lo_insn *in = &s->k->insns.p[b->insn.p[i]];
+        bool *unread = in->kind == LO_GET || in->kind == LO_SET ? s->unread[in->buf] : NULL;
+        if (unread && in->kind == LO_SET && place_of(s, in)) {
+            s->dead[b->insn.p[i]] = unread[in->lin.c0];
+            unread[in->lin.c0] = true;
+        } else if (unread && in->kind == LO_GET && place_of(s, in)) {
+            unread[in->lin.c0] = false;
+        } else if (unread && in->kind == LO_GET) {
+            reads_all(s, in->buf);
+        }
+        const uint32_t inner[] = {in->body, in->other};
+        for (int j = 0; j < 2; j++) {
+            if (!inner[j])
+                continue;
+            for (uint32_t r = 1; r < s->k->buffers.n; r++) /* what follows may read all, or again */
+                reads_all(s, r);
+            find_dead_sets(s, inner[j]);
+            for (uint32_t r = 1; r < s->k->buffers.n; r++)
+                reads_all(s, r);
+        }
+    }
+}
+
+static lo_id keep_needed(struct lo_rewrite *r, lo_id id)
+{
+    const bool *dead = r->own;
+    return dead[id] ? 0 : lo_rewrite_copy(r, id);
+}
+
+static void drop_dead_sets(struct lo_kernel *k)
+{
+    struct sets s = {k, xcalloc(k->insns.n, sizeof *s.dead),
+                     xcalloc(k->buffers.n, sizeof *s.unread)};
+    for (uint32_t i = 1; i < k->buffers.n; i++)
+        if (k->buffers.p[i].space == LO_REG && k->buffers.p[i].count <= LO_MAX_UNROLL)
+            s.unread[i] = xcalloc((size_t)k->buffers.p[i].count, sizeof **s.unread);
+    for (uint32_t i = 0; i < k->phases.n; i++) {
+        for (uint32_t b = 1; b < k->buffers.n; b++) /* a register ends with its chunk */
+            if (s.unread[b])
+                memset(s.unread[b], 1, (size_t)k->buffers.p[b].count);
+        find_dead_sets(&s, k->phases.p[i].body);
+    }
+    lo_rewrite(k, keep_needed, s.dead);
+    for (uint32_t i = 1; i < k->buffers.n; i++)
+        free(s.unread[i]);
+    free(s.unread);
+    free(s.dead);
+}
+
 static lo_id keep_live(struct lo_rewrite *r, lo_id id)
 {
     const struct live *l = r->own;
@@ -109,6 +183,7 @@ static void drop_buffers(struct lo_kernel *k)
 
 void lo_drop_dead(struct lo_kernel *k)
 {
+    drop_dead_sets(k);
     struct live l = {.k = k};
     l.live = xcalloc(k->insns.n, sizeof *l.live);
     l.owner = xcalloc(k->insns.n, sizeof *l.owner);

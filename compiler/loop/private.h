@@ -72,6 +72,17 @@ struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l);
 /* The number of trips, if the bounds differ by a constant. */
 bool lo_trips(struct lo_builder *b, struct lo_lin from, struct lo_lin to, int64_t step, int64_t *n);
 
+/* ---- range.c: the integers that a value can be, in every lane ---- */
+struct lo_range {
+    bool known;
+    int64_t lo, hi; /* inclusive, both far from overflow */
+};
+typedef struct lo_range lo_range_fn(void *own, lo_id v); /* what was found of an operand */
+struct lo_range lo_range(const struct lo_insn *in, lo_range_fn *of, void *own);
+/* Whether ranges alone decide the instruction: `*same` is the operand that it gives, else (0) *value. */
+bool lo_range_decides(const struct lo_insn *in, lo_range_fn *of, void *own, int64_t *value,
+                      lo_id *same);
+
 /* ---- dead.c ---- */
 void lo_drop_dead(struct lo_kernel *k);
 

@@ -1,6 +1,7 @@
 /* One walk over the kernel, in the order of its text, that builds it anew: constants are folded, loops of
- * no or one trip and ifs with a known condition dissolve, comparisons that loop bounds decide become
- * constants (and their masks go), a value computed twice is computed once, and what does not change in a
+ * no or one trip and ifs with a known condition dissolve, LO_UNROLL loops are written out, comparisons
+ * and quotients that the bounds of loops decide become constants (and their masks go), a value computed
+ * twice is computed once, a register's value is taken from its last set, and what does not change in a
  * loop moves before it. Then what nobody reads is dropped (dead.c).
  *
  * No bit of a result changes: float identities that would (x + 0) stay. Memory that the kernel writes
@@ -24,127 +25,41 @@ struct open { /* a block being filled */
     bool runs; /* the loop has a trip, whatever happens */
 };
 
+struct value {     /* what is known of a new value */
+    uint8_t depth; /* of the block that defines it */
+    struct lo_range range;
+};
+
+struct assumed { /* a condition's value inside an if */
+    lo_id cond;
+    bool value;
+};
+
+struct store {    /* of a buffer: when it last changed, by a clock */
+    uint32_t any; /* at all */
+    uint32_t all; /* in a place unknown, or in all */
+    uint32_t *at; /* of registers, each by constant index */
+};
+
 struct simplify {
     struct lo_rewrite *r;
     struct open
-        open[COUNT(((struct lo_builder *)0)->stack) + 1]; /* outermost first: [1 .. b.depth] */
-    VEC(uint8_t) depth;                                   /* of the block that defines a value */
+        open[COUNT(((struct lo_builder *)0)->stack) + 1]; /* outermost first: 1 .. b.depth */
+    VEC(struct value) value;
     VEC(struct known) known;
+    VEC(struct assumed) assumed;
     uint32_t bucket[1024];
-    uint32_t *version, clock; /* of each buffer */
-    uint8_t *stored; /* buffers that old block `at` stores to: stored[block * buffers + buf] */
-    uint32_t buffers;
+    struct store *store;
+    uint32_t clock, buffers;
+    uint8_t *stored; /* buffers that an old block stores to: stored[block * buffers + buf] */
+    uint32_t *size;  /* instructions of an old block, with those inside */
 };
 
-static void set_depth(struct simplify *s, lo_id id, uint32_t depth)
+static void set_value(struct simplify *s, lo_id id, uint32_t depth, struct lo_range range)
 {
-    while (s->depth.n <= id)
-        vec_push(&s->depth, 0);
-    s->depth.p[id] = (uint8_t)depth;
-}
-
-/* ---- ranges of indices ---- */
-
-struct range {
-    bool known;
-    int64_t lo, hi; /* inclusive */
-};
-#define LIMIT ((int64_t)1 << 60)
-
-static struct range lin_range(const struct lo_kernel *k, struct lo_lin l, int depth);
-
-static struct range value_range(const struct lo_kernel *k, lo_id v, int depth)
-{
-    const struct lo_insn *in = &k->insns.p[v];
-    struct range r = {0};
-    union lo_num c;
-    if (depth > 8)
-        return r;
-    for (uint32_t i = 0; i < k->phases.n; i++)
-        if (k->phases.p[i].chunk == v)
-            return (struct range){k->phases.p[i].chunks > 0, 0, k->phases.p[i].chunks - 1};
-    if (in->kind == LO_FOR) {
-        struct range from = lin_range(k, in->lin, depth + 1), to = lin_range(k, in->hi, depth + 1);
-        r = (struct range){from.known && to.known && from.lo < to.hi, from.lo, to.hi - 1};
-        if (r.known && from.lo == from.hi)
-            r.hi = r.lo + (r.hi - r.lo) / in->step * in->step;
-    } else if (in->kind == LO_LIN) {
-        r = lin_range(k, in->lin, depth + 1);
-    } else if (in->kind == LO_CONST) {
-        r = (struct range){in->i > -LIMIT && in->i < LIMIT, in->i, in->i};
-    } else if (in->kind == LO_OP && (in->op == IR_idiv || in->op == IR_mod) &&
-               lo_const_value(k, in->in[1], &c) && c.i64 > 0 && c.i64 < LIMIT) {
-        if (in->op == IR_mod)
-            return (struct range){true, 0, c.i64 - 1};
-        r = value_range(k, in->in[0], depth + 1);
-        union lo_num q[3] = {{.i64 = r.lo}, c}, lo, hi;
-        r.known = r.known && lo_fold_op(IR_idiv, NN_i64, NN_i64, q, &lo);
-        q[0].i64 = r.hi;
-        if (r.known && lo_fold_op(IR_idiv, NN_i64, NN_i64, q, &hi))
-            r = (struct range){true, lo.i64, hi.i64};
-    }
-    return r;
-}
-
-static struct range lin_range(const struct lo_kernel *k, struct lo_lin l, int depth)
-{
-    struct range r = {l.c0 > -LIMIT && l.c0 < LIMIT, l.c0, l.c0};
-    for (uint32_t i = 0; i < l.n && r.known; i++) {
-        struct range v = value_range(k, l.part[i].v, depth);
-        int64_t c = l.part[i].c, a, b;
-        if (!v.known || __builtin_mul_overflow(c, v.lo, &a) ||
-            __builtin_mul_overflow(c, v.hi, &b) || a <= -LIMIT || a >= LIMIT || b <= -LIMIT ||
-            b >= LIMIT)
-            return (struct range){0};
-        r.lo += a < b ? a : b;
-        r.hi += a < b ? b : a;
-        r.known = r.lo > -LIMIT && r.hi < LIMIT;
-    }
-    return r;
-}
-
-/* Of every lane of an i64 or i32 operand of a comparison. */
-static struct range operand_range(const struct lo_kernel *k, lo_id v)
-{
-    const struct lo_insn *in = &k->insns.p[v];
-    struct range r = {0};
-    if (in->kind == LO_LANES) {
-        r = lin_range(k, in->lin, 0);
-        r.hi += in->type.lanes - 1;
-        if (in->type.dtype == NN_i32) /* else it wraps */
-            r.known = r.known && r.lo >= INT32_MIN && r.hi <= INT32_MAX;
-    } else if (in->kind == LO_SPLAT) {
-        r = operand_range(k, in->in[0]);
-    } else if (in->kind == LO_CONST && nn_is_int(in->type.dtype)) {
-        r = (struct range){in->i > -LIMIT && in->i < LIMIT, in->i, in->i};
-    } else if (in->type.dtype == NN_i64 && in->type.lanes == 1) {
-        r = value_range(k, v, 0);
-    }
-    return r;
-}
-
-/* 1 or 0 if the bounds of the operands decide the comparison in every lane, else -1. */
-static int decided(const struct lo_kernel *k, const struct lo_insn *in)
-{
-    if (in->kind != LO_OP || ir_op_class(in->op) != IRC_CMP)
-        return -1;
-    struct range x = operand_range(k, in->in[0]), y = operand_range(k, in->in[1]);
-    if (!x.known || !y.known)
-        return -1;
-    bool below = x.hi < y.lo;
-    bool above = x.lo > y.hi;
-    bool at_most = x.hi <= y.lo;
-    bool at_least = x.lo >= y.hi;
-    bool same = at_most && at_least, apart = below || above;
-    struct {
-        enum ir_op op;
-        bool yes, no;
-    } row[] = {{IR_lt, below, at_least}, {IR_le, at_most, above}, {IR_gt, above, at_most},
-               {IR_ge, at_least, below}, {IR_eq, same, apart},    {IR_ne, apart, same}};
-    for (uint32_t i = 0; i < COUNT(row); i++)
-        if (row[i].op == (enum ir_op)in->op)
-            return row[i].yes ? 1 : row[i].no ? 0 : -1;
-    return -1;
+    while (s->value.n <= id)
+        vec_push(&s->value, (struct value){0});
+    s->value.p[id] = (struct value){(uint8_t)depth, range};
 }
 
 /* ---- equal instructions ---- */
@@ -224,11 +139,11 @@ static uint32_t operands_depth(const struct simplify *s, const struct lo_insn *i
 {
     uint32_t d = 1;
     for (int i = 0; i < 3; i++)
-        if (in->in[i] && s->depth.p[in->in[i]] > d)
-            d = s->depth.p[in->in[i]];
+        if (in->in[i] && s->value.p[in->in[i]].depth > d)
+            d = s->value.p[in->in[i]].depth;
     for (uint32_t i = 0; i < in->lin.n; i++)
-        if (s->depth.p[in->lin.part[i].v] > d)
-            d = s->depth.p[in->lin.part[i].v];
+        if (s->value.p[in->lin.part[i].v].depth > d)
+            d = s->value.p[in->lin.part[i].v].depth;
     return d;
 }
 
@@ -248,14 +163,31 @@ static bool reads_memory(const struct lo_insn *in)
     return in->kind == LO_LOAD || in->kind == LO_GET;
 }
 
+/* When what the instruction reads last changed; 0: never. */
+static uint32_t version_of(const struct simplify *s, const struct lo_insn *in)
+{
+    const struct lo_buffer *b = &s->r->k->buffers.p[in->buf];
+    const struct store *m = &s->store[in->buf];
+    if (!reads_memory(in) || (b->space == LO_ARG && !b->written))
+        return 0;
+    if (!m->at || in->lin.n || in->lin.c0 < 0 || in->lin.c0 >= b->count)
+        return m->any;
+    return m->at[in->lin.c0] > m->all ? m->at[in->lin.c0] : m->all;
+}
+
+static struct lo_range range_of(void *own, lo_id v)
+{
+    struct simplify *s = own;
+    return s->value.p[v].range;
+}
+
 /* Instruction `id` was appended: it stays, moves out, or gives way to one that is there already. */
 static lo_id place(struct simplify *s, lo_id id)
 {
     struct lo_kernel *k = s->r->k;
     struct lo_insn in = as_get(k->insns.p[id]);
     bool reads = reads_memory(&in);
-    bool constant = reads && k->buffers.p[in.buf].space == LO_ARG && !k->buffers.p[in.buf].written;
-    uint32_t version = reads && !constant ? s->version[in.buf] : 0;
+    uint32_t version = version_of(s, &in);
     struct lo_block *b = &k->blocks.p[s->r->b.block];
     CHECK(vec_last(&b->insn) == id && id == k->insns.n - 1, "simplify: a value out of order");
     b->insn.n--;
@@ -265,23 +197,73 @@ static lo_id place(struct simplify *s, lo_id id)
         return same;
     }
     uint32_t least = operands_depth(s, &in), d = s->r->b.depth;
-    while (d > least && s->open[d].loop && (!reads || (constant && s->open[d].runs)))
+    while (d > least && s->open[d].loop && (!reads || (!version && s->open[d].runs)))
         d--;
     insert(s, id, d);
-    set_depth(s, id, d);
+    set_value(s, id, d, lo_range(&in, range_of, s));
     make_known(s, &in, id, id, version, s->open[d].block);
     return id;
 }
 
 /* ---- the walk ---- */
 
-static void touch(struct simplify *s, uint32_t buf) { s->version[buf] = ++s->clock; }
+static lo_id append_placed(struct simplify *s, struct lo_insn in)
+{
+    lo_id id = lo_append_folded(&s->r->b, in);
+    bool made = id == s->r->k->insns.n - 1 && s->value.n <= id;
+    return made ? place(s, id) : id;
+}
+
+static lo_id constant(struct simplify *s, struct lo_type t, int64_t v)
+{
+    return append_placed(s, (struct lo_insn){.kind = LO_CONST, .type = t, .i = v});
+}
+
+static void touch(struct simplify *s, uint32_t buf)
+{
+    s->store[buf].any = s->store[buf].all = ++s->clock;
+}
 
 static void touch_stored(struct simplify *s, uint32_t old_block)
 {
     for (uint32_t i = 1; i < s->buffers; i++)
         if (s->stored[old_block * s->buffers + i])
             touch(s, i);
+}
+
+/* Inside an if the condition, and what follows from it, is constant. */
+static void assume(struct simplify *s, lo_id cond, bool value)
+{
+    const struct lo_insn *in = &s->r->k->insns.p[cond];
+    vec_push(&s->assumed, ((struct assumed){cond, value}));
+    if (in->kind != LO_OP)
+        return;
+    if (in->op == IR_not)
+        assume(s, in->in[0], !value);
+    if (in->op == (value ? IR_and : IR_or)) {
+        lo_id x = in->in[0], y = in->in[1];
+        assume(s, x, value);
+        assume(s, y, value);
+    }
+}
+
+static lo_id under_assumption(struct simplify *s, lo_id v)
+{
+    const struct lo_insn *in = &s->r->k->insns.p[v];
+    lo_id scalar = in->kind == LO_SPLAT ? in->in[0] : v;
+    struct lo_type t = in->type;
+    for (uint32_t i = 0; v && t.dtype == NN_bool && i < s->assumed.n; i++)
+        if (s->assumed.p[i].cond == scalar)
+            return constant(s, t, s->assumed.p[i].value);
+    return v;
+}
+
+static struct lo_insn operands(struct simplify *s, const struct lo_insn *old)
+{
+    struct lo_insn in = lo_rewrite_operands(s->r, old);
+    for (int i = 0; i < 3 && s->assumed.n; i++)
+        in.in[i] = under_assumption(s, in.in[i]);
+    return in;
 }
 
 static void fill(struct simplify *s, uint32_t old, lo_id owner, bool other, struct open how)
@@ -296,17 +278,10 @@ static void fill(struct simplify *s, uint32_t old, lo_id owner, bool other, stru
     lo_open(&r->b, how.block);
     s->open[r->b.depth] = how;
     if (how.loop)
-        set_depth(s, owner, r->b.depth);
+        set_value(s, owner, r->b.depth, lo_range(&r->k->insns.p[owner], range_of, s));
     lo_rewrite_block(r, old);
     lo_end(&r->b);
     touch_stored(s, old);
-}
-
-static lo_id append_placed(struct simplify *s, struct lo_insn in)
-{
-    lo_id id = lo_append_folded(&s->r->b, in);
-    bool made = id == s->r->k->insns.n - 1 && s->depth.n <= id;
-    return made ? place(s, id) : id;
 }
 
 static lo_id index_value(struct simplify *s, struct lo_lin l)
@@ -317,14 +292,16 @@ static lo_id index_value(struct simplify *s, struct lo_lin l)
 static lo_id walk_for(struct simplify *s, const struct lo_insn *old, lo_id id)
 {
     struct lo_rewrite *r = s->r;
-    struct lo_insn in = lo_rewrite_operands(r, old);
+    struct lo_insn in = operands(s, old);
     int64_t trips;
     bool counted = lo_trips(&r->b, in.lin, in.hi, in.step, &trips);
-    if (counted && !trips)
-        return 0;
-    if (counted && trips == 1) {
-        r->map[id] = index_value(s, in.lin);
-        lo_rewrite_block(r, old->body);
+    bool unroll = old->op == LO_UNROLL && trips <= LO_MAX_UNROLL &&
+                  trips * s->size[old->body] <= LO_MAX_UNROLL;
+    if (counted && (trips <= 1 || unroll)) {
+        for (int64_t i = 0; i < trips; i++) {
+            r->map[id] = index_value(s, lo_lin_add(&r->b, in.lin, lo_lin_c(i * in.step)));
+            lo_rewrite_block(r, old->body);
+        }
         return 0;
     }
     lo_id made = lo_append(&r->b, in);
@@ -336,7 +313,7 @@ static lo_id walk_for(struct simplify *s, const struct lo_insn *old, lo_id id)
 static lo_id walk_if(struct simplify *s, const struct lo_insn *old)
 {
     struct lo_rewrite *r = s->r;
-    struct lo_insn in = lo_rewrite_operands(r, old);
+    struct lo_insn in = operands(s, old);
     union lo_num cond;
     if (lo_const_value(r->k, in.in[0], &cond)) {
         if (cond.u8)
@@ -346,9 +323,15 @@ static lo_id walk_if(struct simplify *s, const struct lo_insn *old)
         return 0;
     }
     lo_id made = lo_append(&r->b, in);
+    uint32_t n = s->assumed.n;
+    assume(s, in.in[0], true);
     fill(s, old->body, made, false, (struct open){0});
-    if (old->other)
+    s->assumed.n = n;
+    if (old->other) {
+        assume(s, in.in[0], false);
         fill(s, old->other, made, true, (struct open){0});
+        s->assumed.n = n;
+    }
     return 0;
 }
 
@@ -363,7 +346,7 @@ static lo_id walk_memory(struct simplify *s, struct lo_insn in)
         if (in.kind == LO_LOAD && !c.u8 && in.in[1])
             return in.in[1];
         if (in.kind == LO_LOAD && !c.u8)
-            return append_placed(s, (struct lo_insn){.kind = LO_CONST, .type = in.type});
+            return append_placed(s, (struct lo_insn){.kind = LO_CONST, .type = in.type}); /* 0 */
         in.in[mask] = 0;
         if (in.kind == LO_LOAD)
             in.in[1] = 0;
@@ -377,11 +360,29 @@ static lo_id walk_memory(struct simplify *s, struct lo_insn in)
 
 static lo_id walk_set(struct simplify *s, struct lo_insn in)
 {
-    touch(s, in.buf);
+    struct store *m = &s->store[in.buf];
+    bool fixed =
+        m->at && !in.lin.n && in.lin.c0 >= 0 && in.lin.c0 < s->r->k->buffers.p[in.buf].count;
+    m->any = ++s->clock;
+    if (fixed)
+        m->at[in.lin.c0] = s->clock;
+    else
+        m->all = s->clock;
     lo_id id = lo_append(&s->r->b, in);
     struct lo_insn get = as_get(in);
-    make_known(s, &get, id, in.in[0], s->version[in.buf], s->r->b.block);
+    make_known(s, &get, id, in.in[0], version_of(s, &get), s->r->b.block);
     return 0;
+}
+
+/* The chunk number's depth and range; of a single chunk it is 0. */
+static void begin_phase(struct simplify *s)
+{
+    struct lo_rewrite *r = s->r;
+    const struct lo_phase *p = &vec_last(&r->k->phases);
+    s->open[1] = (struct open){.block = r->b.block};
+    set_value(s, p->chunk, 1, (struct lo_range){p->chunks > 0, 0, p->chunks - 1});
+    if (p->chunks == 1)
+        r->map[r->old.phases.p[r->k->phases.n - 1].chunk] = constant(s, LO_I64, 0);
 }
 
 static lo_id walk(struct lo_rewrite *r, lo_id id)
@@ -389,16 +390,15 @@ static lo_id walk(struct lo_rewrite *r, lo_id id)
     struct simplify *s = r->own;
     const struct lo_insn *old = &r->old.insns.p[id];
     s->r = r;
-    if (r->b.depth == 1 && s->open[1].block != r->b.block) { /* a phase begins */
-        s->open[1] = (struct open){.block = r->b.block};
-        set_depth(s, vec_last(&r->k->phases).chunk, 1);
-    }
+    if (r->b.depth == 1 && s->open[1].block != r->b.block)
+        begin_phase(s);
     if (old->kind == LO_FOR)
         return walk_for(s, old, id);
     if (old->kind == LO_IF)
         return walk_if(s, old);
-    struct lo_insn in = lo_rewrite_operands(r, old);
+    struct lo_insn in = operands(s, old);
     union lo_num c;
+    lo_id same;
     if (in.kind == LO_LOAD || in.kind == LO_STORE)
         return walk_memory(s, in);
     if (in.kind == LO_SET)
@@ -411,16 +411,17 @@ static lo_id walk(struct lo_rewrite *r, lo_id id)
         lo_append(&r->b, in);
         return 0;
     }
-    int known = decided(r->k, &in);
-    if (known >= 0)
-        return append_placed(s, (struct lo_insn){.kind = LO_CONST, .type = in.type, .i = known});
+    int64_t known;
+    if (lo_range_decides(&in, range_of, s, &known, &same))
+        return same ? same : constant(s, in.type, known);
     return append_placed(s, in);
 }
 
-/* Which buffers each block, with those inside, stores to. */
-static void note_stores(struct simplify *s, const struct lo_kernel *k, uint32_t block)
+/* Which buffers each block, with those inside, stores to; its size. */
+static void note_block(struct simplify *s, const struct lo_kernel *k, uint32_t block)
 {
     uint8_t *stored = &s->stored[block * s->buffers];
+    s->size[block] = k->blocks.p[block].insn.n;
     for (uint32_t i = 0; i < k->blocks.p[block].insn.n; i++) {
         const struct lo_insn *in = &k->insns.p[k->blocks.p[block].insn.p[i]];
         if (in->kind == LO_STORE || in->kind == LO_SET)
@@ -429,7 +430,8 @@ static void note_stores(struct simplify *s, const struct lo_kernel *k, uint32_t 
         for (int j = 0; j < 2; j++) {
             if (!inner[j])
                 continue;
-            note_stores(s, k, inner[j]);
+            note_block(s, k, inner[j]);
+            s->size[block] += s->size[inner[j]];
             for (uint32_t b = 0; b < s->buffers; b++)
                 stored[b] |= s->stored[inner[j] * s->buffers + b];
         }
@@ -439,16 +441,25 @@ static void note_stores(struct simplify *s, const struct lo_kernel *k, uint32_t 
 void lo_simplify(struct lo_kernel *k)
 {
     struct simplify s = {.buffers = k->buffers.n};
-    s.version = xcalloc(k->buffers.n, sizeof *s.version);
+    s.store = xcalloc(k->buffers.n, sizeof *s.store);
     s.stored = xcalloc((size_t)k->blocks.n * k->buffers.n, 1);
+    s.size = xcalloc(k->blocks.n, sizeof *s.size);
     for (uint32_t i = 0; i < k->phases.n; i++)
-        note_stores(&s, k, k->phases.p[i].body);
-    for (uint32_t i = 1; i < k->buffers.n; i++)
+        note_block(&s, k, k->phases.p[i].body);
+    for (uint32_t i = 1; i < k->buffers.n; i++) {
+        const struct lo_buffer *b = &k->buffers.p[i];
         touch(&s, i);
+        if (b->space == LO_REG && b->count <= LO_MAX_UNROLL)
+            s.store[i].at = xcalloc((size_t)b->count, sizeof *s.store->at);
+    }
     lo_rewrite(k, walk, &s);
-    free(s.version);
+    for (uint32_t i = 1; i < s.buffers; i++)
+        free(s.store[i].at);
+    free(s.store);
     free(s.stored);
-    vec_free(&s.depth);
+    free(s.size);
+    vec_free(&s.value);
     vec_free(&s.known);
+    vec_free(&s.assumed);
     lo_drop_dead(k);
 }

@@ -74,5 +74,24 @@ int main(void)
             "%4 = lt %3 %2 : bool\n%5 = splat %4 : boolx4\n%6 = lin %1*2 - %c : i64\n"
             "%7 = load x[%6 + 1] mask %5 : f32x4\nstore y[%c*4] %7\n",
             "  %1 = load x[%c*5 + 3] : f32x4\n  store y[%c*4] %1\n");
+    /* inside an if its condition holds, and its parts; in the else it does not */
+    becomes(
+        "%1 = const 2 : i64\n%2 = lt %c %1 : bool\n%3 = load x[0] : f32x4\n%4 = const 0 : f32x4\n"
+        "%5 = eq %3 %4 : boolx4\n%6 = across any %5 : bool\n%7 = and %2 %6 : bool\n"
+        "if %7 {\n  %8 = splat %2 : boolx4\n  store y[0] %3 mask %8\n  if %6 {\n"
+        "    store y[4] %3\n  }\n} else {\n  %9 = splat %7 : boolx4\n  store y[8] %3 mask %9\n}\n",
+        "  %1 = const 2 : i64\n  %2 = lt %c %1 : bool\n  %3 = load x[0] : f32x4\n"
+        "  %4 = const 0 : f32x4\n  %5 = eq %3 %4 : boolx4\n  %6 = across any %5 : bool\n"
+        "  %7 = and %2 %6 : bool\n  if %7 {\n    store y[0] %3\n    store y[4] %3\n  }\n");
+    /* written out: registers by constant index are values; edges decided by the trip */
+    becomes(
+        "%0 = const 0 : f32x4\n%n = const 5 : i32x4\nset r[0] %0\nset r[1] %0\n"
+        "for %i = 0 .. 2 unroll {\n  %1 = lanes 4*%i - 1 : i32x4\n  %2 = ge %1 %n : boolx4\n"
+        "  %3 = get r[%i] : f32x4\n  %4 = load x[4*%i] mask %2 : f32x4\n"
+        "  %5 = add %3 %4 : f32x4\n  set r[%i] %5\n}\n"
+        "%6 = get r[0] : f32x4\n%7 = get r[1] : f32x4\n%8 = sub %6 %7 : f32x4\nstore y[%c*4] %8\n",
+        "  %1 = const 0 : f32x4\n  %2 = const 5 : i32x4\n  %3 = lanes 3 : i32x4\n"
+        "  %4 = ge %3 %2 : boolx4\n  %5 = load x[4] mask %4 : f32x4\n  %6 = add %1 %5 : f32x4\n"
+        "  %7 = sub %1 %6 : f32x4\n  store y[%c*4] %7\n");
     return test_done();
 }
