@@ -1,11 +1,12 @@
 /* nnc: the command. One file a subcommand; commands.def is their list.
- * Sections: main.c, options.c, compile.c. */
+ * Sections: main.c, options.c, compile.c, session.c. */
 #ifndef NNC_NNC_H
 #define NNC_NNC_H
 
 #include "back/back.h"
 #include "front/front.h"
 #include "program/program.h"
+#include "train/train.h"
 
 #define COMMAND(name, synopsis, help) int cmd_##name(int argc, char **argv);
 #include "nnc/commands.def"
@@ -62,5 +63,34 @@ void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g);
 /* Machine code for all kernels, and the image. False after printing LLVM's complaint. */
 bool nnc_link(struct nnc_compiled *c);
 void nnc_compile_end(struct nnc_compiled *c);
+
+/* ---- session.c: a compiled model, its data and an execution context, for the commands that run.
+ * ---- */
+struct nnc_session {
+    struct diag *diag;
+    struct front *front;
+    const struct front_train *train;
+    struct nnc_compiled c;
+    struct nn_data *data;
+    struct nn_pool *pool;
+    struct nn_exec *exec;
+    int64_t batch;
+};
+/* What a session needs of the file. */
+enum nnc_need {
+    NNC_TRAIN, /* the data; init, step, eval, metrics */
+    NNC_EVAL,  /* the data; eval, metrics */
+    NNC_GRAPH, /* no data; graphs are added by the caller, then nnc_session_run */
+};
+/* 0, or the exit status after the mistake was printed. */
+int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nnc_need need);
+int nnc_session_link(struct nnc_session *s, const struct nnc_options *o); /* after NNC_GRAPH */
+void nnc_session_close(struct nnc_session *s);
+/* Loads `[NAME=]W.safetensors` files into the slots. 0 or the exit status. */
+int nnc_load_weights(struct nnc_session *s, const nnc_pairs *weights);
+/* Prints `nnc: message` and gives the exit status. */
+int nnc_fail(enum nn_status status, const struct nn_message *m);
+/* An integer flag that Ctrl-C (SIGINT, SIGTERM) sets; a second one ends the process at once. */
+const volatile sig_atomic_t *nnc_catch_signals(void);
 
 #endif

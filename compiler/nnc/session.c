@@ -1,0 +1,228 @@
+/* A session: the model file compiled, its data files open, an execution context over both. */
+#include "nnc/nnc.h"
+#include <unistd.h>
+
+int nnc_fail(enum nn_status status, const struct nn_message *m)
+{
+    fprintf(stderr, "nnc: %s\n", m->text);
+    return (int)status;
+}
+
+static volatile sig_atomic_t stop_wanted;
+
+static void on_signal(int number)
+{
+    if (stop_wanted)
+        _exit(128 + number);
+    stop_wanted = 1;
+}
+
+const volatile sig_atomic_t *nnc_catch_signals(void)
+{
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+    return &stop_wanted;
+}
+
+/* ---- data ---- */
+
+static bool source(struct diag *d, const struct front_file *from, struct nn_source *to)
+{
+    to->file = from->file;
+    to->windows = from->windows;
+    to->stride = from->stride;
+    if (!from->file)
+        return true;
+    switch (from->source) {
+    case FRONT_IDX: to->kind = NN_SOURCE_IDX; return true;
+    case FRONT_NPY: to->kind = NN_SOURCE_NPY; return true;
+    case FRONT_BYTES: to->kind = NN_SOURCE_BYTES; return true;
+    case FRONT_CSV:
+    case FRONT_IMAGES:
+    case FRONT_FOLDERS: break;
+    }
+    diag_error(d, from->at,
+               "this version reads idx, npy and bytes; it cannot read this source yet");
+    return false;
+}
+
+/* The folder of the data: --data, else the model file's own, else its folder `data` where the first
+ * file is found there only. */
+static char *data_folder(const struct front_train *t, const struct nnc_options *o)
+{
+    struct text dir = {0}, path = {0};
+    if (o->data) {
+        text_printf(&dir, "%s", o->data);
+        return dir.p;
+    }
+    const char *file = vec_last(&o->args), *slash = strrchr(file, '/');
+    text_printf(&dir, "%.*s", slash ? (int)(slash - file) : 1, slash ? file : ".");
+    const char *first = t->nfields ? t->field[0].train.file : NULL;
+    if (first) {
+        text_printf(&path, "%s/%s", dir.p, first);
+        bool beside = !access(path.p, F_OK);
+        path.n = 0;
+        text_printf(&path, "%s/data/%s", dir.p, first);
+        if (!beside && !access(path.p, F_OK))
+            text_printf(&dir, "/data");
+    }
+    text_free(&path);
+    return dir.p;
+}
+
+static int open_data(struct nnc_session *s, const struct nnc_options *o)
+{
+    const struct front_train *t = s->train;
+    struct nn_field *field = xcalloc(t->nfields, sizeof *field);
+    bool ok = true;
+    for (uint32_t i = 0; i < t->nfields; i++) {
+        const struct front_field *f = &t->field[i];
+        field[i] = (struct nn_field){
+            .name = f->name, .dtype = f->dtype, .rank = f->rank, .limit = f->limit};
+        memcpy(field[i].dim, f->dim, sizeof field[i].dim);
+        ok &= source(s->diag, &f->train, &field[i].source[NN_TRAIN]) &&
+              source(s->diag, &f->test, &field[i].source[NN_TEST]) &&
+              source(s->diag, &f->valid, &field[i].source[NN_VALID]);
+    }
+    char *dir = data_folder(t, o);
+    struct nn_data_options d = {.dir = dir, .field = field, .fields = t->nfields};
+    d.share[NN_TEST] = t->test_share;
+    d.share[NN_VALID] = t->valid_share;
+    struct nn_message m;
+    enum nn_status status = ok ? nn_data_open(&s->data, &d, &m) : NN_REFUSED;
+    free(dir);
+    free(field);
+    diag_print(s->diag, stderr);
+    return !ok ? EXIT_REFUSED : status ? nnc_fail(status, &m) : 0;
+}
+
+/* ---- graphs ---- */
+
+static bool add(struct nnc_session *s, enum front_graph which, const char *name, int64_t batch)
+{
+    struct ir_graph *g = front_build(s->front, s->c.m, which, name, batch, NULL, 0);
+    if (g)
+        nnc_compile_graph(&s->c, g);
+    return g != NULL;
+}
+
+/* eval for whole batches, one more graph for each size that the last samples of a split have. */
+static bool add_evaluation(struct nnc_session *s)
+{
+    int64_t tail[NN_SPLITS] = {0};
+    bool any = false;
+    for (int split = NN_TEST; split < NN_SPLITS; split++) {
+        int64_t n = nn_data_count(s->data, (enum nn_split)split);
+        any |= n > 0;
+        tail[split] = n % s->batch;
+    }
+    if (!any)
+        return true;
+    if (!add(s, FRONT_EVAL, "eval", s->batch))
+        return false;
+    if (tail[NN_TEST] && !add(s, FRONT_EVAL, "eval.tail", tail[NN_TEST]))
+        return false;
+    if (tail[NN_VALID] && tail[NN_VALID] != tail[NN_TEST] &&
+        !add(s, FRONT_EVAL, "eval.tail.valid", tail[NN_VALID]))
+        return false;
+    return add(s, FRONT_METRICS, "metrics", s->batch);
+}
+
+static bool add_graphs(struct nnc_session *s, enum nnc_need need)
+{
+    bool ok = need == NNC_EVAL || add(s, FRONT_STEP, "step", s->batch);
+    ok = ok && add_evaluation(s);
+    return ok && (need == NNC_EVAL || add(s, FRONT_INIT, "init", s->batch));
+}
+
+/* ---- opening ---- */
+
+static int threads(const struct nnc_options *o)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return o->threads > 0 ? (int)(o->threads > 256 ? 256 : o->threads) : n > 0 ? (int)n : 1;
+}
+
+int nnc_session_link(struct nnc_session *s, const struct nnc_options *o)
+{
+    struct nn_message m;
+    if (!nnc_link(&s->c))
+        return EXIT_MACHINE;
+    size_t kernels;
+    program_kernels(s->c.program, &kernels);
+    enum nn_status status = nn_pool_open(&s->pool, threads(o), &m);
+    struct nn_exec_options eo = {.pool = s->pool, .check_nan = o->check_nan};
+    if (!status)
+        status =
+            nn_exec_open(&s->exec, s->c.image, s->c.image->bytes, s->c.kernel, kernels, &eo, &m);
+    return status ? nnc_fail(status, &m) : 0;
+}
+
+static int check_device(const struct nnc_options *o)
+{
+    if (!o->device || !strcmp(o->device, "auto") || !strcmp(o->device, "cpu"))
+        return 0;
+    fprintf(stderr, "nnc: --device %s: this version computes on the CPU (auto, cpu)\n", o->device);
+    return EXIT_REFUSED;
+}
+
+static int wants_train(struct nnc_session *s)
+{
+    if (s->train && s->train->present)
+        return 0;
+    fprintf(stderr, "nnc: the file has no train block\n");
+    return EXIT_REFUSED;
+}
+
+int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nnc_need need)
+{
+    *s = (struct nnc_session){.diag = diag_new()};
+    int status = check_device(o);
+    if (status)
+        return status;
+    s->front = nnc_front(s->diag, o);
+    if (!s->front)
+        return EXIT_REFUSED;
+    s->train = front_train(s->front);
+    if (need != NNC_GRAPH && (status = wants_train(s)))
+        return status;
+    if (need != NNC_GRAPH && (status = open_data(s, o)))
+        return status;
+    s->batch = s->train && s->train->present ? s->train->batch : 0;
+    const struct front_model *model = front_model(s->front);
+    if (!nnc_compile_begin(&s->c, s->diag, o, model ? model->name : "model"))
+        return EXIT_REFUSED;
+    if (need == NNC_GRAPH)
+        return 0;
+    bool ok = add_graphs(s, need);
+    diag_print(s->diag, stderr);
+    return ok ? nnc_session_link(s, o) : EXIT_REFUSED;
+}
+
+void nnc_session_close(struct nnc_session *s)
+{
+    nn_exec_close(s->exec);
+    nn_pool_close(s->pool);
+    nn_data_close(s->data);
+    if (s->c.m)
+        nnc_compile_end(&s->c);
+    if (s->front)
+        front_close(s->front);
+    diag_free(s->diag);
+}
+
+int nnc_load_weights(struct nnc_session *s, const nnc_pairs *weights)
+{
+    struct nn_message m;
+    for (uint32_t i = 0; i < weights->n; i++) {
+        char prefix[256] = "";
+        if (weights->p[i].name)
+            snprintf(prefix, sizeof prefix, "%s.", weights->p[i].name);
+        enum nn_status status = nn_weights_load(s->exec, weights->p[i].value, prefix, &m);
+        if (status)
+            return nnc_fail(status, &m);
+    }
+    return 0;
+}

@@ -1,0 +1,113 @@
+/* nnc train FILE: compile and train. */
+#include "nnc/nnc.h"
+#include <inttypes.h>
+#include <unistd.h>
+
+/* Progress on a terminal replaces itself; notes and everything elsewhere are lines. */
+struct screen {
+    bool terminal, dirty;
+    int width;
+};
+
+static void line(void *user, enum nn_line kind, const char *text)
+{
+    struct screen *s = user;
+    if (s->terminal && kind == NN_LINE_PROGRESS) {
+        printf("\r%-*s", s->width, text);
+        s->dirty = true;
+    } else {
+        printf("%s%s%s\n", s->dirty ? "\r" : "", text, s->terminal ? "\033[K" : "");
+        s->dirty = false;
+    }
+    int n = (int)strlen(text);
+    s->width = n > s->width ? n : s->width;
+    fflush(stdout);
+}
+
+static void describe(const struct nnc_session *s)
+{
+    struct nn_exec_memory b = nn_exec_memory(s->exec);
+    uint32_t params = 0;
+    int64_t count = 0;
+    for (uint32_t i = 0; i < s->c.m->slots.n; i++) {
+        const struct ir_slot *slot = &s->c.m->slots.p[i];
+        int64_t n = 1;
+        for (uint32_t k = 0; k < slot->rank; k++)
+            n *= slot->dim[k];
+        if (slot->kind == NN_SLOT_PARAM) {
+            params++;
+            count += n;
+        }
+    }
+    const struct nn_graph_rec *g = nn_exec_graph_rec(s->exec, nn_exec_graph(s->exec, "step"));
+    printf("%s: %" PRId64 " parameters in %u tensors, %u kernels a step\n", s->c.m->name, count,
+           params, g->launch_count);
+    printf("cpu %s, memory: %.1f MB slots, %.1f MB arena (the peak of a step), %.1f MB scratch\n",
+           s->c.target->name, (double)b.slots / 1e6, (double)b.arena / 1e6,
+           (double)b.scratch / 1e6);
+}
+
+static int train(struct nnc_session *s, const struct nnc_options *o)
+{
+    const struct front_train *t = s->train;
+    struct screen screen = {.terminal = isatty(STDOUT_FILENO)};
+    VEC(struct nn_train_init) init = {0};
+    struct arena *mem = arena_new();
+    for (uint32_t i = 0; i < o->init.n; i++) {
+        const char *name = o->init.p[i].name;
+        vec_push(&init, ((struct nn_train_init){name ? arena_printf(mem, "%s.", name) : "",
+                                                o->init.p[i].value}));
+    }
+    struct nn_train_options to = {.exec = s->exec,
+                                  .data = s->data,
+                                  .batch = s->batch,
+                                  .epochs = t->epochs,
+                                  .steps = t->steps,
+                                  .seed = t->seed,
+                                  .shuffle = t->shuffle && !o->no_shuffle,
+                                  .evaluate = t->evaluate,
+                                  .save = t->save,
+                                  .best = t->best,
+                                  .out = o->resume ? o->resume : o->out,
+                                  .resume = o->resume != NULL,
+                                  .init = init.p,
+                                  .inits = init.n,
+                                  .terminal = screen.terminal,
+                                  .stop = nnc_catch_signals(),
+                                  .line = o->quiet ? NULL : line,
+                                  .user = &screen};
+    struct nn_message m;
+    if (!o->quiet)
+        describe(s);
+    enum nn_status status = nn_train(&to, NULL, &m);
+    vec_free(&init);
+    arena_free(mem);
+    if (screen.dirty)
+        fputc('\n', stdout);
+    if (status == NN_INTERRUPTED) {
+        fprintf(stderr, "nnc: %s\n", m.text);
+        return 0;
+    }
+    return status ? nnc_fail(status, &m) : 0;
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct nnc_options o;
+    struct nnc_session s;
+    nnc_parse_options(
+        &o, "train", argc, argv,
+        "define include_opt model device target policy threads batch epochs steps seed "
+        "data out resume init no_shuffle check_nan quiet",
+        1);
+    if (o.out && o.resume && strcmp(o.out, o.resume)) {
+        fprintf(stderr, "nnc train: --resume DIR goes on in DIR; --out names another folder\n");
+        return EXIT_USAGE;
+    }
+    int status = nnc_session_open(&s, &o, NNC_TRAIN);
+    if (!status)
+        status = train(&s, &o);
+    nnc_session_close(&s);
+    nnc_free_options(&o);
+    return status;
+}
