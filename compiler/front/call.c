@@ -392,9 +392,13 @@ static bool take_training(struct elab *e, struct args *a, bool *training)
     return true;
 }
 
-static bool same_arg(val a, val b)
+static bool same_arg(const struct elab *e, val a, val b)
 {
-    return a == b || (v_is_tensor(a) && v_is_tensor(b) && a->t.node && a->t.node == b->t.node);
+    if (a == b)
+        return true;
+    uint32_t fuel = 1000;
+    return v_is_tensor(a) && v_is_tensor(b) && a->t.node && b->t.node &&
+           emit_same(e->b->g, a->t.node, b->t.node, &fuel);
 }
 
 /* The train block's models: the same arguments are the same application. */
@@ -405,7 +409,7 @@ static val remembered(struct elab *e, const struct inst *i, const struct args *a
         bool same = m->inst == i && m->training == e->training && m->version == e->version &&
                     m->nargs == a->v.n;
         for (uint32_t n = 0; same && n < a->v.n; n++)
-            same = same_arg(m->arg[n], a->v.p[n].v);
+            same = same_arg(e, m->arg[n], a->v.p[n].v);
         if (same)
             return m->result;
     }

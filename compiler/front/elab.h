@@ -435,6 +435,8 @@ ir_id emit_random(struct elab *e, const struct shape *dom, uint64_t stream, int 
 /* The origin of the nodes to come: the running layer's operator, or a path as it is. */
 void emit_origin(struct elab *e, struct loc at, const char *op);
 void emit_place(struct elab *e, struct loc at, const char *path);
+/* Both nodes compute the same; false too where that takes more than *fuel comparisons. */
+bool emit_same(const struct ir_graph *g, ir_id a, ir_id b, uint32_t *fuel);
 int64_t emit_size(struct elab *e, const struct dim *d);
 val emit_unary(struct elab *e, enum ir_op op, val x, struct loc at);
 val emit_binary(struct elab *e, enum ir_op op, val x, val y,

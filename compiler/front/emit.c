@@ -452,3 +452,42 @@ val emit_binary(struct elab *e, enum ir_op op, val x, val y, struct loc at)
     guards_join(e, r, 2, v);
     return r;
 }
+
+/* ---- equality ---- */
+
+static bool same_terms(uint32_t n, const struct ir_term *a, const struct ir_term *b)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!ir_term_equal(&a[i], &b[i]))
+            return false;
+    return true;
+}
+
+static bool same_access(const struct ir_access *a, const struct ir_access *b)
+{
+    return a->rank == b->rank && a->nguard == b->nguard && a->strict == b->strict &&
+           !memcmp(&a->fill, &b->fill, sizeof a->fill) && same_terms(a->rank, a->at, b->at) &&
+           same_terms(a->nguard, a->guard, b->guard);
+}
+
+bool emit_same(const struct ir_graph *g, ir_id a, ir_id b, uint32_t *fuel)
+{
+    if (a == b)
+        return true;
+    if (!*fuel)
+        return false;
+    --*fuel;
+    const struct ir_node *x = ir_at(g, a), *y = ir_at(g, b);
+    if (x->op != y->op || x->op == IR_hole || x->dtype != y->dtype || x->monoid != y->monoid ||
+        x->word != y->word || x->nd != y->nd || x->nred != y->nred || x->nin != y->nin ||
+        x->name != y->name || memcmp(&x->attr, &y->attr, sizeof x->attr) != 0)
+        return false;
+    for (uint32_t i = 0; i < x->nd; i++)
+        if (x->dom[i].n != y->dom[i].n)
+            return false;
+    for (uint32_t k = 0; k < x->nin; k++)
+        if (!same_access(&x->in[k].a, &y->in[k].a) ||
+            !emit_same(g, x->in[k].node, y->in[k].node, fuel))
+            return false;
+    return true;
+}

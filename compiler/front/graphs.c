@@ -37,6 +37,16 @@ static void model_input(struct elab *e, const struct tree_param *p, struct model
     if (!type_symbols(e, p->type, &t, &s))
         return;
     val v = v_tensor(e, t, s, p->at);
+    for (uint32_t i = 0; e->b && i < s.rank; i++) {
+        struct dim_sym *y;
+        int64_t n;
+        if (dim_value(e->dims, s.dim[i], &n))
+            continue;
+        dim_symbols(e->dims, s.dim[i], &y, 1);
+        elab_error(e, p->at, "the size `%s` has no value here: give it with -D %s=…", y->name,
+                   y->name);
+        return;
+    }
     if (e->b) {
         const struct dim **dims;
         struct ir_axis *ax = emit_axes(e, &s, &dims);
