@@ -203,7 +203,7 @@ static struct ir_module *build(uint64_t seed, uint32_t skip, struct arrays *a)
             pick(2);
         if (skip >> i & 1)
             continue;
-        w.b.checkpoint = (uint32_t)pick(3);
+        w.b.checkpoint = pick(4) != 0;
         ir_id v = step(&w);
         if (ir_count(ir_at(w.g, v)) <= MAX_ELEMENTS)
             vec_push(&w.pool, v);
@@ -211,6 +211,8 @@ static struct ir_module *build(uint64_t seed, uint32_t skip, struct arrays *a)
     w.b.checkpoint = 0;
     ir_id loss = 0;
     for (uint32_t i = 2; i < w.pool.n; i++) {
+        if (i + 1 < w.pool.n && ir_at(w.g, w.pool.p[i])->checkpoint)
+            continue; /* so that blocks have values that nothing else reads */
         uint32_t axes[IR_MAX_AXES], rank = ir_rank(ir_at(w.g, w.pool.p[i]));
         for (uint32_t k = 0; k < rank; k++)
             axes[k] = k;
@@ -302,7 +304,7 @@ static bool holds(uint64_t seed, uint32_t skip, bool show)
     }
     pass_run(pass_find("recompute"), g);
     for (ir_id id = 1; id < g->nodes.n; id++)
-        clones += ir_at(g, id)->checkpoint > 2;
+        clones += ir_at(g, id)->checkpoint > 1;
     double again = slope(g, &a);
     good = good && !memcmp(&again, &got, sizeof got);
     for (size_t i = 0; i < COUNT(then); i++)
@@ -337,6 +339,6 @@ int main(int argc, char **argv)
         printf("seed %llu, steps left out %x:\n", (unsigned long long)seed, skip);
         holds(seed, skip, true);
     }
-    test(clones >= count);
+    test(clones >= count / 4);
     return test_done();
 }
