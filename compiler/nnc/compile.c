@@ -51,9 +51,9 @@ bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_
 
 void nnc_optimise(struct ir_graph *g)
 {
-    static const char *const pipeline[] = {"cse",      "simplify", "gradient", "recompute",
-                                           "cse",      "simplify", "dce",      "fold_moves",
-                                           "simplify", "cse",      "dce",      "anchor"};
+    static const char *const pipeline[] = {
+        "cse",        "simplify", "gradient", "recompute",  "cse", "simplify", "dce",
+        "fold_moves", "simplify", "cse",      "axis_order", "dce", "anchor"};
     for (size_t i = 0; i < COUNT(pipeline); i++) {
         const struct pass *p = pass_find(pipeline[i]);
         CHECK(p, "no pass %s", pipeline[i]);

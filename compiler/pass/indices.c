@@ -96,6 +96,100 @@ bool indices_value(struct simplify *s, struct ir_node *n, ir_id *is)
     return true;
 }
 
+/* ---- ranges ---- */
+
+static struct ix_range type_range(enum nn_dtype t)
+{
+    if (nn_is_float(t) || t == NN_i64)
+        return (struct ix_range){-WIDE, WIDE};
+    return (struct ix_range){(int64_t)ir_monoid_identity(IRM_max, t),
+                             (int64_t)ir_monoid_identity(IRM_min, t)};
+}
+
+/* x within y's bounds, or y where it may have left them and wrapped. i64 is not known to be in
+ * WIDE. */
+static struct ix_range within(struct ix_range x, struct ix_range y)
+{
+    return x.lo < y.lo || x.hi > y.hi ? y : x;
+}
+
+static struct ix_range join(struct ix_range x, struct ix_range y)
+{
+    return (struct ix_range){x.lo < y.lo ? x.lo : y.lo, x.hi > y.hi ? x.hi : y.hi};
+}
+
+/* What operand k gives, its fill among it. */
+static struct ix_range operand_range(const struct simplify *s, const struct ir_node *n, uint32_t k)
+{
+    enum nn_dtype t = ir_at(s->g, n->in[k].node)->dtype;
+    struct ix_range r = s->range.p[n->in[k].node];
+    int64_t dim[IR_MAX_AXES];
+    ir_dims(n, dim);
+    if (nn_is_float(t) || ir_access_total(&n->in[k].a, dim))
+        return r;
+    double fill = ir_convert(NN_f64, t, n->in[k].a.fill);
+    if (fill <= (double)-WIDE || fill >= (double)WIDE)
+        return (struct ix_range){-WIDE, WIDE};
+    return join(r, (struct ix_range){(int64_t)fill, (int64_t)fill});
+}
+
+static struct ix_range arithmetic_range(enum ir_op op, struct ix_range x, struct ix_range y)
+{
+    switch ((int)op) {
+    case IR_add: return (struct ix_range){x.lo + y.lo, x.hi + y.hi};
+    case IR_sub: return (struct ix_range){x.lo - y.hi, x.hi - y.lo};
+    case IR_neg: return (struct ix_range){-x.hi, -x.lo};
+    case IR_min: return (struct ix_range){x.lo < y.lo ? x.lo : y.lo, x.hi < y.hi ? x.hi : y.hi};
+    case IR_max: return (struct ix_range){x.lo > y.lo ? x.lo : y.lo, x.hi > y.hi ? x.hi : y.hi};
+    case IR_mod:
+        if (y.lo == y.hi && y.lo > 0)
+            return (struct ix_range){0, y.lo - 1};
+    }
+    return (struct ix_range){-WIDE, WIDE};
+}
+
+struct ix_range indices_range(const struct simplify *s, const struct ir_node *n)
+{
+    struct ix_range all = type_range(n->dtype), r = all;
+    if (nn_is_float(n->dtype))
+        return all;
+    if (n->op == IR_const && llabs((long long)n->attr.i) < WIDE)
+        r = (struct ix_range){n->attr.i, n->attr.i};
+    else if (n->op == IR_iota)
+        r = (struct ix_range){0, n->dom[n->attr.i].n - 1};
+    else if (n->op == IR_copy || n->op == IR_stop ||
+             (n->op == IR_cast && !nn_is_float(ir_at(s->g, n->in[0].node)->dtype)))
+        r = operand_range(s, n, 0);
+    else if (n->op == IR_reshape)
+        r = s->range.p[n->in[0].node];
+    else if (n->op == IR_select)
+        r = join(operand_range(s, n, 1), operand_range(s, n, 2));
+    else if (ir_op_class(n->op) == IRC_ARITH) {
+        struct ix_range x = operand_range(s, n, 0);
+        r = arithmetic_range(n->op, x, ir_op_arity(n->op) == 2 ? operand_range(s, n, 1) : x);
+    }
+    return within(r, all);
+}
+
+/* What the comparison gives whatever the values: 1, 0, or -1 where they matter. */
+static int decided_by_range(const struct simplify *s, const struct ir_node *n)
+{
+    struct ix_range x = operand_range(s, n, 0), y = operand_range(s, n, 1);
+    if (nn_is_float(ir_at(s->g, n->in[0].node)->dtype) || x.lo <= -WIDE || x.hi >= WIDE ||
+        y.lo <= -WIDE || y.hi >= WIDE || x.lo > x.hi || y.lo > y.hi)
+        return -1;
+    bool below = x.hi<y.lo, above = x.lo> y.hi, at_most = x.hi <= y.lo, at_least = x.lo >= y.hi;
+    switch ((int)n->op) {
+    case IR_eq: return below || above ? 0 : -1;
+    case IR_ne: return below || above ? 1 : -1;
+    case IR_lt: return below ? 1 : at_least ? 0 : -1;
+    case IR_le: return at_most ? 1 : above ? 0 : -1;
+    case IR_gt: return above ? 1 : at_most ? 0 : -1;
+    case IR_ge: return at_least ? 1 : below ? 0 : -1;
+    }
+    return -1;
+}
+
 /* ---- gathers ---- */
 
 static bool named(const struct ix *x, uint32_t k)
@@ -320,35 +414,33 @@ static bool select_side(struct simplify *s, struct ir_node *n, uint32_t side)
     return true;
 }
 
-/* A condition that the axes decide everywhere is a constant. */
+/* A comparison that the ranges or the axes decide everywhere is a constant. */
 static bool decided(struct simplify *s, struct ir_node *n)
 {
     struct conditions c = {0};
     int64_t dim[IR_MAX_AXES];
-    bool all = true;
-    ir_dims(n, dim);
-    if (ir_op_class(n->op) != IRC_CMP || n->nin != 2)
+    if (ir_op_class(n->op) != IRC_CMP)
         return false;
-    const struct ix *x = operand_index(s, n, 0, dim);
+    int known = decided_by_range(s, n);
+    ir_dims(n, dim);
+    const struct ix *x = known < 0 && n->nin == 2 ? operand_index(s, n, 0, dim) : NULL;
     const struct ix *y = x ? operand_index(s, n, 1, dim) : NULL;
     if (y && (n->op == IR_eq || n->op == IR_ne)) {
         struct ix_range r = ix_range(ix_add(s->mem, x, ix_mul(s->mem, y, -1)), dim);
-        if (r.lo <= r.hi && (r.lo > 0 || r.hi < 0)) {
-            simplify_to_const(n, n->op == IR_ne);
-            return true;
-        }
+        if (r.lo <= r.hi && (r.lo > 0 || r.hi < 0))
+            known = n->op == IR_ne;
     }
-    for (int negate = 0; y && negate < 2; negate++) {
+    for (int negate = 0; y && known < 0 && negate < 2; negate++) {
         c.n = 0;
-        all = comparison(s, negate ? negated(n->op) : (enum ir_op)n->op, x, y, dim, &c);
+        bool all = comparison(s, negate ? negated(n->op) : (enum ir_op)n->op, x, y, dim, &c);
         for (uint32_t i = 0; i < c.n; i++)
             all = all && ir_term_total(&c.term[i], dim);
-        if (all) {
-            simplify_to_const(n, !negate);
-            return true;
-        }
+        if (all)
+            known = !negate;
     }
-    return false;
+    if (known >= 0)
+        simplify_to_const(n, known);
+    return known >= 0;
 }
 
 bool indices_select(struct simplify *s, struct ir_node *n, ir_id *is)

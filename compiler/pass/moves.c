@@ -68,6 +68,17 @@ static bool better_access(struct simplify *s, struct ir_access *a, const int64_t
     return changed;
 }
 
+/* A constant that is read everywhere is read as a scalar. */
+static bool scalar_const(struct simplify *s, struct ir_in *in, const int64_t *dim)
+{
+    struct ir_node x = *ir_at(s->g, in->node);
+    if (x.op != IR_const || !x.nd || !ir_access_total(&in->a, dim))
+        return false;
+    x.nd = 0;
+    *in = (struct ir_in){.node = simplify_place(s, x)};
+    return true;
+}
+
 bool moves_access(struct simplify *s, struct ir_node *n, ir_id *is)
 {
     int64_t dim[IR_MAX_AXES];
@@ -77,11 +88,11 @@ bool moves_access(struct simplify *s, struct ir_node *n, ir_id *is)
         return false;
     ir_dims(n, dim);
     for (uint32_t k = 0; k < n->nin; k++) {
-        struct ir_access a = n->in[k].a;
-        if (!better_access(s, &a, dim))
+        struct ir_in x = n->in[k];
+        if (!better_access(s, &x.a, dim) && !scalar_const(s, &x, dim))
             continue;
         struct ir_in *in = arena_dup(s->mem, n->in, n->nin * sizeof *in);
-        in[k].a = a;
+        in[k] = x;
         n->in = in;
         changed = true;
     }
@@ -90,7 +101,8 @@ bool moves_access(struct simplify *s, struct ir_node *n, ir_id *is)
 
 /* ---- copy, reshape ---- */
 
-/* copy of copy. The inner one's gathered indices come first: they are read where the outer one's say. */
+/* copy of copy. The inner one's gathered indices come first: they are read where the outer one's
+ * say. */
 static bool copy_of_copy(struct simplify *s, struct ir_node *n, const struct ir_node *x)
 {
     int64_t dim[IR_MAX_AXES];
@@ -103,8 +115,8 @@ static bool copy_of_copy(struct simplify *s, struct ir_node *n, const struct ir_
     for (uint32_t k = 1; k < n->nin; k++)
         operand[k] = ix_operand(s->mem, k + shift);
     for (uint32_t k = 1; k < n->nin; k++)
-        in[k + shift] = (struct ir_in){n->in[k].node,
-                                       access_subst(s, &n->in[k].a, NULL, operand, dim)};
+        in[k + shift] =
+            (struct ir_in){n->in[k].node, access_subst(s, &n->in[k].a, NULL, operand, dim)};
     struct ir_access outer = access_subst(s, &n->in[0].a, NULL, operand, dim);
     for (uint32_t k = 0; k < x->nin; k++) {
         in[k].node = x->in[k].node;

@@ -38,6 +38,8 @@ ir_id simplify_place(struct simplify *s, struct ir_node n)
     }
     const struct ix *index = indices_of(s, &n);
     vec_push(&s->index, index);
+    struct ix_range range = indices_range(s, &n);
+    vec_push(&s->range, range);
     return ir_append_shared(s->g, &n);
 }
 
@@ -46,10 +48,12 @@ static bool sweep(struct ir_graph *g)
     struct simplify s = {.g = g, .mem = g->m->mem};
     pass_rewrite_begin(&s.r, g);
     vec_push(&s.index, NULL);
+    vec_push(&s.range, (struct ix_range){0});
     for (ir_id id = 1; id < s.r.old.nodes.n; id++)
         s.r.map[id] = simplify_place(&s, pass_rewrite_map(&s.r, id));
     pass_rewrite_end(&s.r);
     vec_free(&s.index);
+    vec_free(&s.range);
     return s.changed;
 }
 

@@ -1,8 +1,8 @@
-/* simplify's own: a graph is built anew, and every node passes the rules before it is appended, against
- * operands that have passed them already. A rule changes the node in hand or finds that an existing node
- * has its value; what it needs besides is placed before it. Parts: simplify.c (the pass), algebra.c
- * (element-wise rules), indices.c (integers that are functions of the axes, conditions as guards), moves.c
- * (copy, reshape, reduce). */
+/* simplify's own: a graph is built anew, and every node passes the rules before it is appended,
+ * against operands that have passed them already. A rule changes the node in hand or finds that an
+ * existing node has its value; what it needs besides is placed before it. Parts: simplify.c (the
+ * pass), algebra.c (element-wise rules), indices.c (integers that are functions of the axes,
+ * conditions as guards), moves.c (copy, reshape, reduce). */
 #ifndef NNC_PASS_SIMPLIFY_H
 #define NNC_PASS_SIMPLIFY_H
 
@@ -12,7 +12,9 @@ struct simplify {
     struct pass_rewrite r;
     struct ir_graph *g;
     struct arena *mem;
-    VEC(const struct ix *) index; /* of each new node: its value as an index over its value's axes */
+    VEC(const struct ix *)
+    index;                      /* of each new node: its value as an index over its value's axes */
+    VEC(struct ix_range) range; /* of each new integer or bool node: bounds of its values */
     bool changed;
 };
 
@@ -47,5 +49,8 @@ simplify_rule indices_gather, indices_value, indices_select;
 /* ---- indices.c ---- */
 /* The value of node n (about to be appended) as an index over its value's axes, or NULL. */
 const struct ix *indices_of(struct simplify *s, const struct ir_node *n);
+
+/* Bounds of the values of n (about to be appended), an integer or bool; else nothing known. */
+struct ix_range indices_range(const struct simplify *s, const struct ir_node *n);
 
 #endif

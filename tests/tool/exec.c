@@ -10,7 +10,8 @@
 #include <math.h>
 #include <time.h>
 
-static const char *const pipeline[] = {"simplify", "cse", "fold_moves", "simplify", "cse", "dce"};
+static const char *const pipeline[] = {"simplify", "cse",        "fold_moves", "simplify",
+                                       "cse",      "axis_order", "dce"};
 
 struct machine {
     const struct target *t;

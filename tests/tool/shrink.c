@@ -136,13 +136,10 @@ static const struct {
     const char *passes;
     double bound;
 } lists[] = {
-    {"cse", 0},
-    {"dce", 0},
-    {"simplify", 1e-6},
-    {"fold_moves", 0},
-    {"recompute", 0},
-    {"anchor", 0},
-    {"simplify,cse,fold_moves,simplify,cse,dce,anchor", 1e-6},
+    {"cse", 0},         {"dce", 0},
+    {"simplify", 1e-6}, {"fold_moves", 0},
+    {"axis_order", 0},  {"recompute", 0},
+    {"anchor", 0},      {"simplify,cse,fold_moves,simplify,cse,axis_order,dce,anchor", 1e-6},
 };
 
 static char *check_passes(const struct ir_graph *g)
@@ -204,8 +201,9 @@ static char *check_machine(const struct ir_graph *g) { return apart(g, true); }
 static char *check_gradient(const struct ir_graph *g)
 {
     char *wrong = tool_gradients(g, "gradient");
-    return wrong ? wrong
-                 : tool_gradients(g, "simplify,cse,gradient,simplify,fold_moves,simplify,cse,dce");
+    return wrong
+               ? wrong
+               : tool_gradients(g, "simplify,cse,gradient,simplify,fold_moves,axis_order,cse,dce");
 }
 
 static bool passed(uint64_t seed, tool_check *check)

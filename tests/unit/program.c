@@ -11,7 +11,8 @@
 
 enum { RUNS = 3 };
 
-static const char *const pipeline[] = {"simplify", "cse", "fold_moves", "simplify", "cse", "dce"};
+static const char *const pipeline[] = {"simplify", "cse",        "fold_moves", "simplify",
+                                       "cse",      "axis_order", "dce"};
 
 static uint64_t state;
 static double made_up(enum nn_dtype t, bool positive)
