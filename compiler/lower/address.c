@@ -63,6 +63,35 @@ static void add_scalar(struct sk *s, struct sk_index *r, lo_id v, int64_t c)
     r->base = lo_lin_add(&s->b, r->base, lo_lin_mul(&s->b, l, c));
 }
 
+/* The sum is a multiple of n at all times. */
+static bool multiple(const struct sk *s, struct lo_lin l, int64_t n, int depth)
+{
+    if (l.c0 % n)
+        return false;
+    for (uint32_t i = 0; i < l.n; i++) {
+        const struct lo_insn *v = &s->b.k->insns.p[l.part[i].v];
+        if (l.part[i].c % n == 0)
+            continue;
+        if (l.part[i].c != 1 || depth == 0 || v->kind != LO_FOR || v->step % n ||
+            !multiple(s, v->lin, n, depth - 1))
+            return false;
+    }
+    return true;
+}
+
+/* Lanes that follow a line within one multiple of q: the quotient is the same for all, the rest goes on
+ * along the line. */
+static bool add_aligned(struct sk *s, struct sk_index *r, const struct ix_part *p,
+                        struct sk_index inner)
+{
+    if (inner.vec || inner.lane != 1 || p->a.q % s->lanes || !multiple(s, inner.base, s->lanes, 4))
+        return false;
+    struct lo_type t = {NN_i64, 1};
+    add_scalar(s, r, divide(s, p->a.kind, t, lo_value(&s->b, inner.base), p->a.q), p->c);
+    r->lane += p->a.kind == IX_MOD ? p->c : 0;
+    return true;
+}
+
 static void add_quotient(struct sk *s, struct sk_index *r, const struct ix_part *p,
                          enum nn_dtype type)
 {
@@ -74,6 +103,8 @@ static void add_quotient(struct sk *s, struct sk_index *r, const struct ix_part 
     enum nn_dtype w = fits_i32(s, p->a.e) ? NN_i32 : NN_i64;
     struct sk_index inner = sk_address(s, p->a.e, w);
     struct lo_type t = {(uint8_t)w, (uint16_t)s->lanes};
+    if (add_aligned(s, r, p, inner))
+        return;
     add_vector(s, r, type, divide(s, p->a.kind, t, as_vector(s, inner, w), p->a.q), p->c);
 }
 
@@ -111,17 +142,34 @@ lo_id sk_number(struct sk *s, const struct ix *e, enum nn_dtype type)
     return lo_cast(&s->b, type, lo_value(&s->b, i.base));
 }
 
+/* A quotient whose lanes stay within one multiple of q, if vectors start at multiples of their width. */
+static bool aligned(const struct sk *s, const struct ix_atom *a, uint32_t axis)
+{
+    int64_t lanes = target_lanes(s->t, 4);
+    if (a->q % lanes || ix_coef(a->e, axis) != 1 || a->e->c0 % lanes)
+        return false;
+    for (uint32_t i = 0; i < a->e->n; i++) {
+        const struct ix_part *p = &a->e->part[i];
+        if (p->a.kind == IX_AXIS ? p->a.v != axis && p->c % lanes : p->c % lanes)
+            return false;
+    }
+    return true;
+}
+
 int sk_stride(const struct sk *s, const struct ix *at, uint32_t axis)
 {
     int64_t c = 0;
     for (uint32_t i = 0; i < at->n; i++) {
         const struct ix_atom *a = &at->part[i].a;
-        if (a->kind == IX_AXIS && a->v == axis)
-            c = at->part[i].c;
+        if (a->kind == IX_AXIS)
+            c += a->v == axis ? at->part[i].c : 0;
         else if (a->kind == IX_OPERAND && (s->x.val.p[a->v].axes >> axis & 1))
             return -1;
-        else if (a->e && (fx_ix_axes(&s->x, a->e) >> axis & 1))
-            return -1;
+        else if (a->e && (fx_ix_axes(&s->x, a->e) >> axis & 1)) {
+            if (!aligned(s, a, axis))
+                return -1;
+            c += a->kind == IX_MOD ? at->part[i].c : 0;
+        }
     }
     return c == 0 ? 0 : c == 1 ? 1 : -1;
 }
@@ -138,11 +186,14 @@ static lo_id both(struct sk *s, lo_id x, lo_id y)
 
 static lo_id guard(struct sk *s, const struct fx_guard *g)
 {
-    bool vector = on_vector(s, g->e);
-    enum nn_dtype type = vector && fits_i32(s, g->e) && g->n < INT32_MAX / 2 / g->q ? NN_i32 : NN_i64;
+    bool narrow = fits_i32(s, g->e) && g->n < INT32_MAX / 2 / g->q;
+    enum nn_dtype type = on_vector(s, g->e) && narrow ? NN_i32 : NN_i64;
+    struct sk_index index = sk_address(s, g->e, type);
+    bool vector = index.lane || index.vec;
+    type = vector ? type : NN_i64;
     struct lo_type t = {(uint8_t)type, (uint16_t)(vector ? s->lanes : 1)};
     struct ix_range r = ix_range(g->e, s->x.dim);
-    lo_id v = sk_number(s, g->e, type), ok = 0;
+    lo_id v = vector ? as_vector(s, index, type) : lo_value(&s->b, index.base), ok = 0;
     if (r.lo < 0)
         ok = lo_op(&s->b, IR_ge, t, v, lo_const_i(&s->b, t, 0), 0);
     if (r.hi > (g->n - 1) * g->q)
@@ -211,6 +262,9 @@ lo_id sk_load(struct sk *s, uint32_t buf, const struct ix *at, bool vector, lo_i
         mask = both(s, s->mask, mask);
     if (!i.vec && i.lane == 1)
         return lo_load(&s->b, buf, i.base, s->lanes, mask, fill);
+    bool one = !mask || s->b.k->insns.p[mask].type.lanes == 1;
+    if (!i.vec && !i.lane && one)
+        return lo_splat(&s->b, lo_load(&s->b, buf, i.base, 1, mask, fill), s->lanes);
     struct lo_lin base = i.base;
     i.base = lo_lin_c(0);
     return lo_gather(&s->b, buf, base, as_vector(s, i, type), mask, fill);

@@ -200,6 +200,9 @@ static void main_phase(struct nest *n, const struct plan *p)
     struct lo_lin from, to;
     lo_id chunk = sk_phase(s, p->chunks, &from, &to);
     nest_start_folds(n);
+    for (uint32_t i = 0; i < s->c->outer; i++)
+        if (n->trip[i] == 0)
+            return;
     if (p->by_blocks) {
         w.from = from;
         w.to = to;
@@ -328,6 +331,7 @@ void sk_nest(struct sk *s)
     bool fold = has_folds(&n), only = p.chunks.chunks == 1;
     make_temporaries(&n, p.chunks.chunks);
     nest_make_folds(&n);
+    nest_hold(&n);
     uint32_t mark = sk_open(s);
     main_phase(&n, &p);
     if (fold)
@@ -343,4 +347,5 @@ void sk_nest(struct sk *s)
     vec_free(&n.work);
     free(n.sweep);
     free(n.fold);
+    free(n.first);
 }

@@ -1,4 +1,4 @@
-/* nest: the loops of map, row and column clusters. Private to survey.c, nest.c, sweep.c. */
+/* nest: the loops of map, row and column clusters. Private to survey.c, nest.c, hold.c, sweep.c. */
 #ifndef NNC_NEST_H
 #define NNC_NEST_H
 
@@ -40,6 +40,7 @@ struct nest {
     uint32_t sweeps, current;
     uint32_t *sweep; /* of each member that is computed in a sweep over the row */
     struct nest_fold *fold;
+    uint32_t *first; /* of each held value: the sweep that computes it */
     struct nest_block block; /* along an outer vector axis; copies 1 if there is none */
     double time; /* instructions of the whole cluster, a guess by shape */
     double cost; /* of them at an innermost point */
@@ -52,7 +53,11 @@ void nest_choose_vector(struct nest *n);
 double nest_time(const struct nest *n, int axis, uint32_t lanes);
 const struct ix *nest_fold_index(struct nest *n, uint32_t member);
 
+/* ---- hold.c ---- Gives buffers to costly values that several sweeps want. */
+void nest_hold(struct nest *n);
+
 /* ---- sweep.c: what happens at a row ---- */
+bool nest_in_sweep(const struct nest *n, uint32_t member, uint32_t sweep);
 static inline bool nest_v_outer(const struct nest *n)
 {
     return n->v >= 0 && (uint32_t)n->v < n->s->c->outer;

@@ -150,6 +150,8 @@ void sk_scatter(struct sk *s)
                         .axes = s->c->outer + s->c->inner};
     for (uint32_t i = 0; i < c.axes; i++)
         s->axis[i] = lo_lin_c(0);
+    for (uint32_t i = 0; i < c.axes; i++)
+        c.dead = c.dead || s->x.dim[i] == 0;
     find_target(&c);
     clear(&c);
     if (c.dead)

@@ -68,6 +68,7 @@ void sk_end(struct sk *s)
     free(s->cond_memo);
     free(s->binding);
     free(s->member);
+    free(s->held);
     vec_free(&s->journal);
 }
 
@@ -263,10 +264,21 @@ static lo_id op_value(struct sk *s, const struct fx_val *v, bool vector)
     return lo_op(&s->b, v->op, t, in[0], in[1], in[2]);
 }
 
+static struct lo_lin held_address(struct sk *s)
+{
+    struct lo_lin at = lo_lin_c(0);
+    for (uint32_t i = 0; i < s->x.n; i++)
+        at = lo_lin_add(&s->b, at, lo_lin_mul(&s->b, s->axis[i], s->held_stride[i]));
+    return at;
+}
+
 lo_id sk_value(struct sk *s, fx_id id)
 {
     if (id < s->memo_n && s->memo[id])
         return s->memo[id];
+    struct sk_held held = id < s->held_n ? s->held[id] : (struct sk_held){0};
+    if (held.buf && held.ready)
+        return remember(s, id, lo_load(&s->b, held.buf, held_address(s), s->lanes, 0, 0));
     const struct fx_val v = s->x.val.p[id];
     bool vector = sk_is_vector(s, id);
     lo_id r = 0;
@@ -294,6 +306,8 @@ lo_id sk_value(struct sk *s, fx_id id)
         r = pick_value(s, &v, vector);
         break;
     }
+    if (held.buf)
+        lo_store(&s->b, held.buf, held_address(s), lo_splat(&s->b, r, s->lanes), 0);
     return remember(s, id, r);
 }
 

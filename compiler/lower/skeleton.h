@@ -11,6 +11,13 @@
 
 #include "lower/lower.h"
 
+/* A costly value that several sweeps over a row want: the first stores it to a local buffer, at Σ
+ * held_stride·axis, the others load it. */
+struct sk_held {
+    uint32_t buf; /* 0: not held */
+    bool ready;
+};
+
 /* Emission of one cluster. fx's axes 0..n-1 are the cluster's space (fuse_cluster.dim). */
 struct sk {
     const struct fuse_plan *plan;
@@ -30,6 +37,9 @@ struct sk {
 
     lo_id *memo, *cond_memo; /* of each value and condition: what was emitted and still holds */
     uint32_t memo_n, cond_n;
+    struct sk_held *held; /* by value, held_n of them */
+    uint32_t held_n;
+    int64_t held_stride[IR_MAX_AXES];
     lo_id *binding;                  /* of each node: sk_bind */
     fx_id *member;                   /* sk_member */
     VEC(uint32_t) journal; /* values (2*id) and conditions (2*id+1) in order of emission */

@@ -248,7 +248,7 @@ void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,
 
 /* ---- sweeps ---- */
 
-static bool in_sweep(const struct nest *n, uint32_t i, uint32_t sweep)
+bool nest_in_sweep(const struct nest *n, uint32_t i, uint32_t sweep)
 {
     const struct fuse_member *m = member(n, i);
     return n->sweep[i] == sweep && (m->role == FUSE_REDUCE || m->role == FUSE_FOLD ||
@@ -264,7 +264,7 @@ static void at_point(struct nest *n, uint32_t u)
     uint32_t count = s->c->members.n;
     lo_id *value = xcalloc(count, sizeof *value);
     for (uint32_t i = 0; i < count; i++) {
-        if (!in_sweep(n, i, n->current))
+        if (!nest_in_sweep(n, i, n->current))
             continue;
         if (member(n, i)->role == FUSE_ELEM)
             value[i] = sk_value(s, sk_member(s, i));
@@ -303,6 +303,14 @@ static void innermost(struct nest *n)
     sk_scalar(s);
 }
 
+static int64_t inner_points(const struct nest *n)
+{
+    int64_t points = 1;
+    for (uint32_t i = n->s->c->outer; i < n->s->c->outer + n->s->c->inner; i++)
+        points *= n->trip[i];
+    return points;
+}
+
 static int64_t unrolled_trips(const struct nest *n)
 {
     int64_t trips = 1;
@@ -336,23 +344,32 @@ static void inner_loops(struct nest *n, uint32_t axis, bool unroll)
     lo_end(&s->b);
 }
 
+/* Values first computed in this sweep are there for the next ones. */
+static void held_ready(struct nest *n, uint32_t sweep)
+{
+    for (fx_id id = 0; id < n->s->held_n; id++)
+        n->s->held[id].ready = n->s->held[id].ready || n->first[id] == sweep;
+}
+
 static void run_sweep(struct nest *n, uint32_t sweep)
 {
     struct sk *s = n->s;
     uint32_t copies = nest_v_outer(n) ? n->block.copies : nest_v_inner(n) ? n->copies : 1;
     bool any = false;
     for (uint32_t i = 0; i < s->c->members.n; i++) {
-        any = any || in_sweep(n, i, sweep);
-        if (in_sweep(n, i, sweep) && member(n, i)->role == FUSE_REDUCE)
+        any = any || nest_in_sweep(n, i, sweep);
+        if (nest_in_sweep(n, i, sweep) && member(n, i)->role == FUSE_REDUCE)
             start(n, i, copies);
     }
     if (!any)
         return;
     n->current = sweep;
-    inner_loops(n, s->c->outer, nest_v_outer(n) && unrolled_trips(n) * n->block.copies <= 32);
+    if (inner_points(n))
+        inner_loops(n, s->c->outer, nest_v_outer(n) && unrolled_trips(n) * n->block.copies <= 32);
     for (uint32_t i = 0; i < s->c->members.n; i++)
-        if (in_sweep(n, i, sweep) && member(n, i)->role == FUSE_REDUCE)
+        if (nest_in_sweep(n, i, sweep) && member(n, i)->role == FUSE_REDUCE)
             finish_reduction(n, i);
+    held_ready(n, sweep);
 }
 
 /* What is known once a row: element-wise members over outer axes, the reductions themselves, and folds
@@ -381,6 +398,8 @@ void nest_row(struct nest *n)
 {
     for (uint32_t i = 0; i < n->s->c->members.n; i++)
         n->fold[i].done = false;
+    for (fx_id id = 0; id < n->s->held_n; id++)
+        n->s->held[id].ready = false;
     for (uint32_t k = 0; k < n->sweeps; k++)
         run_sweep(n, k);
     for (uint32_t u = 0; u < n->block.copies; u++) {
