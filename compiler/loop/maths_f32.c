@@ -297,6 +297,32 @@ static lo_id f32_pow(struct lo_maths *m, lo_id x, lo_id y)
     return pick(m, is_one, one, pick(m, op(m, IR_eq, x, x), r, x));
 }
 
+/* The exponents that people write: a product, a quotient or a root; 0 for any other. */
+static lo_id constant_pow(struct lo_maths *m, lo_id x, lo_id y)
+{
+    union lo_num c;
+    if (!lo_const_value(m->b->k, y, &c))
+        return 0;
+    lo_id one = F(m, 1), xx = mul(m, x, x);
+    if (c.f32 == 0)
+        return one;
+    if (c.f32 == 1)
+        return x;
+    if (c.f32 == 2)
+        return xx;
+    if (c.f32 == 3)
+        return mul(m, xx, x);
+    if (c.f32 == 4)
+        return mul(m, xx, xx);
+    if (c.f32 == -1)
+        return divide(m, one, x);
+    if (c.f32 != 0.5f && c.f32 != -0.5f)
+        return 0;
+    lo_id root = op(m, IR_sqrt, add(m, x, F(m, 0)), 0); /* of -0 as of 0 */
+    root = pick(m, op(m, IR_eq, x, F(m, -INFINITY)), F(m, INFINITY), root);
+    return c.f32 > 0 ? root : divide(m, one, root);
+}
+
 lo_id lo_maths_f32(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
 {
     if (o == IR_exp)
@@ -311,5 +337,8 @@ lo_id lo_maths_f32(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
         return f32_sigmoid(m, x);
     if (o == IR_erf)
         return f32_erf(m, x);
-    return o == IR_pow ? f32_pow(m, x, y) : 0;
+    if (o != IR_pow)
+        return 0;
+    lo_id simple = constant_pow(m, x, y);
+    return simple ? simple : f32_pow(m, x, y);
 }

@@ -199,6 +199,35 @@ static void specials(struct back_jit *j)
     }
 }
 
+/* Exponents that are constants take other ways, with the same special cases. */
+static void constant_powers(struct back_jit *j)
+{
+    static float x[N], z[N], y[N];
+    const char *const exponents[] = {"0", "1", "2", "3", "4", "-1", "0.5", "-0.5", "2.5"};
+    const float v[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1, -1, 0.7f, -3, 1e9f, 3e-9f};
+    memcpy(x, v, sizeof v);
+    for (uint32_t e = 0; e < COUNT(exponents); e++) {
+        struct text t = {0};
+        text_printf(&t,
+                    "kernel k(x f32[8], z f32[8], y f32[8])\nphase 1 %%c {\n"
+                    "%%1 = load x[0] : f32x8\n%%2 = const %s : f32x8\n%%3 = pow %%1 %%2 : f32x8\n"
+                    "store y[0] %%3\n}\n",
+                    exponents[e]);
+        for (uint32_t at = 0; at < COUNT(v); at += 4) {
+            struct diag *d = diag_new();
+            struct lo_kernel *k = lo_read(d, diag_add_file(d, "k", t.p, t.n));
+            diag_print(d, stdout);
+            diag_free(d);
+            run(compiled(j, k), k, x + at, z, y);
+            float p = strtof(exponents[e], NULL);
+            for (uint32_t i = 0; i < 8 && at + i < COUNT(v); i++)
+                expect("pow", x[at + i], p, y[i], (float)pow((double)x[at + i], (double)p));
+            lo_kernel_free(k);
+        }
+        text_free(&t);
+    }
+}
+
 /* The floats nearest to multiples of pi/2, where sin or cos is all but 0. */
 static void quarters(struct back_jit *j, const char *level)
 {
@@ -271,6 +300,7 @@ int main(void)
         powers(j, t->name);
         quarters(j, t->name);
         specials(j);
+        constant_powers(j);
         same_bits(j, t->fma);
         back_jit_free(j);
     }
