@@ -181,8 +181,8 @@ val module_member(struct elab *e, const struct module_use *u, const char *name, 
 const struct tree_decl *module_decl(struct module *m, const char *name, struct module **in);
 /* Every name seen from `m`, for suggestions; the count. */
 uint32_t module_names(const struct module *m, const char **out, uint32_t cap);
-/* The value of `-D name=…`, or NULL if there is none. */
-val front_defined(struct elab *e, const char *name);
+/* The value of `-D name=…`, or NULL if there is none. With `text_wanted` it may be bare: -D file=in.txt. */
+val front_defined(struct elab *e, const char *name, bool text_wanted);
 
 /* ---- the elaborator ---- */
 

@@ -12,7 +12,7 @@ void model_dim(struct elab *e, struct dim_sym *y)
             y->value = e->given.p[i].n;
             return;
         }
-    val v = front_defined(e, y->name);
+    val v = front_defined(e, y->name, false);
     int64_t n;
     if (v && v_is_const_int(v, &n) && n >= 1) {
         y->known = true;
@@ -95,7 +95,7 @@ static struct inst *default_inst(struct elab *e, struct module *m, const struct 
     frame_push(e, &f, m, NULL, (struct loc){0});
     for (uint32_t k = 0; d->fn.has_config && k < d->fn.config.n; k++) {
         const struct tree_param *p = &d->fn.config.p[k];
-        val v = front_defined(e, p->name.s);
+        val v = front_defined(e, p->name.s, false);
         if (v)
             vec_push(&a.v, ((struct arg){p->name.s, v, p->at}));
         else if (!p->value)

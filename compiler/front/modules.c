@@ -153,6 +153,8 @@ struct front *front_open(struct diag *d, const char *path, const struct front_op
     f->mem = arena_new();
     f->names = intern_new();
     f->o = *o;
+    f->o.define = arena_dup(f->mem, o->define, o->define_count * sizeof *o->define);
+    f->o.include = arena_dup(f->mem, o->include, o->include_count * sizeof *o->include);
     f->define = ARENA_ARRAY(f->mem, struct tree_expr *, o->define_count);
     f->defined = ARENA_ARRAY(f->mem, bool, o->define_count);
     if (load(f, path, (struct loc){0}))
@@ -209,7 +211,7 @@ static val constant_value(struct elab *e, struct module *m, const struct tree_de
         }
     uint32_t k = e->constants.n;
     vec_push(&e->constants, ((struct constant){d, NULL}));
-    val v = front_defined(e, d->name.s);
+    val v = front_defined(e, d->name.s, d->value->kind == TREE_STRING);
     if (!v) {
         struct frame f;
         frame_push(e, &f, m, NULL, (struct loc){0});
@@ -321,13 +323,15 @@ uint32_t module_names(const struct module *m, const char **out, uint32_t cap)
 
 /* ---- -D ---- */
 
-val front_defined(struct elab *e, const char *name)
+val front_defined(struct elab *e, const char *name, bool text_wanted)
 {
     struct front *f = e->f;
     for (size_t i = 0; i < f->o.define_count; i++) {
         if (strcmp(f->o.define[i].name, name))
             continue;
         f->defined[i] = true;
+        if (text_wanted && *f->o.define[i].value != '"')
+            return v_string(e, f->o.define[i].value, (struct loc){0});
         if (!f->define[i]) {
             const char *text = arena_printf(f->mem, "const value = %s\n", f->o.define[i].value);
             const char *file = arena_printf(f->mem, "-D %s", name);

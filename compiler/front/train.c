@@ -244,7 +244,7 @@ static val setting_value(struct elab *e, struct train *t, const struct tree_stmt
     for (size_t i = 0; i < COUNT(given); i++)
         if (!strcmp(given[i].name, name) && given[i].v >= 0)
             return v_number(e, given[i].v, s->bind.value->at);
-    val v = front_defined(e, name);
+    val v = front_defined(e, name, false);
     return v ? v : eval(e, s->bind.value, NULL);
 }
 
