@@ -312,7 +312,38 @@ static void bind(struct gradient *s, struct env *env, ir_id from, ir_id to)
     env->first = b;
 }
 
-/* Appends old node `id`, reading past inlined moves; stop and custom become copies of their value
+/* A copy that only orders axes, or adds and drops those of one element. */
+static bool reorders(const struct ir_node *n)
+{
+    if (n->op != IR_copy || n->nin != 1 || n->in[0].a.nguard)
+        return false;
+    const struct ir_access *a = &n->in[0].a;
+    for (uint32_t i = 0; i < a->rank; i++) {
+        uint32_t axis, other;
+        if (a->at[i].n == 1 && ix_is_const(a->at[i].e, NULL))
+            continue;
+        if (a->at[i].q != 1 || !ix_is_axis(a->at[i].e, &axis) || n->dom[axis].n != a->at[i].n)
+            return false;
+        for (uint32_t j = 0; j < i; j++)
+            if (ix_is_axis(a->at[j].e, &other) && other == axis)
+                return false;
+    }
+    return true;
+}
+
+/* The operand past inlined moves and those that only order axes: others are moves of their own, so
+ * that what reads a slice has its gradient on the slice. */
+static void look_through(const struct gradient *s, const int64_t *dim, struct ir_in *in)
+{
+    for (;;) {
+        const struct ir_node *x = ir_at(s->g, in->node);
+        if (find_mark(s, in->node) || (!x->inlined && !reorders(x)) ||
+            !pass_see_through(s->g, dim, in))
+            return;
+    }
+}
+
+/* Appends old node `id`, reading past simple moves; stop and custom become copies of their value
  * with a mark. */
 static ir_id append_old(struct gradient *s, ir_id id, struct env *env)
 {
@@ -323,9 +354,8 @@ static ir_id append_old(struct gradient *s, ir_id id, struct env *env)
     ir_dims(&n, dim);
     for (uint32_t k = 0; k < n.nin; k++) {
         in[k].node = find(s, env, in[k].node);
-        while (!ir_op_whole(n.op) && ir_at(s->g, in[k].node)->inlined &&
-               !find_mark(s, in[k].node) && pass_see_through(s->g, dim, &in[k]))
-            ;
+        if (!ir_op_whole(n.op))
+            look_through(s, dim, &in[k]);
     }
     if (n.op == IR_custom) {
         n.nin = 1;
