@@ -222,6 +222,13 @@ struct ir_access ir_access_within(struct ir_module *m, const struct ir_access *o
     return ir_access_make(m, r, dim);
 }
 
+/* t holds wherever outer does. */
+static bool follows(struct arena *a, const struct ir_access *outer, const struct ir_term *t,
+                    const int64_t *dim)
+{
+    return ir_term_total(t, dim) || implied(a, outer, outer->nguard, t);
+}
+
 bool ir_compose(struct ir_module *m, const struct ir_access *outer, const struct ir_access *inner,
                 const int64_t *dim, uint32_t operand_base, struct ir_access *result)
 {
@@ -229,13 +236,19 @@ bool ir_compose(struct ir_module *m, const struct ir_access *outer, const struct
     int64_t *mid = ARENA_ARRAY(a, int64_t, outer->rank);
     for (uint32_t i = 0; i < outer->rank; i++)
         mid[i] = outer->at[i].n;
-    bool outer_total = ir_access_total(outer, dim), inner_total = ir_access_total(inner, mid);
     bool outer_gather = term_has_operand(outer), inner_gather = term_has_operand(inner);
-    if (!outer_total && !inner_total && outer->fill != inner->fill)
-        return false;
     if (outer_gather && inner_gather && outer->strict != inner->strict)
         return false;
     struct ir_access r = ir_access_within(m, outer, inner, dim, operand_base);
+    bool outer_total = ir_access_total(outer, dim), inner_total = ir_access_total(inner, mid);
+    if (!outer_total && !inner_total && outer->fill != inner->fill) {
+        for (uint32_t i = 0; i < r.rank; i++)
+            if (!follows(a, outer, &r.at[i], dim))
+                return false;
+        for (uint32_t i = 0; i < r.nguard; i++)
+            if (!follows(a, outer, &r.guard[i], dim))
+                return false;
+    }
     struct ir_term *guard = ARENA_ARRAY(a, struct ir_term, outer->nguard + outer->rank + r.nguard);
     uint32_t n = 0;
     for (uint32_t i = 0; i < outer->nguard; i++)

@@ -48,28 +48,29 @@ static bool identity(const struct ir_node *n, uint32_t k)
     return n->in[k].a.rank == n->nd && ir_access_is_identity(&n->in[k].a, n);
 }
 
-/* Operand k of n is, broadcast over n's domain, a reduction of a node that n reads point by point:
- * the axes of n that are reduced, as a mask; 0 if not. `of`: which node is reduced. */
-static uint32_t reduced_axes(const struct gradient *s, const struct ir_node *n, struct ir_in in,
-                             ir_id of)
+/* `in`, over n's domain, is the sum of node x over some of its axes, and n reads x through `own`:
+ * the axes of n along which it reads what is summed, as a mask; 0 if it is not so. */
+static uint32_t reduced_axes(const struct gradient *s, struct ir_in in, ir_id x,
+                             const struct ir_access *own)
 {
     const struct ir_node *r = ir_at(s->g, in.node);
-    uint32_t kept[IR_MAX_AXES], from[IR_MAX_AXES], mask = 0;
-    if (r->op != IR_reduce || r->monoid != IRM_sum || r->nin != 1 || !permutes(&in.a, kept))
+    uint32_t kept[IR_MAX_AXES], from[IR_MAX_AXES], at[IR_MAX_AXES], mask = 0;
+    if (r->op != IR_reduce || r->monoid != IRM_sum || r->nin != 1 || !permutes(&in.a, kept) ||
+        !permutes(own, at))
         return 0;
     int64_t dim[IR_MAX_AXES];
-    struct ir_in x = r->in[0];
+    struct ir_in summed = r->in[0];
     ir_dims(r, dim);
-    while (x.node != of && pass_see_through(s->g, dim, &x))
+    while (summed.node != x && pass_see_through(s->g, dim, &summed))
         ;
-    if (x.node != of || !permutes(&x.a, from) || x.a.rank != n->nd)
+    if (summed.node != x || !permutes(&summed.a, from))
         return 0;
-    for (uint32_t i = 0; i < n->nd; i++) {
-        if (n->dom[i].n == 1)
+    for (uint32_t i = 0; i < own->rank; i++) {
+        if (own->at[i].n == 1)
             continue;
         if (from[i] >= ir_rank(r))
-            mask |= 1u << i;
-        else if (kept[from[i]] != i)
+            mask |= 1u << at[i];
+        else if (kept[from[i]] != at[i])
             return 0;
     }
     return mask;
@@ -80,15 +81,15 @@ static uint32_t reduced_axes(const struct gradient *s, const struct ir_node *n, 
 /* n is x - mean(x); the axes that the mean is over, as a mask. */
 static uint32_t centred(const struct gradient *s, const struct ir_node *n)
 {
-    if (n->op != IR_sub || !identity(n, 0) || n->nin != 2)
+    if (n->op != IR_sub || n->nin != 2)
         return 0;
-    struct ir_in in = see(s, n, 1);
+    struct ir_in x = see(s, n, 0), in = see(s, n, 1);
     const struct ir_node *mean = ir_at(s->g, in.node);
-    ir_id of = see(s, n, 0).node;
     if ((mean->op != IR_div && mean->op != IR_mul) || !identity(mean, 0))
         return 0;
     const struct ir_node *c = ir_at(s->g, mean->in[1].node);
-    uint32_t mask = reduced_axes(s, n, (struct ir_in){mean->in[0].node, in.a}, of);
+    struct ir_in sum = {mean->in[0].node, in.a};
+    uint32_t mask = reduced_axes(s, sum, x.node, &x.a);
     double count = 1;
     for (uint32_t i = 0; i < n->nd; i++)
         count *= mask >> i & 1 ? (double)n->dom[i].n : 1;
@@ -154,28 +155,45 @@ static bool constant_along(const struct rule *r, const struct ir_access *a, uint
     return true;
 }
 
-/* A factor of x that is the same along the axes summed comes out of the sum: it is returned, and x
- * is what it multiplies. Inlined products are contractions and stay. */
+/* The factors of x, through products that are not inlined: those are contractions and stay. */
+static uint32_t factors_of(struct rule *r, struct ref x, struct ref *factor, uint32_t n,
+                           uint32_t max)
+{
+    const struct ir_node m = *ir_at(r->g, x.node);
+    int64_t dim[2 * IR_MAX_AXES];
+    rule_dims(r->nd, r->dom, dim);
+    if (m.op != IR_mul || m.inlined || m.nin != 2 || !ir_access_total(&x.a, dim) || n + 2 > max ||
+        !isfinite(m.in[0].a.fill) || !isfinite(m.in[1].a.fill)) {
+        factor[n] = x;
+        return n + 1;
+    }
+    for (uint32_t k = 0; k < 2; k++) {
+        struct ref in = {m.in[k].node, m.in[k].a};
+        n = factors_of(r, rule_compose(r, &x.a, in, r->nd, r->dom), factor, n, max - 1 + k);
+    }
+    return n;
+}
+
+/* What is the same along the axes summed comes out of the sum: it is returned, and x is what it
+ * multiplies. */
 static struct ref take_factor(struct rule *r, struct ref *x, uint32_t rank)
 {
     enum nn_dtype t = (enum nn_dtype)ir_at(r->g, x->node)->dtype;
-    struct ref by = {0};
-    int64_t dim[2 * IR_MAX_AXES];
-    rule_dims(r->nd, r->dom, dim);
-    for (uint32_t k = 0; k < 2; k++) {
-        const struct ir_node m = *ir_at(r->g, x->node);
-        if (m.op != IR_mul || m.inlined || m.nin != 2 || !ir_access_total(&x->a, dim))
-            break;
-        struct ref factor = {m.in[k].node, m.in[k].a}, other = {m.in[1 - k].node, m.in[1 - k].a};
-        if (!isfinite(factor.a.fill) || !isfinite(other.a.fill))
-            break;
-        factor = rule_compose(r, &x->a, factor, r->nd, r->dom);
-        if (!constant_along(r, &factor.a, rank))
-            continue;
-        *x = rule_compose(r, &x->a, other, r->nd, r->dom);
-        by = by.node ? rule_emit(r, IR_mul, t, 2, (struct ref[]){by, factor}) : factor;
-        k = UINT32_MAX; /* again: the other may be a product too */
+    struct ref factor[8], by = {0}, rest = {0};
+    uint32_t n = factors_of(r, *x, factor, 0, COUNT(factor)), constant = 0;
+    for (uint32_t k = 0; k < n; k++)
+        constant += constant_along(r, &factor[k].a, rank);
+    if (!constant || constant == n)
+        return by;
+    struct rule inside = *r;
+    inside.inlined = true; /* only the sum reads it */
+    for (uint32_t k = 0; k < n; k++) {
+        bool outside = constant_along(r, &factor[k].a, rank);
+        struct ref *to = outside ? &by : &rest;
+        struct ref both[] = {*to, factor[k]};
+        *to = to->node ? rule_emit(outside ? r : &inside, IR_mul, t, 2, both) : factor[k];
     }
+    *x = rest;
     return by;
 }
 
@@ -388,7 +406,7 @@ bool rule_softmax(struct rule *r, const struct ref *single)
     ir_id e = r->n.in[0].node;
     const struct ir_node exponential = *ir_at(s->g, e);
     struct ir_in in = see(s, &r->n, 1);
-    uint32_t mask = reduced_axes(s, &r->n, in, e);
+    uint32_t mask = reduced_axes(s, in, e, &r->n.in[0].a);
     if (exponential.op != IR_exp || !mask || !identity(&exponential, 0) || !s->wanted[e])
         return false;
     enum nn_dtype t = (enum nn_dtype)r->n.dtype;
