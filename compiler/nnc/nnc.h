@@ -84,6 +84,8 @@ enum nnc_need {
 };
 /* 0, or the exit status after the mistake was printed. */
 int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nnc_need need);
+int nnc_session_graph(struct nnc_session *s, enum front_graph which, const char *name,
+                      int64_t batch, const struct front_dim *dim, size_t dims);
 int nnc_session_link(struct nnc_session *s, const struct nnc_options *o); /* after NNC_GRAPH */
 void nnc_session_close(struct nnc_session *s);
 /* Loads `[NAME=]W.safetensors` files into the slots. 0 or the exit status. */
@@ -92,5 +94,16 @@ int nnc_load_weights(struct nnc_session *s, const nnc_pairs *weights);
 int nnc_fail(enum nn_status status, const struct nn_message *m);
 /* An integer flag that Ctrl-C (SIGINT, SIGTERM) sets; a second one ends the process at once. */
 const volatile sig_atomic_t *nnc_catch_signals(void);
+
+/* ---- arrays.c: weights and npy files for the commands that run one graph. ---- */
+/* --weights into the slots; required where the model has parameters. 0 or the exit status. */
+int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o);
+/* The file of `--input NAME=FILE`; a lone input needs no name. NULL after printing. */
+const char *nnc_input_file(const struct nnc_options *o, const char *name, bool only);
+/* Makes of the file's array what the graph's input wants: the same shape, integers widened. */
+int nnc_fit(const char *file, struct nn_array *a, const struct nn_value_rec *v,
+            const struct nnc_session *s);
+/* Writes an output of a graph as npy. */
+int nnc_write_output(const struct nnc_session *s, int graph, int output, const char *path);
 
 #endif

@@ -100,12 +100,20 @@ static int open_data(struct nnc_session *s, const struct nnc_options *o)
 
 /* ---- graphs ---- */
 
+int nnc_session_graph(struct nnc_session *s, enum front_graph which, const char *name,
+                      int64_t batch, const struct front_dim *dim, size_t dims)
+{
+    struct ir_graph *g = front_build(s->front, s->c.m, which, name, batch, dim, dims);
+    diag_print(s->diag, stderr);
+    if (!g)
+        return EXIT_REFUSED;
+    nnc_compile_graph(&s->c, g);
+    return 0;
+}
+
 static bool add(struct nnc_session *s, enum front_graph which, const char *name, int64_t batch)
 {
-    struct ir_graph *g = front_build(s->front, s->c.m, which, name, batch, NULL, 0);
-    if (g)
-        nnc_compile_graph(&s->c, g);
-    return g != NULL;
+    return !nnc_session_graph(s, which, name, batch, NULL, 0);
 }
 
 /* eval for whole batches, one more graph for each size that the last samples of a split have. */

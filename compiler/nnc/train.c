@@ -1,6 +1,8 @@
 /* nnc train FILE: compile and train. */
+#include "common.h"
 #include "nnc/nnc.h"
 #include <inttypes.h>
+#include <math.h>
 #include <unistd.h>
 
 /* Progress on a terminal replaces itself; notes and everything elsewhere are lines. */
@@ -47,6 +49,26 @@ static void describe(const struct nnc_session *s)
            (double)b.scratch / 1e6);
 }
 
+static void print_end(const struct nn_train_options *to, const struct nn_train_result *r)
+{
+    printf("%" PRId64 " steps in %.1f s, %.3g steps/s", r->step, r->seconds, r->steps_per_second);
+    if (!isnan(r->best))
+        printf("; best %s %.4f", to->best ? to->best + (*to->best == '-') : "loss", r->best);
+    printf("; weights in %s/best.safetensors\n", to->out);
+}
+
+/* The message with what to do about it; the exit status. */
+static int report(enum nn_status status, struct nn_message *m, const struct nn_train_options *to,
+                  const struct nnc_options *o)
+{
+    if (status == NN_REFUSED && strstr(m->text, " is NaN at step") && !o->check_nan)
+        nn_append(m->text, sizeof m->text, "; --check-nan names the operator");
+    if (status != NN_INTERRUPTED)
+        return nnc_fail(status, m);
+    fprintf(stderr, "nnc: %s; --resume %s goes on\n", m->text, to->out);
+    return 128 + SIGINT; /* as a shell says of it */
+}
+
 static int train(struct nnc_session *s, const struct nnc_options *o)
 {
     const struct front_train *t = s->train;
@@ -68,7 +90,7 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
                                   .evaluate = t->evaluate,
                                   .save = t->save,
                                   .best = t->best,
-                                  .out = o->resume ? o->resume : o->out,
+                                  .out = o->resume ? o->resume : o->out ? o->out : "out",
                                   .resume = o->resume != NULL,
                                   .init = init.p,
                                   .inits = init.n,
@@ -77,18 +99,17 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
                                   .line = o->quiet ? NULL : line,
                                   .user = &screen};
     struct nn_message m;
+    struct nn_train_result r;
     if (!o->quiet)
         describe(s);
-    enum nn_status status = nn_train(&to, NULL, &m);
+    enum nn_status status = nn_train(&to, &r, &m);
     vec_free(&init);
     arena_free(mem);
     if (screen.dirty)
         fputc('\n', stdout);
-    if (status == NN_INTERRUPTED) {
-        fprintf(stderr, "nnc: %s\n", m.text);
-        return 0;
-    }
-    return status ? nnc_fail(status, &m) : 0;
+    if (!status && !o->quiet)
+        print_end(&to, &r);
+    return status ? report(status, &m, &to, o) : 0;
 }
 
 int cmd_train(int argc, char **argv)

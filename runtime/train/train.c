@@ -243,6 +243,12 @@ static int64_t epoch_of(const struct run *r)
     return r->at.step ? (r->at.step - 1) / r->per_epoch + 1 : 0;
 }
 
+/* Since then, in whole milliseconds. */
+static void log_seconds(struct run *r, double since)
+{
+    log_number(&r->log, "seconds", round((nn_now() - since) * 1e3) / 1e3);
+}
+
 static enum nn_status log_step(struct run *r, struct nn_message *m)
 {
     log_begin(&r->log, "step");
@@ -349,7 +355,7 @@ static enum nn_status end_of_epoch(struct run *r, struct nn_message *m)
         s = consider_best(r, metric(r->mean, r->loss.n, r->best_name), m);
     if (s)
         return s;
-    log_number(&r->log, "seconds", nn_now() - r->epoch_started);
+    log_seconds(r, r->epoch_started);
     r->at.evaluated = r->at.step;
     if (ends) {
         memset(r->at.loss_sum, 0, r->loss.n * sizeof(double));
@@ -397,7 +403,7 @@ static enum nn_status finish(struct run *r, struct nn_message *m)
         log_number(&r->log, "best", r->at.best);
         log_int(&r->log, "best_step", r->at.best_step);
     }
-    log_number(&r->log, "seconds", nn_now() - r->started);
+    log_seconds(r, r->started);
     return log_end(&r->log, m);
 }
 

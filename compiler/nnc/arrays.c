@@ -1,0 +1,66 @@
+/* Weights in, npy files in and out. */
+#include "common.h"
+#include "nnc/nnc.h"
+
+int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o)
+{
+    struct nn_message m;
+    bool any = false;
+    for (uint32_t i = 0; i < s->c.m->slots.n; i++)
+        any |= s->c.m->slots.p[i].kind == NN_SLOT_PARAM;
+    if (o->weights) {
+        enum nn_status status = nn_weights_load(s->exec, o->weights, "", &m);
+        return status ? nnc_fail(status, &m) : 0;
+    }
+    if (!any)
+        return 0;
+    fprintf(stderr, "nnc: the model has parameters: --weights FILE is wanted\n");
+    return EXIT_USAGE;
+}
+
+const char *nnc_input_file(const struct nnc_options *o, const char *name, bool only)
+{
+    for (uint32_t i = 0; i < o->input.n; i++) {
+        const struct nnc_pair *p = &o->input.p[i];
+        if (p->name ? !strcmp(p->name, name) : only)
+            return p->value;
+    }
+    fprintf(stderr, "nnc: --input %s=FILE.npy is missing\n", name);
+    return NULL;
+}
+
+int nnc_fit(const char *file, struct nn_array *a, const struct nn_value_rec *v,
+            const struct nnc_session *s)
+{
+    enum nn_dtype to = (enum nn_dtype)v->dtype;
+    bool shape = a->rank == v->rank && !memcmp(a->dim, v->dim, a->rank * sizeof *a->dim);
+    if (!shape || !nn_widens(a->dtype, to)) {
+        char have[256], want[256];
+        nn_type_text(have, sizeof have, a->dtype, a->rank, a->dim);
+        nn_type_text(want, sizeof want, to, v->rank, v->dim);
+        fprintf(stderr, "nnc: %s holds %s, but %s is %s\n", file, have,
+                nn_exec_text(s->exec, v->name), want);
+        return EXIT_REFUSED;
+    }
+    if (a->dtype == to)
+        return 0;
+    struct nn_message m;
+    struct nn_array wide = *a;
+    wide.dtype = to;
+    enum nn_status status = nn_array_alloc(&wide, &m);
+    if (status)
+        return nnc_fail(status, &m);
+    nn_convert(to, wide.data, a->dtype, a->data, a->bytes / nn_dtype_size(a->dtype));
+    nn_array_free(a);
+    *a = wide;
+    return 0;
+}
+
+int nnc_write_output(const struct nnc_session *s, int graph, int output, const char *path)
+{
+    struct nn_message m;
+    const struct nn_value_rec *v = &nn_exec_outputs(s->exec, graph)[output];
+    enum nn_status status = nn_npy_write(path, (enum nn_dtype)v->dtype, v->rank, v->dim,
+                                         nn_exec_output(s->exec, graph, output), &m);
+    return status ? nnc_fail(status, &m) : 0;
+}
