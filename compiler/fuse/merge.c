@@ -21,6 +21,14 @@ static const struct fuse_member *find_member(const struct fuse_cluster *c, ir_id
     return NULL;
 }
 
+static bool taken(const struct tie *t, uint8_t own)
+{
+    for (uint32_t i = 0; i < t->b->outer + t->b->inner; i++)
+        if (t->to[i] == own)
+            return true;
+    return false;
+}
+
 /* Coordinate e of a member's value must be where axis `own` of a's space stands. */
 static void tie_axis(struct tie *t, const struct ix *e, uint8_t own)
 {
@@ -31,7 +39,7 @@ static void tie_axis(struct tie *t, const struct ix *e, uint8_t own)
             t->why = FUSE_POINT;
     } else if (!ix_is_axis(e, &axis) || t->b->dim[axis] != t->a->dim[own]) {
         t->why = FUSE_POINT;
-    } else if (t->to[axis] == NONE) {
+    } else if (t->to[axis] == NONE && !taken(t, own)) {
         t->to[axis] = own;
     } else if (t->to[axis] != own) {
         t->why = FUSE_POINT;
@@ -56,14 +64,6 @@ static void tie_read(void *ctx, const struct fx *x, fx_id id)
     }
     for (uint32_t i = 0; i < v->rank; i++)
         tie_axis(t, v->coord[i], m->axis[i]);
-}
-
-static bool taken(const struct tie *t, uint8_t own)
-{
-    for (uint32_t i = 0; i < t->b->outer + t->b->inner; i++)
-        if (t->to[i] == own)
-            return true;
-    return false;
 }
 
 /* The axes of b that no read tied go to free axes of a of their size, in order. False if one cannot. */
