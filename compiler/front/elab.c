@@ -47,15 +47,53 @@ static bool same_loc(struct loc a, struct loc b)
     return a.file == b.file && a.lo == b.lo && a.hi == b.hi;
 }
 
+static bool in_library(const struct elab *e, uint32_t file)
+{
+    for (uint32_t i = 0; i < e->f->module.n; i++) {
+        const struct module *m = e->f->module.p[i];
+        if (m->tree && m->tree->file == file)
+            return m->library;
+    }
+    return false;
+}
+
+/* What is wrong within the standard library is the call's mistake: the innermost call from outside
+ * of it, and the name of what was called. */
+static struct loc outside_library(const struct elab *e, struct loc at, const char **name)
+{
+    *name = NULL;
+    if (!in_library(e, at.file))
+        return at;
+    for (const struct frame *f = e->frame; f; f = f->up)
+        if (f->call.file && !in_library(e, f->call.file)) {
+            *name = f->decl ? f->decl->name.s : NULL;
+            return f->call;
+        }
+    return at;
+}
+
+static bool said(const struct elab *e, struct loc at, struct loc shown, struct loc user)
+{
+    for (uint32_t i = 0; i + 1 < e->reported.n; i += 2) {
+        if (!same_loc(e->reported.p[i + 1], user))
+            continue;
+        if (same_loc(e->reported.p[i], at) ||
+            (!same_loc(at, shown) && in_library(e, e->reported.p[i].file)))
+            return true;
+    }
+    return false;
+}
+
 bool elab_error(struct elab *e, struct loc at, const char *fmt, ...)
 {
     e->failed = true;
     if (e->quiet)
         return false;
     struct loc user = elab_user_loc(e, at);
-    for (uint32_t i = 0; i + 1 < e->reported.n; i += 2)
-        if (same_loc(e->reported.p[i], at) && same_loc(e->reported.p[i + 1], user))
-            return false;
+    const char *called;
+    struct loc shown = outside_library(e, at, &called);
+    if (said(e, at, shown, user))
+        return false;
     vec_push(&e->reported, at);
     vec_push(&e->reported, user);
     char message[1024];
@@ -63,15 +101,18 @@ bool elab_error(struct elab *e, struct loc at, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    diag_error(e->d, at, "%s", message);
+    diag_error(e->d, shown, "%s%s%s", called ? called : "", called ? ": " : "", message);
     e->last = at;
+    e->last_shown = shown;
     return true;
 }
 
 void elab_called(struct elab *e)
 {
     struct loc user = elab_user_loc(e, e->last);
-    if (!same_loc(user, e->last))
+    if (!same_loc(e->last, e->last_shown))
+        diag_note(e->d, e->last, "found here, in the standard library");
+    else if (!same_loc(user, e->last))
         diag_note(e->d, user, "in the call from here");
     else if (e->frame && e->frame->decl && e->frame->call.file &&
              !same_loc(e->frame->call, e->last))

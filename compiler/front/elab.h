@@ -146,6 +146,7 @@ struct want {
 struct module {
     const char *path, *folder;
     const char *name; /* mlp */
+    bool library;     /* of the standard library */
     struct tree_file *tree;
     struct module_use *use;
     uint32_t nuse;
@@ -317,7 +318,8 @@ struct elab {
     bool failed;
     struct train *train; /* the train block, while one is elaborated */
     VEC(struct constant) constants;
-    struct loc last; /* of the last report */
+    struct loc last; /* what the last report found */
+    struct loc last_shown; /* and where it was put */
 };
 struct elab *elab_new(struct front *f);
 void elab_free(struct elab *e);

@@ -119,6 +119,15 @@ static bool unique_names(struct front *f, struct module *m)
     return good;
 }
 
+/* Within the standard library's folder, the last to be searched: what follows the folder's name,
+ * which is what messages show. NULL elsewhere. */
+static const char *in_library(struct front *f, const char *path)
+{
+    const char *dir = f->o.include_count ? f->o.include[f->o.include_count - 1] : NULL;
+    size_t n = dir ? strlen(dir) : 0;
+    return n && !strncmp(path, dir, n) && path[n] == '/' ? path + n + 1 : NULL;
+}
+
 static struct module *load(struct front *f, const char *path, struct loc from)
 {
     for (uint32_t i = 0; i < f->module.n; i++)
@@ -138,7 +147,10 @@ static struct module *load(struct front *f, const char *path, struct loc from)
     m->folder = folder_of(f, path);
     m->name = stem_of(f, path);
     vec_push(&f->module, m);
-    m->tree = front_parse(f->d, diag_add_file(f->d, path, text, size), f->names, f->mem);
+    const char *shown = in_library(f, path);
+    m->library = shown != NULL;
+    m->tree =
+        front_parse(f->d, diag_add_file(f->d, shown ? shown : path, text, size), f->names, f->mem);
     free(text);
     if (!m->tree)
         return NULL;
