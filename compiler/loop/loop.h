@@ -204,7 +204,7 @@ void lo_barrier(struct lo_builder *b);
  * frees). f16 and bf16 values may only be loaded, stored, cast, constants, splat and extracted. */
 char *lo_verify(const struct lo_kernel *k);
 
-/* ---- print.c, read.c: text form; print(read(t)) is t. Syntax: docs/internals.md. ---- */
+/* ---- print.c, read.c: text form; print(read(t)) is t. Syntax: docs/loop-ir.md. ---- */
 void lo_print(const struct lo_kernel *k, struct text *out);
 struct lo_kernel *lo_read(struct diag *d, uint32_t file); /* one kernel; NULL after errors */
 

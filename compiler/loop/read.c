@@ -1,4 +1,4 @@
-/* Reads the text form (docs/internals.md). By recursive descent; the first mistake is reported at its
+/* Reads the text form (docs/loop-ir.md). By recursive descent; the first mistake is reported at its
  * place and ends the reading. Each instruction is checked as it is made, so what is returned is sound. */
 #include "loop/private.h"
 #include <errno.h>
