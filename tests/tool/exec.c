@@ -283,8 +283,10 @@ static int compare_all(const struct run *r, struct ir_eval *e, bool trapped, con
     return bad;
 }
 
+/* `bits`: a hash of the results that the interpreter gave, to be met to the bit; 0: none to meet.
+ */
 static int run_machine(const struct machine *m, struct run *r, struct ir_eval *e, bool trapped,
-                       const char *what)
+                       const char *what, uint64_t bits)
 {
     char where[96];
     nn_kernel **fn = compile(m, r);
@@ -306,12 +308,17 @@ static int run_machine(const struct machine *m, struct run *r, struct ir_eval *e
         tool_complain("%s, %s: another order of chunks gives other bits\n", what, m->t->name);
         bad++;
     }
+    if (!trapped && bits && hash[0] != bits) {
+        tool_complain("%s, %s: other bits than the interpreter's\n", what, m->t->name);
+        bad++;
+    }
     free(scratch);
     free(fn);
     return bad;
 }
 
-static int run_interpreter(struct run *r, struct ir_eval *e, bool trapped, const char *what)
+static int run_interpreter(struct run *r, struct ir_eval *e, bool trapped, const char *what,
+                           uint64_t *bits)
 {
     uint64_t hash[2];
     int bad = 0;
@@ -327,6 +334,7 @@ static int run_interpreter(struct run *r, struct ir_eval *e, bool trapped, const
         tool_complain("%s, interpreter: another order of chunks gives other bits\n", what);
         bad++;
     }
+    *bits = hash[0];
     return bad;
 }
 
@@ -352,6 +360,7 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
     for (size_t k = 0; k < machines; k++) {
         struct fuse_plan *plan = fuse_graph(g, m[k].t, policy);
         struct run r = {.g = g};
+        uint64_t bits = 0;
         make_up(&r);
         struct ir_eval *e = ir_eval_new(g, true);
         give(&r, e);
@@ -360,10 +369,12 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
         message = NULL;
         r.l = lower_plan(plan);
         make_buffers(&r);
+        for (uint32_t i = 0; i < r.l->p.n; i++) /* as back/ does, for the same bits */
+            lo_expand_maths(r.l->p.p[i].kernel, m[k].t->fma);
         if (k == 0)
-            bad += run_interpreter(&r, e, trapped, what);
+            bad += run_interpreter(&r, e, trapped, what, &bits);
         if (m[k].jit)
-            bad += run_machine(&m[k], &r, e, trapped, what);
+            bad += run_machine(&m[k], &r, e, trapped, what, k == 0 ? bits : 0);
         free_buffers(&r);
         lower_free(r.l);
         fuse_free(plan);
