@@ -147,6 +147,39 @@ static int time_runs(struct bench *b, int graph, const void *const *in, double *
     return 0;
 }
 
+/* The median time of each launch over some runs, with what it reaches: `--kernels`. */
+enum { KERNEL_RUNS = 15 };
+
+static int time_kernels(struct bench *b, int graph, const void *const *in)
+{
+    const struct nn_graph_rec *g = nn_exec_graph_rec(b->s.exec, graph);
+    const struct nn_image *image = nn_exec_image(b->s.exec);
+    const struct nn_launch_rec *l = nn_image_at(image, g->launches_at);
+    uint32_t n = g->launch_count;
+    double *t = xcalloc((size_t)n * (KERNEL_RUNS + 1), sizeof *t),
+           *column = t + (size_t)n * KERNEL_RUNS;
+    struct nn_message m;
+    enum nn_status status = NN_OK;
+    for (size_t r = 0; !status && r < KERNEL_RUNS; r++) {
+        nn_exec_time_launches(b->s.exec, t + r * n);
+        status = nn_exec_run(b->s.exec, graph, in, &m);
+    }
+    nn_exec_time_launches(b->s.exec, NULL);
+    printf("        us    GFLOP/s       GB/s  kernel\n");
+    for (uint32_t i = 0; !status && i < n; i++) {
+        for (size_t r = 0; r < KERNEL_RUNS; r++)
+            column[r] = t[r * n + i];
+        qsort(column, KERNEL_RUNS, sizeof *column, by_value);
+        double s = column[KERNEL_RUNS / 2];
+        printf("%10.1f %10.1f %10.1f  %s  %s\n", s * 1e6, l[i].flops / s * 1e-9,
+               l[i].bytes / s * 1e-9,
+               nn_exec_text(b->s.exec, nn_image_kernels(image)[l[i].kernel].name),
+               nn_exec_text(b->s.exec, nn_image_origins(image)[l[i].origin].text));
+    }
+    free(t);
+    return status ? nnc_fail(status, &m) : 0;
+}
+
 static int measure(struct bench *b, size_t i, struct figures *f)
 {
     char name[64];
@@ -167,6 +200,8 @@ static int measure(struct bench *b, size_t i, struct figures *f)
         bad = make_up_all(b, graph, in);
     if (!bad)
         bad = time_runs(b, graph, (const void *const *)in, &f->seconds);
+    if (!bad && b->o.kernels && !b->o.json)
+        bad = time_kernels(b, graph, (const void *const *)in);
     for (uint32_t k = 0; k < g->input_count; k++)
         free(in[k]);
     free(in);
@@ -235,7 +270,7 @@ int cmd_bench(int argc, char **argv)
     struct bench b = {0};
     nnc_parse_options(&b.o, "bench", argc, argv,
                       "define include_opt model device target policy threads batch batches seed "
-                      "json",
+                      "json kernels",
                       1);
     int bad = nnc_session_open(&b.s, &b.o, NNC_GRAPH);
     if (!bad)

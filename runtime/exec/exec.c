@@ -42,6 +42,7 @@ struct nn_exec {
     const struct nn_allocator *allocator;
     struct nn_pool *pool;
     bool check_nan;
+    double *times; /* of each launch, or NULL */
     unsigned char *slots, *arena, *scratch, *outputs;
     struct nn_exec_memory memory;
     size_t scratch_stride; /* a thread */
@@ -402,8 +403,14 @@ enum nn_status nn_exec_run(struct nn_exec *e, int graph, const void *const *inpu
     e->fault = (struct nn_fault){0};
     uint64_t before = nn_denormals_flush();
     enum nn_status s = NN_OK;
-    for (uint32_t i = 0; !s && i < g->rec->launch_count; i++)
+    for (uint32_t i = 0; !s && i < g->rec->launch_count; i++) {
+        double from = e->times ? nn_now() : 0;
         s = run_launch(e, &g->launch[i], m);
+        if (e->times)
+            e->times[i] = nn_now() - from;
+    }
     nn_denormals_restore(before);
     return s;
 }
+
+void nn_exec_time_launches(struct nn_exec *e, double *seconds) { e->times = seconds; }

@@ -77,6 +77,9 @@ struct nn_exec_memory nn_exec_memory(const struct nn_exec *e);
 enum nn_status nn_exec_run(struct nn_exec *e, int graph, const void *const *inputs,
                            struct nn_message *m);
 
+/* From now on each run writes the seconds of every launch, in order, to `seconds`; NULL ends it. */
+void nn_exec_time_launches(struct nn_exec *e, double *seconds);
+
 /* ---- weights.c ---- */
 /* Reads the tensors of a safetensors file into the params and states whose names begin with
  * `prefix`
