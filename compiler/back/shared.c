@@ -196,6 +196,9 @@ static LLVMValueRef gen_load(struct gen *g, const struct lo_insn *in)
     LLVMValueRef v;
     if (in->in[2]) {
         LLVMValueRef index = g->value[in->in[2]];
+        if (in->type.lanes > 1 &&
+            (v = gen_near_gather(g, elem, in->type.lanes, p, index, mask, fill, align)))
+            return from_memory(g, t, v);
         p = LLVMBuildInBoundsGEP2(g->b, elem, p, &index, 1, "");
         if (!mask)
             mask = LLVMConstAllOnes(gen_wide(g->i1, in->type.lanes));
