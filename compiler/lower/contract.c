@@ -11,90 +11,19 @@
 
 static void add_axis(struct con_axes *list, uint32_t axis) { list->axis[list->n++] = axis; }
 
-static bool has(uint32_t mask, uint32_t axis) { return mask >> axis & 1; }
-
 /* The axis of the mask with the most points, 32 if the mask is empty. */
 static uint32_t largest(const struct con *c, uint32_t mask)
 {
     uint32_t best = 32;
     for (uint32_t i = 0; i < c->s->x.n; i++)
-        if (has(mask, i) && (best == 32 || con_dim(c, i) > con_dim(c, best)))
+        if (con_has(mask, i) && (best == 32 || con_dim(c, i) > con_dim(c, best)))
             best = i;
     return best;
 }
 
 static uint32_t last_of(uint32_t mask) { return 31 - (uint32_t)__builtin_clz(mask); }
 
-/* ---- what reads cost along an axis ---- */
-
-struct reads {
-    const struct sk *s;
-    uint32_t axis;
-    int along, across; /* loads with stride 1 or 0; others */
-};
-
-static void count_read(void *ctx, const struct fx *x, fx_id id)
-{
-    struct reads *r = ctx;
-    const struct fx_val *v = &x->val.p[id];
-    if (v->kind != FX_LOAD)
-        return;
-    if (sk_stride(r->s, v->at, r->axis) < 0)
-        r->across++;
-    else
-        r->along++;
-}
-
-/* Whether all loads below the value are contiguous (or constant) along the axis. */
-static bool contiguous(const struct con *c, fx_id v, uint32_t axis)
-{
-    struct reads r = {c->s, axis, 0, 0};
-    uint8_t *seen = xcalloc(c->s->x.val.n, 1);
-    fx_walk(&c->s->x, v, seen, count_read, &r);
-    free(seen);
-    return !r.across;
-}
-
-/* A plain load of the accumulators' type, without conditions. */
-static bool plain(const struct con *c, fx_id v)
-{
-    const struct fx_val *x = &c->s->x.val.p[v];
-    return x->kind == FX_LOAD && x->dtype == c->acc.dtype && !x->cond;
-}
-
-/* Conditions below the value that the axis takes part in. */
-struct guards {
-    uint32_t axis;
-    bool found;
-};
-
-static void find_guard(void *ctx, const struct fx *x, fx_id id)
-{
-    struct guards *g = ctx;
-    const struct fx_val *v = &x->val.p[id];
-    if (has(x->cond.p[v->cond].axes | x->cond.p[v->pick].axes, g->axis))
-        g->found = true;
-}
-
-static bool guarded(const struct con *c, fx_id v, uint32_t axis)
-{
-    struct guards g = {axis, false};
-    uint8_t *seen = xcalloc(c->s->x.val.n, 1);
-    fx_walk(&c->s->x, v, seen, find_guard, &g);
-    free(seen);
-    return g.found;
-}
-
 /* ---- tiles ---- */
-
-/* Cycles that a step over k takes for a tile of a by b vectors: two fma, two loads a cycle, and a
- * sum may only go on after four. */
-static double step_cycles(int64_t a, int64_t b)
-{
-    double fma = (double)(a * b) / 2, loads = (double)(a + b) / 2;
-    double t = fma > loads ? fma : loads;
-    return t > 4 ? t : 4;
-}
 
 static bool fits(const struct con *c, int64_t a, int64_t b)
 {
@@ -114,7 +43,7 @@ static void choose_outer_tile(struct con *c)
                 continue;
             for (int64_t rows = 1; rows <= m && fits(c, rows, su * sv); rows++) {
                 double t = (double)con_ceil(m, rows) * (double)con_ceil(vecs, sv) *
-                           (double)(us / su) * step_cycles(rows, su * sv);
+                           (double)(us / su) * con_step(rows, su * sv);
                 bool nicer = best >= 0 && t == best && su * sv * c->acc.lanes <= c->s->t->nr;
                 if (best < 0 || t < best || nicer) {
                     best = t;
@@ -133,8 +62,7 @@ static void choose_dot_tile(struct con *c)
     double best = -1;
     for (int64_t cols = 1; cols <= n && cols <= 8; cols++)
         for (int64_t rows = 1; rows <= m && fits(c, rows, cols); rows++) {
-            double t =
-                (double)con_ceil(m, rows) * (double)con_ceil(n, cols) * step_cycles(rows, cols);
+            double t = (double)con_ceil(m, rows) * (double)con_ceil(n, cols) * con_step(rows, cols);
             if (best < 0 || t < best) {
                 best = t;
                 c->rows = rows;
@@ -145,47 +73,7 @@ static void choose_dot_tile(struct con *c)
     c->block = n <= want ? n : c->cols * con_ceil(want, c->cols);
 }
 
-/* ---- deciding ---- */
-
-static bool classify(struct con *c, const struct fuse_contraction *f)
-{
-    struct sk *s = c->s;
-    uint32_t outer = f->batch | f->m | f->n;
-    c->v = last_of(outer);
-    if (has(f->batch, c->v))
-        return false;
-    bool right = has(f->n, c->v);
-    c->row = right ? f->a : f->b;
-    c->col = right ? f->b : f->a;
-    uint32_t row_axes = right ? f->m : f->n, col_axes = right ? f->n : f->m;
-    c->r = largest(c, row_axes);
-    c->u = c->v;
-    for (uint32_t i = 0; i < s->x.n; i++) {
-        if (has(f->k | f->ka | f->kb, i))
-            add_axis(&c->k, i);
-        if (has(f->batch | col_axes, i) && i != c->v)
-            add_axis(&c->walk, i);
-        if (has(row_axes, i) && i != c->r)
-            add_axis(&c->rest, i);
-    }
-    c->vector_k = c->k.axis[c->k.n - 1];
-    c->depth = 1;
-    for (uint32_t i = 0; i < c->k.n; i++)
-        c->depth *= con_dim(c, c->k.axis[i]);
-    return true;
-}
-
-/* Sums along k where the columns lie apart in memory, or are fewer than the lanes: if k is long and
- * both factors follow it. Many rows make it worth to turn the columns once, in the panel. */
-static bool wants_dot(const struct con *c)
-{
-    int64_t lanes = c->acc.lanes, n = con_dim(c, c->v), k = con_dim(c, c->vector_k);
-    if (k < lanes || !contiguous(c, c->col, c->vector_k) || !contiguous(c, c->row, c->vector_k))
-        return false;
-    if (contiguous(c, c->col, c->v))
-        return n < lanes;
-    return n < lanes || con_dim(c, c->r) < 256;
-}
+/* ---- the parts of a decision ---- */
 
 /* The second axis for slots: where one vector covers v. Conditions on it would differ by slot. */
 static void choose_second(struct con *c)
@@ -194,7 +82,7 @@ static void choose_second(struct con *c)
     if (con_dim(c, c->v) > lanes || !c->walk.n)
         return;
     uint32_t u = c->walk.axis[c->walk.n - 1];
-    if (has(c->s->x.val.p[c->row].axes, u) || guarded(c, c->col, u))
+    if (con_has(c->s->x.val.p[c->row].axes, u) || con_guarded(c, c->col, u))
         return;
     c->u = u;
     choose_outer_tile(c);
@@ -212,9 +100,9 @@ static bool wants_panel(const struct con *c)
     int64_t tiles = con_ceil(con_dim(c, c->r), c->rows);
     for (uint32_t i = 0; i < c->rest.n; i++)
         tiles *= con_dim(c, c->rest.axis[i]);
-    if (tiles < 2)
+    if (tiles < 2 || c->relay_col.on)
         return false;
-    if (!plain(c, c->col) || !contiguous(c, c->col, c->v))
+    if (!con_plain(c, c->col) || !con_contiguous(c, c->col, c->v))
         return true;
     int64_t step = ix_coef(c->s->x.val.p[c->col].at, c->vector_k);
     return c->depth >= 64 && tiles >= 4 && (step >= 64 || step <= -64);
@@ -223,7 +111,7 @@ static bool wants_panel(const struct con *c)
 /* Rows of memory of which a step over k takes a few elements each, in many places. */
 static bool crowded_rows(const struct con *c)
 {
-    if (c->form == CON_DOT || !contiguous(c, c->row, c->r) || c->depth < 64 || c->v_tiles < 4)
+    if (c->form == CON_DOT || !con_contiguous(c, c->row, c->r) || c->depth < 64 || c->v_tiles < 4)
         return false;
     int64_t step = ix_coef(c->s->x.val.p[c->row].at, c->vector_k);
     return step >= 64 || step <= -64;
@@ -233,11 +121,11 @@ static bool crowded_rows(const struct con *c)
  */
 static void choose_copy(struct con *c)
 {
-    if (plain(c, c->row) && !crowded_rows(c))
+    if (c->relay_row.on || (con_plain(c, c->row) && !crowded_rows(c)))
         return;
     c->copy = true;
-    c->copy_k =
-        c->form == CON_DOT || contiguous(c, c->row, c->vector_k) || !contiguous(c, c->row, c->r);
+    c->copy_k = c->form == CON_DOT || con_contiguous(c, c->row, c->vector_k) ||
+                !con_contiguous(c, c->row, c->r);
     int64_t n = c->copy_k ? 1 : c->rows;
     for (uint32_t i = c->k.n; i-- > 0;) {
         c->copy_stride[c->k.axis[i]] = n;
@@ -246,7 +134,7 @@ static void choose_copy(struct con *c)
     if (!c->copy_k)
         n *= c->r_tiles;
     for (uint32_t i = c->s->x.n; i-- > 0;) {
-        bool mine = has(c->s->x.val.p[c->row].axes, i) && !c->copy_stride[i];
+        bool mine = con_has(c->s->x.val.p[c->row].axes, i) && !c->copy_stride[i];
         if (!mine || (i == c->r && !c->copy_k))
             continue;
         c->copy_stride[i] = n;
@@ -284,19 +172,24 @@ static int64_t task_sums(const struct con *c)
 static void choose_keep(struct con *c)
 {
     int64_t first = con_dim(c, c->k.axis[0]), rest = c->depth / (first ? first : 1);
+    if (c->form == CON_DOT && c->relay_col.on) {
+        c->block_k = c->acc.lanes * con_ceil(64, rest ? rest : 1);
+        c->keep = c->k.axis[0] == c->vector_k && c->block_k < first;
+        return;
+    }
     if (c->form == CON_OUTER) {
         c->block_k = 512 / (rest ? rest : 1);
         c->block_k = c->block_k < 1 ? 1 : c->block_k;
         c->keep = c->depth >= 1024 && c->block_k < first;
         return;
     }
-    if (c->k.n < 2)
+    if (c->k.n < 2 || c->k.axis[0] == c->vector_k)
         return;
     int64_t n = con_dim(c, c->vector_k), vectors = con_ceil(n, c->acc.lanes);
     c->block_k = con_ceil(64, rest / (n ? n : 1) * vectors);
     c->keep = c->block_k < first;
     c->pack = c->keep && c->r_tiles * c->rests >= 3 &&
-              !(plain(c, c->col) && contiguous(c, c->col, c->vector_k));
+              !(con_plain(c, c->col) && con_contiguous(c, c->col, c->vector_k));
 }
 
 /* Parts of r where there are few tasks, but so that a panel serves some tiles; chunks of some
@@ -348,15 +241,16 @@ static void shape_panel(struct con *c)
     c->panel_size = n;
 }
 
-static void choose(struct con *c)
+/* All that follows once form, axes and relays stand. */
+static void settle(struct con *c)
 {
-    c->form = wants_dot(c) ? CON_DOT : CON_OUTER;
     c->su = c->sv = 1;
     if (c->form == CON_DOT) {
         choose_dot_tile(c);
     } else {
         choose_outer_tile(c);
-        choose_second(c);
+        if (!c->relay_col.on)
+            choose_second(c);
         c->pack = wants_panel(c);
     }
     count_tiles(c);
@@ -367,6 +261,169 @@ static void choose(struct con *c)
     if (!c->keep)
         shape_panel(c);
     choose_copy(c);
+    c->relay_col.tile = c->form == CON_DOT ? c->acc.lanes : c->v_size;
+    c->relay_row.tile = c->acc.lanes;
+}
+
+/* ---- deciding ---- */
+
+/* Rows from row's own axes, the largest one tiled; v tiled of col's; the others walked. */
+static void set_axes(struct con *c, uint32_t v)
+{
+    c->v = c->u = v;
+    c->r = largest(c, c->rows_only);
+    c->walk.n = c->rest.n = 0;
+    for (uint32_t i = 0; i < c->s->x.n; i++) {
+        if (con_has(c->batch | c->cols_only, i) && i != v)
+            add_axis(&c->walk, i);
+        if (con_has(c->rows_only, i) && i != c->r)
+            add_axis(&c->rest, i);
+    }
+}
+
+/* The factor that owns the result's last axis gives the columns: stores are contiguous along it. */
+static bool classify(struct con *c, const struct fuse_contraction *f)
+{
+    uint32_t last = last_of(f->batch | f->m | f->n);
+    if (con_has(f->batch, last))
+        return false;
+    bool right = con_has(f->n, last);
+    c->row = right ? f->a : f->b;
+    c->col = right ? f->b : f->a;
+    c->batch = f->batch;
+    c->rows_only = right ? f->m : f->n;
+    c->cols_only = right ? f->n : f->m;
+    for (uint32_t i = 0; i < c->s->x.n; i++)
+        if (con_has(f->k | f->ka | f->kb, i))
+            add_axis(&c->k, i);
+    c->vector_k = c->k.axis[c->k.n - 1];
+    c->depth = 1;
+    for (uint32_t i = 0; i < c->k.n; i++)
+        c->depth *= con_dim(c, c->k.axis[i]);
+    set_axes(c, last);
+    return true;
+}
+
+/* Whether the factor is a read of a stored value with `axis` alone as one coordinate, and all its
+ * conditions are such that loops over k are bounded by them. */
+static bool can_relay(const struct con *c, fx_id factor, uint32_t axis, struct con_relay *r)
+{
+    const struct fx *x = &c->s->x;
+    const struct fx_val *v = &x->val.p[factor];
+    if (v->kind == FX_PICK && v->f == 0 && !v->cond) {
+        for (uint32_t g = v->pick; g; g = x->cond.p[g].up)
+            if (x->cond.p[g].g.strict || (x->cond.p[g].axes & (con_tile_axes(c) | 1u << axis)))
+                return false;
+        v = &x->val.p[v->in[0]];
+    }
+    if (v->kind != FX_LOAD || !nn_is_float(v->dtype) || ix_uses_operand(v->at))
+        return false;
+    const struct ir_axis *ax = ir_axes(ir_at(x->g, v->node));
+    *r = (struct con_relay){.on = true, .node = v->node, .axis = axis, .high = 1, .inner = 1};
+    uint32_t found = 0, alone;
+    for (uint32_t i = 0; i < v->rank; i++) {
+        if (!con_has(fx_ix_axes(x, v->coord[i]), axis)) {
+            *(found ? &r->inner : &r->high) *= ax[i].n;
+            continue;
+        }
+        if (!ix_is_axis(v->coord[i], &alone) || ax[i].n != con_dim(c, axis))
+            return false;
+        r->n = ax[i].n;
+        found++;
+    }
+    return found == 1 && r->inner > 1 && r->inner < INT32_MAX / 64;
+}
+
+/* Where the other coordinates stand in the relaid copy. */
+static void place_relay(struct con *c, fx_id factor, struct con_relay *r)
+{
+    struct fx *x = &c->s->x;
+    const struct fx_val *v = &x->val.p[factor];
+    if (v->kind == FX_PICK)
+        v = &x->val.p[v->in[0]];
+    const struct ir_axis *ax = ir_axes(ir_at(x->g, v->node));
+    int64_t stride = r->tile;
+    r->at = ix_const(x->mem, 0);
+    for (uint32_t i = v->rank; i-- > 0;) {
+        if (con_has(fx_ix_axes(x, v->coord[i]), r->axis))
+            continue;
+        r->at = ix_add(x->mem, r->at, ix_mul(x->mem, v->coord[i], stride));
+        stride *= ax[i].n;
+    }
+}
+
+static void consider(struct con *best, double *cycles, struct con *c)
+{
+    settle(c);
+    double t = con_cycles(c);
+    if (*cycles >= 0 && t >= *cycles)
+        return;
+    *cycles = t;
+    *best = *c;
+}
+
+/* Lanes along an axis of col that is far apart in memory, images mostly: where the last axis is
+ * short or full of edges. */
+static void consider_outer_relays(const struct con *from, struct con *best, double *cycles)
+{
+    for (uint32_t i = 0; i < from->s->x.n; i++) {
+        struct con c = *from;
+        if (!con_has(from->cols_only, i) || i == from->v || con_dim(from, i) < from->acc.lanes)
+            continue;
+        c.form = CON_OUTER;
+        set_axes(&c, i);
+        if (can_relay(&c, c.col, i, &c.relay_col))
+            consider(best, cycles, &c);
+    }
+}
+
+/* The same along an axis of k, which goes first; columns from the axis of col that conditions leave
+ * alone. */
+static void consider_dot_relays(const struct con *from, struct con *best, double *cycles)
+{
+    for (uint32_t i = 0; i < from->k.n; i++) {
+        struct con c = *from;
+        uint32_t axis = from->k.axis[i], free_axes = from->cols_only;
+        for (uint32_t a = 0; a < c.s->x.n; a++)
+            if (con_guarded(&c, c.col, a))
+                free_axes &= ~(1u << a);
+        if (con_dim(from, axis) < c.acc.lanes || !free_axes)
+            continue;
+        c.form = CON_DOT;
+        set_axes(&c, largest(&c, free_axes));
+        for (uint32_t k = i; k > 0; k--)
+            c.k.axis[k] = c.k.axis[k - 1];
+        c.k.axis[0] = c.vector_k = axis;
+        if (can_relay(&c, c.col, axis, &c.relay_col) && can_relay(&c, c.row, axis, &c.relay_row))
+            consider(best, cycles, &c);
+    }
+}
+
+static void choose(struct con *c)
+{
+    struct con best = *c, t = *c;
+    double cycles = -1;
+    t.form = CON_OUTER;
+    consider(&best, &cycles, &t);
+    t = *c;
+    t.form = CON_DOT;
+    if (con_dim(c, c->vector_k) >= c->acc.lanes && con_contiguous(c, c->row, c->vector_k))
+        consider(&best, &cycles, &t);
+    consider_outer_relays(c, &best, &cycles);
+    consider_dot_relays(c, &best, &cycles);
+    *c = best;
+    if (c->relay_col.on)
+        place_relay(c, c->col, &c->relay_col);
+    if (c->relay_row.on)
+        place_relay(c, c->row, &c->relay_row);
+}
+
+static void relay_buffer(struct con *c, struct con_relay *r, const char *name)
+{
+    if (!r->on)
+        return;
+    int64_t count = con_ceil(r->n, r->tile) * r->tile * r->high * r->inner;
+    r->buf = sk_temporary(c->s, name, (enum nn_dtype)c->acc.dtype, count);
 }
 
 /* Temporaries first: arguments stand before all other buffers. */
@@ -376,6 +433,8 @@ static void make_buffers(struct con *c)
     struct lo_type scalar = {c->acc.dtype, 1};
     if (c->copy)
         c->temp = sk_temporary(s, "rows", c->acc.dtype, c->copy_count);
+    relay_buffer(c, &c->relay_row, "rows");
+    relay_buffer(c, &c->relay_col, "columns");
     if (c->pack)
         c->panel = lo_buffer(s->b.k, LO_SCRATCH, "panel", scalar, c->group * c->panel_size);
     if (c->keep)
@@ -411,6 +470,10 @@ bool sk_contract(struct sk *s)
     make_buffers(&c);
     if (c.copy)
         con_phase_copy(&c);
+    if (c.relay_row.on)
+        con_phase_relay(&c, &c.relay_row);
+    if (c.relay_col.on)
+        con_phase_relay(&c, &c.relay_col);
     con_phase_multiply(&c);
     return true;
 }

@@ -23,6 +23,19 @@ struct con_axes {
     uint32_t n, axis[IR_MAX_AXES];
 };
 
+/* A factor that is one plain read of a stored value, laid anew so that an axis which lies far apart
+ * in memory (images) is beside itself: element (tile of the axis)(other coordinates)(place in the
+ * tile), the last tile filled up with zeros. */
+struct con_relay {
+    bool on;
+    ir_id node;
+    uint32_t axis, buf;
+    int64_t tile;        /* a multiple of the lanes */
+    int64_t n;           /* of the axis */
+    int64_t high, inner; /* elements of the value's axes before and behind it */
+    const struct ix *at; /* the other coordinates' place, times tile */
+};
+
 struct con {
     struct sk *s;
     uint32_t member; /* the reduction */
@@ -30,13 +43,16 @@ struct con {
     struct lo_type acc; /* of an accumulator */
     enum con_form form;
 
-    fx_id row, col;       /* the factors: row does not depend on v, col not on r */
-    uint32_t r, v;        /* the axes that tiles are cut from: of row alone, of col alone */
-    uint32_t u;           /* outer form: slots also run along this axis of col alone; v: none */
+    fx_id row, col; /* the factors: row does not depend on v, col not on r */
+    uint32_t r, v;  /* the axes that tiles are cut from: of row alone, of col alone */
+    uint32_t u;     /* outer form: slots also run along this axis of col alone; v: none */
+    uint32_t batch, rows_only,
+        cols_only;        /* masks of the result's axes, by the factors they are in */
     struct con_axes k;    /* folded, outer loop first */
     struct con_axes walk; /* axes of tasks: batch and col's, but for v and u */
     struct con_axes rest; /* row's other axes: loops inside of a task */
-    uint32_t vector_k;    /* dot form: the axis of k in the lanes, the last */
+    uint32_t vector_k;    /* dot form: the axis of k in the lanes: the last, or the relaid one */
+    struct con_relay relay_row, relay_col; /* outer form: col's v; dot form: vector_k of both */
 
     int64_t rows;        /* of a tile */
     int64_t su, sv;      /* outer form: slots along u and v */
@@ -72,8 +88,52 @@ static inline int64_t con_dim(const struct con *c, uint32_t axis) { return c->s-
 
 static inline int64_t con_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* ---- tile.c ---- */
+/* Points of vector_k that loops go over: a relaid axis is filled up to whole vectors. */
+static inline int64_t con_padded(const struct con *c, uint32_t axis)
+{
+    int64_t n = con_dim(c, axis);
+    bool relaid = c->form == CON_DOT && c->relay_col.on && axis == c->vector_k;
+    return relaid ? con_ceil(n, c->acc.lanes) * c->acc.lanes : n;
+}
+static inline bool con_has(uint32_t mask, uint32_t axis) { return mask >> axis & 1; }
+
+/* ---- cost.c ---- */
+/* All loads below the value are contiguous (or constant) along the axis. */
+bool con_contiguous(const struct con *c, fx_id v, uint32_t axis);
+/* A plain load of the accumulators' type, without conditions. */
+bool con_plain(const struct con *c, fx_id v);
+/* Conditions below the value take part in the axis. */
+bool con_guarded(const struct con *c, fx_id v, uint32_t axis);
+/* The part of the factor's points where its own conditions hold that loops over k can skip by. */
+double con_fraction(const struct con *c, fx_id factor);
+/* Cycles that a step over k takes for a tile of a by b vectors. */
+double con_step(int64_t a, int64_t b);
+/* Cycles of the whole contraction as it is decided so far. */
+double con_cycles(const struct con *c);
+
+/* ---- kloop.c ---- */
+/* The axes on which a condition may not depend if loops over k are to be bounded by it. */
+uint32_t con_tile_axes(const struct con *c);
+/* Loops over k around body, bounded by the factors' conditions that hold for a whole tile. */
+void con_k_loops(struct con *c, void (*body)(struct con *c));
+
+/* ---- copy.c ---- phases before the product. */
 void con_phase_copy(struct con *c); /* row to the temporary */
+void con_phase_relay(struct con *c, struct con_relay *r);
+struct lo_lin con_strided(struct con *c, const int64_t *stride);
+struct lo_lin con_copy_at(struct con *c, int64_t i); /* of the tile's i-th row, at the point of k */
+/* The vector of the relaid factor at the point where we stand: `slot` elements into the tile of the
+ * axis that begins at `first`. */
+lo_id con_relay_load(struct con *c, const struct con_relay *r, struct lo_lin first, int64_t slot);
+
+/* ---- tile.c ---- */
 void con_phase_multiply(struct con *c);
+lo_id con_first_lanes(struct con *c, int64_t n); /* the first n lanes; 0: all of them */
+struct lo_lin con_plus(struct con *c, struct lo_lin l, int64_t k);
+struct lo_lin con_at_most(struct con *c, struct lo_lin l, int64_t n);
+/* x // q, and *rest = x % q. */
+lo_id con_split(struct con *c, lo_id x, int64_t q, lo_id *rest);
+/* Puts the axes of the list where the flat number t says, the last one running fastest. */
+void con_decode(struct con *c, struct lo_lin t, const struct con_axes *list);
 
 #endif

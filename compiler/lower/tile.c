@@ -6,29 +6,19 @@
 
 #define I64 ((struct lo_type){NN_i64, 1})
 
-typedef void body_fn(struct con *c);
-
-static bool has_axis(const struct con_axes *list, uint32_t axis)
-{
-    for (uint32_t i = 0; i < list->n; i++)
-        if (list->axis[i] == axis)
-            return true;
-    return false;
-}
-
-static struct lo_lin plus(struct con *c, struct lo_lin l, int64_t k)
+struct lo_lin con_plus(struct con *c, struct lo_lin l, int64_t k)
 {
     return lo_lin_add(&c->s->b, l, lo_lin_c(k));
 }
 
-static struct lo_lin at_most(struct con *c, struct lo_lin l, int64_t n)
+struct lo_lin con_at_most(struct con *c, struct lo_lin l, int64_t n)
 {
     struct lo_builder *b = &c->s->b;
     return lo_lin_v(b, lo_op(b, IR_min, I64, lo_value(b, l), lo_const_i(b, I64, n), 0));
 }
 
 /* The first n lanes, or 0 for all of them. */
-static lo_id first_lanes(struct con *c, int64_t n)
+lo_id con_first_lanes(struct con *c, int64_t n)
 {
     if (n >= c->acc.lanes)
         return 0;
@@ -38,7 +28,7 @@ static lo_id first_lanes(struct con *c, int64_t n)
 }
 
 /* Puts the axes of the list where the flat number t says, the last one running fastest. */
-static void decode(struct con *c, struct lo_lin t, const struct con_axes *list)
+void con_decode(struct con *c, struct lo_lin t, const struct con_axes *list)
 {
     struct lo_builder *b = &c->s->b;
     for (uint32_t i = list->n; i-- > 0;) {
@@ -52,99 +42,6 @@ static void decode(struct con *c, struct lo_lin t, const struct con_axes *list)
         sk_axis(c->s, list->axis[i], lo_lin_add(b, t, lo_lin_mul(b, ql, -dim)));
         t = ql;
     }
-}
-
-static struct lo_lin strided(struct con *c, const int64_t *stride)
-{
-    struct lo_lin l = lo_lin_c(0);
-    for (uint32_t i = 0; i < c->s->x.n; i++)
-        if (stride[i])
-            l = lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->s->axis[i], stride[i]));
-    return l;
-}
-
-/* ---- loops over k ---- */
-
-/* Of the factor's own conditions (reads outside give 0) those that hold or fail for a whole tile
- * and are known once k's axis `depth` stands: their conjunction, or 0. */
-static lo_id skip_condition(struct con *c, fx_id factor, uint32_t depth)
-{
-    struct sk *s = c->s;
-    const struct fx_val v = s->x.val.p[factor];
-    if (v.kind != FX_PICK || v.f != 0)
-        return 0;
-    uint32_t never = 1u << c->r | 1u << c->v | 1u << c->u, here = 1u << c->k.axis[depth];
-    if (c->form == CON_DOT)
-        never |= 1u << c->vector_k;
-    for (uint32_t i = depth + 1; i < c->k.n; i++)
-        never |= 1u << c->k.axis[i];
-    lo_id all = 0;
-    for (uint32_t g = v.pick; g && g != v.cond; g = s->x.cond.p[g].up) {
-        const struct fx_cond *cond = &s->x.cond.p[g];
-        uint32_t axes = fx_ix_axes(&s->x, cond->g.e);
-        if (cond->g.strict || (axes & never) || !(axes & here))
-            continue;
-        lo_id one = sk_condition(s, g, s->x.cond.p[g].up);
-        all = all ? lo_op(&s->b, IR_and, (struct lo_type){NN_bool, 1}, all, one, 0) : one;
-    }
-    return all;
-}
-
-static void k_loops(struct con *c, uint32_t depth, body_fn *body);
-
-/* The axis of k in the lanes: whole vectors, then the rest. */
-static void k_vectors(struct con *c, body_fn *body)
-{
-    struct sk *s = c->s;
-    int64_t lanes = c->acc.lanes, n = con_dim(c, c->vector_k), whole = n / lanes * lanes;
-    if (whole) {
-        uint32_t mark = sk_open(s);
-        lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), lanes);
-        sk_vector(s, c->vector_k, lo_lin_v(&s->b, at), (uint32_t)lanes, 0);
-        body(c);
-        lo_end(&s->b);
-        sk_close(s, mark);
-    }
-    if (whole < n) {
-        uint32_t mark = sk_open(s);
-        lo_id mask = first_lanes(c, n - whole);
-        sk_vector(s, c->vector_k, lo_lin_c(whole), (uint32_t)lanes, mask);
-        body(c);
-        sk_close(s, mark);
-    }
-    sk_scalar(s);
-}
-
-static void k_loops(struct con *c, uint32_t depth, body_fn *body)
-{
-    struct sk *s = c->s;
-    if (depth == c->k.n) {
-        body(c);
-        return;
-    }
-    uint32_t axis = c->k.axis[depth];
-    if (c->form == CON_DOT && axis == c->vector_k) {
-        k_vectors(c, body);
-        return;
-    }
-    int64_t n = con_dim(c, axis);
-    bool small = depth + 1 == c->k.n && n * c->rows * c->su * c->sv <= 72;
-    uint32_t mark = sk_open(s);
-    if (c->keep && depth == 0)
-        sk_for(s, axis, LO_SERIAL, c->k_from, c->k_to, 1);
-    else
-        sk_for(s, axis, small ? LO_UNROLL : LO_SERIAL, lo_lin_c(0), lo_lin_c(n), 1);
-    lo_id skip = skip_condition(c, c->col, depth), row = skip_condition(c, c->row, depth);
-    if (skip && row)
-        skip = lo_op(&s->b, IR_and, (struct lo_type){NN_bool, 1}, skip, row, 0);
-    skip = skip ? skip : row;
-    if (skip)
-        lo_if(&s->b, skip);
-    k_loops(c, depth + 1, body);
-    if (skip)
-        lo_end(&s->b);
-    lo_end(&s->b);
-    sk_close(s, mark);
 }
 
 /* ---- the two factors ---- */
@@ -167,22 +64,15 @@ static lo_id along_k(struct con *c, fx_id v)
     return lo_op(&c->s->b, IR_select, c->acc, c->s->mask, x, lo_const_f(&c->s->b, c->acc, 0));
 }
 
-/* Where the row's copy has the point, i rows into the tile. */
-static struct lo_lin copy_at(struct con *c, int64_t i)
-{
-    struct lo_lin l = strided(c, c->copy_stride);
-    if (c->copy_k)
-        return l;
-    return plus(c, lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->at_r, c->depth)), i);
-}
-
 static lo_id row_value(struct con *c, int64_t i)
 {
     struct sk *s = c->s;
     bool vector = c->form == CON_DOT;
-    sk_axis(s, c->r, plus(c, c->at_r, i));
+    sk_axis(s, c->r, con_plus(c, c->at_r, i));
+    if (c->relay_row.on)
+        return con_relay_load(c, &c->relay_row, s->axis[c->vector_k], 0);
     if (c->copy)
-        return lo_load(&s->b, c->temp, copy_at(c, i), vector ? c->acc.lanes : 1,
+        return lo_load(&s->b, c->temp, con_copy_at(c, i), vector ? c->acc.lanes : 1,
                        vector ? s->mask : 0, 0);
     return vector ? along_k(c, c->row) : sk_value(s, c->row);
 }
@@ -194,8 +84,8 @@ static void place_slot(struct con *c, int64_t slot)
     struct sk *s = c->s;
     int64_t iu = slot / c->now_slots_v, iv = slot % c->now_slots_v;
     if (c->u != c->v)
-        sk_axis(s, c->u, plus(c, c->at_u, iu));
-    sk_vector(s, c->v, plus(c, c->at_v, iv * c->acc.lanes), c->acc.lanes,
+        sk_axis(s, c->u, con_plus(c, c->at_u, iu));
+    sk_vector(s, c->v, con_plus(c, c->at_v, iv * c->acc.lanes), c->acc.lanes,
               iv + 1 == c->now_slots_v ? c->tail : 0);
 }
 
@@ -203,7 +93,8 @@ static void place_slot(struct con *c, int64_t slot)
 static struct lo_lin panel_at(struct con *c, struct lo_lin slot)
 {
     struct lo_builder *b = &c->s->b;
-    struct lo_lin l = lo_lin_add(b, strided(c, c->panel_stride), lo_lin_mul(b, slot, c->acc.lanes));
+    struct lo_lin l =
+        lo_lin_add(b, con_strided(c, c->panel_stride), lo_lin_mul(b, slot, c->acc.lanes));
     if (!c->keep)
         return l;
     struct lo_lin task = lo_lin_add(b, c->at_task, lo_lin_mul(b, c->from, -1));
@@ -239,7 +130,9 @@ static void outer_step(struct con *c)
     int64_t slots = now_slots(c);
     for (int64_t i = 0; i < slots; i++) {
         place_slot(c, i);
-        col[i] = c->pack ? panel_load(c, lo_lin_c(i)) : sk_lanes(c->s, c->col);
+        col[i] = c->relay_col.on ? con_relay_load(c, &c->relay_col, c->at_v, i * c->acc.lanes)
+                 : c->pack       ? panel_load(c, lo_lin_c(i))
+                                 : sk_lanes(c->s, c->col);
     }
     for (int64_t r = 0; r < c->now_rows; r++) {
         lo_id row = row_value(c, r);
@@ -252,8 +145,10 @@ static void dot_step(struct con *c)
 {
     lo_id col[32];
     for (int64_t i = 0; i < c->now_cols; i++) {
-        sk_axis(c->s, c->v, plus(c, c->at_v, i));
-        col[i] = c->pack ? panel_load(c, plus(c, c->at_sub, i)) : along_k(c, c->col);
+        sk_axis(c->s, c->v, con_plus(c, c->at_v, i));
+        col[i] = c->relay_col.on ? con_relay_load(c, &c->relay_col, c->s->axis[c->vector_k], 0)
+                 : c->pack       ? panel_load(c, con_plus(c, c->at_sub, i))
+                                 : along_k(c, c->col);
     }
     for (int64_t r = 0; r < c->now_rows; r++) {
         lo_id row = row_value(c, r);
@@ -268,7 +163,7 @@ static void pack_step(struct con *c)
     int64_t n = c->form == CON_DOT ? c->now_v : now_slots(c);
     for (int64_t i = 0; i < n; i++) {
         if (c->form == CON_DOT)
-            sk_axis(c->s, c->v, plus(c, c->at_block, i));
+            sk_axis(c->s, c->v, con_plus(c, c->at_block, i));
         else
             place_slot(c, i);
         lo_id v = c->form == CON_DOT ? along_k(c, c->col) : sk_lanes(c->s, c->col);
@@ -305,7 +200,7 @@ static void outer_finish(struct con *c)
     for (int64_t i = 0; i < slots; i++) {
         place_slot(c, i);
         for (int64_t r = 0; r < c->now_rows; r++) {
-            sk_axis(s, c->r, plus(c, c->at_r, r));
+            sk_axis(s, c->r, con_plus(c, c->at_r, r));
             finish(c, lo_get(&s->b, c->reg, lo_lin_c(r * slots + i)));
         }
     }
@@ -326,10 +221,10 @@ static void dot_finish(struct con *c, struct lo_lin from, int64_t n)
     int64_t lanes = c->acc.lanes;
     uint32_t mark = sk_open(s);
     for (int64_t at = 0; at < n; at += lanes) {
-        lo_id mask = first_lanes(c, n - at);
-        sk_vector(s, c->v, plus(c, from, at), (uint32_t)lanes, mask);
+        lo_id mask = con_first_lanes(c, n - at);
+        sk_vector(s, c->v, con_plus(c, from, at), (uint32_t)lanes, mask);
         for (int64_t r = 0; r < c->now_rows; r++) {
-            sk_axis(s, c->r, plus(c, c->at_r, r));
+            sk_axis(s, c->r, con_plus(c, c->at_r, r));
             struct lo_lin l = lo_lin_c(r * tile_width(c) + at);
             finish(c, lo_load(&s->b, c->tile, l, (uint32_t)lanes, mask, 0));
         }
@@ -357,7 +252,7 @@ static struct lo_lin sums_at(struct con *c, int64_t i)
     l = lo_lin_mul(b, l, blocks * size);
     if (dot) /* at_sub is a multiple of cols: at_sub / cols * size without the division */
         l = lo_lin_add(b, l, lo_lin_mul(b, c->at_sub, c->rows * c->acc.lanes));
-    return plus(c, l, i * c->acc.lanes);
+    return con_plus(c, l, i * c->acc.lanes);
 }
 
 static void move_sums(struct con *c, bool load)
@@ -380,7 +275,7 @@ static void outer_tile(struct con *c, enum con_visit visit)
     else
         move_sums(c, true);
     if (visit != CON_END)
-        k_loops(c, 0, outer_step);
+        con_k_loops(c, outer_step);
     if (visit == CON_MORE)
         move_sums(c, false);
     else
@@ -394,7 +289,7 @@ static void fold(struct con *c, struct lo_lin from)
     for (int64_t r = 0; r < c->now_rows; r++)
         for (int64_t i = 0; i < c->now_cols; i++) {
             lo_id sum = lo_get(b, c->reg, lo_lin_c(r * c->now_cols + i));
-            struct lo_lin l = plus(c, from, r * tile_width(c) + i);
+            struct lo_lin l = con_plus(c, from, r * tile_width(c) + i);
             lo_store(b, c->tile, l, lo_across(b, IRM_sum, sum), 0);
         }
 }
@@ -409,7 +304,7 @@ static void dot_columns(struct con *c, enum con_visit visit, struct lo_lin from)
     else
         move_sums(c, true);
     if (visit != CON_END)
-        k_loops(c, 0, dot_step);
+        con_k_loops(c, dot_step);
     if (visit == CON_MORE)
         move_sums(c, false);
     else
@@ -441,7 +336,7 @@ static void dot_tile(struct con *c, enum con_visit visit)
 /* ---- tasks ---- */
 
 /* x // q, and *rest = x % q. */
-static lo_id split(struct con *c, lo_id x, int64_t q, lo_id *rest)
+lo_id con_split(struct con *c, lo_id x, int64_t q, lo_id *rest)
 {
     struct lo_builder *b = &c->s->b;
     if (q == 1) {
@@ -464,7 +359,7 @@ static void set_slots(struct con *c, int64_t elements)
     if (c->form == CON_DOT)
         return;
     c->now_slots_v = con_ceil(elements, lanes);
-    c->tail = elements % lanes ? first_lanes(c, elements % lanes) : 0;
+    c->tail = elements % lanes ? con_first_lanes(c, elements % lanes) : 0;
 }
 
 /* This chunk's tasks in a loop; the short one at v's end has code of its own. */
@@ -475,9 +370,9 @@ static void each_task(struct con *c, enum con_visit visit, inner_fn *inner)
     uint32_t mark = sk_open(s);
     lo_id v, u, left = lo_for(b, LO_SERIAL, c->from, c->to, 1);
     c->at_task = lo_lin_v(b, left);
-    left = split(c, left, c->v_tiles, &v);
-    left = split(c, left, c->u_tiles, &u);
-    decode(c, lo_lin_v(b, left), &c->walk);
+    left = con_split(c, left, c->v_tiles, &v);
+    left = con_split(c, left, c->u_tiles, &u);
+    con_decode(c, lo_lin_v(b, left), &c->walk);
     c->at_block = lo_lin_mul(b, lo_lin_v(b, v), c->v_size);
     c->at_u = lo_lin_mul(b, lo_lin_v(b, u), c->su);
     bool two = c->v_rest && c->v_tiles > 1;
@@ -506,7 +401,7 @@ static void each_row_tile(struct con *c, enum con_visit visit, inner_fn *inner)
     struct lo_lin from = lo_lin_c(0), to = lo_lin_c(whole);
     if (c->parts > 1) {
         from = lo_lin_mul(b, lo_lin_v(b, c->part), c->part_tiles);
-        to = at_most(c, plus(c, from, c->part_tiles), whole);
+        to = con_at_most(c, con_plus(c, from, c->part_tiles), whole);
     }
     struct lo_lin minus = lo_lin_mul(b, from, -1);
     uint32_t mark = sk_open(s);
@@ -523,7 +418,7 @@ static void each_row_tile(struct con *c, enum con_visit visit, inner_fn *inner)
         return;
     if (c->parts > 1)
         lo_if(b, lo_op(b, IR_eq, I64, c->part, lo_const_i(b, I64, c->parts - 1), 0));
-    c->at_tile = plus(c, minus, whole);
+    c->at_tile = con_plus(c, minus, whole);
     c->at_r = lo_lin_c(whole * c->rows);
     c->now_rows = rest;
     inner(c, visit);
@@ -560,7 +455,7 @@ static void pack(struct con *c, enum con_visit visit)
     (void)visit;
     uint32_t mark = sk_open(c->s);
     c->at_v = c->at_block;
-    k_loops(c, 0, pack_step);
+    con_k_loops(c, pack_step);
     sk_close(c->s, mark);
     sk_scalar(c->s);
 }
@@ -585,16 +480,16 @@ static void blocked(struct con *c)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
-    int64_t n = con_dim(c, c->k.axis[0]), count = b->k->buffers.p[c->sums].count;
+    int64_t n = con_padded(c, c->k.axis[0]), count = b->k->buffers.p[c->sums].count;
     lo_id zero = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(count), c->acc.lanes);
     lo_store(b, c->sums, lo_lin_v(b, zero), lo_const_f(b, c->acc, 0), 0);
     lo_end(b);
     uint32_t mark = sk_open(s);
     lo_id from = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(n), c->block_k);
     c->k_from = lo_lin_v(b, from);
-    c->k_to = plus(c, c->k_from, c->block_k);
+    c->k_to = con_plus(c, c->k_from, c->block_k);
     if (n % c->block_k)
-        c->k_to = at_most(c, c->k_to, n);
+        c->k_to = con_at_most(c, c->k_to, n);
     if (c->pack)
         each_task(c, CON_MORE, pack);
     each_row_tile(c, CON_MORE, tile_tasks);
@@ -614,7 +509,7 @@ static void groups(struct con *c)
     uint32_t mark = sk_open(s);
     lo_id from = lo_for(&s->b, LO_SERIAL, c->from, to, c->group);
     c->from = lo_lin_v(&s->b, from);
-    lo_id last = lo_op(&s->b, IR_min, I64, lo_value(&s->b, plus(c, c->from, c->group)),
+    lo_id last = lo_op(&s->b, IR_min, I64, lo_value(&s->b, con_plus(c, c->from, c->group)),
                        lo_value(&s->b, to), 0);
     c->to = lo_lin_v(&s->b, last);
     blocked(c);
@@ -626,11 +521,11 @@ void con_phase_multiply(struct con *c)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
-    lo_id run = split(c, lo_phase(b, c->chunks * c->parts), c->parts, &c->part);
+    lo_id run = con_split(c, lo_phase(b, c->chunks * c->parts), c->parts, &c->part);
     c->from = lo_lin_mul(b, lo_lin_v(b, run), c->chunk_tasks);
-    c->to = plus(c, c->from, c->chunk_tasks);
+    c->to = con_plus(c, c->from, c->chunk_tasks);
     if (c->tasks % c->chunk_tasks)
-        c->to = at_most(c, c->to, c->tasks);
+        c->to = con_at_most(c, c->to, c->tasks);
     uint32_t mark = sk_open(s);
     if (c->keep)
         groups(c);
@@ -638,80 +533,4 @@ void con_phase_multiply(struct con *c)
         each_task(c, CON_WHOLE, whole_task);
     lo_end(b);
     sk_close(s, mark);
-}
-
-/* ---- the copy of rows ---- */
-
-/* A tile's rows beside each other, at one point of k. */
-static void copy_step(struct con *c)
-{
-    struct sk *s = c->s;
-    struct lo_builder *b = &s->b;
-    int64_t lanes = c->acc.lanes;
-    struct lo_type t = {NN_i32, c->acc.lanes};
-    for (int64_t i = 0; i < c->rows; i += lanes) {
-        struct lo_lin at = plus(c, c->at_r, i);
-        lo_id mask = lo_op(b, IR_lt, t, lo_lanes(b, t, at), lo_const_i(b, t, con_dim(c, c->r)), 0);
-        lo_id tile = first_lanes(c, c->rows - i);
-        if (tile)
-            mask = lo_op(b, IR_and, (struct lo_type){NN_bool, c->acc.lanes}, mask, tile, 0);
-        sk_vector(s, c->r, at, (uint32_t)lanes, mask);
-        lo_store(b, c->temp, copy_at(c, i), sk_lanes(s, c->row), mask);
-    }
-}
-
-/* Along k's last axis. */
-static void copy_line(struct con *c)
-{
-    struct sk *s = c->s;
-    int64_t lanes = c->acc.lanes, n = con_dim(c, c->vector_k), whole = n / lanes * lanes;
-    if (whole) {
-        uint32_t mark = sk_open(s);
-        lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), lanes);
-        sk_vector(s, c->vector_k, lo_lin_v(&s->b, at), (uint32_t)lanes, 0);
-        lo_store(&s->b, c->temp, copy_at(c, 0), sk_lanes(s, c->row), 0);
-        lo_end(&s->b);
-        sk_close(s, mark);
-    }
-    if (whole < n) {
-        uint32_t mark = sk_open(s);
-        lo_id mask = first_lanes(c, n - whole);
-        sk_vector(s, c->vector_k, lo_lin_c(whole), (uint32_t)lanes, mask);
-        lo_store(&s->b, c->temp, copy_at(c, 0), sk_lanes(s, c->row), mask);
-        sk_close(s, mark);
-    }
-}
-
-/* What a run of the copy's loop takes: a line of k, or a tile of rows over all of k. */
-void con_phase_copy(struct con *c)
-{
-    struct sk *s = c->s;
-    struct lo_builder *b = &s->b;
-    int64_t count = c->copy_k ? 1 : c->r_tiles;
-    int64_t each = c->copy_k ? con_dim(c, c->vector_k) : c->depth * c->rows;
-    struct con_axes list = {0};
-    for (uint32_t i = 0; i < s->x.n; i++) {
-        bool folded = has_axis(&c->k, i);
-        if (!c->copy_stride[i] || (c->copy_k ? i == c->vector_k : folded))
-            continue;
-        list.axis[list.n++] = i;
-        count *= con_dim(c, i);
-    }
-    struct lo_lin from, to;
-    sk_phase(s, sk_chunks(s, count, con_ceil(8192, each > 0 ? each : 1)), &from, &to);
-    uint32_t mark = sk_open(s);
-    lo_id tile = 0, t = lo_for(b, LO_SERIAL, from, to, 1);
-    if (!c->copy_k)
-        t = split(c, t, c->r_tiles, &tile);
-    decode(c, lo_lin_v(b, t), &list);
-    if (c->copy_k) {
-        copy_line(c);
-    } else {
-        c->at_r = lo_lin_mul(b, lo_lin_v(b, tile), c->rows);
-        k_loops(c, 0, copy_step);
-    }
-    lo_end(b);
-    sk_close(s, mark);
-    lo_end(b);
-    sk_scalar(s);
 }

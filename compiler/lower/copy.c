@@ -1,0 +1,161 @@
+/* What runs before a contraction: rows that are computed, or that tiles would pick out of many
+ * places, are copied in the order in which tiles read them; factors whose lanes lie apart are laid
+ * anew. */
+#include "lower/contract.h"
+
+#define I64 ((struct lo_type){NN_i64, 1})
+
+static bool has_axis(const struct con_axes *list, uint32_t axis)
+{
+    for (uint32_t i = 0; i < list->n; i++)
+        if (list->axis[i] == axis)
+            return true;
+    return false;
+}
+
+struct lo_lin con_strided(struct con *c, const int64_t *stride)
+{
+    struct lo_lin l = lo_lin_c(0);
+    for (uint32_t i = 0; i < c->s->x.n; i++)
+        if (stride[i])
+            l = lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->s->axis[i], stride[i]));
+    return l;
+}
+
+/* Where the row's copy has the point, i rows into the tile. */
+struct lo_lin con_copy_at(struct con *c, int64_t i)
+{
+    struct lo_lin l = con_strided(c, c->copy_stride);
+    if (c->copy_k)
+        return l;
+    return con_plus(c, lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->at_r, c->depth)), i);
+}
+
+/* ---- the copy of rows ---- */
+
+/* A tile's rows beside each other, at one point of k. */
+static void copy_step(struct con *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    int64_t lanes = c->acc.lanes;
+    struct lo_type t = {NN_i32, c->acc.lanes};
+    for (int64_t i = 0; i < c->rows; i += lanes) {
+        struct lo_lin at = con_plus(c, c->at_r, i);
+        lo_id mask = lo_op(b, IR_lt, t, lo_lanes(b, t, at), lo_const_i(b, t, con_dim(c, c->r)), 0);
+        lo_id tile = con_first_lanes(c, c->rows - i);
+        if (tile)
+            mask = lo_op(b, IR_and, (struct lo_type){NN_bool, c->acc.lanes}, mask, tile, 0);
+        sk_vector(s, c->r, at, (uint32_t)lanes, mask);
+        lo_store(b, c->temp, con_copy_at(c, i), sk_lanes(s, c->row), mask);
+    }
+}
+
+/* Along k's last axis. */
+static void copy_line(struct con *c)
+{
+    struct sk *s = c->s;
+    int64_t lanes = c->acc.lanes, n = con_dim(c, c->vector_k), whole = n / lanes * lanes;
+    if (whole) {
+        uint32_t mark = sk_open(s);
+        lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), lanes);
+        sk_vector(s, c->vector_k, lo_lin_v(&s->b, at), (uint32_t)lanes, 0);
+        lo_store(&s->b, c->temp, con_copy_at(c, 0), sk_lanes(s, c->row), 0);
+        lo_end(&s->b);
+        sk_close(s, mark);
+    }
+    if (whole < n) {
+        uint32_t mark = sk_open(s);
+        lo_id mask = con_first_lanes(c, n - whole);
+        sk_vector(s, c->vector_k, lo_lin_c(whole), (uint32_t)lanes, mask);
+        lo_store(&s->b, c->temp, con_copy_at(c, 0), sk_lanes(s, c->row), mask);
+        sk_close(s, mark);
+    }
+}
+
+/* What a run of the copy's loop takes: a line of k, or a tile of rows over all of k. */
+void con_phase_copy(struct con *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    int64_t count = c->copy_k ? 1 : c->r_tiles;
+    int64_t each = c->copy_k ? con_dim(c, c->vector_k) : c->depth * c->rows;
+    struct con_axes list = {0};
+    for (uint32_t i = 0; i < s->x.n; i++) {
+        bool folded = has_axis(&c->k, i);
+        if (!c->copy_stride[i] || (c->copy_k ? i == c->vector_k : folded))
+            continue;
+        list.axis[list.n++] = i;
+        count *= con_dim(c, i);
+    }
+    struct lo_lin from, to;
+    sk_phase(s, sk_chunks(s, count, con_ceil(8192, each > 0 ? each : 1)), &from, &to);
+    uint32_t mark = sk_open(s);
+    lo_id tile = 0, t = lo_for(b, LO_SERIAL, from, to, 1);
+    if (!c->copy_k)
+        t = con_split(c, t, c->r_tiles, &tile);
+    con_decode(c, lo_lin_v(b, t), &list);
+    if (c->copy_k) {
+        copy_line(c);
+    } else {
+        c->at_r = lo_lin_mul(b, lo_lin_v(b, tile), c->rows);
+        con_k_loops(c, copy_step);
+    }
+    lo_end(b);
+    sk_close(s, mark);
+    lo_end(b);
+    sk_scalar(s);
+}
+
+/* ---- a factor laid anew ---- */
+
+lo_id con_relay_load(struct con *c, const struct con_relay *r, struct lo_lin first, int64_t slot)
+{
+    struct lo_builder *b = &c->s->b;
+    struct lo_lin l = sk_address(c->s, r->at, NN_i64).base;
+    l = lo_lin_add(b, l, lo_lin_mul(b, first, r->high * r->inner));
+    return lo_load(b, r->buf, con_plus(c, l, slot), c->acc.lanes, 0, 0);
+}
+
+/* One element of the other coordinates: its vectors along the axis, zeros past the end. */
+static void relay_element(struct con *c, const struct con_relay *r, lo_id tile, lo_id element)
+{
+    struct lo_builder *b = &c->s->b;
+    uint32_t buf = c->s->buf[r->node];
+    enum nn_dtype t = (enum nn_dtype)b->k->buffers.p[buf].type.dtype;
+    struct lo_type i32 = {NN_i32, c->acc.lanes};
+    lo_id low, high = con_split(c, element, r->inner, &low);
+    struct lo_lin first = lo_lin_mul(b, lo_lin_v(b, tile), r->tile);
+    struct lo_lin from =
+        lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, high), r->n * r->inner), lo_lin_v(b, low));
+    struct lo_lin to = lo_lin_mul(b, lo_lin_v(b, tile), r->high * r->inner);
+    to = lo_lin_mul(b, lo_lin_add(b, to, lo_lin_v(b, element)), r->tile);
+    lo_id step =
+        lo_op(b, IR_mul, i32, lo_lanes(b, i32, lo_lin_c(0)), lo_const_i(b, i32, r->inner), 0);
+    for (int64_t i = 0; i < r->tile; i += c->acc.lanes) {
+        struct lo_lin at = con_plus(c, first, i);
+        lo_id mask = 0;
+        if (r->n % r->tile)
+            mask = lo_op(b, IR_lt, i32, lo_lanes(b, i32, at), lo_const_i(b, i32, r->n), 0);
+        lo_id v =
+            lo_gather(b, buf, lo_lin_add(b, from, lo_lin_mul(b, at, r->inner)), step, mask, 0);
+        v = lo_cast(b, (enum nn_dtype)c->acc.dtype, lo_cast(b, sk_compute_type(t), v));
+        lo_store(b, r->buf, con_plus(c, to, i), v, 0);
+    }
+}
+
+/* A run of the loop is one element of the other coordinates, in one tile of the axis. */
+void con_phase_relay(struct con *c, struct con_relay *r)
+{
+    struct sk *s = c->s;
+    int64_t count = con_ceil(r->n, r->tile) * r->high * r->inner;
+    struct lo_lin from, to;
+    sk_phase(s, sk_chunks(s, count, con_ceil(4096, r->tile)), &from, &to);
+    uint32_t mark = sk_open(s);
+    lo_id element, i = lo_for(&s->b, LO_SERIAL, from, to, 1);
+    lo_id tile = con_split(c, i, r->high * r->inner, &element);
+    relay_element(c, r, tile, element);
+    lo_end(&s->b);
+    sk_close(s, mark);
+    lo_end(&s->b);
+}

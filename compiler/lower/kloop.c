@@ -1,0 +1,213 @@
+/* Loops over k. A read outside of its tensor makes a factor 0, and nothing is added: where the
+ * condition is the same for a whole tile and its coordinate moves with the loop at hand, it becomes
+ * the loop's bounds and step, else a branch around the loops inside. */
+#include "lower/contract.h"
+
+#define I64 ((struct lo_type){NN_i64, 1})
+
+/* The guards that are known once an axis of k stands, by what they become. */
+struct guards {
+    uint32_t n;
+    struct {
+        uint32_t cond;
+        enum { BOUND, STEP, BRANCH } as;
+    } p[16];
+};
+
+struct range {
+    lo_id from, to; /* 0: as the axis */
+    int64_t step;
+};
+
+uint32_t con_tile_axes(const struct con *c)
+{
+    uint32_t axes = 1u << c->r | 1u << c->v | 1u << c->u;
+    return c->form == CON_DOT ? axes | 1u << c->vector_k : axes;
+}
+
+static lo_id number(struct con *c, int64_t v) { return lo_const_i(&c->s->b, I64, v); }
+
+static lo_id op(struct con *c, enum ir_op o, lo_id x, lo_id y)
+{
+    return lo_op(&c->s->b, o, I64, x, y, 0);
+}
+
+static lo_id extreme(struct con *c, enum ir_op o, lo_id x, lo_id y)
+{
+    return x ? op(c, o, x, y) : y;
+}
+
+/* The factor of the axis in e if it stands there alone, and nowhere below a division; else 0. */
+static int64_t moves_with(const struct con *c, const struct ix *e, uint32_t axis)
+{
+    for (uint32_t i = 0; i < e->n; i++)
+        if (e->part[i].a.e && con_has(fx_ix_axes(&c->s->x, e->part[i].a.e), axis))
+            return 0;
+    return ix_uses_operand(e) ? 0 : ix_coef(e, axis);
+}
+
+/* Adds the factor's guards that are known first at k's axis `depth`, -1: before all of them. One
+ * guard gives the loop's step; blocks of k keep step 1. */
+static void find_guards(const struct con *c, fx_id factor, int depth, struct guards *list)
+{
+    const struct fx *x = &c->s->x;
+    const struct fx_val *v = &x->val.p[factor];
+    if (v->kind != FX_PICK || v->f != 0)
+        return;
+    uint32_t never = con_tile_axes(c);
+    for (uint32_t i = (uint32_t)(depth + 1); i < c->k.n; i++)
+        never |= 1u << c->k.axis[i];
+    bool stepped = c->keep && depth == 0;
+    for (uint32_t i = 0; i < list->n; i++)
+        stepped = stepped || list->p[i].as == STEP;
+    for (uint32_t i = v->pick; i && i != v->cond; i = x->cond.p[i].up) {
+        const struct fx_guard *g = &x->cond.p[i].g;
+        uint32_t axes = fx_ix_axes(x, g->e), k_axes = 0;
+        for (uint32_t a = 0; a < c->k.n; a++)
+            k_axes |= 1u << c->k.axis[a];
+        bool here = depth < 0 ? !(axes & k_axes) : con_has(axes, c->k.axis[depth]);
+        if (g->strict || (axes & never) || !here || list->n == COUNT(list->p))
+            continue;
+        int64_t k = depth < 0 ? 0 : moves_with(c, g->e, c->k.axis[depth]);
+        bool step = g->q > 1 && (k == 1 || k == -1) && !stepped;
+        list->p[list->n].cond = i;
+        list->p[list->n++].as = k && g->q == 1 ? BOUND : step ? STEP : BRANCH;
+        stepped = stepped || step;
+    }
+}
+
+/* 0 <= e < n*q with e = base + k*x as bounds of x; where q > 1, and k is 1 or -1, also x's step. */
+static void bound(struct con *c, const struct fx_guard *g, uint32_t axis, struct range *r)
+{
+    struct sk *s = c->s;
+    int64_t k = moves_with(c, g->e, axis), by = k > 0 ? k : -k;
+    const struct ix *rest = ix_add(s->x.mem, g->e, ix_mul(s->x.mem, ix_axis(s->x.mem, axis), -k));
+    lo_id base = lo_value(&s->b, sk_address(s, rest, NN_i64).base);
+    lo_id room = op(c, IR_sub, number(c, (g->n - 1) * g->q), base); /* k*x is at most this */
+    lo_id up = k > 0 ? room : base, down = k > 0 ? base : room;
+    /* by*x <= up and by*x >= -down */
+    lo_id to = op(c, IR_add, op(c, IR_idiv, up, number(c, by)), number(c, 1));
+    lo_id from = op(c, IR_sub, number(c, 0), op(c, IR_idiv, down, number(c, by)));
+    r->to = extreme(c, IR_min, r->to, to);
+    r->from = extreme(c, IR_max, r->from, from);
+    if (g->q == 1)
+        return;
+    r->step = g->q;
+    lo_id first = op(c, IR_max, r->from, number(c, 0));
+    lo_id off = k > 0 ? op(c, IR_sub, number(c, 0), op(c, IR_add, base, first))
+                      : op(c, IR_sub, base, first);
+    r->from = op(c, IR_add, first, op(c, IR_mod, off, number(c, g->q)));
+}
+
+/* The step starts from the bounds, so it comes after them. */
+static struct range range_of(struct con *c, uint32_t axis, const struct guards *list)
+{
+    struct range r = {.step = 1};
+    for (int pass = BOUND; pass <= STEP; pass++)
+        for (uint32_t i = 0; i < list->n; i++) {
+            const struct fx_guard g = c->s->x.cond.p[list->p[i].cond].g;
+            if ((int)list->p[i].as == pass)
+                bound(c, &g, axis, &r);
+        }
+    return r;
+}
+
+static lo_id branch_of(struct con *c, const struct guards *list)
+{
+    struct sk *s = c->s;
+    struct lo_type t = {NN_bool, 1};
+    lo_id all = 0;
+    for (uint32_t i = 0; i < list->n; i++) {
+        if (list->p[i].as != BRANCH)
+            continue;
+        lo_id one = sk_condition(s, list->p[i].cond, s->x.cond.p[list->p[i].cond].up);
+        all = all ? lo_op(&s->b, IR_and, t, all, one, 0) : one;
+    }
+    return all;
+}
+
+static void k_loops(struct con *c, uint32_t depth, void (*body)(struct con *c));
+
+/* The axis of k in the lanes: whole vectors, then the rest under a mask. */
+static void k_vectors(struct con *c, uint32_t depth, void (*body)(struct con *c))
+{
+    struct sk *s = c->s;
+    int64_t lanes = c->acc.lanes, n = con_dim(c, c->vector_k), whole = n / lanes * lanes;
+    if (whole) {
+        uint32_t mark = sk_open(s);
+        lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), lanes);
+        sk_vector(s, c->vector_k, lo_lin_v(&s->b, at), (uint32_t)lanes, 0);
+        k_loops(c, depth + 1, body);
+        lo_end(&s->b);
+        sk_close(s, mark);
+    }
+    if (whole < n) {
+        uint32_t mark = sk_open(s);
+        sk_vector(s, c->vector_k, lo_lin_c(whole), (uint32_t)lanes, con_first_lanes(c, n - whole));
+        k_loops(c, depth + 1, body);
+        sk_close(s, mark);
+    }
+    sk_scalar(s);
+}
+
+static void k_axis(struct con *c, uint32_t depth, void (*body)(struct con *c))
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    uint32_t axis = c->k.axis[depth];
+    int64_t n = con_padded(c, axis);
+    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(n);
+    uint32_t mark = sk_open(s);
+    struct guards list = {0};
+    find_guards(c, c->col, (int)depth, &list);
+    find_guards(c, c->row, (int)depth, &list);
+    struct range r = range_of(c, axis, &list);
+    bool lanes = c->form == CON_DOT && axis == c->vector_k;
+    bool blocks = c->keep && depth == 0;
+    bool small =
+        depth + 1 == c->k.n && !r.from && !blocks && !lanes && n * c->rows * c->su * c->sv <= 72;
+    if (blocks) {
+        from = c->k_from;
+        to = c->k_to;
+    }
+    if (r.to)
+        to = lo_lin_v(b, op(c, IR_min, r.to, lo_value(b, to)));
+    if (r.from && r.step == 1)
+        from = lo_lin_v(b, op(c, IR_max, r.from, lo_value(b, from)));
+    else if (r.from)
+        from = lo_lin_v(b, r.from);
+    sk_for(s, axis, small ? LO_UNROLL : LO_SERIAL, from, to, lanes ? c->acc.lanes : r.step);
+    lo_id branch = branch_of(c, &list);
+    if (branch)
+        lo_if(b, branch);
+    k_loops(c, depth + 1, body);
+    if (branch)
+        lo_end(b);
+    lo_end(b);
+    sk_close(s, mark);
+}
+
+static void k_loops(struct con *c, uint32_t depth, void (*body)(struct con *c))
+{
+    if (depth == c->k.n)
+        body(c);
+    else if (c->form == CON_DOT && c->k.axis[depth] == c->vector_k && !c->relay_col.on)
+        k_vectors(c, depth, body);
+    else
+        k_axis(c, depth, body);
+}
+
+void con_k_loops(struct con *c, void (*body)(struct con *c))
+{
+    struct guards list = {0};
+    uint32_t mark = sk_open(c->s);
+    find_guards(c, c->col, -1, &list);
+    find_guards(c, c->row, -1, &list);
+    lo_id branch = branch_of(c, &list);
+    if (branch)
+        lo_if(&c->s->b, branch);
+    k_loops(c, 0, body);
+    if (branch)
+        lo_end(&c->s->b);
+    sk_close(c->s, mark);
+}
