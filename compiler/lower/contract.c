@@ -25,10 +25,10 @@ static uint32_t last_of(uint32_t mask) { return 31 - (uint32_t)__builtin_clz(mas
 
 /* ---- tiles ---- */
 
-static bool fits(const struct con *c, int64_t a, int64_t b)
+/* The accumulators, the step's columns and one row are registers at once. */
+static bool fits(const struct con *c, int64_t rows, int64_t cols)
 {
-    int64_t least = a < b ? a : b;
-    return a * b + least + 1 <= c->s->t->vector_registers;
+    return rows * cols + cols + 1 <= c->s->t->vector_registers;
 }
 
 /* Rows and slots of the outer form: the least cycles for the whole result. */
@@ -111,6 +111,8 @@ static bool wants_panel(const struct con *c)
 /* Rows of memory of which a step over k takes a few elements each, in many places. */
 static bool crowded_rows(const struct con *c)
 {
+    if (c->form == CON_OUTER && c->relay_col.on)
+        return !con_contiguous(c, c->row, c->vector_k);
     if (c->form == CON_DOT || !con_contiguous(c, c->row, c->r) || c->depth < 64 || c->v_tiles < 4)
         return false;
     int64_t step = ix_coef(c->s->x.val.p[c->row].at, c->vector_k);
@@ -319,22 +321,24 @@ static bool can_relay(const struct con *c, fx_id factor, uint32_t axis, struct c
     if (v->kind != FX_LOAD || !nn_is_float(v->dtype) || ix_uses_operand(v->at))
         return false;
     const struct ir_axis *ax = ir_axes(ir_at(x->g, v->node));
-    *r = (struct con_relay){.on = true, .node = v->node, .axis = axis, .high = 1, .inner = 1};
+    *r = (struct con_relay){.on = true, .node = v->node, .axis = axis, .rank = v->rank};
     uint32_t found = 0, alone;
     for (uint32_t i = 0; i < v->rank; i++) {
-        if (!con_has(fx_ix_axes(x, v->coord[i]), axis)) {
-            *(found ? &r->inner : &r->high) *= ax[i].n;
+        if (!con_has(fx_ix_axes(x, v->coord[i]), axis))
             continue;
-        }
         if (!ix_is_axis(v->coord[i], &alone) || ax[i].n != con_dim(c, axis))
             return false;
-        r->n = ax[i].n;
+        r->dim = i;
         found++;
     }
-    return found == 1 && r->inner > 1 && r->inner < INT32_MAX / 64;
+    int64_t behind = 1;
+    for (uint32_t i = r->dim + 1; i < v->rank; i++)
+        behind *= ax[i].n;
+    return found == 1 && v->rank > 1 && behind > 1 && behind < INT32_MAX / 64;
 }
 
-/* Where the other coordinates stand in the relaid copy. */
+/* Where the other coordinates stand in the relaid copy: in their order, but in the outer form last
+ * those that the innermost loop over k moves by one. */
 static void place_relay(struct con *c, fx_id factor, struct con_relay *r)
 {
     struct fx *x = &c->s->x;
@@ -342,14 +346,38 @@ static void place_relay(struct con *c, fx_id factor, struct con_relay *r)
     if (v->kind == FX_PICK)
         v = &x->val.p[v->in[0]];
     const struct ir_axis *ax = ir_axes(ir_at(x->g, v->node));
+    uint32_t inner = 0, alone;
+    for (uint32_t i = 0; i < c->k.n && c->form == CON_OUTER; i++)
+        inner |= 1u << c->k.axis[i];
     int64_t stride = r->tile;
     r->at = ix_const(x->mem, 0);
-    for (uint32_t i = v->rank; i-- > 0;) {
-        if (con_has(fx_ix_axes(x, v->coord[i]), r->axis))
-            continue;
-        r->at = ix_add(x->mem, r->at, ix_mul(x->mem, v->coord[i], stride));
-        stride *= ax[i].n;
-    }
+    for (int outside = 0; outside < 2; outside++)
+        for (uint32_t i = v->rank; i-- > 0;) {
+            bool mine = ix_is_axis(v->coord[i], &alone) && con_has(inner, alone);
+            if (i == r->dim || mine == (outside != 0))
+                continue;
+            r->at = ix_add(x->mem, r->at, ix_mul(x->mem, v->coord[i], stride));
+            r->stride[i] = stride;
+            stride *= ax[i].n;
+            if (stride % 1024 == 0) /* or all would be of one cache set */
+                stride += r->tile;
+        }
+    r->size = stride;
+}
+
+/* Loops over k that conditions bound go outside, long plain ones inside. */
+static void guarded_first(struct con *c)
+{
+    struct con_axes k = {0};
+    for (int plain = 0; plain < 2; plain++)
+        for (uint32_t i = 0; i < c->k.n; i++) {
+            bool guarded =
+                con_guarded(c, c->col, c->k.axis[i]) || con_guarded(c, c->row, c->k.axis[i]);
+            if (guarded == (plain == 0))
+                add_axis(&k, c->k.axis[i]);
+        }
+    c->k = k;
+    c->vector_k = k.axis[k.n - 1];
 }
 
 static void consider(struct con *best, double *cycles, struct con *c)
@@ -372,6 +400,7 @@ static void consider_outer_relays(const struct con *from, struct con *best, doub
             continue;
         c.form = CON_OUTER;
         set_axes(&c, i);
+        guarded_first(&c);
         if (can_relay(&c, c.col, i, &c.relay_col))
             consider(best, cycles, &c);
     }
@@ -422,7 +451,7 @@ static void relay_buffer(struct con *c, struct con_relay *r, const char *name)
 {
     if (!r->on)
         return;
-    int64_t count = con_ceil(r->n, r->tile) * r->tile * r->high * r->inner;
+    int64_t count = con_ceil(con_dim(c, r->axis), r->tile) * r->size;
     r->buf = sk_temporary(c->s, name, (enum nn_dtype)c->acc.dtype, count);
 }
 

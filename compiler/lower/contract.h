@@ -25,15 +25,17 @@ struct con_axes {
 
 /* A factor that is one plain read of a stored value, laid anew so that an axis which lies far apart
  * in memory (images) is beside itself: element (tile of the axis)(other coordinates)(place in the
- * tile), the last tile filled up with zeros. */
+ * tile), the last tile filled up with zeros. What the loops inside run over comes last of the
+ * others. */
 struct con_relay {
     bool on;
     ir_id node;
     uint32_t axis, buf;
-    int64_t tile;        /* a multiple of the lanes */
-    int64_t n;           /* of the axis */
-    int64_t high, inner; /* elements of the value's axes before and behind it */
-    const struct ix *at; /* the other coordinates' place, times tile */
+    uint32_t rank, dim;          /* of the node's value, and which coordinate the axis is */
+    int64_t tile;                /* a multiple of the lanes */
+    int64_t size;                /* of a tile: the others' elements times tile */
+    int64_t stride[IR_MAX_AXES]; /* of each other coordinate */
+    const struct ix *at;         /* the others' place in a tile */
 };
 
 struct con {

@@ -113,49 +113,67 @@ lo_id con_relay_load(struct con *c, const struct con_relay *r, struct lo_lin fir
 {
     struct lo_builder *b = &c->s->b;
     struct lo_lin l = sk_address(c->s, r->at, NN_i64).base;
-    l = lo_lin_add(b, l, lo_lin_mul(b, first, r->high * r->inner));
+    CHECK(r->size % r->tile == 0, "%s: a relaid tile", b->k->name);
+    l = lo_lin_add(b, l, lo_lin_mul(b, first, r->size / r->tile));
     return lo_load(b, r->buf, con_plus(c, l, slot), c->acc.lanes, 0, 0);
 }
 
-/* One element of the other coordinates: its vectors along the axis, zeros past the end. */
-static void relay_element(struct con *c, const struct con_relay *r, lo_id tile, lo_id element)
+/* Vector i of a tile at one place of the other coordinates; zeros past the axis' end. */
+static void relay_vector(struct con *c, const struct con_relay *r, struct lo_lin first,
+                         struct lo_lin from, struct lo_lin to, int64_t apart, int64_t n)
 {
     struct lo_builder *b = &c->s->b;
     uint32_t buf = c->s->buf[r->node];
     enum nn_dtype t = (enum nn_dtype)b->k->buffers.p[buf].type.dtype;
     struct lo_type i32 = {NN_i32, c->acc.lanes};
-    lo_id low, high = con_split(c, element, r->inner, &low);
-    struct lo_lin first = lo_lin_mul(b, lo_lin_v(b, tile), r->tile);
-    struct lo_lin from =
-        lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, high), r->n * r->inner), lo_lin_v(b, low));
-    struct lo_lin to = lo_lin_mul(b, lo_lin_v(b, tile), r->high * r->inner);
-    to = lo_lin_mul(b, lo_lin_add(b, to, lo_lin_v(b, element)), r->tile);
-    lo_id step =
-        lo_op(b, IR_mul, i32, lo_lanes(b, i32, lo_lin_c(0)), lo_const_i(b, i32, r->inner), 0);
-    for (int64_t i = 0; i < r->tile; i += c->acc.lanes) {
-        struct lo_lin at = con_plus(c, first, i);
-        lo_id mask = 0;
-        if (r->n % r->tile)
-            mask = lo_op(b, IR_lt, i32, lo_lanes(b, i32, at), lo_const_i(b, i32, r->n), 0);
-        lo_id v =
-            lo_gather(b, buf, lo_lin_add(b, from, lo_lin_mul(b, at, r->inner)), step, mask, 0);
-        v = lo_cast(b, (enum nn_dtype)c->acc.dtype, lo_cast(b, sk_compute_type(t), v));
-        lo_store(b, r->buf, con_plus(c, to, i), v, 0);
-    }
+    lo_id step = lo_op(b, IR_mul, i32, lo_lanes(b, i32, lo_lin_c(0)), lo_const_i(b, i32, apart), 0);
+    lo_id mask = 0;
+    if (n % r->tile)
+        mask = lo_op(b, IR_lt, i32, lo_lanes(b, i32, first), lo_const_i(b, i32, n), 0);
+    from = lo_lin_add(b, from, lo_lin_mul(b, first, apart));
+    lo_id v = lo_gather(b, buf, from, step, mask, 0);
+    v = lo_cast(b, (enum nn_dtype)c->acc.dtype, lo_cast(b, sk_compute_type(t), v));
+    lo_store(b, r->buf, to, v, 0);
 }
 
-/* A run of the loop is one element of the other coordinates, in one tile of the axis. */
+/* A run of the loop is a tile of the axis and all other coordinates but the last, which loops
+ * inside walk in the order of the source: one for each vector of the tile, so that its lanes'
+ * lines, often of one cache set, stay. */
 void con_phase_relay(struct con *c, struct con_relay *r)
 {
     struct sk *s = c->s;
-    int64_t count = con_ceil(r->n, r->tile) * r->high * r->inner;
-    struct lo_lin from, to;
-    sk_phase(s, sk_chunks(s, count, con_ceil(4096, r->tile)), &from, &to);
+    struct lo_builder *b = &s->b;
+    const struct ir_axis *ax = ir_axes(ir_at(s->plan->g, r->node));
+    int64_t source[IR_MAX_AXES], n = ax[r->dim].n, tiles = con_ceil(n, r->tile), count = tiles;
+    uint32_t last = r->dim + 1 == r->rank ? r->rank - 2 : r->rank - 1;
+    source[r->rank - 1] = 1;
+    for (uint32_t i = r->rank - 1; i-- > 0;)
+        source[i] = source[i + 1] * ax[i + 1].n;
+    for (uint32_t i = 0; i < r->rank; i++)
+        count *= i != r->dim && i != last ? ax[i].n : 1;
+    struct lo_lin begin, end;
+    sk_phase(s, sk_chunks(s, count, con_ceil(4096, r->tile * ax[last].n)), &begin, &end);
     uint32_t mark = sk_open(s);
-    lo_id element, i = lo_for(&s->b, LO_SERIAL, from, to, 1);
-    lo_id tile = con_split(c, i, r->high * r->inner, &element);
-    relay_element(c, r, tile, element);
-    lo_end(&s->b);
+    lo_id left = lo_for(b, LO_SERIAL, begin, end, 1);
+    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(0);
+    for (uint32_t i = r->rank; i-- > 0;) {
+        if (i == r->dim || i == last)
+            continue;
+        lo_id at;
+        left = con_split(c, left, ax[i].n, &at);
+        from = lo_lin_add(b, from, lo_lin_mul(b, lo_lin_v(b, at), source[i]));
+        to = lo_lin_add(b, to, lo_lin_mul(b, lo_lin_v(b, at), r->stride[i]));
+    }
+    to = lo_lin_add(b, to, lo_lin_mul(b, lo_lin_v(b, left), r->size));
+    for (int64_t i = 0; i < r->tile; i += c->acc.lanes) {
+        struct lo_lin first = con_plus(c, lo_lin_mul(b, lo_lin_v(b, left), r->tile), i);
+        struct lo_lin at = lo_lin_v(b, lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(ax[last].n), 1));
+        struct lo_lin dest = lo_lin_add(b, to, lo_lin_mul(b, at, r->stride[last]));
+        relay_vector(c, r, first, lo_lin_add(b, from, lo_lin_mul(b, at, source[last])),
+                     con_plus(c, dest, i), source[r->dim], n);
+        lo_end(b);
+    }
+    lo_end(b);
     sk_close(s, mark);
-    lo_end(&s->b);
+    lo_end(b);
 }

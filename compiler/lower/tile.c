@@ -173,8 +173,8 @@ static void pack_step(struct con *c)
 
 /* ---- finished tiles ---- */
 
-/* At the point where we stand: the sum is known; what follows from it is computed, then stored, so that
- * a result may take the place of what it was computed from. */
+/* At the point where we stand: the sum is known; what follows from it is computed, then stored, so
+ * that a result may take the place of what it was computed from. */
 static void finish(struct con *c, lo_id sum)
 {
     struct sk *s = c->s;

@@ -313,6 +313,9 @@ static void convolutions(void)
     convolution(2, 6, 7, 8, 4, 2, 1);
     convolution(10, 4, 5, 8, 3, 1, 1);
     convolution(10, 5, 6, 16, 3, 1, 0);
+    convolution(17, 8, 8, 4, 3, 1, 1); /* lanes over images */
+    convolution(16, 9, 8, 7, 3, 2, 1);
+    convolution(19, 12, 10, 6, 2, 2, 0);
 }
 
 /* What is computed on the way in and on the way out. */
