@@ -597,6 +597,8 @@ static val callee(struct elab *e, const struct tree_expr *fn, struct args *a)
         if (!v_bad(own))
             return own;
     }
+    if (v_is_tensor(of) && !strcmp(name, "dtype"))
+        return v_dtype(e, of->t.dtype, fn->at);
     struct binding *b = env_find(e, name);
     val f = b && (b->v->kind == V_FN || b->v->kind == V_INST || b->v->kind == V_DEF ||
                   b->v->kind == V_LIST)

@@ -24,6 +24,7 @@ void elab_free(struct elab *e)
     vec_free(&e->fact);
     vec_free(&e->reported);
     vec_free(&e->constants);
+    vec_free(&e->acc);
     vec_free(&e->given);
     train_free(e->train);
     dims_free(e->dims);

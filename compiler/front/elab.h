@@ -249,7 +249,7 @@ struct param {
 };
 
 /* A size that only a run can check: lo <= hi. */
-enum bound { BOUND_INDEX, BOUND_SLICE, BOUND_SIZE }; /* an index's lo is one more than itself */
+enum bound { BOUND_FIRST, BOUND_INDEX, BOUND_SLICE, BOUND_SIZE }; /* INDEX: lo is the index + 1 */
 struct entry_check {
     const struct dim *lo, *hi;
     struct loc at;
@@ -268,6 +268,11 @@ struct stream { /* random numbers: how many a place has drawn */
     const char *path;
     uint32_t n;
     bool initial;
+};
+
+struct accumulator { /* a value of the eval graph that goes on from batch to batch */
+    ir_id node;
+    uint32_t slot;
 };
 
 struct node_fact {                /* of each node of the graph that is being built */
@@ -320,6 +325,8 @@ struct elab {
     VEC(struct constant) constants;
     struct loc last; /* what the last report found */
     struct loc last_shown; /* and where it was put */
+    struct loc place; /* of the nodes to come */
+    VEC(struct accumulator) acc;
 };
 struct elab *elab_new(struct front *f);
 void elab_free(struct elab *e);

@@ -2,6 +2,8 @@
  * metrics need to know: which axes of its domain have the batch size in them. */
 #include "front/elab.h"
 
+#define MAX_POINTS ((int64_t)1 << 55) /* of a domain: beyond, products of sizes would overflow */
+
 int64_t emit_size(struct elab *e, const struct dim *d)
 {
     int64_t v;
@@ -33,6 +35,7 @@ void emit_origin(struct elab *e, struct loc at, const char *op)
 
 void emit_place(struct elab *e, struct loc at, const char *path)
 {
+    e->place = at;
     if (e->b)
         e->b->origin = ir_origin_add(e->m, elab_user_loc(e, at), path, e->role ? e->role : "fwd");
 }
@@ -70,6 +73,14 @@ struct ir_axis *emit_axes(struct elab *e, const struct shape *s, const struct di
             ax[i].name = s->ix[i]->name;
         else if (dim_symbols(e->dims, d[i], &y, 1) && dim_of_symbol(e->dims, y) == d[i])
             ax[i].name = y->name;
+    }
+    int64_t count = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        count *= ax[i].n ? ax[i].n : 1;
+        if (count > MAX_POINTS || ax[i].n > MAX_POINTS) {
+            elab_error(e, e->place, "this has more than 2**55 points");
+            count = 1;
+        }
     }
     if (dims)
         *dims = d;

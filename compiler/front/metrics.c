@@ -60,7 +60,11 @@ static ir_id accumulate(struct split *s, ir_id id, enum ir_monoid m)
         fail(s, "takes an argmax over the batch, which does not go on from batch to batch");
         return 0;
     }
+    for (uint32_t i = 0; i < s->e->acc.n; i++) /* another metric's already */
+        if (s->e->acc.p[i].node == id)
+            return s->into ? ir_slot_read(s->into, s->e->acc.p[i].slot) : id;
     uint32_t slot = acc_slot(s, t, m, ir_rank(n), ir_axes(n));
+    vec_push(&s->e->acc, ((struct accumulator){id, slot}));
     if (s->into)
         return ir_slot_read(s->into, slot);
     struct ir_builder *b = s->e->b;

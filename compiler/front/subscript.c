@@ -22,6 +22,8 @@ const char *bound_text(struct elab *e, enum bound what, const struct dim *lo, co
     int64_t l;
     const char *n = v_dim_text(e, hi);
     switch (what) {
+    case BOUND_FIRST:
+        return arena_printf(e->mem, "an index is before the axis: %s from its begin", n);
     case BOUND_INDEX:
         lo = dim_sub(e->dims, lo, dim_const(e->dims, 1));
         return arena_printf(e->mem, "index %s is outside of an axis of %s", v_dim_text(e, lo), n);
@@ -114,7 +116,7 @@ static bool element(struct subscript *s, val v, struct loc at, const struct dim 
     if (v->kind == V_INT) {
         const struct dim *i = position(e, v, n);
         p->form = form_of(e, v_int(e, i, at));
-        return require_le(e, dim_const(e->dims, 0), i, at, BOUND_INDEX) &&
+        return require_le(e, dim_const(e->dims, 0), i, at, BOUND_FIRST) &&
                require_le(e, dim_add(e->dims, i, dim_const(e->dims, 1)), n, at, BOUND_INDEX);
     }
     if (v_is_tensor(v) && v->t.bent) {
@@ -232,7 +234,7 @@ static void emit_read(struct subscript *s, val r)
 static val read_tensor(struct subscript *s)
 {
     struct elab *e = s->e;
-    emit_origin(e, s->at, BOUND_INDEX);
+    emit_origin(e, s->at, "index");
     emit_node_of(e, s->x);
     struct shape dom = domain(s);
     val r = v_tensor(e, s->x->t.dtype, dom, s->at);

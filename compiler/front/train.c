@@ -255,10 +255,12 @@ static bool setting(struct elab *e, struct train *t, const struct tree_stmt *s)
         return set_precision(e, t, s);
     if (!strcmp(name, "best"))
         return set_best(e, t, s);
-    val v = !strcmp(name, "batch") ? v_int(e, dim_of_symbol(e->dims, e->batch), s->bind.value->at)
-                                   : setting_value(e, t, s);
+    bool batch = !strcmp(name, "batch"); /* a symbol with a value, known ahead */
+    val v = setting_value(e, t, s);
+    if (batch)
+        v = v_int(e, dim_of_symbol(e->dims, e->batch), s->bind.value->at);
     struct front_train *o = &t->out;
-    bool good = !strcmp(name, "batch")        ? true
+    bool good = batch                         ? true
                 : !strcmp(name, "epochs")     ? whole(e, s, v, 1, &o->epochs)
                 : !strcmp(name, "steps")      ? whole(e, s, v, 1, &o->steps)
                 : !strcmp(name, "seed")       ? whole(e, s, v, 0, &o->seed)
@@ -456,8 +458,12 @@ static bool statement(struct elab *e, struct train *t, const struct tree_stmt *s
             return add_rule(e, t, NULL, s->bind.value, s->at);
         if (is_setting(name))
             return setting(e, t, s);
-        if (dataset_leaves_free(e, t, name))
-            return true; /* bound ahead */
+        if (dataset_leaves_free(e, t,
+                                name)) { /* bound ahead; here it is checked, and reads names */
+            val v = setting_value(e, t, s);
+            int64_t n;
+            return whole(e, s, v, 1, &n);
+        }
     }
     if (s->kind == TREE_RETURN) {
         elab_error(e, s->at, "`return` stands in a function, layer or model");

@@ -83,6 +83,66 @@ static void result_is(const char *decls, const char *body, uint32_t n, const dou
 #define RUNS(decls, body, ...)                                                                     \
     result_is(decls, body, COUNT(((double[]){__VA_ARGS__})), (double[]){__VA_ARGS__})
 
+static void type_is(const char *body, const char *wanted)
+{
+    struct built b;
+    char source[4096];
+    snprintf(
+        source, sizeof source,
+        "use std\nmodel M(x: f64[2, 3], i: i32[4], h: f16[4], u: u8[4], b: bool[4], l: i64[4]) {\n"
+        "  return %s\n}\n",
+        body);
+    if (build(&b, source, FRONT_FORWARD, "forward")) {
+        const struct ir_node *n = ir_at(b.g, b.g->outputs.p[0].node);
+        struct text t = {0};
+        text_printf(&t, "%s", nn_dtype_name((enum nn_dtype)n->dtype));
+        for (uint32_t k = 0; k < ir_rank(n); k++)
+            text_printf(&t, " %lld", (long long)ir_axes(n)[k].n);
+        test_text(t.p, wanted);
+        text_free(&t);
+    }
+    drop(&b);
+}
+
+/* Rule 6: what numbers, indices, bools and integers become beside each other. */
+static void dtypes(void)
+{
+    type_is("h * 2", "f16 4");
+    type_is("h / 2.5", "f16 4");
+    type_is("h + [k < 4: k]", "f16 4");
+    type_is("h + i", "f16 4");
+    type_is("h * b", "f16 4");
+    type_is("u + 1", "i32 4");
+    type_is("u + u", "i32 4");
+    type_is("i + l", "i64 4");
+    type_is("b + b", "i32 4");
+    type_is("u * 0.5", "f32 4");
+    type_is("i / 2", "f32 4");
+    type_is("l // 2", "i64 4");
+    type_is("b + l", "i64 4");
+    type_is("where(b, u, 0)", "u8 4");
+    type_is("where(b, h, 0)", "f16 4");
+    type_is("where(b, u, -1)", "i32 4");
+    type_is("i == u", "bool 4");
+    type_is("sum(b)", "i32");
+    type_is("sum(u)", "i32");
+    type_is("mean(u)", "f32");
+    type_is("max(u)", "u8");
+    type_is("argmax(h)", "i32");
+    type_is("[k < 4: k]", "i32 4");
+    type_is("[k < 4: h[k]]", "f16 4");
+    type_is("sqrt(i)", "f32 4");
+    type_is("x * random_uniform(3)", "f64 2 3");
+    type_is("zeros(2, dtype = f16)", "f16 2");
+    type_is("bf16(h)", "bf16 4");
+    type_is("x.dtype(i)", "f64 4");
+    type_is("x[:, 0] * sqrt(2)", "f64 2");
+    type_is("exp(b)", "f32 4");
+    type_is("clamp(u, 3, 9)", "i32 4");
+    type_is("unsqueeze(x, -1)", "f64 2 3 1");
+    type_is("flatten(x)", "f64 6");
+}
+
 static void operators(void)
 {
     IS("x + 1", 1, 2, 3, 4, 5, 6);
@@ -205,6 +265,7 @@ static void functions(void)
 
 int main(void)
 {
+    dtypes();
     operators();
     reductions();
     moves();
