@@ -57,8 +57,6 @@ static void differentiate_at(struct rule r, uint32_t k, struct pass_transposed *
     d = rule_sum(&r, d, ir_rank(&x));
     if (!d.node)
         return;
-    if (r.n.op == IR_mul && r.n.inlined)
-        vec_push(&s->factors, ((struct factor){d.node, r.id, k}));
     gradient_contribute(s, to, finish(&r, k, d));
 }
 
@@ -154,14 +152,13 @@ static void differentiate(struct rule r, uint32_t k)
     differentiate_at(r, k, &t, side);
 }
 
-/* The sum of the contributions; *single if there is one. */
-static struct ref gradient_of(struct gradient *s, struct rule *r, bool *single)
+/* The sum of the contributions. */
+static struct ref gradient_of(struct gradient *s, struct rule *r)
 {
     uint32_t first = s->adjoint[r->id], n = 0;
     struct ref sum = s->pool.p[first].r;
     for (uint32_t i = first; i; i = s->pool.p[i].next)
         n++;
-    *single = n == 1;
     if (n == 1)
         return sum;
     struct ref *part = ARENA_ARRAY(s->m->mem, struct ref, n);
@@ -216,8 +213,7 @@ struct rule gradient_rule(struct gradient *s, ir_id id)
 static void visit(struct gradient *s, ir_id id)
 {
     struct rule r = gradient_rule(s, id);
-    bool single;
-    r.grad = gradient_of(s, &r, &single);
+    r.grad = gradient_of(s, &r);
     s->adjoint[id] = s->pool.n; /* what a `grad` of this node takes */
     vec_push(&s->pool, ((struct contribution){r.grad, 0}));
     const struct mark *m = r.n.op == IR_copy ? find_mark(s, id) : NULL;
@@ -228,7 +224,7 @@ static void visit(struct gradient *s, ir_id id)
         visit_custom(s, &r, &copy);
         return;
     }
-    if (rule_softmax(&r, single ? &r.grad : NULL))
+    if (rule_softmax(&r))
         return;
     int arity = ir_op_arity(r.n.op);
     for (uint32_t k = 0; k < r.n.nin && (int)k < arity; k++)
@@ -520,7 +516,6 @@ void pass_gradient(struct ir_graph *g)
     vec_free(&s.marks);
     vec_free(&s.picks);
     vec_free(&s.sums);
-    vec_free(&s.factors);
     vec_free(&s.hoists);
     vec_free(&was.nodes);
 }

@@ -41,10 +41,6 @@ struct sum { /* node: the parts, over its own axes, added */
     uint32_t n;
     const struct ref *part;
 };
-struct factor { /* node: the gradient of a factor of the inlined product */
-    ir_id node, product;
-    uint32_t k;
-};
 struct hoist { /* node, the argmax of a reduction, belongs right behind it; 0: stays */
     ir_id node, behind, of;
 };
@@ -66,7 +62,6 @@ struct gradient {
     VEC(struct mark) marks;
     VEC(struct pick) picks;
     VEC(struct sum) sums;
-    VEC(struct factor) factors;
     VEC(struct hoist) hoists;
 };
 
@@ -127,9 +122,8 @@ struct ref rule_turn(struct rule *r, uint32_t k, struct pass_transposed *t, stru
 /* Sums x over the domain's axes from `rank` on; the domain is then the axes before. node 0: it is
  * 0. */
 struct ref rule_sum(struct rule *r, struct ref x, uint32_t rank);
-/* Differentiates a softmax as a whole; false if the node is none. `single`: the one contribution to
- * its gradient, if there is only one. */
-bool rule_softmax(struct rule *r, const struct ref *single);
+/* Differentiates a softmax as a whole; false if the node is none. */
+bool rule_softmax(struct rule *r);
 
 /* ---- gradient_rules.c: one function an operator of ops.def ----
  * d loss / d operand k over the rule's domain, before summing. */

@@ -4,9 +4,10 @@
  * what does not depend on an axis is multiplied by its size; centred values (x - mean x) sum to 0,
  * so that the two reductions in the gradient of a norm do not wait for each other.
  *
- * Softmax, y = e/s with e = exp x, s = sum e: dx = y*(g - sum g*y). Where y is only a factor of a
- * contraction o = sum y*v, sum g*y over y's row is sum do*o over o's row, known without g:
- * attention's backward then needs no reduction over the score matrix. */
+ * Softmax, y = e/s with e = exp x, s = sum e: dx = y*(g - sum g*y). Where y, or y
+ * under dropout, is only a factor of a contraction o = sum y*v, sum g*y over y's row is sum do*o
+ * over o's row, known without g: attention's backward then needs no reduction over the score
+ * matrix. */
 #include "pass/gradient.h"
 #include <math.h>
 
@@ -244,28 +245,38 @@ static struct ref sum_one(struct rule *r, struct ref x, uint32_t rank)
 static bool is_special(struct rule *r, struct ref x, uint32_t rank)
 {
     uint32_t axis;
-    for (uint32_t i = rank; i < r->nd; i++)
-        if (!rule_uses_axis(&x.a, i))
-            return true;
     return sums_to_zero(r, x, rank) || sum_pick(r, &x, rank, &axis);
 }
 
-/* x as a sum of parts over the domain, if some part sums by itself to something simple. */
+/* Does not depend on some axis that is summed. */
+static bool is_flat(const struct rule *r, struct ref x, uint32_t rank)
+{
+    for (uint32_t i = rank; i < r->nd; i++)
+        if (!rule_uses_axis(&x.a, i))
+            return true;
+    return false;
+}
+
+/* x as a sum of parts over the domain, if some part sums by itself to something simple and the
+ * others need not be added anew just for this. */
 static uint32_t parts_of(struct rule *r, struct ref x, uint32_t rank, struct ref *part,
                          uint32_t max)
 {
     struct gradient *s = r->s;
-    bool special = false;
     part[0] = x;
     for (uint32_t i = 0; i < s->sums.n; i++) {
         const struct sum *sum = &s->sums.p[i];
+        uint32_t special = 0, flat = 0;
         if (sum->node != x.node || sum->n > max)
             continue;
         for (uint32_t k = 0; k < sum->n; k++) {
             part[k] = rule_compose(r, &x.a, sum->part[k], r->nd, r->dom);
-            special = special || is_special(r, part[k], rank);
+            if (is_special(r, part[k], rank))
+                special++;
+            else
+                flat += is_flat(r, part[k], rank);
         }
-        if (special)
+        if (special + flat == sum->n || (special && special + flat + 1 >= sum->n))
             return sum->n;
         part[0] = x;
         break;
@@ -292,7 +303,7 @@ struct ref rule_sum(struct rule *r, struct ref x, uint32_t rank)
         struct rule one = *r;
         if (sums_to_zero(r, part[k], rank))
             continue;
-        if (n == 1 || is_special(r, part[k], rank))
+        if (n == 1 || is_special(r, part[k], rank) || is_flat(r, part[k], rank))
             sum = plus(&after, sum, sum_one(&one, part[k], rank));
         else
             rest = plus(r, rest, part[k]);
@@ -307,37 +318,82 @@ struct ref rule_sum(struct rule *r, struct ref x, uint32_t rank)
 
 /* ---- softmax ---- */
 
-/* The reduction that sums the inlined product: the product's only use, as its gradient shows. */
-static ir_id sum_of_product(const struct gradient *s, ir_id product)
+/* The only node through which the loss depends on `id`; 0: none, or several. */
+static ir_id only_user(const struct gradient *s, ir_id id)
 {
-    for (ir_id id = product + 1; id <= s->loss && id < product + 16; id++) {
-        const struct ir_node *n = ir_at(s->g, id);
-        if (n->op != IR_reduce || n->monoid != IRM_sum || n->in[0].node != product ||
-            n->in[0].a.rank != n->nd || !ir_access_is_identity(&n->in[0].a, n) || !s->adjoint[id] ||
-            !s->adjoint[product])
-            continue;
-        ir_id g = s->pool.p[s->adjoint[id]].r.node;
-        return g == s->pool.p[s->adjoint[product]].r.node ? id : 0;
+    ir_id user = 0;
+    for (ir_id i = id + 1; i <= s->loss; i++) {
+        const struct ir_node *n = ir_at(s->g, i);
+        bool reads = false;
+        for (uint32_t k = 0; k < n->nin && s->adjoint[i]; k++)
+            reads = reads || n->in[k].node == id;
+        if (reads && user)
+            return 0;
+        user = reads ? i : user;
+    }
+    return user;
+}
+
+static bool is_zero(const struct gradient *s, const struct ir_in *in)
+{
+    const struct ir_node *n = ir_at(s->g, in->node);
+    return n->op == IR_const && n->attr.f == 0;
+}
+
+/* n is linear in its operand `id`, point by point: a factor, a mask. */
+static bool is_linear_in(const struct gradient *s, const struct ir_node *n, ir_id id)
+{
+    uint32_t at = 0, times = 0;
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (n->in[k].node == id) {
+            at = k;
+            times++;
+        }
+    if (times != 1 || n->inlined || !identity(n, at))
+        return false;
+    return n->op == IR_mul || n->op == IR_neg || (n->op == IR_div && at == 0) ||
+           (n->op == IR_select && at && is_zero(s, &n->in[3 - at]));
+}
+
+/* The reduction o = sum of z*v, where z is y or y times something, if the loss depends on y only
+ * through it; `in`: how the product reads z, which has y's axes. */
+static ir_id contraction_of(const struct gradient *s, ir_id y, struct ir_in *in)
+{
+    ir_id z = y, last = y;
+    for (int i = 0; i < 8; i++) {
+        ir_id user = only_user(s, last);
+        const struct ir_node *n = ir_at(s->g, user);
+        if (!user)
+            return 0;
+        if (n->op == IR_mul && n->inlined) {
+            struct ir_in a = see(s, n, 0), b = see(s, n, 1);
+            if ((a.node == z) == (b.node == z))
+                return 0;
+            *in = a.node == z ? a : b;
+            ir_id o = only_user(s, user);
+            const struct ir_node *sum = ir_at(s->g, o);
+            bool good = o && sum->op == IR_reduce && sum->monoid == IRM_sum && identity(sum, 0);
+            return good ? o : 0;
+        }
+        bool moved = n->op == IR_copy && n->nin == 1;
+        if (!moved && (last != z || !is_linear_in(s, n, z)))
+            return 0;
+        last = user;
+        if (!moved)
+            z = user;
     }
     return 0;
 }
 
 /* sum over y's row of grad*y, from the contraction that y is a factor of. `mask`: the axes of a
  * row. */
-static struct ref row_dot(struct rule *r, const struct ref *single, uint32_t mask)
+static struct ref row_dot(struct rule *r, uint32_t mask)
 {
     struct gradient *s = r->s;
-    const struct factor *f = NULL;
-    for (uint32_t i = 0; single && i < s->factors.n; i++)
-        if (s->factors.p[i].node == single->node)
-            f = &s->factors.p[i];
-    if (!f)
-        return (struct ref){0};
-    const struct ir_node product = *ir_at(s->g, f->product);
-    ir_id o = sum_of_product(s, f->product);
     uint32_t axis[IR_MAX_AXES], of[IR_MAX_AXES], nd = 0;
-    struct ir_in in = see(s, &product, f->k);
-    if (!o || in.node != r->id || !permutes(&in.a, axis))
+    struct ir_in in;
+    ir_id o = contraction_of(s, r->id, &in);
+    if (!o || !permutes(&in.a, axis))
         return (struct ref){0};
     /* o's axes: those of y that are outside of the row, then the rest, which are summed */
     const struct ir_node sum = *ir_at(s->g, o);
@@ -398,7 +454,7 @@ static struct ref row_sum(struct rule *r, struct ir_in in)
     return rule_compose(r, &in.a, t, r->nd, r->dom);
 }
 
-bool rule_softmax(struct rule *r, const struct ref *single)
+bool rule_softmax(struct rule *r)
 {
     struct gradient *s = r->s;
     if (r->n.op != IR_div || !identity(&r->n, 0) || r->n.nin != 2)
@@ -410,7 +466,7 @@ bool rule_softmax(struct rule *r, const struct ref *single)
     if (exponential.op != IR_exp || !mask || !identity(&exponential, 0) || !s->wanted[e])
         return false;
     enum nn_dtype t = (enum nn_dtype)r->n.dtype;
-    struct ref dot = row_dot(r, single, mask);
+    struct ref dot = row_dot(r, mask);
     if (!dot.node)
         dot = row_sum(r, in);
     struct ref less = rule_emit(r, IR_sub, t, 2, (struct ref[]){rule_grad(r), dot});

@@ -318,10 +318,12 @@ bool rule_is_linear(const struct ir_node *n)
         NOT(rsqrt)
         NOT(exp)
         NOT(log)
-        NOT(sin) NOT(cos) NOT(tanh) NOT(sigmoid) NOT(erf) NOT(div) NOT(idiv) NOT(mod) NOT(pow)
-            NOT(min) NOT(max) NOT(eq) NOT(ne) NOT(lt) NOT(le) NOT(gt) NOT(ge) NOT(not ) NOT(and)
-                NOT(or) NOT(const) NOT(iota) NOT(random) NOT(input) NOT(slot) NOT(cumsum)
-                    NOT(reshape) NOT(scatter) NOT(stop) NOT(custom) NOT(hole) NOT(grad)
+        NOT(sin)
+        NOT(cos)
+        NOT(tanh) NOT(sigmoid) NOT(erf) NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max)
+            NOT(eq) NOT(ne) NOT(lt) NOT(le) NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const)
+                NOT(iota) NOT(random) NOT(input) NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter)
+                    NOT(stop) NOT(custom) NOT(hole) NOT(grad)
 #undef NOT
                         case IR_OP_COUNT : return false;
     }
