@@ -46,8 +46,8 @@ static void *aligned(size_t n)
     return p;
 }
 
-/* Buffers of the kernel: inputs from the evaluator's arrays, others poisoned. */
-static void make_run(struct run *r, double *const *value)
+/* Buffers of the kernel: what it reads from the evaluator, others poisoned. */
+static void make_run(struct run *r, struct ir_eval *e)
 {
     uint32_t n = r->launch.args.n;
     r->buf = xcalloc(n, sizeof *r->buf);
@@ -60,7 +60,7 @@ static void make_run(struct run *r, double *const *value)
         const struct ir_node *d = ir_at(r->g, a->node);
         r->buf[i] = aligned((size_t)ir_count(d) * nn_dtype_size(d->dtype));
         if (!a->write)
-            fill_from(d->dtype, r->buf[i], value[a->node], ir_count(d));
+            fill_from(d->dtype, r->buf[i], ir_eval_value(e, a->node), ir_count(d));
     }
     r->scratch = aligned(back_scratch(r->launch.kernel));
     r->args = (struct nn_args){.buf = r->buf, .scratch = r->scratch, .fault = &r->fault};
@@ -121,8 +121,7 @@ static void run_kernel(struct run *r, nn_kernel *fn, int order)
 }
 
 static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
-                          const struct fuse_cluster *c, struct ir_eval *e, double *const *value,
-                          bool interpret)
+                          const struct fuse_cluster *c, struct ir_eval *e, bool interpret)
 {
     struct run r = {.g = g};
     struct sk s;
@@ -137,7 +136,7 @@ static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
         printf("%s\n", wrong);
     test(!wrong);
     free(wrong);
-    make_run(&r, value);
+    make_run(&r, e);
     if (interpret) {
         struct lo_run run = {.buf = r.buf};
         test(lo_interpret(r.launch.kernel, &run));
@@ -146,7 +145,7 @@ static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
         free(run.message);
         compare(&r, e, "interpreted");
         free_run(&r);
-        make_run(&r, value);
+        make_run(&r, e);
     }
     nn_kernel *fn;
     bool ok = back_jit_add(jit, &r.launch.kernel, 1, &fn, &message);
@@ -156,7 +155,7 @@ static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
         compare(&r, e, "compiled");
         uint64_t h = hash_outputs(&r);
         free_run(&r);
-        make_run(&r, value);
+        make_run(&r, e);
         run_kernel(&r, fn, 1);
         test(hash_outputs(&r) == h);
     } else {
@@ -198,10 +197,10 @@ static void check(const char *body, bool interpret)
         for (uint32_t i = 0; i < plan->clusters.n; i++)
             if (plan->clusters.p[i].skeleton == FUSE_CONTRACT) {
                 contractions++;
-                check_cluster(g, plan, &plan->clusters.p[i], e, value, interpret);
+                check_cluster(g, plan, &plan->clusters.p[i], e, interpret);
             }
-        test(contractions == 1 && plan->clusters.n == 1);
-        if (contractions != 1 || plan->clusters.n != 1) {
+        test(contractions == 1); /* a border may be copied before it */
+        if (contractions != 1) {
             struct text out = {0};
             fuse_print(plan, &out);
             printf("%s%s\n", t.p, out.p);
