@@ -229,6 +229,20 @@ static bool follows(struct arena *a, const struct ir_access *outer, const struct
     return ir_term_total(t, dim) || implied(a, outer, outer->nguard, t);
 }
 
+/* Inner may fail where an element that outer gathers leads: a strict outer must stop only for its
+ * own coordinates, and one access cannot tell the two apart. */
+static bool fails_by_gather(const struct ir_access *outer, const struct ir_access *inner,
+                            const int64_t *mid)
+{
+    for (uint32_t i = 0; i < inner->rank + inner->nguard; i++) {
+        const struct ir_term *t = i < inner->rank ? &inner->at[i] : &inner->guard[i - inner->rank];
+        for (uint32_t k = 0; k < outer->rank && !ir_term_total(t, mid); k++)
+            if (ix_uses_axis(t->e, k) && ix_uses_operand(outer->at[k].e))
+                return true;
+    }
+    return false;
+}
+
 bool ir_compose(struct ir_module *m, const struct ir_access *outer, const struct ir_access *inner,
                 const int64_t *dim, uint32_t operand_base, struct ir_access *result)
 {
@@ -238,6 +252,8 @@ bool ir_compose(struct ir_module *m, const struct ir_access *outer, const struct
         mid[i] = outer->at[i].n;
     bool outer_gather = term_has_operand(outer), inner_gather = term_has_operand(inner);
     if (outer_gather && inner_gather && outer->strict != inner->strict)
+        return false;
+    if (outer->strict && fails_by_gather(outer, inner, mid))
         return false;
     struct ir_access r = ir_access_within(m, outer, inner, dim, operand_base);
     bool outer_total = ir_access_total(outer, dim), inner_total = ir_access_total(inner, mid);

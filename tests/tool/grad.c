@@ -54,7 +54,7 @@ static void find_leaves(struct probe *p)
 }
 
 /* sum of y * w over all axes */
-static ir_id weighted(struct ir_builder *b, ir_id y, uint32_t number)
+static ir_id weighted(struct ir_builder *b, ir_id y, uint32_t number, enum nn_dtype to)
 {
     char name[24];
     uint32_t axes[IR_MAX_AXES], rank = ir_rank(ir_at(b->g, y));
@@ -64,7 +64,7 @@ static ir_id weighted(struct ir_builder *b, ir_id y, uint32_t number)
     for (uint32_t i = 0; i < rank; i++)
         axes[i] = i;
     ir_id sum = ir_reduce(b, IRM_sum, ir_binary(b, IR_mul, y, w), rank, axes);
-    return ir_cast(b, NN_f64, sum);
+    return ir_cast(b, to, sum);
 }
 
 /* False where there is nothing to differentiate. */
@@ -81,7 +81,7 @@ static bool prepare(struct probe *p, const struct ir_graph *forward)
         ir_id y = forward->outputs.p[i].node;
         if (!nn_is_float(ir_at(p->g, y)->dtype))
             continue;
-        ir_id term = weighted(&b, y, i);
+        ir_id term = weighted(&b, y, i, ir_at(p->g, loss ? loss : y)->dtype);
         loss = loss ? ir_binary(&b, IR_add, loss, term) : term;
     }
     p->g->outputs.n = 0;
@@ -165,6 +165,28 @@ static char *compare_all(struct probe *p)
     return wrong;
 }
 
+static void close_probe(struct probe *p)
+{
+    for (uint32_t i = 0; i < p->leaves.n; i++)
+        free(p->leaves.p[i].v);
+    vec_free(&p->leaves);
+    ir_graph_free(p->g);
+    ir_graph_free(p->loss);
+}
+
+struct ir_graph *tool_backward(const struct ir_graph *forward)
+{
+    struct probe p = {0};
+    struct ir_graph *g = NULL;
+    if (prepare(&p, forward)) {
+        pass_gradient(p.g);
+        g = p.g;
+        p.g = NULL;
+    }
+    close_probe(&p);
+    return g;
+}
+
 char *tool_gradients(const struct ir_graph *forward, const char *passes)
 {
     struct probe p = {0};
@@ -174,11 +196,7 @@ char *tool_gradients(const struct ir_graph *forward, const char *passes)
         if (!wrong)
             wrong = compare_all(&p);
     }
-    for (uint32_t i = 0; i < p.leaves.n; i++)
-        free(p.leaves.p[i].v);
-    vec_free(&p.leaves);
-    ir_graph_free(p.g);
-    ir_graph_free(p.loss);
+    close_probe(&p);
     return wrong;
 }
 

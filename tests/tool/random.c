@@ -426,6 +426,12 @@ static void gather(struct gen *r)
     t[axis].q = 1;
     if (chance(r, 30))
         t[axis].e = ix_add(r->mem, t[axis].e, ix_const(r->mem, -1));
+    else if (t[axis].n && chance(r, 40)) { /* one that must not fail, and does not */
+        struct ir_in mod[] = {in[1], {.node = constant(r, NN_i32, (double)t[axis].n)}};
+        ir_id index = append(r, IR_mod, NN_i32, nd, dom, 2, mod, chance(r, 50));
+        in[1] = (struct ir_in){index, ir_identity(r->g->m, nd, dom)};
+        in[0].a.strict = true;
+    }
     in[0].a.at = t;
     keep(r, append(r, IR_copy, r->real, nd, dom, 2, in, chance(r, 30)), x.most + 2, x.fraction);
 }

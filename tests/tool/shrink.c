@@ -145,8 +145,8 @@ static const struct {
 static char *check_passes(const struct ir_graph *g)
 {
     struct tool_values want = {0};
-    char *wrong = tool_evaluate(g, &want);
-    for (size_t i = 0; i < COUNT(lists) && !wrong; i++) {
+    char *stopped = tool_evaluate(g, &want), *wrong = NULL;
+    for (size_t i = 0; i < COUNT(lists) && !wrong && !stopped; i++) {
         struct tool_values got = {0};
         struct ir_graph *c = tool_clone(g);
         char *what = tool_passes(c, lists[i].passes);
@@ -164,6 +164,7 @@ static char *check_passes(const struct ir_graph *g)
         tool_values_free(&got);
     }
     tool_values_free(&want);
+    free(stopped);
     return wrong;
 }
 
@@ -206,6 +207,14 @@ static char *check_gradient(const struct ir_graph *g)
                : tool_gradients(g, "simplify,cse,gradient,simplify,fold_moves,axis_order,cse,dce");
 }
 
+static char *check_backward(const struct ir_graph *g)
+{
+    struct ir_graph *b = tool_backward(g);
+    char *wrong = b ? apart(b, false) : NULL;
+    ir_graph_free(b);
+    return wrong;
+}
+
 static bool passed(uint64_t seed, tool_check *check)
 {
     struct ir_module *m = tool_random_graph(seed, 4 + (int)(seed % 24));
@@ -237,6 +246,7 @@ int mode_random(int argc, char **argv)
     } what[] = {{"passes", check_passes},
                 {"gradient", check_gradient},
                 {"interpreter", check_interpreter},
+                {"backward", check_backward},
                 {"machine", check_machine}};
     if (argc != 4)
         return -1;
