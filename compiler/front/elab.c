@@ -108,6 +108,12 @@ bool elab_error(struct elab *e, struct loc at, const char *fmt, ...)
     return true;
 }
 
+void elab_overflow(struct elab *e, struct loc at)
+{
+    if (dims_overflow(e->dims))
+        elab_error(e, at, "a size in here does not fit in 64 bits");
+}
+
 void elab_called(struct elab *e)
 {
     struct loc user = elab_user_loc(e, e->last);

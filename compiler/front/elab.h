@@ -182,7 +182,8 @@ val module_member(struct elab *e, const struct module_use *u, const char *name, 
 const struct tree_decl *module_decl(struct module *m, const char *name, struct module **in);
 /* Every name seen from `m`, for suggestions; the count. */
 uint32_t module_names(const struct module *m, const char **out, uint32_t cap);
-/* The value of `-D name=…`, or NULL if there is none. With `text_wanted` it may be bare: -D file=in.txt. */
+/* The value of `-D name=…`, or NULL if there is none. With `text_wanted` it may be bare: -D
+ * file=in.txt. */
 val front_defined(struct elab *e, const char *name, bool text_wanted);
 
 /* ---- the elaborator ---- */
@@ -302,7 +303,7 @@ struct elab {
     bool initial;            /* an initial value is being computed */
     const char *initial_path;
     struct frame *frame;
-    uint32_t depth, nest;
+    uint32_t depth, nest, evals;
     uint32_t quiet;   /* > 0: mistakes are not reported, only POISON comes out */
     const char *role; /* of the nodes to come; NULL: fwd */
     bool training;
@@ -323,9 +324,9 @@ struct elab {
     bool failed;
     struct train *train; /* the train block, while one is elaborated */
     VEC(struct constant) constants;
-    struct loc last; /* what the last report found */
+    struct loc last;       /* what the last report found */
     struct loc last_shown; /* and where it was put */
-    struct loc place; /* of the nodes to come */
+    struct loc place;      /* of the nodes to come */
     VEC(struct accumulator) acc;
 };
 struct elab *elab_new(struct front *f);
@@ -333,6 +334,8 @@ void elab_free(struct elab *e);
 
 /* Reports; false if this place has been reported already (then no label or note may follow). */
 bool elab_error(struct elab *e, struct loc at, const char *fmt, ...) NNC_PRINTF(3, 4);
+/* Reports a size that overflowed unseen since the last integer. */
+void elab_overflow(struct elab *e, struct loc at);
 /* Notes for the calls that led into a library: ends a report. */
 void elab_called(struct elab *e);
 struct loc elab_user_loc(const struct elab *e, struct loc at);

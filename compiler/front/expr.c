@@ -2,7 +2,8 @@
 #include "front/elab.h"
 #include <math.h>
 
-enum { MAX_NEST = 4000, MAX_MEMBERS = 65536 };
+/* An unrolled GPT-2 of 48 layers takes about 200,000 evaluations. */
+enum { MAX_NEST = 4000, MAX_MEMBERS = 65536, MAX_EVALS = 2000000 };
 
 static val special(struct elab *e, const char *name, struct loc at)
 {
@@ -247,6 +248,12 @@ val eval(struct elab *e, const struct tree_expr *x, const struct want *w)
         elab_error(e, elab_user_loc(e, x->at), "calls and expressions are nested too deeply here");
         return v_poison(e);
     }
+    if (e->evals >= MAX_EVALS) {
+        if (e->evals++ == MAX_EVALS)
+            elab_error(e, elab_user_loc(e, x->at), "the loops unroll to more than can be compiled");
+        return v_poison(e);
+    }
+    e->evals++;
     e->nest++;
     val v = eval_kind(e, x, w);
     e->nest--;

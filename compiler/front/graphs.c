@@ -79,6 +79,7 @@ static bool model_body(struct elab *e, struct inst *i, struct model_run *r)
     for (uint32_t k = 0; k < d->fn.input.n; k++)
         model_input(e, &d->fn.input.p[k], r);
     r->result = r->ninput == d->fn.input.n ? run_declared(e, d, NULL) : v_poison(e);
+    elab_overflow(e, d->name.at);
     frame_pop(e, &f);
     vec_free(&act.names);
     vec_free(&act.loop);

@@ -623,6 +623,7 @@ static bool run_block(struct elab *e, struct train *t)
         good = good && !e->failed && unread(e, t) && unmatched(e, t);
         good = complete(e, t) && good;
     }
+    elab_overflow(e, header_at(t));
     return good && !e->failed;
 }
 

@@ -185,6 +185,12 @@ static void reductions(void)
     IS("cumsum(x, 1)", 0, 1, 3, 3, 7, 12);
     IS("sum(i == 2)", 2);
     IS("mean(i)", 1.25);
+    IS("sum(mean(sum(x)))", 15);
+    IS("argmax(max(x))", 0);
+    IS("sum(x[:, 1:1], 1)", 0, 0);
+    IS("max(x[:, 1:1], 1)", -INFINITY, -INFINITY);
+    IS("prod(k < 3: 1 + x[0, k + 1])", 6);
+    IS("max(k < 4: -sum(d < 2: x[1, k + d - 1]))", -3);
 }
 
 static void moves(void)
