@@ -77,7 +77,7 @@ static bool is_contract(const struct fuse_plan *p, const struct fuse_cluster *c)
         return false;
     fuse_fx(&x, p, c, &mode);
     bool yes = fuse_contraction(&x, c, fuse_member_value(&x, c, 0), &k) && !k.ka && !k.kb &&
-               size_of(c, k.m) >= 4 && size_of(c, k.n) >= 4 && size_of(c, k.k) >= 8 &&
+               size_of(c, k.m) >= 2 && size_of(c, k.n) >= 2 && size_of(c, k.k) >= 8 &&
                size_of(c, k.m | k.n) >= 64;
     fx_end(&x);
     free(mode);

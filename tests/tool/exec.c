@@ -474,8 +474,10 @@ char *tool_execute(const struct ir_graph *g, bool machine_code)
 
 static void prepare(struct ir_graph *g)
 {
-    if (has_marks(g))
+    if (has_marks(g)) {
+        pass_run(pass_find("simplify"), g);
         pass_run(pass_find("gradient"), g);
+    }
     for (size_t i = 0; i < COUNT(pipeline); i++)
         if (pass_find(pipeline[i]))
             pass_run(pass_find(pipeline[i]), g);
