@@ -289,10 +289,37 @@ static bool same_guard(const struct fx_guard *a, const struct fx_guard *b)
     return a->q == b->q && a->n == b->n && a->strict == b->strict && ix_equal(a->e, b->e);
 }
 
+/* Where `by` holds, so does g: the same quotient, in no larger a range. */
+static bool implies(struct fx *x, const struct fx_guard *by, const struct fx_guard *g)
+{
+    if (g->q != 1 || by->q == 1 || by->n > g->n)
+        return false;
+    return ix_equal(ix_div(x->mem, by->e, by->q, x->dim), g->e);
+}
+
+/* Under conditions: where e is known to be a multiple of q, q*(e//q) is e. */
+static const struct ix *exact(struct fx *x, uint32_t cond, const struct ix *e)
+{
+    for (uint32_t c = cond; c; c = x->cond.p[c].up) {
+        const struct fx_guard *g = &x->cond.p[c].g;
+        for (uint32_t i = 0; g->q > 1 && i < e->n; i++) {
+            const struct ix_part *p = &e->part[i];
+            const struct ix *quotient = ix_div(x->mem, g->e, g->q, x->dim);
+            if (p->c % g->q || quotient->n != 1 || quotient->c0 || p->a.kind != IX_DIV ||
+                !ix_equal(quotient, ix_div(x->mem, p->a.e, p->a.q, x->dim)))
+                continue;
+            const struct ix *less = ix_add(x->mem, e, ix_mul(x->mem, quotient, -p->c));
+            e = ix_add(x->mem, less, ix_mul(x->mem, g->e, p->c / g->q));
+            i = UINT32_MAX; /* e is another: from the start */
+        }
+    }
+    return e;
+}
+
 uint32_t fx_and(struct fx *x, uint32_t cond, const struct fx_guard *g)
 {
     for (uint32_t c = cond; c; c = x->cond.p[c].up)
-        if (same_guard(&x->cond.p[c].g, g))
+        if (same_guard(&x->cond.p[c].g, g) || implies(x, &x->cond.p[c].g, g))
             return cond;
     for (uint32_t c = 1; c < x->cond.n; c++)
         if (x->cond.p[c].up == cond && same_guard(&x->cond.p[c].g, g))
@@ -328,7 +355,7 @@ bool fx_term(struct fx *x, ir_id node, const struct ir_term *t, const struct ix 
     const struct ix **operand = ARENA_ARRAY(x->mem, const struct ix *, n->nin);
     operands_of(x, node, t->e, at, cond, operand);
     const struct ix *e = ix_subst(x->mem, t->e, at, operand, x->dim);
-    struct ir_term r = ir_term_make(x->mem, e, t->q, t->n);
+    struct ir_term r = ir_term_make(x->mem, exact(x, cond, e), t->q, t->n);
     *coord = ix_div(x->mem, r.e, r.q, x->dim);
     if (ir_term_total(&r, x->dim))
         return false;
