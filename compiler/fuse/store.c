@@ -128,7 +128,7 @@ static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
         ir_id in = n->in[k].node;
         const struct ir_node *from = ir_at(p->g, in);
         /* what is computed for few elements is computed once for many */
-        bool few = ir_count(from) * 8 <= ir_count(n);
+        bool few = ir_count(from) * 2 <= ir_count(n);
         if (few)
             continue;
         if (p->mode[in] == FX_STORED) {

@@ -389,7 +389,7 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
 /* argv: the mode and a file. */
 static int each_graph(int argc, char **argv, int (*fn)(struct ir_graph *g, void *), void *ctx)
 {
-    struct ir_module *m = argc == 2 ? tool_read(argv[1]) : NULL;
+    struct ir_module *m = argc >= 2 ? tool_read(argv[argc - 1]) : NULL;
     int bad = !m;
     for (uint32_t i = 0; m && i < m->graphs.n; i++)
         bad += fn(m->graphs.p[i], ctx);
@@ -498,6 +498,37 @@ static int print_plan(struct ir_graph *g, void *ctx)
 }
 
 int mode_fuse(int argc, char **argv) { return each_graph(argc, argv, print_plan, NULL); }
+
+/* The skeletons that argv names against those of the plan. */
+struct wanted {
+    int n;
+    char **name;
+};
+
+static int check_clusters(struct ir_graph *g, void *ctx)
+{
+    static const char *const name[] = {"map", "row", "column", "contract", "scatter", "prefix"};
+    const struct wanted *w = ctx;
+    prepare(g);
+    struct fuse_plan *p = fuse_graph(g, target_find("x86-64-v4"), "greedy");
+    bool same = (uint32_t)w->n == p->clusters.n;
+    for (uint32_t i = 0; same && i < p->clusters.n; i++)
+        same = !strcmp(w->name[i], name[p->clusters.p[i].skeleton]);
+    if (!same) {
+        struct text t = {0};
+        fuse_print(p, &t);
+        fputs(t.p, stdout);
+        text_free(&t);
+    }
+    fuse_free(p);
+    return !same;
+}
+
+int mode_clusters(int argc, char **argv)
+{
+    struct wanted w = {argc - 2, argv + 1};
+    return each_graph(argc, argv, check_clusters, &w);
+}
 
 static int print_loops(struct ir_graph *g, void *ctx)
 {
