@@ -385,51 +385,62 @@ static ir_id contraction_of(const struct gradient *s, ir_id y, struct ir_in *in)
     return 0;
 }
 
-/* sum over y's row of grad*y, from the contraction that y is a factor of. `mask`: the axes of a
- * row. */
-static struct ref row_dot(struct rule *r, uint32_t mask)
+/* o's axes in the order: those of y outside of its row, then the rest. False if o is not one row of
+ * y for each point of the former. `axis`: of each of y's coordinates, o's axis (or beyond, if o
+ * sums it). */
+static bool rows_first(const struct rule *r, const struct ir_node *o, uint32_t mask,
+                       const uint32_t *axis, struct ir_axis *dom, uint32_t *outer, uint32_t *of)
 {
-    struct gradient *s = r->s;
-    uint32_t axis[IR_MAX_AXES], of[IR_MAX_AXES], nd = 0;
-    struct ir_in in;
-    ir_id o = contraction_of(s, r->id, &in);
-    if (!o || !permutes(&in.a, axis))
-        return (struct ref){0};
-    /* o's axes: those of y that are outside of the row, then the rest, which are summed */
-    const struct ir_node sum = *ir_at(s->g, o);
-    uint32_t rank = ir_rank(&sum), outer = 0;
-    struct ir_axis dom[IR_MAX_AXES];
+    uint32_t rank = ir_rank(o), nd = 0;
     for (uint32_t i = 0; i < rank; i++)
         of[i] = UINT32_MAX;
     for (uint32_t i = 0; i < r->n.nd; i++) {
         if (r->n.dom[i].n == 1 || (mask >> i & 1))
             continue;
         if (axis[i] >= rank)
-            return (struct ref){0};
+            return false;
         of[axis[i]] = nd;
         dom[nd++] = r->n.dom[i];
     }
-    outer = nd;
+    *outer = nd;
     for (uint32_t i = 0; i < rank; i++)
         if (of[i] == UINT32_MAX) {
             of[i] = nd;
-            dom[nd++] = sum.dom[i];
+            dom[nd++] = o->dom[i];
         }
-    struct ir_term *at = ARENA_ARRAY(s->m->mem, struct ir_term, rank);
+    return true;
+}
+
+/* sum over y's row of grad*y, from the contraction that y is a factor of. `mask`: the axes of a
+ * row. */
+static struct ref row_dot(struct rule *r, uint32_t mask)
+{
+    struct gradient *s = r->s;
+    struct arena *mem = s->m->mem;
+    uint32_t axis[IR_MAX_AXES], of[IR_MAX_AXES], outer;
+    struct ir_axis dom[IR_MAX_AXES];
+    struct ir_in in;
+    ir_id o = contraction_of(s, r->id, &in);
+    if (!o || !permutes(&in.a, axis))
+        return (struct ref){0};
+    const struct ir_node sum = *ir_at(s->g, o);
+    uint32_t rank = ir_rank(&sum);
+    if (!rows_first(r, &sum, mask, axis, dom, &outer, of))
+        return (struct ref){0};
+    struct ir_term *at = ARENA_ARRAY(mem, struct ir_term, rank);
     for (uint32_t i = 0; i < rank; i++)
-        at[i] = (struct ir_term){ix_axis(s->m->mem, of[i]), 1, sum.dom[i].n};
+        at[i] = (struct ir_term){ix_axis(mem, of[i]), 1, sum.dom[i].n};
     struct ir_access a = {.rank = rank, .at = at};
     struct rule row = *r;
-    row.nd = nd;
+    row.nd = rank;
     row.dom = dom;
-    struct ref both[] = {{o, a}, rule_compose(&row, &a, s->pool.p[s->adjoint[o]].r, nd, dom)};
+    struct ref both[] = {{o, a}, rule_compose(&row, &a, s->pool.p[s->adjoint[o]].r, rank, dom)};
     struct ref dot = rule_emit(&row, IR_mul, (enum nn_dtype)r->n.dtype, 2, both);
     dot = rule_sum(&row, dot, outer);
-    /* back over y's axes */
-    struct ir_term *back = ARENA_ARRAY(s->m->mem, struct ir_term, outer);
+    struct ir_term *back = ARENA_ARRAY(mem, struct ir_term, outer); /* over y's axes */
     for (uint32_t i = 0, k = 0; i < r->n.nd; i++)
         if (r->n.dom[i].n != 1 && !(mask >> i & 1))
-            back[k++] = (struct ir_term){ix_axis(s->m->mem, i), 1, r->n.dom[i].n};
+            back[k++] = (struct ir_term){ix_axis(mem, i), 1, r->n.dom[i].n};
     struct ir_access b = {.rank = outer, .at = back};
     return rule_compose(r, &b, dot, r->nd, r->dom);
 }

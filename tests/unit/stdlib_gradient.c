@@ -84,11 +84,45 @@ static const struct sample samples[] = {
     {"4, 3",
      "checkpoint { x = relu(Linear(5)(x)) }\n  checkpoint { x = tanh(Linear(3)(x)) }\n  return x",
      NULL},
+    {"2, 5, 4", "param k: f32[2, 3, 3] = 0\n  return depthwise(x, k)", NULL},
+    {"2, 3, 4", "return bilinear(x, 5, 7)", NULL},
+    {"6, 3", "return windowed(x, 3)", NULL},
+    {"5", "return cubed(x) + cubed(cubed(x))", NULL},
+    {"4, 3", "return distances(x)", NULL},
+    {"6, 4", "return patches(x, 2) @ patches(x, 2).T", NULL},
+    {"4, 4", "return [b < 2: sum(i < 4, j < 4: where(j < i, x[b, i, j] * x[b, j, i], 0))]", NULL},
+    {"4", "return [b < 2, i < 4: sum(j < 4: where(j <= i, x[b, j]**2, 0))]", NULL},
+    {"6", "return [b < 2, i < 3: max(j < 3: x[b, 2*i + j - 1])]", NULL},
+    {"6", "return [b < 2, i < 6: prod(j < 3: x[b, i + j - 1])]", NULL},
     {"6", "return cumsum(x, 1)", NULL},
     {"6", "return concat([x[:, 3:], x[:, :3] * x[:, 1:4]], 1)", NULL},
     {"2, 3, 4", "return prod(x, 2) + max(x, 1)[:, :2] + logsumexp(x, (1, 2), keep = true)[:, 0]",
      NULL},
 };
+
+/* Index notation as a user writes it; every model has these. */
+static const char functions[] =
+    "fn depthwise(x: T[n, c, h, w], k: T[c, size, size]) -> T[n, c, h, w]\n"
+    "  = [n, c, i, j: sum(r, s: x[n, c, i + r - size//2, j + s - size//2] * k[c, r, s])]\n"
+    "fn bilinear(x: T[n, c, h, w], oh: int, ow: int) -> T[n, c, oh, ow] {\n"
+    "  y = clamp([i < oh: (f32(i) + 0.5) * h / oh - 0.5], 0, h - 1)\n"
+    "  u = clamp([j < ow: (f32(j) + 0.5) * w / ow - 0.5], 0, w - 1)\n"
+    "  y0, x0 = i32(floor(y)), i32(floor(u))\n"
+    "  y1, x1 = minimum(y0 + 1, h - 1), minimum(x0 + 1, w - 1)\n"
+    "  fy, fx = T(y - floor(y)), T(u - floor(u))\n"
+    "  return [n, c, i, j:\n"
+    "    (1 - fy[i]) * ((1 - fx[j]) * x[n, c, y0[i], x0[j]] + fx[j] * x[n, c, y0[i], x1[j]]) +\n"
+    "    fy[i] * ((1 - fx[j]) * x[n, c, y1[i], x0[j]] + fx[j] * x[n, c, y1[i], x1[j]])]\n}\n"
+    "fn windowed(q: T[b, t, d], size: int) -> T[b, t, d] {\n"
+    "  s = [b, i, w < size: where(i + w >= size - 1, sum(d: q[b, i, d] * q[b, i + w - size + 1, "
+    "d]), -inf)]\n"
+    "  p = softmax(s / sqrt(d))\n"
+    "  return [b, i, e: sum(w: p[b, i, w] * q[b, i + w - size + 1, e])]\n}\n"
+    "fn cubed(x: T[...s]) -> T[...s] = x * x * x\n"
+    "  gradient (g) = 3 * g * x * x\n"
+    "fn distances(a: T[b, n, d]) -> T[b, n, n] = [b, i, j: sum(k: (a[b, i, k] - a[b, j, k])**2)]\n"
+    "fn patches(x: T[n, h, w], k: int) -> T[n, h // k, w // k, k*k]\n"
+    "  = [n, i, j, q < k*k: x[n, i*k + q // k, j*k + q % k]]\n";
 
 static double noise(uint64_t stream, int64_t i)
 {
@@ -101,12 +135,13 @@ static bool write_model(const struct sample *s, const char *path)
     if (!f)
         return false;
     fprintf(f,
-            "use std\ndataset d {\n  x: f32[%s] from npy(\"x.npy\")\n  label: i32 from "
+            "use std\n%sdataset d {\n  x: f32[%s] from npy(\"x.npy\")\n  label: i32 from "
             "npy(\"y.npy\")\n}\n"
             "model M(x: f32[batch, %s]) {\n  param shift: f32[%s] = 0\n  x = x + shift\n  %s\n}\n"
             "train M on d {\n  batch = 2; epochs = 1; seed = 1\n  optimizer = SGD(0.1)\n"
             "  out = M(x)\n  loss = %s\n}\n",
-            s->dims, s->dims, s->dims, s->body, s->loss ? s->loss : "mean(out**3 + out)");
+            functions, s->dims, s->dims, s->dims, s->body,
+            s->loss ? s->loss : "mean(out**3 + out)");
     return fclose(f) == 0;
 }
 
