@@ -99,6 +99,8 @@ void con_phase_copy(struct con *c)
         copy_line(c);
     } else {
         c->at_r = lo_lin_mul(b, lo_lin_v(b, tile), c->rows);
+        c->k_from = lo_lin_c(0); /* all of k, whatever blocks the product takes */
+        c->k_to = lo_lin_c(con_padded(c, c->k.axis[0]));
         con_k_loops(c, copy_step);
     }
     lo_end(b);
