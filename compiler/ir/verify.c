@@ -327,20 +327,18 @@ static bool check_op(struct check *c)
     case IR_cast:
     case IR_const:
     case IR_hole: return true;
-#define UNARY(name) case IR_##name:
-        UNARY(neg)
-        UNARY(abs)
-        UNARY(sign)
-        UNARY(floor)
-        UNARY(ceil)
-        UNARY(round)
-        UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(log) UNARY(sin) UNARY(cos) UNARY(tanh)
-            UNARY(sigmoid) UNARY(erf) UNARY(not )
-#undef UNARY
-                case IR_add : case IR_sub : case IR_mul : case IR_div : case IR_idiv : case IR_mod
-            : case IR_pow : case IR_min : case IR_max : case IR_eq : case IR_ne : case IR_lt
-            : case IR_le : case IR_gt : case IR_ge : case IR_and : case IR_or
-            : return check_class(c);
+#define OP(name, arity, class) CHECK_##class(IR_##name)
+#define CHECK_ARITH(op) case op:
+#define CHECK_FLOAT(op) case op:
+#define CHECK_CMP(op) case op:
+#define CHECK_LOGIC(op) case op:
+#define CHECK_ELEM(op)
+#define CHECK_LEAF(op)
+#define CHECK_SHAPE(op)
+#define CHECK_MARK(op)
+#include "ir/ops.def"
+#undef OP
+        return check_class(c);
     case IR_OP_COUNT: break;
     }
     return fail(c, "no such operator");

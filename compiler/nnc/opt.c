@@ -88,7 +88,7 @@ int cmd_opt(int argc, char **argv)
     const struct pass *list[256];
     size_t n;
     int status = EXIT_USAGE;
-    nnc_parse_options(&o, "opt", argc, argv, "passes print-after stop-after", 1);
+    nnc_parse_options(&o, "opt", argc, argv, "passes print_after stop_after", 1);
     if (parse_list(&o, list, COUNT(list), &n) && (!o.print_after || find(o.print_after)) &&
         (!o.stop_after || find(o.stop_after)))
         status = run_file(&o, list, n);
