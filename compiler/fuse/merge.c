@@ -1,6 +1,6 @@
-/* Two clusters into one kernel, if that is legal. The consumer's reads of what the producer computes
- * must all be at the very point where it is computed: that ties the consumer's axes to the producer's
- * space. What remains is whether every member then has a place in the loops. */
+/* Two clusters into one kernel, if that is legal. The consumer's reads of what the producer
+ * computes must all be at the very point where it is computed: that ties the consumer's axes to the
+ * producer's space. What remains is whether every member then has a place in the loops. */
 #include "fuse/private.h"
 
 struct tie {
@@ -66,7 +66,8 @@ static void tie_read(void *ctx, const struct fx *x, fx_id id)
         tie_axis(t, v->coord[i], m->axis[i]);
 }
 
-/* The axes of b that no read tied go to free axes of a of their size, in order. False if one cannot. */
+/* The axes of b that no read tied go to free axes of a of their size, in order. False if one
+ * cannot. */
 static bool tie_rest(struct tie *t)
 {
     bool all = true;
@@ -141,25 +142,8 @@ struct search {
     const struct fuse_plan *p;
     uint32_t *owner;
     uint8_t *seen;
-    uint32_t goal, skip;
-    ir_id least;
+    uint32_t goal;
 };
-
-static ir_id last_member(const struct fuse_cluster *c)
-{
-    ir_id id = 0;
-    for (uint32_t i = 0; i < c->members.n; i++)
-        id = c->members.p[i].node > id ? c->members.p[i].node : id;
-    return id;
-}
-
-static ir_id first_member(const struct fuse_cluster *c)
-{
-    ir_id id = UINT32_MAX;
-    for (uint32_t i = 0; i < c->members.n; i++)
-        id = c->members.p[i].node < id ? c->members.p[i].node : id;
-    return id;
-}
 
 /* Whether `goal` is needed, through other clusters, by what `from` reads. */
 static bool needs(struct search *s, uint32_t from, bool start)
@@ -177,7 +161,7 @@ static bool needs(struct search *s, uint32_t from, bool start)
                 return true;
             continue;
         }
-        if (last_member(&s->p->clusters.p[o]) > s->least && needs(s, o, false))
+        if (needs(s, o, false))
             return true;
     }
     return false;
@@ -195,7 +179,6 @@ static bool cycle(const struct fuse_plan *p, uint32_t a, uint32_t b)
     for (int way = 0; way < 2 && !found; way++) {
         s.seen = xcalloc(p->clusters.n, 1);
         s.goal = way ? b : a;
-        s.least = first_member(&p->clusters.p[s.goal]);
         found = needs(&s, way ? a : b, true);
         free(s.seen);
     }
@@ -279,7 +262,8 @@ static enum fuse_skeleton joint(const struct fuse_cluster *a, const struct fuse_
     return a->skeleton == FUSE_ROW || b->skeleton == FUSE_ROW ? FUSE_ROW : FUSE_MAP;
 }
 
-/* Folds wait for the end of all chunks: nothing that is read within the loops may come after one. */
+/* Folds wait for the end of all chunks: nothing that is read within the loops may come after one.
+ */
 static enum fuse_reason check_roles(const struct tie *t)
 {
     const struct fuse_cluster *a = t->a, *b = t->b;
