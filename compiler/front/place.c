@@ -203,6 +203,24 @@ static void check_dataset(struct nn_parser *p, const struct tree_decl *d)
     }
 }
 
+static struct loc head_of(const struct tree_decl *train)
+{
+    return (struct loc){train->at.file, train->at.lo, train->train.body->at.lo};
+}
+
+static void check_one_train(struct nn_parser *p, const struct tree_decl *d)
+{
+    for (uint32_t i = 0; i < p->tree->decls.n; i++) {
+        const struct tree_decl *first = p->tree->decls.p[i];
+        if (first->kind != TREE_TRAIN || first == d)
+            continue;
+        nn_mistake(p, head_of(d),
+                   "a file has one `train` block: put the other into a file of its own");
+        nn_note(p, head_of(first), "the first is here");
+        return;
+    }
+}
+
 void nn_check_places(struct nn_parser *p, const struct tree_decl *d)
 {
     switch (d->kind) {
@@ -213,6 +231,9 @@ void nn_check_places(struct nn_parser *p, const struct tree_decl *d)
     case TREE_MODEL:
     case TREE_OPTIMIZER: check_function(p, d); return;
     case TREE_DATASET: check_dataset(p, d); return;
-    case TREE_TRAIN: check_block((struct place){p, TREE_TRAIN, false, true}, d->train.body); return;
+    case TREE_TRAIN:
+        check_one_train(p, d);
+        check_block((struct place){p, TREE_TRAIN, false, true}, d->train.body);
+        return;
     }
 }

@@ -133,6 +133,17 @@ static const struct dim *dim_expr(struct elab *e, const struct tree_expr *x)
 
 /* ---- matching one tensor ---- */
 
+/* The other place of a conflict: where the type stands, unless that is the line of the value. */
+static void declared_here(struct solving *s, const struct match *m)
+{
+    struct elab *e = s->e;
+    uint32_t column;
+    struct loc type = m->type->at;
+    if (type.file != m->at.file ||
+        diag_line(e->d, type, &column) != diag_line(e->d, m->at, &column))
+        diag_note(e->d, type, "declared here");
+}
+
 static bool rank_error(struct solving *s, const struct match *m, uint32_t given, bool pack)
 {
     struct elab *e = s->e;
@@ -143,6 +154,7 @@ static bool rank_error(struct solving *s, const struct match *m, uint32_t given,
         diag_label(e->d, "this is %s", v_text(e, m->v));
         if (m->v->at.file && (m->v->at.lo < m->at.lo || m->v->at.hi > m->at.hi))
             diag_note(e->d, m->v->at, "it is from here");
+        declared_here(s, m);
         elab_called(e);
     }
     return false;
@@ -226,6 +238,8 @@ static bool dtype_error(struct solving *s, const struct match *m, enum nn_dtype 
         diag_label(e->d, "this is %s; write %s(…) to cast it", v_text(e, m->v), nn_dtype_name(t));
         if (b && b->at.file && b->v->kind == V_DTYPE)
             diag_note(e->d, b->at, "`%s` is %s from here", b->name, nn_dtype_name(t));
+        else
+            declared_here(s, m);
         elab_called(e);
     }
     return false;
@@ -264,6 +278,8 @@ static void mismatch(struct solving *s, const struct equation *q, const struct d
     struct binding *b = q->x->kind == TREE_NAME ? type_name(e, q->x->name) : NULL;
     if (b && b->at.file && (b->at.lo != q->m->at.lo || b->at.file != q->m->at.file))
         diag_note(e->d, b->at, "`%s` is %s from here", b->name, value);
+    else
+        declared_here(s, q->m);
     elab_called(e);
 }
 
@@ -276,6 +292,7 @@ static void unsolved(struct solving *s, const struct equation *q, bool linear)
         if (elab_error(e, q->m->at, "%s: axis %u is %s, which is not shown to be %s",
                        subject(s, q->m), q->axis, v_dim_text(e, q->actual), text)) {
             diag_label(e->d, "this is %s", v_text(e, q->m->v));
+            declared_here(s, q->m);
             elab_called(e);
         }
     } else if (elab_error(e, q->x->at, "the size %s does not say what its new name is", text)) {
