@@ -61,12 +61,14 @@ LLVMValueRef gen_op(struct gen *g, const struct lo_insn *in);
 LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in);
 LLVMValueRef gen_across(struct gen *g, const struct lo_insn *in);
 
-/* ---- gather.c ---- */
+/* ---- shuffle.c ---- */
 /* The gather p[index] without a gather, where index and mask (NULL: none) are constants and
  * near each other; else NULL. */
 LLVMValueRef gen_near_gather(struct gen *g, LLVMTypeRef elem, uint32_t lanes, LLVMValueRef p,
                              LLVMValueRef index, LLVMValueRef mask, LLVMValueRef fill,
                              unsigned align);
+
+LLVMValueRef gen_trade(struct gen *g, const struct lo_insn *in);
 
 /* ---- emit.c ---- */
 /* NULL: LLVM does not know the triple or the processor; *message says so (heap). */

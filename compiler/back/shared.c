@@ -433,6 +433,7 @@ static void gen_insn(struct gen *g, lo_id id)
     case LO_ACROSS: *v = gen_across(g, in); return;
     case LO_RANDOM: BUG("back: %s: random was not expanded", g->k->name);
     case LO_TRAP: gen_trap(g, in); return;
+    case LO_TRADE: *v = gen_trade(g, in); return;
     case LO_EXTRACT:
         *v = LLVMBuildExtractElement(g->b, g->value[in->in[0]],
                                      LLVMConstInt(g->i32, (unsigned long long)in->i, false), "");

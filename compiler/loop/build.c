@@ -480,6 +480,13 @@ void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin)
     lo_append(b, (struct lo_insn){.kind = LO_TRAP, .in = {cond, v, 0}, .i = (int64_t)origin + 1});
 }
 
+lo_id lo_trade(struct lo_builder *b, lo_id x, lo_id y, uint32_t block, bool second)
+{
+    return lo_append(
+        b, (struct lo_insn){
+               .kind = LO_TRADE, .op = second, .type = type_of(b, x), .in = {x, y, 0}, .i = block});
+}
+
 void lo_barrier(struct lo_builder *b) { lo_append(b, (struct lo_insn){.kind = LO_BARRIER}); }
 
 /* ---- any instruction ---- */
@@ -521,6 +528,7 @@ lo_id lo_append_folded(struct lo_builder *b, struct lo_insn in)
     case LO_IF:
     case LO_RANDOM:
     case LO_TRAP:
+    case LO_TRADE:
     case LO_BARRIER:
     case LO_KIND_COUNT: break;
     }

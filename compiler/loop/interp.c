@@ -298,6 +298,17 @@ static void random_lanes(const struct step *s)
             ir_random_uniform(*seed, *step, (uint64_t)s->in->i, s->in->op, (uint64_t)index[i]);
 }
 
+static void trade(const struct step *s)
+{
+    const char *x = s->arg[0], *y = s->arg[1];
+    uint32_t block = (uint32_t)s->in->i;
+    for (uint32_t j = 0; j < s->lanes; j++) {
+        const char *from = s->in->op ? (j & block ? y + j * s->size : x + (j + block) * s->size)
+                                     : (j & block ? y + (j - block) * s->size : x + j * s->size);
+        memcpy(s->out + j * s->size, from, s->size);
+    }
+}
+
 static void trap(struct interp *x, const struct step *s)
 {
     const uint8_t *cond = s->arg[0];
@@ -354,6 +365,7 @@ static bool run_step(struct interp *x, const struct step *s)
     case LO_ACROSS: across(x, s); return true;
     case LO_RANDOM: random_lanes(s); return true;
     case LO_TRAP: trap(x, s); return true;
+    case LO_TRADE: trade(s); return true;
     case LO_EXTRACT:
         memcpy(s->out, (const char *)s->arg[0] + (size_t)in->i * s->size, s->size);
         return true;

@@ -69,6 +69,9 @@ enum lo_kind {
     LO_TRAP,   /* where a lane of in[0] (bool) holds: fault code i, value in[1] (i64, the first such
                   lane's); the run's first fault is kept, what follows in the chunk may still run */
     LO_EXTRACT,/* lane i of vector in[0] as a scalar */
+    LO_TRADE,  /* half of exchanging blocks of i lanes between in[0] and in[1], a step of a transposition:
+                  op 0: lane j is in[0][j], but in[1][j - i] where bit i of j is set;
+                  op 1: lane j is in[1][j], but in[0][j + i] where bit i of j is clear */
     LO_BARRIER,/* GPU: all threads of the block */
     LO_KIND_COUNT
 };
@@ -80,14 +83,14 @@ enum lo_loop { LO_SERIAL, LO_UNROLL, LO_THREAD /* GPU: the loop variable is the 
 struct lo_insn {
     uint8_t kind;
     uint8_t op; /* LO_OP: enum ir_op; LO_BIT: enum lo_bit; LO_ACROSS: enum ir_monoid; LO_FOR: enum
-                   lo_loop; LO_RANDOM: word */
+                   lo_loop; LO_RANDOM: word; LO_TRADE: which half */
     struct lo_type type;
     uint32_t buf; /* LOAD STORE GET SET */
     lo_id in[3];
     struct lo_lin lin; /* LOAD STORE GET SET LANES LIN; FOR: from */
     struct lo_lin hi;  /* FOR: to (exclusive) */
     int64_t step;      /* FOR: > 0 */
-    int64_t i;         /* CONST of an integer or bool; TRAP code; RANDOM stream; EXTRACT lane */
+    int64_t i;         /* CONST of an integer or bool; TRAP code; RANDOM stream; EXTRACT lane; TRADE block */
     double f;          /* CONST of a float */
     uint32_t body, other; /* FOR, IF */
     uint32_t origin;   /* into the module's origins */
@@ -198,6 +201,7 @@ lo_id lo_random(struct lo_builder *b, lo_id seed, lo_id step, uint64_t stream, i
                 lo_id index);
 lo_id lo_extract(struct lo_builder *b, lo_id x, int lane);
 void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin); /* code: 1 + origin */
+lo_id lo_trade(struct lo_builder *b, lo_id x, lo_id y, uint32_t block, bool second);
 void lo_barrier(struct lo_builder *b);
 
 /* ---- verify.c ---- NULL if sound, else a message that quotes the instruction (heap, the caller
@@ -208,8 +212,8 @@ char *lo_verify(const struct lo_kernel *k);
 void lo_print(const struct lo_kernel *k, struct text *out);
 struct lo_kernel *lo_read(struct diag *d, uint32_t file); /* one kernel; NULL after errors */
 
-/* ---- simplify.c: loops of one trip, dead code, common subexpressions, hoisting of invariants;
- * never changes a bit of the result. ---- */
+/* ---- simplify.c: loops of one trip, dead code, common subexpressions, hoisting of invariants, masks
+ * decided by ranges (range.c), columns read as rows (transpose.c); never changes a bit of the result. ---- */
 void lo_simplify(struct lo_kernel *k);
 
 /* ---- rewrite.c: LO_UNROLL loops whose bounds differ by a constant are written out, so that register

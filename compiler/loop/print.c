@@ -229,6 +229,7 @@ static void print_control(struct printer *p, const struct lo_insn *in, lo_id id)
     case LO_ACROSS:
     case LO_RANDOM:
     case LO_EXTRACT:
+    case LO_TRADE:
     case LO_KIND_COUNT: break;
     }
     text_printf(p->out, "?");
@@ -273,6 +274,10 @@ static void print_value_insn(struct printer *p, const struct lo_insn *in)
         print_value(p, in->in[1]);
         text_printf(p->out, " stream %" PRIu64 " word %u at ", (uint64_t)in->i, in->op);
         print_value(p, in->in[2]);
+        return;
+    case LO_TRADE:
+        print_operands(p, in->op ? "trade high" : "trade low", in);
+        text_printf(p->out, " block %" PRId64, in->i);
         return;
     case LO_EXTRACT:
         text_printf(p->out, "extract ");

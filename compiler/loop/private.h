@@ -86,6 +86,9 @@ bool lo_range_decides(const struct lo_insn *in, lo_range_fn *of, void *own, int6
 /* ---- dead.c ---- */
 void lo_drop_dead(struct lo_kernel *k);
 
+/* ---- transpose.c ---- false: nothing was to be done */
+bool lo_transpose(struct lo_kernel *k);
+
 /* ---- maths.c, maths_f32.c ---- */
 struct lo_maths {
     struct lo_builder *b;

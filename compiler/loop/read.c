@@ -428,6 +428,16 @@ static bool take_across(struct reader *r, struct lo_insn *in)
     return expected(r, "sum, prod, max, min, any or all");
 }
 
+static bool take_trade(struct reader *r, struct lo_insn *in)
+{
+    in->kind = LO_TRADE;
+    in->op = accept(r, "high");
+    if (!in->op && !take_word(r, "low"))
+        return false;
+    return take_value(r, &in->in[0]) && take_value(r, &in->in[1]) && take_word(r, "block") &&
+           take_int(r, 1, LO_MAX_LANES / 2, &in->i);
+}
+
 /* A constant's number is read before its type is known: `const -0.5 : f32`. */
 static bool take_const(struct reader *r, struct lo_insn *in)
 {
@@ -478,6 +488,8 @@ static bool take_right(struct reader *r, struct lo_insn *in)
         return take_across(r, in);
     if (accept(r, "random"))
         return take_random(r, in);
+    if (accept(r, "trade"))
+        return take_trade(r, in);
     in->kind = LO_EXTRACT;
     if (accept(r, "extract"))
         return take_value(r, &in->in[0]) && take_sign(r, '[') &&

@@ -438,7 +438,7 @@ static void note_block(struct simplify *s, const struct lo_kernel *k, uint32_t b
     }
 }
 
-void lo_simplify(struct lo_kernel *k)
+static void simplify_once(struct lo_kernel *k)
 {
     struct simplify s = {.buffers = k->buffers.n};
     s.store = xcalloc(k->buffers.n, sizeof *s.store);
@@ -462,4 +462,11 @@ void lo_simplify(struct lo_kernel *k)
     vec_free(&s.known);
     vec_free(&s.assumed);
     lo_drop_dead(k);
+}
+
+void lo_simplify(struct lo_kernel *k)
+{
+    simplify_once(k);
+    if (lo_transpose(k))
+        simplify_once(k);
 }

@@ -222,6 +222,11 @@ static bool check_control(const struct check *c)
         if (in->type.dtype != NN_f32 || in->op > 1)
             return fail(c, "random gives f32, its word is 0 or 1");
         return want(c, 0, NN_i64, 1) && want(c, 1, NN_i64, 1) && want(c, 2, NN_i64, in->type.lanes);
+    case LO_TRADE:
+        if (in->op > 1 || in->i < 1 || in->i >= in->type.lanes || (in->i & (in->i - 1)))
+            return fail(c, "the block is half the lanes, a quarter, …, or 1");
+        return want(c, 0, in->type.dtype, in->type.lanes) &&
+               want(c, 1, in->type.dtype, in->type.lanes) && want_none(c, 2);
     case LO_EXTRACT:
         if (in->i < 0 || in->i >= x.lanes || in->type.lanes != 1)
             return fail(c, "no such lane");
@@ -276,6 +281,7 @@ static bool check_value(const struct check *c)
     case LO_IF:
     case LO_RANDOM:
     case LO_TRAP:
+    case LO_TRADE:
     case LO_EXTRACT:
     case LO_BARRIER: return check_control(c);
     case LO_KIND_COUNT: break;

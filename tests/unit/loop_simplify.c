@@ -93,5 +93,17 @@ int main(void)
         "  %1 = const 0 : f32x4\n  %2 = const 5 : i32x4\n  %3 = lanes 3 : i32x4\n"
         "  %4 = ge %3 %2 : boolx4\n  %5 = load x[4] mask %4 : f32x4\n  %6 = add %1 %5 : f32x4\n"
         "  %7 = sub %1 %6 : f32x4\n  store y[%c*4] %7\n");
+    /* columns become rows, exchanged */
+    becomes(
+        "%1 = lanes 0 : i32x4\n%2 = const 16 : i32x4\n%3 = mul %1 %2 : i32x4\n"
+        "for %i = 0 .. 4 {\n  %4 = gather x[%i + 12, %3] : f32x4\n  store y[%c*16 + 4*%i] %4\n}\n",
+        "  %1 = load x[12] : f32x4\n  %2 = load x[28] : f32x4\n  %3 = load x[44] : f32x4\n"
+        "  %4 = load x[60] : f32x4\n"
+        "  %5 = trade low %1 %3 block 2 : f32x4\n  %6 = trade high %1 %3 block 2 : f32x4\n"
+        "  %7 = trade low %2 %4 block 2 : f32x4\n  %8 = trade high %2 %4 block 2 : f32x4\n"
+        "  %9 = trade low %5 %7 block 1 : f32x4\n  %10 = trade high %5 %7 block 1 : f32x4\n"
+        "  %11 = trade low %6 %8 block 1 : f32x4\n  %12 = trade high %6 %8 block 1 : f32x4\n"
+        "  store y[%c*16] %9\n  store y[%c*16 + 4] %10\n  store y[%c*16 + 8] %11\n"
+        "  store y[%c*16 + 12] %12\n");
     return test_done();
 }

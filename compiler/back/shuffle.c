@@ -1,6 +1,7 @@
-/* Gathers whose indices are constants close together (every second element of a pooling window, each
- * element twice): loads of neighbours, shuffled, where the machine's gather would fetch lane by lane.
- * Nothing outside the elements from the first to the last wanted is read. */
+/* Shuffles: the steps of transpositions, and gathers whose indices are constants close together (every
+ * second element of a pooling window, each element twice): loads of neighbours, shuffled, where the
+ * machine's gather would fetch lane by lane. Nothing outside the elements from the first to the last
+ * wanted is read. */
 #include "back/gen.h"
 
 enum { REACH = 4 /* vectors, at most */, LANES = 32 };
@@ -81,4 +82,12 @@ LLVMValueRef gen_near_gather(struct gen *g, LLVMTypeRef elem, uint32_t lanes, LL
         r = shuffle(g, r ? r : part[0], part[second], where, lanes);
     }
     return mask ? LLVMBuildSelect(g->b, mask, r, fill, "") : r;
+}
+
+LLVMValueRef gen_trade(struct gen *g, const struct lo_insn *in)
+{
+    uint32_t lanes = in->type.lanes, block = (uint32_t)in->i, where[LANES];
+    for (uint32_t j = 0; j < lanes; j++)
+        where[j] = in->op ? (j & block ? lanes + j : j + block) : j & block ? lanes + j - block : j;
+    return shuffle(g, g->value[in->in[0]], g->value[in->in[1]], where, lanes);
 }
