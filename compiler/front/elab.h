@@ -303,6 +303,8 @@ struct elab {
     bool initial;            /* an initial value is being computed */
     const char *initial_path;
     struct frame *frame;
+    bool in_reduction; /* of index notation */
+    bool leaves_out;   /* and one that leaves terms out whose reads are outside */
     uint32_t depth, nest, evals;
     uint32_t quiet;   /* > 0: mistakes are not reported, only POISON comes out */
     const char *role; /* of the nodes to come; NULL: fwd */

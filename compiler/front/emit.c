@@ -45,7 +45,7 @@ void emit_place(struct elab *e, struct loc at, const char *path)
 ir_id emit_append(struct elab *e, const struct ir_node *n, const struct dim *const *axes)
 {
     struct ir_node c = *n;
-    c.inlined = e->b->inlined && n->op != IR_reduce;
+    c.inlined = n->op != IR_reduce && (n->inlined || e->b->inlined);
     c.checkpoint = e->b->checkpoint;
     c.origin = e->b->origin;
     ir_id id = ir_append(e->b->g, &c);
@@ -85,6 +85,12 @@ struct ir_axis *emit_axes(struct elab *e, const struct shape *s, const struct di
     if (dims)
         *dims = d;
     return ax;
+}
+
+/* What a notation's reduction is made of is never stored; what names none of its indices may be. */
+static bool under_reduction(const struct elab *e, const struct shape *dom)
+{
+    return e->in_reduction && dom->nix;
 }
 
 static uint32_t index_position(const struct shape *dom, const struct index *ix)
@@ -142,7 +148,8 @@ ir_id emit_elem_at(struct elab *e, enum ir_op op, enum nn_dtype t, const struct 
                            .nd = (uint16_t)(dom->nix + dom->rank),
                            .dom = ax,
                            .nin = (uint16_t)n,
-                           .in = in};
+                           .in = in,
+                           .inlined = under_reduction(e, dom)};
     return emit_append(e, &node, dims);
 }
 
@@ -177,7 +184,8 @@ ir_id emit_iota(struct elab *e, enum nn_dtype t, const struct shape *dom, uint32
                         .dtype = (uint8_t)t,
                         .nd = (uint16_t)(dom->nix + dom->rank),
                         .dom = ax,
-                        .attr.i = axis};
+                        .attr.i = axis,
+                        .inlined = under_reduction(e, dom)};
     return emit_append(e, &n, dims);
 }
 
@@ -222,7 +230,8 @@ static ir_id move(struct elab *e, val x, const struct shape *dom, const struct i
                         .nd = (uint16_t)(dom->nix + dom->rank),
                         .dom = ax,
                         .nin = (uint16_t)(1 + nval),
-                        .in = in};
+                        .in = in,
+                        .inlined = under_reduction(e, dom)};
     return emit_append(e, &n, dims);
 }
 
@@ -250,7 +259,8 @@ ir_id emit_reshape(struct elab *e, val x, const struct shape *to)
                         .nd = (uint16_t)(to->nix + to->rank),
                         .dom = ax,
                         .nin = 1,
-                        .in = &in};
+                        .in = &in,
+                        .inlined = under_reduction(e, to)};
     return emit_append(e, &n, dims);
 }
 

@@ -399,16 +399,17 @@ val reduce_expr(struct elab *e, const struct tree_expr *x)
     }
     struct notation k = {.e = e, .x = x};
     uint32_t env = e->frame->env.n;
-    bool was = e->b && e->b->inlined;
-    if (e->b)
-        e->b->inlined = true;
+    bool was = e->in_reduction, leaves_out = e->leaves_out;
+    e->in_reduction = true;
+    e->leaves_out = row->sub != IRM_sum && row->sub != IRM_any && row->sub != IRM_all &&
+                    row->sub != REDUCE_mean;
     val v = open(&k, NULL) ? body(&k) : v_poison(e);
     e->frame->env.n = env;
     if (!v_bad(v)) {
         emit_origin(e, x->at, name);
         v = reduce_indices(e, row->sub, v, k.n, k.ix, x->at);
     }
-    if (e->b)
-        e->b->inlined = was;
+    e->in_reduction = was;
+    e->leaves_out = leaves_out;
     return v;
 }

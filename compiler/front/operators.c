@@ -431,7 +431,7 @@ val select_value(struct elab *e, val c, val x, val y, struct loc at)
     val r = v_tensor(e, t, s, at);
     r->t.weak = weak;
     r->t.node = emit_elem(e, IR_select, t, &s, 3, all);
-    if (e->b)
+    if (e->b && e->leaves_out)
         select_guards(e, r, c, v[0], v[1], at);
     return r;
 }

@@ -139,10 +139,9 @@ static enum nn_dtype promote(enum nn_dtype a, enum nn_dtype b) /* neither is a f
     return a == NN_i64 || b == NN_i64 ? NN_i64 : NN_i32;
 }
 
-static bool two_floats(struct elab *e, struct loc at, const char *what, uint32_t n, val const *v,
-                       uint32_t k, uint32_t first)
+static bool two_floats(struct elab *e, struct loc at, const char *what, val const *v, uint32_t k,
+                       uint32_t first)
 {
-    (void)n;
     if (elab_error(e, at, "%s: %s and %s do not mix without a cast", what,
                    nn_dtype_name(v[first]->t.dtype), nn_dtype_name(v[k]->t.dtype))) {
         diag_label(e->d, "one is %s; write %s(…) or %s(…)", v_text(e, v[first]),
@@ -173,7 +172,7 @@ bool common_dtype(struct elab *e, struct loc at, const char *what, uint32_t n, v
         enum nn_dtype d = v[k]->t.dtype;
         if (nn_is_float(d)) {
             if (strong_float >= 0 && v[strong_float]->t.dtype != d)
-                return two_floats(e, at, what, n, v, k, (uint32_t)strong_float);
+                return two_floats(e, at, what, v, k, (uint32_t)strong_float);
             strong_float = (int)k;
         } else {
             *t = strong < 0 ? d : *t == d && d == NN_bool ? d : promote(*t, d);

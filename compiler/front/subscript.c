@@ -224,7 +224,7 @@ static void emit_read(struct subscript *s, val r)
         t[i] = (struct ir_term){ix, 1, emit_size(e, s->x->t.s.dim[i])};
     }
     for (uint32_t i = 0; i < s->n; i++)
-        if (s->place[i].form)
+        if (s->place[i].form && e->leaves_out)
             guard(s, r, &s->place[i], s->x->t.s.dim[i], t[i].e, dom);
     for (uint32_t i = 0; i < ng; i++)
         emit_node_of(e, gathered[i]);

@@ -295,6 +295,8 @@ static void ahead(struct elab *e, struct train *t)
     struct loc at = header_at(t);
     VEC(struct binding) free_names = {0};
     bool failed = e->failed;
+    struct ir_builder *builder = e->b;
+    e->b = NULL; /* a look only: no nodes, no random streams */
     for (uint32_t i = 0; i < b->n; i++) {
         const struct tree_stmt *s = b->p[i];
         if (s->kind != TREE_BIND || s->bind.targets.n != 1 || s->bind.type)
@@ -316,6 +318,8 @@ static void ahead(struct elab *e, struct train *t)
         if (is_free)
             vec_push(&free_names, vec_last(&e->frame->env));
     }
+    e->b = builder;
+    e->stream.n = 0;
     e->failed = failed;
     e->frame->env.n = env;
     for (uint32_t i = 0; i < free_names.n; i++) {
@@ -475,9 +479,8 @@ static bool statement(struct elab *e, struct train *t, const struct tree_stmt *s
 
 /* ---- the whole block ---- */
 
-static bool eval_loss(struct elab *e, struct train *t, struct loss *l)
+static bool eval_loss(struct elab *e, struct loss *l)
 {
-    (void)t;
     val v = eval_in(e, &l->env, l->value, NULL);
     l->v = v;
     if (v_bad(v))
@@ -611,7 +614,7 @@ static bool run_block(struct elab *e, struct train *t)
     override(e, t);
     bool check = t->mode == TRAIN_CHECK;
     for (uint32_t i = 0; i < t->loss.n; i++) {
-        bool sound = eval_loss(e, t, &t->loss.p[i]);
+        bool sound = eval_loss(e, &t->loss.p[i]);
         if (sound && good && !e->failed && t->rule.n && t->mode != TRAIN_EVAL &&
             t->mode != TRAIN_GRAD)
             update_loss(e, t, &t->loss.p[i]);

@@ -10,8 +10,8 @@ struct update {
 
 /* ---- which optimizer ---- */
 
-static bool item_matches(struct elab *e, struct train *t, const struct tree_item *x,
-                         const struct param *p, bool *bad)
+static bool item_matches(struct elab *e, const struct tree_item *x, const struct param *p,
+                         bool *bad)
 {
     uint32_t env = e->frame->env.n;
     env_bind(e, intern(e->names, "rank"), v_number(e, p->rank, x->at), x->at);
@@ -24,7 +24,6 @@ static bool item_matches(struct elab *e, struct train *t, const struct tree_item
     if (v->kind == V_INST && v->inst->is_root)
         return v->inst->root == p->root;
     *bad = true;
-    (void)t;
     if (!v_bad(v) && elab_error(e, x->at,
                                 "optimizer[…] takes name patterns, conditions on `rank` and "
                                 "models, not %s",
@@ -42,7 +41,7 @@ static struct rule *rule_of(struct elab *e, struct train *t, const struct param 
         struct rule *r = &t->rule.p[i];
         bool fits = !r->items;
         for (uint32_t k = 0; r->items && k < r->items->n; k++)
-            fits = item_matches(e, t, &r->items->p[k], p, &bad) || fits;
+            fits = item_matches(e, &r->items->p[k], p, &bad) || fits;
         if (!fits)
             continue;
         r->hits++;
