@@ -280,21 +280,33 @@ struct order {
     VEC(uint32_t) done;
 };
 
+/* Appends cluster i, and with it all of its segment, behind what they need. */
 static void visit(struct order *o, uint32_t i)
 {
+    const struct fuse_plan *p = o->p;
+    uint32_t segment = p->clusters.p[i].segment, first = segment ? 0 : i;
+    uint32_t last = segment ? p->clusters.n - 1 : i;
     if (o->state[i] == 2)
         return;
-    CHECK(o->state[i] == 0, "clusters wait for each other (%%%u)", o->p->clusters.p[i].anchor);
-    o->state[i] = 1;
-    const struct fuse_cluster *c = &o->p->clusters.p[i];
-    for (uint32_t k = 0; k < c->inputs.n; k++)
-        if (o->owner[c->inputs.p[k]] != UINT32_MAX)
-            visit(o, o->owner[c->inputs.p[k]]);
-    o->state[i] = 2;
-    vec_push(&o->done, i);
+    CHECK(o->state[i] == 0, "clusters wait for each other (%%%u)", p->clusters.p[i].anchor);
+    for (uint32_t c = first; c <= last; c++)
+        if (p->clusters.p[c].segment == segment)
+            o->state[c] = 1;
+    for (uint32_t c = first; c <= last; c++)
+        for (uint32_t k = 0; p->clusters.p[c].segment == segment && k < p->clusters.p[c].inputs.n;
+             k++) {
+            uint32_t from = o->owner[p->clusters.p[c].inputs.p[k]];
+            if (from != UINT32_MAX)
+                visit(o, from);
+        }
+    for (uint32_t c = first; c <= last; c++)
+        if (p->clusters.p[c].segment == segment) {
+            o->state[c] = 2;
+            vec_push(&o->done, c);
+        }
 }
 
-void fuse_finish(struct fuse_plan *p)
+void fuse_finish(struct fuse_plan *p, bool bundles)
 {
     struct order o = {.p = p, .owner = xmalloc(p->g->nodes.n * sizeof(uint32_t)),
                       .state = xcalloc(p->clusters.n, 1)};
@@ -304,6 +316,8 @@ void fuse_finish(struct fuse_plan *p)
     for (uint32_t i = 0; i < p->clusters.n; i++)
         for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
             o.owner[p->clusters.p[i].members.p[k].node] = i;
+    if (bundles)
+        fuse_bundle(p, o.owner);
     for (uint32_t i = 0; i < p->clusters.n; i++)
         if (p->clusters.p[i].members.n)
             visit(&o, i);

@@ -2,7 +2,8 @@
  * and dce, writes clusters in an order in which they can run. Legality stands apart from profit: a
  * merge is refused with a reason, and a policy (a row of a table) only chooses among legal ones.
  *
- * Sections: fx.c (values at points), store.c, cluster.c, merge.c, policy.c, print.c. */
+ * Sections: fx.c (values at points), store.c, cluster.c, merge.c, bundle.c, policy.c,
+ * pad.c, print.c. */
 #ifndef NNC_FUSE_H
 #define NNC_FUSE_H
 
@@ -123,7 +124,7 @@ struct fuse_cluster {
     int64_t dim[IR_MAX_AXES]; /* outer, then inner */
     VEC(struct fuse_member) members; /* operands first */
     VEC(ir_id) inputs;        /* stored nodes, inputs and slots that are read */
-    uint32_t segment; /* clusters of one number (not 0) differ in their slots only: one launch */
+    uint32_t segment; /* clusters of one number (not 0) are one launch, each a range of its chunks */
 };
 
 /* Why two clusters do not share a kernel. FUSE_REASON(name, text) in reasons.def. */

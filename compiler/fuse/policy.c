@@ -71,11 +71,12 @@ static void cluster_greedy(struct fuse_plan *p)
     }
 }
 
-/*   name    help    which nodes are stored    which clusters share a kernel */
+/*   name    help    which nodes are stored    which clusters share a kernel    side by side */
 const struct fuse_policy fuse_policy_table[] = {
-    {"none", "every node is a kernel of its own", fuse_store_all, cluster_none},
+    {"none", "every node is a kernel of its own", fuse_store_all, cluster_none,
+     false},
     {"greedy", "merge what is legal, producers into consumers first", fuse_store_greedy,
-     cluster_greedy},
+     cluster_greedy, true},
 };
 const size_t fuse_policy_count = COUNT(fuse_policy_table);
 
@@ -96,7 +97,7 @@ struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const c
     p->mode = xcalloc(g->nodes.n, 1);
     how->store(p);
     how->cluster(p);
-    fuse_finish(p);
+    fuse_finish(p, how->bundles);
     return p;
 }
 

@@ -64,6 +64,8 @@ void fuse_print(const struct fuse_plan *p, struct text *out)
         const struct fuse_cluster *c = &p->clusters.p[i];
         text_printf(out, "cluster %u %s over ", i, skeleton_name[c->skeleton]);
         print_space(p, c, out);
+        if (c->segment)
+            text_printf(out, " in launch %u", c->segment);
         text_printf(out, c->inputs.n ? ": reads" : "");
         for (uint32_t k = 0; k < c->inputs.n; k++)
             text_printf(out, " %%%u", c->inputs.p[k]);

@@ -27,8 +27,11 @@ void fuse_cluster_each(struct fuse_plan *p); /* one for each stored node */
 void fuse_cluster_free(struct fuse_cluster *c);
 void fuse_read_inputs(const struct fuse_plan *p, struct fuse_cluster *c);
 /* Levels, what is stored, and an order in which the clusters can run. */
-void fuse_finish(struct fuse_plan *p);
+void fuse_finish(struct fuse_plan *p, bool bundles);
 void fuse_fx(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c, uint8_t **mode);
+
+/* ---- bundle.c ---- Numbers the clusters that are launched together. */
+void fuse_bundle(struct fuse_plan *p, uint32_t *owner);
 
 /* ---- merge.c ---- */
 /* Merges cluster b into a (a's place; b becomes empty) if that is legal. */
@@ -39,6 +42,7 @@ struct fuse_policy {
     const char *name, *help;
     void (*store)(struct fuse_plan *p);
     void (*cluster)(struct fuse_plan *p);
+    bool bundles;
 };
 extern const struct fuse_policy fuse_policy_table[];
 extern const size_t fuse_policy_count;

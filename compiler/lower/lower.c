@@ -157,11 +157,42 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
     return l;
 }
 
+static void free_launch(struct low_launch *l)
+{
+    lo_kernel_free(l->kernel);
+    vec_free(&l->args);
+}
+
+/* Launches from..n of one segment become one. */
+static void bundle(const struct fuse_plan *p, struct low_launches *l, uint32_t from)
+{
+    uint32_t n = l->p.n - from;
+    if (n < 2)
+        return;
+    struct low_launch r = low_bundle(p->g, &l->p.p[from], n);
+    check(r.kernel, "bundle");
+    for (uint32_t i = 0; i < n; i++)
+        free_launch(&l->p.p[from + i]);
+    l->p.n = from;
+    vec_push(&l->p, r);
+}
+
 struct low_launches *lower_plan(const struct fuse_plan *p)
 {
     struct low_launches *l = xcalloc(1, sizeof *l);
-    for (uint32_t i = 0; i < p->clusters.n; i++)
-        vec_push(&l->p, lower_cluster(p, &p->clusters.p[i]));
+    uint32_t segment = 0, from = 0;
+    for (uint32_t i = 0; i < p->clusters.n; i++) {
+        const struct fuse_cluster *c = &p->clusters.p[i];
+        struct low_launch one = lower_cluster(p, c);
+        bool joins = c->segment && c->segment == segment && low_may_bundle(one.kernel);
+        if (!joins) {
+            bundle(p, l, from);
+            from = l->p.n;
+            segment = low_may_bundle(one.kernel) ? c->segment : 0;
+        }
+        vec_push(&l->p, one);
+    }
+    bundle(p, l, from);
     return l;
 }
 
@@ -169,10 +200,8 @@ void lower_free(struct low_launches *l)
 {
     if (!l)
         return;
-    for (uint32_t i = 0; i < l->p.n; i++) {
-        lo_kernel_free(l->p.p[i].kernel);
-        vec_free(&l->p.p[i].args);
-    }
+    for (uint32_t i = 0; i < l->p.n; i++)
+        free_launch(&l->p.p[i]);
     vec_free(&l->p);
     free(l);
 }

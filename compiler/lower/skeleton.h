@@ -124,4 +124,8 @@ bool sk_contract(struct sk *s); /* false: not for it (shape, prologue): sk_nest 
 void sk_scatter(struct sk *s);
 void sk_prefix(struct sk *s);
 
+/* ---- bundle.c ---- kernels side by side in one: the launches are copied and stay the caller's. */
+bool low_may_bundle(const struct lo_kernel *k);
+struct low_launch low_bundle(const struct ir_graph *g, const struct low_launch *l, uint32_t n);
+
 #endif
