@@ -88,8 +88,8 @@ struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const c
             how = &fuse_policy_table[i];
     if (!how)
         return NULL;
-    pass_anchor(g);
     fuse_pad(g);
+    pass_anchor(g); /* last: equal values of two slots are two nodes */
     struct fuse_plan *p = xcalloc(1, sizeof *p);
     p->g = g;
     p->target = t;
