@@ -521,11 +521,22 @@ static bool build(struct building *w, enum front_graph which, int64_t batch,
     BUG("graph kind %d", which);
 }
 
+/* All graphs but a model's own and its first values are of the train block. */
+static bool has_train(struct front *f, enum front_graph which)
+{
+    struct module *m;
+    if (which == FRONT_FORWARD || which == FRONT_INIT || train_decl(f, &m))
+        return true;
+    diag_error(f->d, (struct loc){0}, "%s has no `train` block, which says what to compute here",
+               f->module.p[0]->path);
+    return false;
+}
+
 struct ir_graph *front_build(struct front *f, struct ir_module *m, enum front_graph which,
                              const char *name, int64_t batch, const struct front_dim *dim,
                              size_t dims)
 {
-    if (!front_check(f))
+    if (!front_check(f) || !has_train(f, which))
         return NULL;
     struct elab *e = elab_new(f);
     struct building w = {.e = e, .g = ir_graph_loose(m, name)};
