@@ -77,6 +77,26 @@ static int64_t factor(struct lo_lin l, lo_id v)
     return 0;
 }
 
+static bool defined_in(const struct lo_block *b, lo_id v)
+{
+    for (uint32_t i = 0; i < b->insn.n; i++)
+        if (b->insn.p[i] == v)
+            return true;
+    return false;
+}
+
+/* Mask, fill, index and the rest of the place are the same in each trip. */
+static bool is_steady(const struct lo_block *b, const struct lo_insn *in)
+{
+    for (int i = 0; i < 3; i++)
+        if (in->in[i] && defined_in(b, in->in[i]))
+            return false;
+    for (uint32_t i = 0; i < in->lin.n; i++)
+        if (defined_in(b, in->lin.part[i].v))
+            return false;
+    return true;
+}
+
 /* Lanes of the columns that the loop walks down, 0 if none; inner blocks stay as they are. */
 static uint32_t walks_columns(const struct lo_kernel *k, lo_id loop)
 {
@@ -90,7 +110,7 @@ static uint32_t walks_columns(const struct lo_kernel *k, lo_id loop)
         const struct lo_insn *x = &k->insns.p[b->insn.p[i]];
         if (x->body || x->kind == LO_BARRIER || x->kind == LO_TRAP)
             return 0;
-        if (is_column(k, x, &c) && factor(x->lin, loop) == 1)
+        if (is_column(k, x, &c) && factor(x->lin, loop) == 1 && is_steady(b, x))
             lanes = x->type.lanes > lanes ? x->type.lanes : lanes;
     }
     return b->insn.n * lanes <= MAX_BODY ? lanes : 0;
