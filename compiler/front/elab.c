@@ -132,6 +132,54 @@ const char *elab_suggest(struct elab *e, const char *name, const char *const *p,
     return near ? arena_printf(e->mem, ", did you mean `%s`?", near) : "";
 }
 
+/* ---- looks ---- */
+
+void look_begin(struct elab *e, struct look *l)
+{
+    const struct activation *act = e->frame->act;
+    *l = (struct look){.b = e->b,
+                       .init = e->init,
+                       .failed = e->failed,
+                       .names = act ? act->names.n : 0,
+                       .memo = e->memo.n,
+                       .insts = e->insts.n,
+                       .streams = e->stream.n,
+                       .params = e->params.n};
+    l->stream = ARENA_ARRAY(e->mem, struct stream, l->streams);
+    for (uint32_t i = 0; i < l->streams; i++)
+        l->stream[i] = e->stream.p[i];
+    l->value = arena_alloc(e->mem, l->params * sizeof *l->value);
+    for (uint32_t i = 0; i < l->params; i++) {
+        l->value[i][0] = e->params.p[i]->first;
+        l->value[i][1] = e->params.p[i]->now;
+    }
+    memcpy(l->sys, e->sys, sizeof l->sys);
+    e->b = e->init = NULL;
+    e->quiet++;
+}
+
+void look_end(struct elab *e, const struct look *l)
+{
+    struct activation *act = e->frame->act;
+    e->quiet--;
+    e->b = l->b;
+    e->init = l->init;
+    e->failed = l->failed;
+    if (act)
+        act->names.n = l->names;
+    e->memo.n = l->memo;
+    e->insts.n = l->insts;
+    e->params.n = l->params;
+    e->stream.n = l->streams;
+    for (uint32_t i = 0; i < l->streams; i++)
+        e->stream.p[i] = l->stream[i];
+    for (uint32_t i = 0; i < l->params; i++) {
+        e->params.p[i]->first = l->value[i][0];
+        e->params.p[i]->now = l->value[i][1];
+    }
+    memcpy(e->sys, l->sys, sizeof l->sys);
+}
+
 /* ---- what the runtime sets ---- */
 
 uint32_t sys_slot(struct elab *e, enum sys which)

@@ -334,6 +334,19 @@ struct elab {
 struct elab *elab_new(struct front *f);
 void elab_free(struct elab *e);
 
+/* Evaluating for a look: nothing is reported, no node is made, what was counted, named or made on
+ * the way is forgotten at the end. */
+struct look {
+    struct ir_builder *b, *init;
+    bool failed;
+    uint32_t names, memo, insts, streams, params;
+    struct stream *stream;
+    val sys[SYS_COUNT];
+    val (*value)[2]; /* of each parameter: first and now */
+};
+void look_begin(struct elab *e, struct look *l);
+void look_end(struct elab *e, const struct look *l);
+
 /* Reports; false if this place has been reported already (then no label or note may follow). */
 bool elab_error(struct elab *e, struct loc at, const char *fmt, ...) NNC_PRINTF(3, 4);
 /* Reports a size that overflowed unseen since the last integer. */

@@ -32,26 +32,10 @@ static struct index *index_named(const struct notation *k, const struct tree_exp
 /* The value that is subscripted, looked at without a trace. */
 static val peek(struct elab *e, const struct tree_expr *x)
 {
-    struct ir_builder *b = e->b;
-    struct activation *act = e->frame->act;
-    uint32_t names = act ? act->names.n : 0, memo = e->memo.n, insts = e->insts.n;
-    uint32_t streams = e->stream.n;
-    struct stream *saved =
-        arena_dup(e->mem, streams ? (const void *)e->stream.p : "", streams * sizeof *saved);
-    bool failed = e->failed;
-    e->b = NULL;
-    e->quiet++;
+    struct look l;
+    look_begin(e, &l);
     val v = eval(e, x, NULL);
-    e->quiet--;
-    e->b = b;
-    e->failed = failed;
-    if (act)
-        act->names.n = names;
-    e->memo.n = memo;
-    e->insts.n = insts;
-    e->stream.n = streams;
-    if (streams)
-        memcpy(e->stream.p, saved, streams * sizeof *saved);
+    look_end(e, &l);
     return v;
 }
 

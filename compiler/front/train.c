@@ -294,9 +294,8 @@ static void ahead(struct elab *e, struct train *t)
     val batch = NULL;
     struct loc at = header_at(t);
     VEC(struct binding) free_names = {0};
-    bool failed = e->failed;
-    struct ir_builder *builder = e->b;
-    e->b = NULL; /* a look only: no nodes, no random streams */
+    struct look look;
+    look_begin(e, &look);
     for (uint32_t i = 0; i < b->n; i++) {
         const struct tree_stmt *s = b->p[i];
         if (s->kind != TREE_BIND || s->bind.targets.n != 1 || s->bind.type)
@@ -305,9 +304,7 @@ static void ahead(struct elab *e, struct train *t)
         bool is_batch = !strcmp(name, "batch"), is_free = dataset_leaves_free(e, t, name);
         if (!is_batch && !is_free && is_setting(name))
             continue;
-        e->quiet++;
         val v = is_batch || is_free ? setting_value(e, t, s) : eval(e, s->bind.value, NULL);
-        e->quiet--;
         if (v->kind != V_INT && v->kind != V_FLOAT && v->kind != V_BOOL && v->kind != V_LIST)
             continue;
         env_bind(e, name, v, s->bind.targets.p[0].at);
@@ -318,9 +315,7 @@ static void ahead(struct elab *e, struct train *t)
         if (is_free)
             vec_push(&free_names, vec_last(&e->frame->env));
     }
-    e->b = builder;
-    e->stream.n = 0;
-    e->failed = failed;
+    look_end(e, &look);
     e->frame->env.n = env;
     for (uint32_t i = 0; i < free_names.n; i++) {
         *free_names.p[i].used = true;

@@ -57,6 +57,9 @@ static void result_is(const char *decls, const char *body, uint32_t n, const dou
         char *message = NULL;
         ir_eval_input(e, "x", X);
         ir_eval_input(e, "i", I);
+        static const double zeros[64];
+        for (uint32_t s = 0; s < b.m->slots.n; s++)
+            ir_eval_slot(e, s, zeros);
         test(ir_eval_run(e, &message));
         ir_id out = b.g->outputs.p[0].node;
         bool same = ir_count(ir_at(b.g, out)) == n;
@@ -239,6 +242,8 @@ static void notation(void)
     IS("[r < 2: sum(c < 3: f64(c) * r)]", 0, 3);
     IS("max(k < 5: where(k < 4, -x[1, k], -9))", -3);
     IS("[k < 2, c: [d: x[d, c]][k]]", 0, 1, 2, 3, 4, 5);
+    RUNS("layer A(x: T[n, k]) -> T[n, k] { param w: T[k] = 2\nreturn x + 0 * w }",
+         "a = A()\nreturn [k: k * a(x)[1, k]]", 0, 4, 10);
     RUNS("fn f(a: T[...s]) -> T[...s] = [...s: a[...s] + 1]", "return f(x)", 1, 2, 3, 4, 5, 6);
     RUNS("fn mm(a: T[...s, p, q], b: T[...s, q, r]) -> T[...s, p, r]"
          " = [...s, p, r: sum(q: a[...s, p, q] * b[...s, q, r])]",

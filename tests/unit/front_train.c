@@ -136,10 +136,9 @@ static void gradients(double w, double b, const double *x, const double *y, int 
 static void steps(void)
 {
     struct machine x;
-    open_machine(
-        &x,
-        HEAD "train M on d { batch = 2\n steps = 9\n"
-             "loss = mean((M(x) - y)**2)\n optimizer = Plain(0.1)\n optimizer[\"b\"] = none }\n");
+    open_machine(&x, HEAD "train M on d { batch = 2\n steps = 9\n"
+                          "nought = step * 0\n loss = mean((M(x) - y)**2) + nought\n "
+                          "optimizer = Plain(0.1)\n optimizer[\"b\"] = none }\n");
     struct ir_graph *init = graph(&x, FRONT_INIT, "init", 0),
                     *step = graph(&x, FRONT_STEP, "step", 0);
     run(&x, init, NULL, NULL);
