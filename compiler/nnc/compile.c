@@ -53,7 +53,7 @@ void nnc_optimise(struct ir_graph *g)
 {
     static const char *const pipeline[] = {
         "cse",        "simplify", "gradient", "recompute",  "cse", "simplify", "dce",
-        "fold_moves", "simplify", "cse",      "axis_order", "dce", "anchor"};
+        "fold_moves", "simplify", "cse",      "axis_order", "dce"};
     for (size_t i = 0; i < COUNT(pipeline); i++) {
         const struct pass *p = pass_find(pipeline[i]);
         CHECK(p, "no pass %s", pipeline[i]);
