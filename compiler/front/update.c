@@ -230,9 +230,10 @@ void update_loss(struct elab *e, struct train *t, struct loss *l)
     struct beat beat = beat_of(e, l->every > 1 ? l->every : t->out.accumulate);
     for (uint32_t i = 0; i < n; i++)
         optimize(e, t, &u[i], &beat);
+    /* A later loss takes the new values as they are: it is not differentiated through the update. */
     for (uint32_t i = 0; i < n; i++)
         if (u[i].fresh)
-            param_set(e, u[i].p, u[i].fresh);
+            param_set(e, u[i].p, emit_unary(e, IR_stop, u[i].fresh, l->at));
     e->version++;
     e->role = role;
 }
