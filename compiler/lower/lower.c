@@ -85,6 +85,8 @@ static void add_work(void *ctx, const struct fx *x, fx_id id)
 static void set_figures(struct sk *s)
 {
     struct work w = {s->c, 0};
+    for (uint32_t i = 0; i < s->c->members.n; i++)
+        sk_member(s, i);
     uint8_t *seen = xcalloc(s->x.val.n, 1);
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         const struct fuse_member *m = &s->c->members.p[i];

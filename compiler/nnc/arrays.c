@@ -2,6 +2,22 @@
 #include "common.h"
 #include "nnc/nnc.h"
 
+/* Whether the session's only model is one of several in the file's train block: then its name with
+ * a dot is in front of its slots' names, as in the weights that training saves. */
+static bool one_of_several(struct nnc_session *s, char *part, size_t size)
+{
+    const struct front_model *model = front_model(s->front);
+    bool any = false, all = true;
+    snprintf(part, size, "%s.", model ? model->name : "");
+    for (uint32_t i = 0; i < s->c.m->slots.n; i++) {
+        const struct ir_slot *slot = &s->c.m->slots.p[i];
+        bool saved = slot->kind == NN_SLOT_PARAM || slot->kind == NN_SLOT_STATE;
+        any |= saved;
+        all &= !saved || !strncmp(slot->name, part, strlen(part));
+    }
+    return any && all;
+}
+
 int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o)
 {
     struct nn_message m;
@@ -9,7 +25,10 @@ int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o)
     for (uint32_t i = 0; i < s->c.m->slots.n; i++)
         any |= s->c.m->slots.p[i].kind == NN_SLOT_PARAM;
     if (o->weights) {
-        enum nn_status status = nn_weights_load(s->exec, o->weights, "", &m);
+        char part[256];
+        enum nn_status status = one_of_several(s, part, sizeof part)
+                                    ? nn_weights_load_part(s->exec, o->weights, part, &m)
+                                    : nn_weights_load(s->exec, o->weights, "", &m);
         return status ? nnc_fail(status, &m) : 0;
     }
     if (!any)

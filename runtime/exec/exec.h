@@ -89,6 +89,11 @@ void nn_exec_time_launches(struct nn_exec *e, double *seconds);
 enum nn_status nn_weights_load(struct nn_exec *e, const char *path, const char *prefix,
                                struct nn_message *m);
 
+/* The same for one model of several that share the file: tensors whose names do not begin with `part`
+ * ("G.") are the others'. */
+enum nn_status nn_weights_load_part(struct nn_exec *e, const char *path, const char *part,
+                                    struct nn_message *m);
+
 /* The resumable state: every slot but the accumulators, named `slot/NAME`, of exactly the slot's
  * type; other tensors of the file are somebody else's. Nothing is changed if anything does not fit.
  */

@@ -28,7 +28,8 @@ struct rule {
     const char *path;        /* of the file, for messages */
     const char *slot_prefix; /* which slots, and what their names in the file lack */
     const char *file_prefix; /* what the names in the file have in front */
-    bool state;              /* every kind of slot, types exactly; other tensors are welcome */
+    const char *part; /* tensors of the file without this in front do not matter; NULL: all do */
+    bool state;       /* every kind of slot, types exactly; other tensors are welcome */
 };
 
 /* The name within the file of a slot, into `name`; false if the rule does not speak of the slot. */
@@ -78,6 +79,8 @@ static bool wanted(const struct nn_exec *e, const struct rule *r, const char *na
 {
     char own[NAME_MOST];
     int slots = (int)nn_exec_image(e)->slot_count;
+    if (r->part && strncmp(name, r->part, strlen(r->part)))
+        return true; /* another model's */
     for (int i = 0; i < slots; i++)
         if (file_name(e, i, r, own, sizeof own) && !strcmp(own, name))
             return true;
@@ -137,17 +140,29 @@ static enum nn_status load(struct nn_exec *e, struct nn_tensors *t, const struct
     return s;
 }
 
+static enum nn_status open_and_load(struct nn_exec *e, const struct rule *r, struct nn_message *m)
+{
+    struct nn_tensors *t;
+    enum nn_status s = nn_tensors_open(&t, r->path, m);
+    if (s)
+        return s;
+    s = load(e, t, r, m);
+    nn_tensors_close(t);
+    return s;
+}
+
 enum nn_status nn_weights_load(struct nn_exec *e, const char *path, const char *prefix,
                                struct nn_message *m)
 {
-    struct nn_tensors *t;
     struct rule r = {.path = path, .slot_prefix = prefix, .file_prefix = ""};
-    enum nn_status s = nn_tensors_open(&t, path, m);
-    if (s)
-        return s;
-    s = load(e, t, &r, m);
-    nn_tensors_close(t);
-    return s;
+    return open_and_load(e, &r, m);
+}
+
+enum nn_status nn_weights_load_part(struct nn_exec *e, const char *path, const char *part,
+                                    struct nn_message *m)
+{
+    struct rule r = {.path = path, .slot_prefix = "", .file_prefix = "", .part = part};
+    return open_and_load(e, &r, m);
 }
 
 enum nn_status nn_state_load(struct nn_exec *e, struct nn_tensors *t, const char *path,
