@@ -182,6 +182,8 @@ struct ir_graph *tool_backward(const struct ir_graph *forward)
         pass_gradient(p.g);
         g = p.g;
         p.g = NULL;
+        g->outputs.n--;
+        memmove(g->outputs.p, g->outputs.p + 1, g->outputs.n * sizeof *g->outputs.p);
     }
     close_probe(&p);
     return g;

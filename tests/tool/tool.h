@@ -54,7 +54,8 @@ char *tool_execute(const struct ir_graph *g, bool machine_code);
 /* ---- grad.c ---- a weighted sum of the float outputs, differentiated by pass gradient (in `passes`) and by
  * central differences. NULL, or the first difference (heap). */
 char *tool_gradients(const struct ir_graph *g, const char *passes);
-/* That loss and its gradients as outputs, expanded; not in the module's list. NULL: no float output. */
+/* The gradients of that loss as outputs (the loss itself is a sum that cancels), expanded; not in the
+ * module's list. NULL: no float output. */
 struct ir_graph *tool_backward(const struct ir_graph *g);
 
 /* ---- random.c ---- a graph of about `size` nodes, in a module of its own. */
