@@ -1,12 +1,13 @@
 /* Side by side: clusters that wait for nothing of each other and do the same to other tensors (the
- * optimiser's updates, the norms of all gradients) are one launch, each with its own range of chunks. */
+ * optimiser's updates, the norms of all gradients) are one launch, each with its own range of
+ * chunks. */
 #include "fuse/private.h"
 
 enum { MOST_SEGMENTS = 16 };
 
 struct groups {
     const struct fuse_plan *p;
-    uint32_t *owner;    /* of each node: its cluster, UINT32_MAX none */
+    uint32_t *owner;     /* of each node: its cluster, UINT32_MAX none */
     ir_id *first, *last; /* of each cluster: its members' least and greatest */
     uint8_t *seen;
     uint32_t goal;
@@ -15,7 +16,8 @@ struct groups {
 
 static bool together(const struct fuse_plan *p, uint32_t a, uint32_t b)
 {
-    return a == b || (p->clusters.p[a].segment && p->clusters.p[a].segment == p->clusters.p[b].segment);
+    return a == b ||
+           (p->clusters.p[a].segment && p->clusters.p[a].segment == p->clusters.p[b].segment);
 }
 
 static bool needs(struct groups *s, uint32_t from);
@@ -33,8 +35,8 @@ static bool reads(struct groups *s, uint32_t cluster)
     return false;
 }
 
-/* Goes back from a cluster, and all that are launched with it, to what it needs; true if that is the
- * goal or launched with it. */
+/* Goes back from a cluster, and all that are launched with it, to what it needs; true if that is
+ * the goal or launched with it. */
 static bool needs(struct groups *s, uint32_t from)
 {
     const struct fuse_plan *p = s->p;

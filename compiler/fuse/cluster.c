@@ -1,5 +1,5 @@
-/* Clusters: one for each stored node to begin with; what a cluster reads, the levels of its members,
- * and the order of all clusters once merging is done. */
+/* Clusters: one for each stored node to begin with; what a cluster reads, the levels of its
+ * members, and the order of all clusters once merging is done. */
 #include "fuse/private.h"
 
 /* ---- members ---- */
@@ -51,10 +51,15 @@ bool fuse_contraction(const struct fx *x, const struct fuse_cluster *c, fx_id va
     uint32_t a = x->val.p[v->in[0]].axes, b = x->val.p[v->in[1]].axes;
     if ((a | b) != all)
         return false;
-    *out = (struct fuse_contraction){.value = value, .a = v->in[0], .b = v->in[1],
-                                     .batch = outer & a & b, .m = outer & a & ~b,
-                                     .n = outer & b & ~a, .k = inner & a & b,
-                                     .ka = inner & a & ~b, .kb = inner & b & ~a};
+    *out = (struct fuse_contraction){.value = value,
+                                     .a = v->in[0],
+                                     .b = v->in[1],
+                                     .batch = outer & a & b,
+                                     .m = outer & a & ~b,
+                                     .n = outer & b & ~a,
+                                     .k = inner & a & b,
+                                     .ka = inner & a & ~b,
+                                     .kb = inner & b & ~a};
     return out->m && out->n && out->k;
 }
 
@@ -145,7 +150,8 @@ static void note_read(void *ctx, const struct fx *x, fx_id id)
     vec_push(&r->c->inputs, v->node);
 }
 
-/* A scatter's target and a prefix sum's other operands are read by the skeleton, not by the value. */
+/* A scatter's target and a prefix sum's other operands are read by the skeleton, not by the value.
+ */
 static void read_indices(struct fx *x, const struct fuse_member *m, struct reads *r)
 {
     const struct ir_node *n = ir_at(x->g, m->node);
@@ -245,8 +251,8 @@ static void drop_cluster(struct fuse_cluster *c)
     *c = (struct fuse_cluster){0};
 }
 
-/* A member that no other cluster reads is not stored; a cluster that stores nothing goes (a read may
- * have turned out to lie outside everywhere). True if one went. */
+/* A member that no other cluster reads is not stored; a cluster that stores nothing goes (a read
+ * may have turned out to lie outside everywhere). True if one went. */
 static bool set_stored(struct fuse_plan *p)
 {
     uint8_t *read = xcalloc(p->g->nodes.n, 1);
@@ -308,7 +314,8 @@ static void visit(struct order *o, uint32_t i)
 
 void fuse_finish(struct fuse_plan *p, bool bundles)
 {
-    struct order o = {.p = p, .owner = xmalloc(p->g->nodes.n * sizeof(uint32_t)),
+    struct order o = {.p = p,
+                      .owner = xmalloc(p->g->nodes.n * sizeof(uint32_t)),
                       .state = xcalloc(p->clusters.n, 1)};
     memset(o.owner, 0xff, p->g->nodes.n * sizeof(uint32_t));
     while (set_stored(p))

@@ -1,6 +1,7 @@
-/* fuse: which nodes are stored, and which stored nodes share a kernel. Reads a graph after fold_moves
- * and dce, writes clusters in an order in which they can run. Legality stands apart from profit: a
- * merge is refused with a reason, and a policy (a row of a table) only chooses among legal ones.
+/* fuse: which nodes are stored, and which stored nodes share a kernel. Reads a graph after
+ * fold_moves and dce, writes clusters in an order in which they can run. Legality stands apart from
+ * profit: a merge is refused with a reason, and a policy (a row of a table) only chooses among
+ * legal ones.
  *
  * Sections: fx.c (values at points), store.c, cluster.c, merge.c, bundle.c, policy.c,
  * pad.c, print.c. */
@@ -11,11 +12,12 @@
 #include "target/target.h"
 
 /* ---- fx.c: a node's value at a point, by substitution of index expressions ----
- * A space is a list of axes with sizes. A point's coordinates are index expressions over them; reading
- * a node at a point follows its accesses down to what is stored (or bound by the kernel at hand), so
- * that moves, broadcasts and index notation are gone: what is left is loads at flat addresses,
- * operators, and picks (a guarded read: where its conditions hold the operand, else a constant).
- * Equal values are one value. In an index expression here, operand k is the value number k. */
+ * A space is a list of axes with sizes. A point's coordinates are index expressions over them;
+ * reading a node at a point follows its accesses down to what is stored (or bound by the kernel at
+ * hand), so that moves, broadcasts and index notation are gone: what is left is loads at flat
+ * addresses, operators, and picks (a guarded read: where its conditions hold the operand, else a
+ * constant). Equal values are one value. In an index expression here, operand k is the value number
+ * k. */
 typedef uint32_t fx_id; /* 0 is none */
 
 enum fx_kind {
@@ -74,26 +76,27 @@ void fx_end(struct fx *x);
 fx_id fx_compute(struct fx *x, ir_id node, const struct ix *const *at);
 /* The same as its users see it: a load if it is stored. */
 fx_id fx_value(struct fx *x, ir_id node, const struct ix *const *at, uint32_t cond);
-/* Operand k of a node at a point of the node's whole domain: what a reduce folds, a scatter adds. */
+/* Operand k of a node at a point of the node's whole domain: what a reduce folds, a scatter adds.
+ */
 fx_id fx_operand(struct fx *x, ir_id node, uint32_t k, const struct ix *const *at);
-/* A term of an access of the node at a point of its domain, @k being operand k's value: a guard where
- * it may fail (return true), and the coordinate. */
+/* A term of an access of the node at a point of its domain, @k being operand k's value: a guard
+ * where it may fail (return true), and the coordinate. */
 bool fx_term(struct fx *x, ir_id node, const struct ir_term *t, const struct ix *const *at,
              uint32_t cond, struct fx_guard *g, const struct ix **coord);
 bool fx_never(const struct fx *x, const struct fx_guard *g); /* fails everywhere */
 uint32_t fx_and(struct fx *x, uint32_t cond, const struct fx_guard *g);
 const struct ix *fx_flat(struct fx *x, const struct ir_node *n, const struct ix *const *at);
 uint32_t fx_ix_axes(const struct fx *x, const struct ix *e); /* mask */
-/* Calls fn for every value below (and with) id, operands first, each once for one `seen` (val.n bytes,
- * zeroed by the caller). Index values and conditions count as operands. */
+/* Calls fn for every value below (and with) id, operands first, each once for one `seen` (val.n
+ * bytes, zeroed by the caller). Index values and conditions count as operands. */
 void fx_walk(const struct fx *x, fx_id id, uint8_t *seen,
              void (*fn)(void *, const struct fx *, fx_id), void *ctx);
 
 /* ---- clusters ---- */
 enum fuse_skeleton {
-    FUSE_MAP,      /* every point on its own */
-    FUSE_ROW,      /* outer axes parallel, reductions over the inner ones, several sweeps over a row */
-    FUSE_COLUMN,   /* as row, and folds of the outer axes: partial results a chunk, a finish phase */
+    FUSE_MAP, /* every point on its own */
+    FUSE_ROW, /* outer axes parallel, reductions over the inner ones, several sweeps over a row */
+    FUSE_COLUMN, /* as row, and folds of the outer axes: partial results a chunk, a finish phase */
     FUSE_CONTRACT, /* generalised matmul: batch, m, n, k classes; implicit GEMM */
     FUSE_SCATTER,
     FUSE_PREFIX, /* cumsum */
@@ -112,19 +115,20 @@ struct fuse_member {
     ir_id node;
     uint8_t role;
     bool stored;
-    uint32_t level; /* how many reductions of the row it waits for, one after another */
+    uint32_t level;            /* how many reductions of the row it waits for, one after another */
     uint8_t axis[IR_MAX_AXES]; /* of each axis of the node's domain: the axis of the space, or
                                   FUSE_NO_AXIS for one of size 1, which stands at 0 */
 };
 enum { FUSE_NO_AXIS = 255 };
 struct fuse_cluster {
     enum fuse_skeleton skeleton;
-    ir_id anchor;             /* the node that gives the loops their shape */
-    uint32_t outer, inner;    /* axes */
-    int64_t dim[IR_MAX_AXES]; /* outer, then inner */
+    ir_id anchor;                    /* the node that gives the loops their shape */
+    uint32_t outer, inner;           /* axes */
+    int64_t dim[IR_MAX_AXES];        /* outer, then inner */
     VEC(struct fuse_member) members; /* operands first */
-    VEC(ir_id) inputs;        /* stored nodes, inputs and slots that are read */
-    uint32_t segment; /* clusters of one number (not 0) are one launch, each a range of its chunks */
+    VEC(ir_id) inputs;               /* stored nodes, inputs and slots that are read */
+    uint32_t
+        segment; /* clusters of one number (not 0) are one launch, each a range of its chunks */
 };
 
 /* Why two clusters do not share a kernel. FUSE_REASON(name, text) in reasons.def. */
@@ -148,8 +152,8 @@ struct fuse_plan {
     VEC(struct fuse_refusal) refusals;
 };
 
-/* Changes the graph first: pass anchor, and borders around what large contractions read (pad.c). NULL if
- * there is no such policy. */
+/* Changes the graph first: pass anchor, and borders around what large contractions read (pad.c).
+ * NULL if there is no such policy. */
 struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy);
 void fuse_free(struct fuse_plan *p);
 void fuse_print(const struct fuse_plan *p, struct text *out); /* `nnc emit fused` */
@@ -164,9 +168,9 @@ void fuse_member_coords(struct fx *x, const struct fuse_member *m, const struct 
 /* A contraction seen through its accesses: sum over k of a product of two values, where some outer
  * axis is in one only, some in the other only. False if the member is no such thing. */
 struct fuse_contraction {
-    fx_id value, a, b;          /* value: what is summed; a * b */
-    uint32_t batch, m, n, k;    /* masks of axes: outer in both, only a, only b; inner in both */
-    uint32_t ka, kb;            /* inner in one only */
+    fx_id value, a, b;       /* value: what is summed; a * b */
+    uint32_t batch, m, n, k; /* masks of axes: outer in both, only a, only b; inner in both */
+    uint32_t ka, kb;         /* inner in one only */
 };
 bool fuse_contraction(const struct fx *x, const struct fuse_cluster *c, fx_id value,
                       struct fuse_contraction *out);

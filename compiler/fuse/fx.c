@@ -1,7 +1,7 @@
-/* Values at points. Reading a node means substituting the point's index expressions into the accesses
- * on the way to what is stored; equal values get one number, so a shared subexpression stays shared.
- * Integer arithmetic on index values stays an index expression: positions computed by the user's own
- * arithmetic, and gathers by them, end up affine where they are. */
+/* Values at points. Reading a node means substituting the point's index expressions into the
+ * accesses on the way to what is stored; equal values get one number, so a shared subexpression
+ * stays shared. Integer arithmetic on index values stays an index expression: positions computed by
+ * the user's own arithmetic, and gathers by them, end up affine where they are. */
 #include "fuse/fuse.h"
 
 /* ---- numbering ---- */
@@ -72,16 +72,10 @@ uint32_t fx_ix_axes(const struct fx *x, const struct ix *e)
     for (uint32_t i = 0; i < e->n; i++) {
         const struct ix_atom *a = &e->part[i].a;
         switch (a->kind) {
-        case IX_AXIS:
-            m |= 1u << a->v;
-            break;
-        case IX_OPERAND:
-            m |= x->val.p[a->v].axes;
-            break;
+        case IX_AXIS: m |= 1u << a->v; break;
+        case IX_OPERAND: m |= x->val.p[a->v].axes; break;
         case IX_DIV:
-        case IX_MOD:
-            m |= fx_ix_axes(x, a->e);
-            break;
+        case IX_MOD: m |= fx_ix_axes(x, a->e); break;
         }
     }
     return m;
@@ -212,7 +206,7 @@ static bool fits(const struct fx *x, enum nn_dtype t, const struct ix *e)
 static int decide(const struct fx *x, enum ir_op op, const struct ix *d)
 {
     struct ix_range r = ix_range(d, x->dim);
-    bool below = r.hi < 0, above = r.lo > 0, not_above = r.hi <= 0, not_below = r.lo >= 0;
+    bool below = r.hi<0, above = r.lo> 0, not_above = r.hi <= 0, not_below = r.lo >= 0;
     if (op == IR_lt || op == IR_ge)
         return below ? op == IR_lt : not_below ? op == IR_ge : -1;
     if (op == IR_gt || op == IR_le)
@@ -438,8 +432,8 @@ static fx_id read_operand(struct fx *x, ir_id node, uint32_t k, const struct ix 
     fx_id v = fx_value(x, in.node, coord, inner);
     if (inner == cond)
         return v;
-    struct fx_val pick = {.kind = FX_PICK, .dtype = (uint8_t)t, .in = {v}, .cond = cond,
-                          .pick = inner, .f = a->fill};
+    struct fx_val pick = {
+        .kind = FX_PICK, .dtype = (uint8_t)t, .in = {v}, .cond = cond, .pick = inner, .f = a->fill};
     return number(x, pick);
 }
 

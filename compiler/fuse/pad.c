@@ -1,12 +1,14 @@
-/* pad: requires folded moves; afterwards the factors of large sums of products that are read past their
- * edges (a convolution's border, its input gradient) are read from copies with the border around them
- * (and, where only every q-th element is there, with the gaps), so that the contraction has no conditions; a condition that both factors have stays with one of them
- * (0 times anything is taken for 0). Adds a copy before the product; breaks nothing. */
+/* pad: requires folded moves; afterwards the factors of large sums of products that are read past
+ * their edges (a convolution's border, its input gradient) are read from copies with the border
+ * around them (and, where only every q-th element is there, with the gaps), so that the contraction
+ * has no conditions; a condition that both factors have stays with one of them (0 times anything is
+ * taken for 0). Adds a copy before the product; breaks nothing. */
 #include "fuse/private.h"
 #include "pass/pass.h"
 
 enum { LEAST_WORK = 1 << 16 };
-#define MOST_GROWTH 1.15 /* wider borders would be multiplied for nothing: contract.c skips them */
+#define MOST_GROWTH 1.15 /* wider borders would be multiplied for nothing: contract.c skips them   \
+                          */
 
 /* Products that a large sum folds, with no other user. */
 static bool *products(const struct ir_graph *g)
@@ -39,7 +41,7 @@ struct border {
     const int64_t *dim;
     uint32_t n;
     struct digit digit[IR_MAX_AXES];
-    bool *used;        /* guards that became digits */
+    bool *used; /* guards that became digits */
     bool outside;
 };
 
@@ -69,8 +71,8 @@ static int64_t multiple_of(const struct border *b, const struct ix *e, const str
     return c / own;
 }
 
-/* The coordinate of one axis of the operand over the copy's axes. A flat coordinate (a reshape's) comes
- * apart into what its guards ask for. */
+/* The coordinate of one axis of the operand over the copy's axes. A flat coordinate (a reshape's)
+ * comes apart into what its guards ask for. */
 static const struct ix *coordinate(struct border *b, const struct ir_access *a,
                                    const struct ir_term *t)
 {
@@ -101,8 +103,8 @@ static bool affine(const struct ir_access *a)
     return !a->strict;
 }
 
-/* The operand's axes in a copy where nothing is outside; false if there is no such (or too large a) copy.
- * `at`: each axis of the operand over those of the copy. */
+/* The operand's axes in a copy where nothing is outside; false if there is no such (or too large a)
+ * copy. `at`: each axis of the operand over those of the copy. */
 static bool make_border(struct border *b, const struct ir_in *in, const struct ix **at)
 {
     double before = 1, after = 1;
@@ -138,17 +140,22 @@ static struct ir_in padded(struct ir_graph *g, struct ir_in in, const struct bor
         ax[i] = (struct ir_axis){NULL, n};
         at[i] = (struct ir_term){ix_add(mem, d->e, ix_const(mem, -d->r.lo)), 1, n};
         if (d->n < INT64_MAX / 16)
-            guard[guards++] = (struct ir_term){
-                ix_add(mem, ix_axis(mem, i), ix_const(mem, d->r.lo)), d->q, d->n};
+            guard[guards++] =
+                (struct ir_term){ix_add(mem, ix_axis(mem, i), ix_const(mem, d->r.lo)), d->q, d->n};
     }
     int64_t *dim = ARENA_ARRAY(mem, int64_t, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         dim[i] = ax[i].n;
-    struct ir_access a = {.rank = in.a.rank, .at = copy, .nguard = guards, .guard = guard,
-                          .fill = in.a.fill};
+    struct ir_access a = {
+        .rank = in.a.rank, .at = copy, .nguard = guards, .guard = guard, .fill = in.a.fill};
     struct ir_in read = {in.node, ir_access_make(g->m, a, dim)};
-    struct ir_node node = {.op = IR_copy, .dtype = ir_at(g, in.node)->dtype, .origin = origin,
-                           .nd = (uint16_t)b->n, .dom = ax, .nin = 1, .in = &read};
+    struct ir_node node = {.op = IR_copy,
+                           .dtype = ir_at(g, in.node)->dtype,
+                           .origin = origin,
+                           .nd = (uint16_t)b->n,
+                           .dom = ax,
+                           .nin = 1,
+                           .in = &read};
     ir_id id = ir_append(g, &node);
     return (struct ir_in){id, {.rank = b->n, .at = at}};
 }

@@ -1,5 +1,5 @@
-/* Policies, and the way of a graph through fuse: roots of their own, what is stored, a cluster for each
- * stored node, merges among the legal ones, an order. */
+/* Policies, and the way of a graph through fuse: roots of their own, what is stored, a cluster for
+ * each stored node, merges among the legal ones, an order. */
 #include "fuse/private.h"
 #include "pass/pass.h"
 
@@ -73,8 +73,7 @@ static void cluster_greedy(struct fuse_plan *p)
 
 /*   name    help    which nodes are stored    which clusters share a kernel    side by side */
 const struct fuse_policy fuse_policy_table[] = {
-    {"none", "every node is a kernel of its own", fuse_store_all, cluster_none,
-     false},
+    {"none", "every node is a kernel of its own", fuse_store_all, cluster_none, false},
     {"greedy", "merge what is legal, producers into consumers first", fuse_store_greedy,
      cluster_greedy, true},
 };

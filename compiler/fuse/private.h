@@ -13,13 +13,13 @@ struct fuse_users fuse_users(const struct ir_graph *g);
 void fuse_users_free(struct fuse_users *u);
 
 bool fuse_is_root(const struct fuse_plan *p, ir_id id); /* an output or update */
-bool fuse_computed(const struct ir_node *n); /* a kernel computes it if it is stored */
+bool fuse_computed(const struct ir_node *n);            /* a kernel computes it if it is stored */
 
 /* ---- pad.c ---- */
 void fuse_pad(struct ir_graph *g);
 
 /* ---- store.c ---- sets plan->mode. */
-void fuse_store_all(struct fuse_plan *p);    /* every node that may be stored */
+void fuse_store_all(struct fuse_plan *p); /* every node that may be stored */
 void fuse_store_greedy(struct fuse_plan *p);
 
 /* ---- cluster.c ---- */

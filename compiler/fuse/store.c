@@ -1,7 +1,7 @@
-/* Which nodes are stored. Inputs, slots, outputs, updates and everything that is not computed point by
- * point always are; of the rest a policy chooses. The greedy one stores what would be costly to
- * compute again, keeps what contractions read cheap, and moves the store behind a reduction down its
- * chain of element-wise users, so that they become its epilogue. */
+/* Which nodes are stored. Inputs, slots, outputs, updates and everything that is not computed point
+ * by point always are; of the rest a policy chooses. The greedy one stores what would be costly to
+ * compute again, keeps what contractions read cheap, and moves the store behind a reduction down
+ * its chain of element-wise users, so that they become its epilogue. */
 #include "fuse/private.h"
 
 bool fuse_computed(const struct ir_node *n) { return n->op != IR_input && n->op != IR_slot; }
@@ -80,18 +80,13 @@ static double node_cost(const struct ir_node *n)
         if (n->op == IR_floor || n->op == IR_ceil || n->op == IR_round)
             return 1;
         return n->op == IR_div || n->op == IR_sqrt || n->op == IR_rsqrt ? 3 : 12;
-    case IRC_ARITH:
-        return n->op == IR_idiv || n->op == IR_mod ? 6 : 1;
-    case IRC_LEAF:
-        return n->op == IR_random ? 10 : 0;
-    case IRC_ELEM:
-        return n->op == IR_copy ? 0 : 1;
+    case IRC_ARITH: return n->op == IR_idiv || n->op == IR_mod ? 6 : 1;
+    case IRC_LEAF: return n->op == IR_random ? 10 : 0;
+    case IRC_ELEM: return n->op == IR_copy ? 0 : 1;
     case IRC_CMP:
-    case IRC_LOGIC:
-        return 1;
+    case IRC_LOGIC: return 1;
     case IRC_SHAPE:
-    case IRC_MARK:
-        break;
+    case IRC_MARK: break;
     }
     return 0;
 }
@@ -196,7 +191,8 @@ static bool same_shape(const struct ir_node *x, const struct ir_node *y)
     return true;
 }
 
-/* The only user of id, if it is element-wise, may be stored and reads id point for point; else 0. */
+/* The only user of id, if it is element-wise, may be stored and reads id point for point; else 0.
+ */
 static ir_id only_user(const struct fuse_plan *p, const struct fuse_users *u, ir_id id)
 {
     uint32_t lo = u->first[id], hi = u->first[id + 1];
@@ -227,8 +223,8 @@ static void sink(struct fuse_plan *p, const struct fuse_users *u, uint8_t *must)
     }
 }
 
-/* Computing a few dozen operations again is cheaper than memory; reading two tensors again is not. What
- * contractions read is best plain: they would copy anything else. */
+/* Computing a few dozen operations again is cheaper than memory; reading two tensors again is not.
+ * What contractions read is best plain: they would copy anything else. */
 static bool keep(const struct fuse_plan *p, const struct fuse_users *u, const struct weigh *w,
                  ir_id id)
 {

@@ -1,7 +1,7 @@
-/* Addresses, conditions and memory: from index expressions to loop IR. An expression becomes an affine
- * scalar, a factor of the lane number and, where the lanes do not follow a line, a vector. Addresses
- * into buffers of less than 2^31 elements are formed in i32: lanes whose conditions fail are masked, so
- * that it does not matter what they hold. */
+/* Addresses, conditions and memory: from index expressions to loop IR. An expression becomes an
+ * affine scalar, a factor of the lane number and, where the lanes do not follow a line, a vector.
+ * Addresses into buffers of less than 2^31 elements are formed in i32: lanes whose conditions fail
+ * are masked, so that it does not matter what they hold. */
 #include "lower/skeleton.h"
 
 #define I64 ((struct lo_type){NN_i64, 1})
@@ -36,7 +36,8 @@ static lo_id as_vector(struct sk *s, struct sk_index i, enum nn_dtype type)
     return i.vec ? lo_op(&s->b, IR_add, t, v, i.vec, 0) : v;
 }
 
-/* x // q or x % q by shift and mask where q is a power of two (floor semantics hold for both signs). */
+/* x // q or x % q by shift and mask where q is a power of two (floor semantics hold for both
+ * signs). */
 static lo_id divide(struct sk *s, enum ix_kind kind, struct lo_type t, lo_id x, int64_t q)
 {
     if ((q & (q - 1)) == 0) {
@@ -79,8 +80,8 @@ static bool multiple(const struct sk *s, struct lo_lin l, int64_t n, int depth)
     return true;
 }
 
-/* Lanes that follow a line within one multiple of q: the quotient is the same for all, the rest goes on
- * along the line. */
+/* Lanes that follow a line within one multiple of q: the quotient is the same for all, the rest
+ * goes on along the line. */
 static bool add_aligned(struct sk *s, struct sk_index *r, const struct ix_part *p,
                         struct sk_index inner)
 {
@@ -126,9 +127,7 @@ struct sk_index sk_address(struct sk *s, const struct ix *e, enum nn_dtype type)
                 add_scalar(s, &r, sk_value(s, p->a.v), p->c);
             break;
         case IX_DIV:
-        case IX_MOD:
-            add_quotient(s, &r, p, type);
-            break;
+        case IX_MOD: add_quotient(s, &r, p, type); break;
         }
     }
     return r;
@@ -142,7 +141,8 @@ lo_id sk_number(struct sk *s, const struct ix *e, enum nn_dtype type)
     return lo_cast(&s->b, type, lo_value(&s->b, i.base));
 }
 
-/* A quotient whose lanes stay within one multiple of q, if vectors start at multiples of their width. */
+/* A quotient whose lanes stay within one multiple of q, if vectors start at multiples of their
+ * width. */
 static bool aligned(const struct sk *s, const struct ix_atom *a, uint32_t axis)
 {
     int64_t lanes = target_lanes(s->t, 4);

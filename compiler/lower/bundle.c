@@ -1,5 +1,5 @@
-/* Several kernels into one: their arguments one after another (what they share once), in each phase a
- * range of chunks for each. Their instructions are copied as they are. */
+/* Several kernels into one: their arguments one after another (what they share once), in each phase
+ * a range of chunks for each. Their instructions are copied as they are. */
 #include "lower/skeleton.h"
 
 struct copy {
@@ -67,8 +67,8 @@ static uint32_t add_buffer(struct lo_kernel *k, const struct lo_buffer *from)
     return buf;
 }
 
-/* The argument that already stands for what this one reads, or 0. In place of what a segment reads only
- * a slot's own update may be written: other values go where another segment may still read. */
+/* The argument that already stands for what this one reads, or 0. In place of what a segment reads
+ * only a slot's own update may be written: other values go where another segment may still read. */
 static void add_argument(const struct ir_graph *g, struct low_launch *to, struct low_arg a,
                          const struct lo_buffer *from, uint32_t *buf)
 {

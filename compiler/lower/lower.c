@@ -1,5 +1,5 @@
-/* A plan's clusters to launches: the skeleton of each lowers it, the result is verified and simplified,
- * and what the memory plan wants to know about the arguments is written down. */
+/* A plan's clusters to launches: the skeleton of each lowers it, the result is verified and
+ * simplified, and what the memory plan wants to know about the arguments is written down. */
 #include "lower/skeleton.h"
 
 /* ---- in place ---- */
@@ -119,15 +119,9 @@ static void run_skeleton(struct sk *s)
         return;
     case FUSE_MAP:
     case FUSE_ROW:
-    case FUSE_COLUMN:
-        sk_nest(s);
-        return;
-    case FUSE_SCATTER:
-        sk_scatter(s);
-        return;
-    case FUSE_PREFIX:
-        sk_prefix(s);
-        return;
+    case FUSE_COLUMN: sk_nest(s); return;
+    case FUSE_SCATTER: sk_scatter(s); return;
+    case FUSE_PREFIX: sk_prefix(s); return;
     }
 }
 

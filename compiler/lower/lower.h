@@ -8,11 +8,12 @@
 
 /* The i-th LO_ARG buffer of the kernel. */
 struct low_arg {
-    ir_id node;      /* a stored node, an input or a slot read; 0: a temporary of this launch */
-    int64_t bytes;   /* of a temporary (partial sums between phases) */
+    ir_id node;    /* a stored node, an input or a slot read; 0: a temporary of this launch */
+    int64_t bytes; /* of a temporary (partial sums between phases) */
     bool write;
-    /* The kernel reads an element of it only before, and in the same chunk as, it writes the element at
-     * the same flat position of every output of the same size: the output may take its place. */
+    /* The kernel reads an element of it only before, and in the same chunk as, it writes the
+     * element at the same flat position of every output of the same size: the output may take its
+     * place. */
     bool pointwise;
 };
 struct low_launch {
@@ -23,8 +24,9 @@ struct low_launch {
 struct low_launches {
     VEC(struct low_launch) p;
 };
-/* Lowers, verifies and simplifies every cluster of the plan, in order. `update slot <- node` of a node
- * that is a slot read, an input or constant is lowered to a copy. Kernels still hold maths operators. */
+/* Lowers, verifies and simplifies every cluster of the plan, in order. `update slot <- node` of a
+ * node that is a slot read, an input or constant is lowered to a copy. Kernels still hold maths
+ * operators. */
 struct low_launches *lower_plan(const struct fuse_plan *p);
 void lower_free(struct low_launches *l);
 

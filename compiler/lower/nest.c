@@ -1,6 +1,7 @@
-/* Map, row and column clusters: chunks over the outer axes, a row at each of their points (or a block of
- * vectors of points, where the vector axis is an outer one), partial results of folds a chunk, and a
- * last phase that adds them in order. How many chunks there are is decided by shape alone. */
+/* Map, row and column clusters: chunks over the outer axes, a row at each of their points (or a
+ * block of vectors of points, where the vector axis is an outer one), partial results of folds a
+ * chunk, and a last phase that adds them in order. How many chunks there are is decided by shape
+ * alone. */
 #include "lower/nest.h"
 
 enum { LEAST_WORK = 12000 }; /* vector instructions that are worth a chunk of their own */

@@ -19,7 +19,7 @@ struct nest_work {
 };
 /* What a member folds into. */
 struct nest_fold {
-    uint32_t reg, index; /* register arrays, one a copy; index: of argmax and argmin */
+    uint32_t reg, index;      /* register arrays, one a copy; index: of argmax and argmin */
     lo_id value[NEST_COPIES]; /* a reduction's result for each copy, once known; [0] if it is one */
     bool done;
     uint32_t temporary; /* FUSE_FOLD in several chunks: one partial result each */
@@ -40,10 +40,10 @@ struct nest {
     uint32_t sweeps, current;
     uint32_t *sweep; /* of each member that is computed in a sweep over the row */
     struct nest_fold *fold;
-    uint32_t *first; /* of each held value: the sweep that computes it */
+    uint32_t *first;         /* of each held value: the sweep that computes it */
     struct nest_block block; /* along an outer vector axis; copies 1 if there is none */
-    double time; /* instructions of the whole cluster, a guess by shape */
-    double cost; /* of them at an innermost point */
+    double time;             /* instructions of the whole cluster, a guess by shape */
+    double cost;             /* of them at an innermost point */
 };
 
 /* ---- survey.c ---- */
@@ -66,12 +66,12 @@ static inline bool nest_v_inner(const struct nest *n)
 {
     return n->v >= 0 && (uint32_t)n->v >= n->s->c->outer;
 }
-void nest_make_folds(struct nest *n);   /* register arrays */
-void nest_row(struct nest *n);          /* all sweeps, stores, row values, at n->block */
-void nest_start_folds(struct nest *n);  /* of the chunk */
+void nest_make_folds(struct nest *n);  /* register arrays */
+void nest_row(struct nest *n);         /* all sweeps, stores, row values, at n->block */
+void nest_start_folds(struct nest *n); /* of the chunk */
 lo_id nest_end_fold(struct nest *n, uint32_t member); /* the chunk's result, a scalar */
-/* Runs body for blocks from..to (in units of copies*lanes; constants for all) of the vector axis, then
- * for what is left if `rest`. */
+/* Runs body for blocks from..to (in units of copies*lanes; constants for all) of the vector axis,
+ * then for what is left if `rest`. */
 void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,
                  void (*body)(struct nest *, const struct nest_block *));
 bool nest_rest(struct nest *n, struct nest_block *b); /* the block behind the last whole one */

@@ -1,15 +1,15 @@
 /* Scatter: value[out(point)] += operand(point) in the order of the points, so that the bits do not
- * depend on threads. A chunk owns a run of one axis of the value that the target reads straight from
- * the domain (an embedding's columns), or the whole value if there is none. */
+ * depend on threads. A chunk owns a run of one axis of the value that the target reads straight
+ * from the domain (an embedding's columns), or the whole value if there is none. */
 #include "lower/skeleton.h"
 
 struct scatter {
     struct sk *s;
     const struct ir_node *n;
     const struct fuse_member *m;
-    const struct ix *target;    /* flat address in the value */
-    uint32_t cond;              /* where the point lands in the value */
-    int own;                    /* axis of the space, or -1 */
+    const struct ix *target; /* flat address in the value */
+    uint32_t cond;           /* where the point lands in the value */
+    int own;                 /* axis of the space, or -1 */
     uint32_t axes;
     bool dead; /* no point lands in the value */
 };
@@ -22,7 +22,8 @@ static void find_target(struct scatter *c)
     for (int strict = 0; strict < 2; strict++)
         for (uint32_t i = 0; i < c->n->out->rank + c->n->out->nguard; i++) {
             bool guard = i >= c->n->out->rank;
-            const struct ir_term *t = guard ? &c->n->out->guard[i - c->n->out->rank] : &c->n->out->at[i];
+            const struct ir_term *t =
+                guard ? &c->n->out->guard[i - c->n->out->rank] : &c->n->out->at[i];
             bool is_strict = c->n->out->strict && ix_uses_operand(t->e);
             struct fx_guard g;
             if (is_strict != (strict != 0) ||
@@ -52,8 +53,8 @@ static void clear(struct scatter *c)
     struct lo_lin from, to;
     lo_id chunk = sk_phase(s, sk_chunks(s, blocks, 4096), &from, &to);
     lo_id zero = nn_is_float(t.dtype) ? lo_const_f(&s->b, t, 0) : lo_const_i(&s->b, t, 0);
-    lo_id v = lo_for(&s->b, LO_SERIAL, lo_lin_mul(&s->b, from, lanes),
-                     lo_lin_mul(&s->b, to, lanes), lanes);
+    lo_id v = lo_for(&s->b, LO_SERIAL, lo_lin_mul(&s->b, from, lanes), lo_lin_mul(&s->b, to, lanes),
+                     lanes);
     lo_store(&s->b, buf, lo_lin_v(&s->b, v), lo_splat(&s->b, zero, lanes), 0);
     lo_end(&s->b);
     struct lo_type i64 = {NN_i64, 1};
@@ -85,8 +86,8 @@ static void add_vector(struct scatter *c, fx_id value, lo_id ok)
 {
     struct sk *s = c->s;
     uint32_t buf = s->out[c->m->node];
-    lo_id old = lo_cast(&s->b, sk_compute_type(c->n->dtype),
-                        sk_load(s, buf, c->target, true, ok, 0));
+    lo_id old =
+        lo_cast(&s->b, sk_compute_type(c->n->dtype), sk_load(s, buf, c->target, true, ok, 0));
     lo_id keep = s->mask;
     if (ok) { /* a condition on the vector axis masks the store too */
         struct lo_type b = {NN_bool, (uint16_t)s->lanes};
@@ -146,8 +147,8 @@ static void loops(struct scatter *c, uint32_t axis, struct lo_lin from, struct l
 void sk_scatter(struct sk *s)
 {
     const struct fuse_member *m = &s->c->members.p[0];
-    struct scatter c = {.s = s, .n = ir_at(s->plan->g, m->node), .m = m,
-                        .axes = s->c->outer + s->c->inner};
+    struct scatter c = {
+        .s = s, .n = ir_at(s->plan->g, m->node), .m = m, .axes = s->c->outer + s->c->inner};
     for (uint32_t i = 0; i < c.axes; i++)
         s->axis[i] = lo_lin_c(0);
     for (uint32_t i = 0; i < c.axes; i++)

@@ -1,6 +1,6 @@
-/* The context that skeletons lower in: arguments, where the axes stand, values emitted once. What was
- * emitted is remembered until an axis that it depends on moves, a reduction under it is bound anew, or
- * the block that it was emitted in ends. */
+/* The context that skeletons lower in: arguments, where the axes stand, values emitted once. What
+ * was emitted is remembered until an axis that it depends on moves, a reduction under it is bound
+ * anew, or the block that it was emitted in ends. */
 #include "lower/skeleton.h"
 
 /* ---- setting up ---- */
@@ -210,7 +210,10 @@ static lo_id fill_constant(struct sk *s, enum nn_dtype t, double f)
     if (nn_is_float(t))
         return lo_const_f(&s->b, type, f);
     int64_t limit = t == NN_i64 ? INT64_MAX : INT32_MAX;
-    int64_t i = f >= (double)limit ? limit : f <= -(double)limit ? -limit - 1 : f != f ? 0 : (int64_t)f;
+    int64_t i = f >= (double)limit    ? limit
+                : f <= -(double)limit ? -limit - 1
+                : f != f              ? 0
+                                      : (int64_t)f;
     if (t == NN_i8)
         i = i > 127 ? 127 : i < -128 ? -128 : i;
     if (t == NN_u8)
@@ -283,28 +286,16 @@ lo_id sk_value(struct sk *s, fx_id id)
     bool vector = sk_is_vector(s, id);
     lo_id r = 0;
     switch ((enum fx_kind)v.kind) {
-    case FX_LOAD:
-        r = load_value(s, &v, v.cond, 0, vector);
-        break;
+    case FX_LOAD: r = load_value(s, &v, v.cond, 0, vector); break;
     case FX_BOUND:
         r = s->binding[v.node];
         CHECK(r, "%s: %%%u is used before it is known", s->b.k->name, v.node);
         return vector ? lo_splat(&s->b, r, s->lanes) : r;
-    case FX_CONST:
-        r = number_constant(s, v.dtype, v.f, v.i);
-        break;
-    case FX_INDEX:
-        r = sk_number(s, v.at, v.dtype);
-        break;
-    case FX_RANDOM:
-        r = random_value(s, &v);
-        break;
-    case FX_OP:
-        r = op_value(s, &v, vector);
-        break;
-    case FX_PICK:
-        r = pick_value(s, &v, vector);
-        break;
+    case FX_CONST: r = number_constant(s, v.dtype, v.f, v.i); break;
+    case FX_INDEX: r = sk_number(s, v.at, v.dtype); break;
+    case FX_RANDOM: r = random_value(s, &v); break;
+    case FX_OP: r = op_value(s, &v, vector); break;
+    case FX_PICK: r = pick_value(s, &v, vector); break;
     }
     if (held.buf)
         lo_store(&s->b, held.buf, held_address(s), lo_splat(&s->b, r, s->lanes), 0);
@@ -383,15 +374,13 @@ static double op_cost(enum ir_op op)
         if (op == IR_floor || op == IR_ceil || op == IR_round)
             return 1;
         return op == IR_div || op == IR_sqrt || op == IR_rsqrt ? 5 : 12;
-    case IRC_ARITH:
-        return op == IR_idiv || op == IR_mod ? 8 : 1;
+    case IRC_ARITH: return op == IR_idiv || op == IR_mod ? 8 : 1;
     case IRC_CMP:
     case IRC_LOGIC:
     case IRC_ELEM:
     case IRC_LEAF:
     case IRC_SHAPE:
-    case IRC_MARK:
-        break;
+    case IRC_MARK: break;
     }
     return 1;
 }
@@ -399,18 +388,13 @@ static double op_cost(enum ir_op op)
 double sk_value_cost(const struct fx_val *v)
 {
     switch ((enum fx_kind)v->kind) {
-    case FX_LOAD:
-        return 1;
-    case FX_OP:
-        return op_cost(v->op);
-    case FX_RANDOM:
-        return 25;
-    case FX_PICK:
-        return 2;
+    case FX_LOAD: return 1;
+    case FX_OP: return op_cost(v->op);
+    case FX_RANDOM: return 25;
+    case FX_PICK: return 2;
     case FX_BOUND:
     case FX_CONST:
-    case FX_INDEX:
-        break;
+    case FX_INDEX: break;
     }
     return 0.2;
 }

@@ -1,8 +1,8 @@
-/* skeleton: what every skeleton lowers with: emission of values at points. A skeleton opens loops, says
- * where each axis of the space stands (sk_axis) and which one runs over the lanes (sk_vector), and asks
- * for values of the cluster's fx. A value that does not depend on the vector axis comes as a scalar;
- * sk_lanes makes it a vector. Index arithmetic, loads (contiguous, strided, gathered), masks, fills and
- * traps are made here and nowhere else.
+/* skeleton: what every skeleton lowers with: emission of values at points. A skeleton opens loops,
+ * says where each axis of the space stands (sk_axis) and which one runs over the lanes (sk_vector),
+ * and asks for values of the cluster's fx. A value that does not depend on the vector axis comes as
+ * a scalar; sk_lanes makes it a vector. Index arithmetic, loads (contiguous, strided, gathered),
+ * masks, fills and traps are made here and nowhere else.
  *
  * Sections: skeleton.c (context, loops, values), address.c (index expressions, conditions, loads),
  * nest.c (map, row, column), contract.c, scatter.c, prefix.c. */
@@ -24,24 +24,24 @@ struct sk {
     const struct fuse_cluster *c;
     const struct target *t;
     struct fx x;
-    uint8_t *mode;       /* fuse_modes */
+    uint8_t *mode; /* fuse_modes */
     struct lo_builder b;
     struct low_launch *launch;
-    uint32_t *buf;       /* of each node: its LO_ARG, 0 none */
-    uint32_t *out;       /* of each node: the LO_ARG that its value is stored to */
+    uint32_t *buf; /* of each node: its LO_ARG, 0 none */
+    uint32_t *out; /* of each node: the LO_ARG that its value is stored to */
 
     struct lo_lin axis[IR_MAX_AXES]; /* where each axis stands; of the vector axis: lane 0 */
     int vaxis;                       /* -1: none, everything is scalar */
     uint32_t lanes;
-    lo_id mask;                      /* lanes that are inside of the vector axis; 0: all */
+    lo_id mask; /* lanes that are inside of the vector axis; 0: all */
 
     lo_id *memo, *cond_memo; /* of each value and condition: what was emitted and still holds */
     uint32_t memo_n, cond_n;
     struct sk_held *held; /* by value, held_n of them */
     uint32_t held_n;
     int64_t held_stride[IR_MAX_AXES];
-    lo_id *binding;                  /* of each node: sk_bind */
-    fx_id *member;                   /* sk_member */
+    lo_id *binding;        /* of each node: sk_bind */
+    fx_id *member;         /* sk_member */
     VEC(uint32_t) journal; /* values (2*id) and conditions (2*id+1) in order of emission */
 };
 
@@ -64,8 +64,9 @@ static inline bool sk_is_vector(const struct sk *s, fx_id v)
 }
 
 /* ---- where we stand ----
- * Each forgets what was emitted for values that depend on the axis. A loop or branch that the skeleton
- * opens is bracketed by sk_open and sk_close, so that values of its body are not used outside. */
+ * Each forgets what was emitted for values that depend on the axis. A loop or branch that the
+ * skeleton opens is bracketed by sk_open and sk_close, so that values of its body are not used
+ * outside. */
 void sk_axis(struct sk *s, uint32_t axis, struct lo_lin at);
 /* Lane l stands at `at` + l of the axis; mask (bool x lanes; 0: none) says which lanes count. */
 void sk_vector(struct sk *s, uint32_t axis, struct lo_lin at, uint32_t lanes, lo_id mask);
@@ -76,10 +77,10 @@ lo_id sk_for(struct sk *s, uint32_t axis, enum lo_loop how, struct lo_lin from, 
              int64_t step); /* lo_for, and the axis stands at its variable; lo_end closes */
 
 /* ---- values ---- */
-lo_id sk_value(struct sk *s, fx_id v);  /* scalar, or vector where it depends on the vector axis */
-lo_id sk_lanes(struct sk *s, fx_id v);  /* vector always (scalar if there is no vector axis) */
-/* The kernel has computed this reduction of the cluster (mode FX_BIND): its users get `value`, a scalar
- * or a vector over the vector axis, until the next sk_bind; 0 unbinds. */
+lo_id sk_value(struct sk *s, fx_id v); /* scalar, or vector where it depends on the vector axis */
+lo_id sk_lanes(struct sk *s, fx_id v); /* vector always (scalar if there is no vector axis) */
+/* The kernel has computed this reduction of the cluster (mode FX_BIND): its users get `value`, a
+ * scalar or a vector over the vector axis, until the next sk_bind; 0 unbinds. */
 void sk_bind(struct sk *s, ir_id node, lo_id value);
 /* Stores a member's value (in its compute type) at the point where we stand: contiguous, strided or
  * scattered as the vector axis wants it. */
@@ -100,7 +101,8 @@ void sk_store_at(struct sk *s, uint32_t buf, const struct ix *at, lo_id value);
 lo_id sk_condition(struct sk *s, uint32_t cond, uint32_t under);
 void sk_remember_condition(struct sk *s, uint32_t cond, lo_id v);
 void sk_traps(struct sk *s, uint32_t cond, uint32_t under); /* of the strict ones among them */
-/* Every read at this address on a vector axis is contiguous (1), the same for all lanes (0), or -1. */
+/* Every read at this address on a vector axis is contiguous (1), the same for all lanes (0), or -1.
+ */
 int sk_stride(const struct sk *s, const struct ix *at, uint32_t axis);
 
 /* ---- folding ---- */

@@ -1,5 +1,5 @@
-/* What a cluster's addresses say about its loops: which neighbouring axes are one, and along which axis
- * the lanes lie best. */
+/* What a cluster's addresses say about its loops: which neighbouring axes are one, and along which
+ * axis the lanes lie best. */
 #include "lower/nest.h"
 
 static void note(struct nest *n, const struct ix *e, bool number, bool memory, uint32_t bytes)
@@ -78,8 +78,8 @@ static bool one_axis(const struct nest *n, uint32_t a, uint32_t b)
     return true;
 }
 
-/* Axis a, just outside of b, is walked by b: a stays at 0 and b takes a's trips too. Ranges are still
- * proved from the sizes that the axes have in the graph. */
+/* Axis a, just outside of b, is walked by b: a stays at 0 and b takes a's trips too. Ranges are
+ * still proved from the sizes that the axes have in the graph. */
 void nest_merge_axes(struct nest *n)
 {
     const struct fuse_cluster *c = n->s->c;
@@ -106,15 +106,14 @@ static double points(const struct nest *n, uint32_t axes)
     return p;
 }
 
-/* An access, in instructions a point: its lanes one by one where they are neither a line nor one. */
+/* An access, in instructions a point: its lanes one by one where they are neither a line nor one.
+ */
 static double access_time(const struct nest *n, const struct nest_access *a, int axis, double lanes)
 {
     double p = points(n, fx_ix_axes(&n->s->x, a->e) | (axis >= 0 ? 1u << axis : 0));
     switch (axis < 0 ? -1 : sk_stride(n->s, a->e, (uint32_t)axis)) {
-    case 1:
-        return p / lanes * 1.2;
-    case 0:
-        return p / (double)n->trip[axis];
+    case 1: return p / lanes * 1.2;
+    case 0: return p / (double)n->trip[axis];
     }
     return p * 1.2;
 }

@@ -1,6 +1,6 @@
-/* What happens at a row: the sweeps over its inner axes, one for each level of reductions, then stores
- * of what is known once a row. Several vectors side by side (copies) have accumulators of their own,
- * added at the end in a fixed order, so that a sum does not wait for itself. */
+/* What happens at a row: the sweeps over its inner axes, one for each level of reductions, then
+ * stores of what is known once a row. Several vectors side by side (copies) have accumulators of
+ * their own, added at the end in a fixed order, so that a sum does not wait for itself. */
 #include "lower/nest.h"
 
 static const struct fuse_member *member(const struct nest *n, uint32_t i)
@@ -108,8 +108,8 @@ static lo_id beats(struct nest *n, enum ir_monoid m, lo_id x, lo_id best)
     lo_id out = lo_op(b, m == IRM_argmax ? IR_gt : IR_lt, t, x, best, 0);
     if (!nn_is_float(t.dtype))
         return out;
-    lo_id nan = lo_op(b, IR_and, bits, lo_op(b, IR_ne, t, x, x, 0),
-                      lo_op(b, IR_eq, t, best, best, 0), 0);
+    lo_id nan =
+        lo_op(b, IR_and, bits, lo_op(b, IR_ne, t, x, x, 0), lo_op(b, IR_eq, t, best, best, 0), 0);
     return lo_op(b, IR_or, bits, out, nan, 0);
 }
 
@@ -169,8 +169,7 @@ static lo_id arg_result(struct nest *n, const struct nest_fold *f, enum ir_monoi
     best = lo_across(b, value, best);
     for (uint32_t u = 0; u < copies; u++) {
         lo_id x = lo_get(b, f->reg, lo_lin_c(u)), index = lo_get(b, f->index, lo_lin_c(u));
-        struct lo_type t = b->k->insns.p[x].type, bits = {NN_bool, t.lanes},
-                       ti = {NN_i32, t.lanes};
+        struct lo_type t = b->k->insns.p[x].type, bits = {NN_bool, t.lanes}, ti = {NN_i32, t.lanes};
         lo_id hit = lo_op(b, IR_eq, t, x, best, 0);
         if (nn_is_float(t.dtype))
             hit = lo_op(b, IR_or, bits, hit, lo_op(b, IR_ne, t, x, x, 0), 0);
@@ -224,8 +223,8 @@ bool nest_rest(struct nest *n, struct nest_block *b)
                              .copies = (uint32_t)((left + n->lanes - 1) / n->lanes)};
     if (last) {
         struct lo_type t = {NN_i32, (uint16_t)n->lanes};
-        b->mask = lo_op(&s->b, IR_lt, t, lo_lanes(&s->b, t, lo_lin_c(0)),
-                        lo_const_i(&s->b, t, last), 0);
+        b->mask =
+            lo_op(&s->b, IR_lt, t, lo_lanes(&s->b, t, lo_lin_c(0)), lo_const_i(&s->b, t, last), 0);
     }
     return left > 0;
 }
@@ -238,8 +237,8 @@ void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,
     if (!from.n && !to.n && from.c0 >= to.c0)
         return;
     uint32_t mark = sk_open(s);
-    lo_id v = lo_for(&s->b, LO_SERIAL, lo_lin_mul(&s->b, from, whole),
-                     lo_lin_mul(&s->b, to, whole), whole);
+    lo_id v = lo_for(&s->b, LO_SERIAL, lo_lin_mul(&s->b, from, whole), lo_lin_mul(&s->b, to, whole),
+                     whole);
     struct nest_block b = {.at = lo_lin_v(&s->b, v), .copies = n->copies};
     body(n, &b);
     sk_close(s, mark);
@@ -251,11 +250,9 @@ void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,
 bool nest_in_sweep(const struct nest *n, uint32_t i, uint32_t sweep)
 {
     const struct fuse_member *m = member(n, i);
-    return n->sweep[i] == sweep && (m->role == FUSE_REDUCE || m->role == FUSE_FOLD ||
-                                    (m->role == FUSE_ELEM && m->stored));
+    return n->sweep[i] == sweep &&
+           (m->role == FUSE_REDUCE || m->role == FUSE_FOLD || (m->role == FUSE_ELEM && m->stored));
 }
-
-
 
 /* One point (or vector) of the sweep: what is stored is computed before anything is. */
 static void at_point(struct nest *n, uint32_t u)
@@ -372,8 +369,8 @@ static void run_sweep(struct nest *n, uint32_t sweep)
     held_ready(n, sweep);
 }
 
-/* What is known once a row: element-wise members over outer axes, the reductions themselves, and folds
- * of such values. */
+/* What is known once a row: element-wise members over outer axes, the reductions themselves, and
+ * folds of such values. */
 static void row_values(struct nest *n, uint32_t u)
 {
     struct sk *s = n->s;
