@@ -3,33 +3,64 @@
 #include "fuse/private.h"
 #include "pass/pass.h"
 
+/* A pair is tried again only where one of the two has changed since. */
+struct rounds {
+    struct fuse_plan *p;
+    uint32_t *owner;   /* of each node: its cluster, UINT32_MAX none */
+    uint32_t *changed; /* of each cluster: the last round in which it took another in */
+    uint32_t round;
+};
+
+static bool worth_trying(const struct rounds *r, uint32_t a, uint32_t b)
+{
+    return r->round == 1 || r->changed[a] + 1 >= r->round || r->changed[b] + 1 >= r->round;
+}
+
 static void refuse(struct fuse_plan *p, uint32_t a, uint32_t b, enum fuse_reason why)
 {
     struct fuse_refusal r = {p->clusters.p[a].anchor, p->clusters.p[b].anchor, why};
     vec_push(&p->refusals, r);
 }
 
-static uint32_t owner_of(const struct fuse_plan *p, ir_id node)
+/* Refusals of pairs that still are two clusters, the last word on each. */
+static void settle_refusals(struct rounds *r)
 {
-    for (uint32_t i = 0; i < p->clusters.n; i++)
-        for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
-            if (p->clusters.p[i].members.p[k].node == node)
-                return i;
-    return UINT32_MAX;
+    struct fuse_plan *p = r->p;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->refusals.n; i++) {
+        struct fuse_refusal x = p->refusals.p[i];
+        uint32_t a = r->owner[x.a], b = r->owner[x.b];
+        bool stale = a == b || p->clusters.p[a].anchor != x.a || p->clusters.p[b].anchor != x.b;
+        for (uint32_t k = i + 1; !stale && k < p->refusals.n; k++)
+            stale = p->refusals.p[k].a == x.a && p->refusals.p[k].b == x.b;
+        if (!stale)
+            p->refusals.p[n++] = x;
+    }
+    p->refusals.n = n;
+}
+
+static void took_in(struct rounds *r, uint32_t a)
+{
+    const struct fuse_cluster *c = &r->p->clusters.p[a];
+    r->changed[a] = r->round;
+    for (uint32_t i = 0; i < c->members.n; i++)
+        r->owner[c->members.p[i].node] = a;
 }
 
 /* Tries every producer of cluster b; true if one took it in. */
-static bool merge_into_producer(struct fuse_plan *p, uint32_t b)
+static bool merge_into_producer(struct rounds *r, uint32_t b)
 {
-    const struct fuse_cluster *c = &p->clusters.p[b];
+    const struct fuse_cluster *c = &r->p->clusters.p[b];
     for (uint32_t k = c->inputs.n; k-- > 0;) {
-        uint32_t a = owner_of(p, c->inputs.p[k]);
-        if (a == UINT32_MAX || a == b)
+        uint32_t a = r->owner[c->inputs.p[k]];
+        if (a == UINT32_MAX || a == b || !worth_trying(r, a, b))
             continue;
-        enum fuse_reason why = fuse_merge(p, a, b, true);
-        if (why == FUSE_LEGAL)
+        enum fuse_reason why = fuse_merge(r->p, a, b, true);
+        if (why == FUSE_LEGAL) {
+            took_in(r, a);
             return true;
-        refuse(p, a, b, why);
+        }
+        refuse(r->p, a, b, why);
     }
     return false;
 }
@@ -41,17 +72,21 @@ static bool same_space(const struct fuse_cluster *a, const struct fuse_cluster *
 }
 
 /* Clusters side by side that run over the same space and read the same. */
-static bool merge_siblings(struct fuse_plan *p)
+static bool merge_siblings(struct rounds *r)
 {
+    struct fuse_plan *p = r->p;
     bool any = false;
     for (uint32_t a = 0; a < p->clusters.n; a++)
         for (uint32_t b = a + 1; b < p->clusters.n; b++) {
             const struct fuse_cluster *x = &p->clusters.p[a], *y = &p->clusters.p[b];
-            if (!x->members.n || !y->members.n || !same_space(x, y))
+            if (!x->members.n || !y->members.n || !same_space(x, y) || !worth_trying(r, a, b))
                 continue;
             if (x->skeleton == FUSE_CONTRACT || y->skeleton == FUSE_CONTRACT)
                 continue;
-            any = fuse_merge(p, a, b, true) == FUSE_LEGAL || any;
+            if (fuse_merge(p, a, b, true) == FUSE_LEGAL) {
+                took_in(r, a);
+                any = true;
+            }
         }
     return any;
 }
@@ -61,14 +96,23 @@ static void cluster_none(struct fuse_plan *p) { fuse_cluster_each(p); }
 static void cluster_greedy(struct fuse_plan *p)
 {
     fuse_cluster_each(p);
+    struct rounds r = {.p = p,
+                       .owner = xmalloc(p->g->nodes.n * sizeof *r.owner),
+                       .changed = xcalloc(p->clusters.n, sizeof *r.changed)};
+    memset(r.owner, 0xff, p->g->nodes.n * sizeof *r.owner);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        r.owner[p->clusters.p[i].anchor] = i;
     for (bool again = true; again;) {
         again = false;
-        p->refusals.n = 0;
+        r.round++;
         for (uint32_t b = 0; b < p->clusters.n; b++)
             if (p->clusters.p[b].members.n)
-                again = merge_into_producer(p, b) || again;
-        again = merge_siblings(p) || again;
+                again = merge_into_producer(&r, b) || again;
+        again = merge_siblings(&r) || again;
     }
+    settle_refusals(&r);
+    free(r.owner);
+    free(r.changed);
 }
 
 /*   name    help    which nodes are stored    which clusters share a kernel    side by side */
