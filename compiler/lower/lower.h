@@ -24,8 +24,8 @@ struct low_launch {
 struct low_launches {
     VEC(struct low_launch) p;
 };
-/* Lowers, verifies and simplifies every cluster of the plan, in order. `update slot <- node` of a
- * node that is a slot read, an input or constant is lowered to a copy. Kernels still hold maths
+/* Lowers, verifies and simplifies every cluster of the plan, in order; neighbours of one segment become
+ * one launch. Every output and update has a node of its own (fuse_graph). Kernels still hold maths
  * operators. */
 struct low_launches *lower_plan(const struct fuse_plan *p);
 void lower_free(struct low_launches *l);
