@@ -102,6 +102,8 @@ bool elab_error(struct elab *e, struct loc at, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
+    if (called && !strncmp(message, called, strlen(called)) && message[strlen(called)] == ':')
+        called = NULL; /* the message names it already */
     diag_error(e->d, shown, "%s%s%s", called ? called : "", called ? ": " : "", message);
     e->last = at;
     e->last_shown = shown;

@@ -194,6 +194,7 @@ struct binding {
     struct loc at;
     struct param *state; /* a state: assigning goes on to it */
     bool param;          /* a param: not assigned */
+    bool weak;           /* a dtype that only weak tensors gave */
     bool *used;          /* something read it; shared by copies of the frame */
     bool fixed; /* a dim, pack or dtype of a signature: types see it, whatever locals are called */
 };

@@ -257,6 +257,7 @@ static void match_dtype(struct solving *s, struct match *m, bool weak_turn)
         return;
     if (t == NN_DTYPE_COUNT) {
         env_fix(e, m->type->named.name, v_dtype(e, m->v->t.dtype, m->at), m->at);
+        vec_last(&e->frame->env).weak = m->v->t.weak;
     } else if (t != m->v->t.dtype && !m->v->t.weak) {
         dtype_error(s, m, t);
     }
@@ -378,6 +379,9 @@ static bool finish_match(struct solving *s, struct match *m)
     if (!type_known(e, m->type, &t, &shape))
         return false;
     m->out = to_type(e, m->v, t, shape, m->at, subject(s, m));
+    struct binding *b = type_name(e, m->type->named.name);
+    if (b && b->weak && v_is_tensor(m->v) && v_is_tensor(m->out))
+        m->out->t.weak = m->v->t.weak; /* still takes the other side's dtype */
     return !v_bad(m->out);
 }
 

@@ -137,6 +137,8 @@ static void dtypes(void)
     type_is("sqrt(i)", "f32 4");
     type_is("x * random_uniform(3)", "f64 2 3");
     type_is("zeros(2, dtype = f16)", "f16 2");
+    type_is("x * relu(random_uniform(3))", "f64 2 3");
+    type_is("relu(random_uniform(3))", "f32 3");
     type_is("bf16(h)", "bf16 4");
     type_is("x.dtype(i)", "f64 4");
     type_is("x[:, 0] * sqrt(2)", "f64 2");
