@@ -1,5 +1,6 @@
 /* A session: the model file compiled, its data files open, an execution context over both. */
 #include "nnc/nnc.h"
+#include <pthread.h>
 #include <unistd.h>
 
 int nnc_fail(enum nn_status status, const struct nn_message *m)
@@ -72,30 +73,62 @@ static char *data_folder(const struct front_train *t, const struct nnc_options *
     return dir.p;
 }
 
-static int open_data(struct nnc_session *s, const struct nnc_options *o)
+/* Reads the files beside the compile. */
+struct reading {
+    pthread_t thread;
+    bool running;
+    struct nn_field *field;
+    char *dir;
+    struct nn_data_options o;
+    struct nn_data *data;
+    enum nn_status status;
+    struct nn_message m;
+};
+
+static void *read_files(void *arg)
+{
+    struct reading *r = arg;
+    r->status = nn_data_open(&r->data, &r->o, &r->m);
+    return NULL;
+}
+
+/* False after printing which source cannot be read. */
+static bool begin_reading(struct nnc_session *s, const struct nnc_options *o, struct reading *r)
 {
     const struct front_train *t = s->train;
-    struct nn_field *field = xcalloc(t->nfields, sizeof *field);
     bool ok = true;
+    r->field = xcalloc(t->nfields, sizeof *r->field);
     for (uint32_t i = 0; i < t->nfields; i++) {
         const struct front_field *f = &t->field[i];
-        field[i] = (struct nn_field){
+        struct nn_field *to = &r->field[i];
+        *to = (struct nn_field){
             .name = f->name, .dtype = f->dtype, .rank = f->rank, .limit = f->limit};
-        memcpy(field[i].dim, f->dim, sizeof field[i].dim);
-        ok &= source(s->diag, &f->train, &field[i].source[NN_TRAIN]) &&
-              source(s->diag, &f->test, &field[i].source[NN_TEST]) &&
-              source(s->diag, &f->valid, &field[i].source[NN_VALID]);
+        memcpy(to->dim, f->dim, sizeof to->dim);
+        ok &= source(s->diag, &f->train, &to->source[NN_TRAIN]) &&
+              source(s->diag, &f->test, &to->source[NN_TEST]) &&
+              source(s->diag, &f->valid, &to->source[NN_VALID]);
     }
-    char *dir = data_folder(t, o);
-    struct nn_data_options d = {.dir = dir, .field = field, .fields = t->nfields};
-    d.share[NN_TEST] = t->test_share;
-    d.share[NN_VALID] = t->valid_share;
-    struct nn_message m;
-    enum nn_status status = ok ? nn_data_open(&s->data, &d, &m) : NN_REFUSED;
-    free(dir);
-    free(field);
     diag_print(s->diag, stderr);
-    return !ok ? EXIT_REFUSED : status ? nnc_fail(status, &m) : 0;
+    if (!ok)
+        return false;
+    r->dir = data_folder(t, o);
+    r->o = (struct nn_data_options){.dir = r->dir, .field = r->field, .fields = t->nfields};
+    r->o.share[NN_TEST] = t->test_share;
+    r->o.share[NN_VALID] = t->valid_share;
+    r->running = !pthread_create(&r->thread, NULL, read_files, r);
+    if (!r->running)
+        read_files(r);
+    return true;
+}
+
+static int end_reading(struct nnc_session *s, struct reading *r)
+{
+    if (r->running)
+        pthread_join(r->thread, NULL);
+    s->data = r->data;
+    free(r->field);
+    free(r->dir);
+    return r->status ? nnc_fail(r->status, &r->m) : 0;
 }
 
 /* ---- graphs ---- */
@@ -138,11 +171,16 @@ static bool add_evaluation(struct nnc_session *s)
     return add(s, FRONT_METRICS, "metrics", s->batch);
 }
 
-static bool add_graphs(struct nnc_session *s, enum nnc_need need)
+/* The sizes of the last batches come from the data: those graphs wait for it. */
+static int add_graphs(struct nnc_session *s, const struct nnc_options *o, enum nnc_need need)
 {
-    bool ok = need == NNC_EVAL || add(s, FRONT_STEP, "step", s->batch);
-    ok = ok && add_evaluation(s);
-    return ok && (need == NNC_EVAL || add(s, FRONT_INIT, "init", s->batch));
+    struct reading r = {0};
+    bool trains = need == NNC_TRAIN;
+    bool ok = begin_reading(s, o, &r);
+    ok = ok && (!trains ||
+                (add(s, FRONT_STEP, "step", s->batch) && add(s, FRONT_INIT, "init", s->batch)));
+    int status = end_reading(s, &r);
+    return status ? status : ok && add_evaluation(s) ? 0 : EXIT_REFUSED;
 }
 
 /* ---- opening ---- */
@@ -196,17 +234,14 @@ int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nn
     s->train = front_train(s->front);
     if (need != NNC_GRAPH && (status = wants_train(s)))
         return status;
-    if (need != NNC_GRAPH && (status = open_data(s, o)))
-        return status;
     s->batch = s->train && s->train->present ? s->train->batch : 0;
     const struct front_model *model = front_model(s->front);
     if (!nnc_compile_begin(&s->c, s->diag, o, model ? model->name : "model"))
         return EXIT_REFUSED;
     if (need == NNC_GRAPH)
         return 0;
-    bool ok = add_graphs(s, need);
-    diag_print(s->diag, stderr);
-    return ok ? nnc_session_link(s, o) : EXIT_REFUSED;
+    status = add_graphs(s, o, need);
+    return status ? status : nnc_session_link(s, o);
 }
 
 void nnc_session_close(struct nnc_session *s)

@@ -2,7 +2,7 @@
 M=$SOURCE/tests/train/small.nn D=$SOURCE/examples/mnist/data
 "$NNC" train "$M" --data "$D" --quiet --out "$TMP/a" --steps 3000 2>"$TMP/err" &
 pid=$!
-until [ -s "$TMP/a/log.jsonl" ]; do sleep 0.05; done
+until [ -s "$TMP/a/log.jsonl" ] || ! kill -0 $pid; do sleep 0.05; done
 kill -INT $pid
 wait $pid
 [ $? = 130 ] && grep -q "stopped after step [0-9]*, saved in $TMP/a; --resume $TMP/a goes on" "$TMP/err" || exit 1
