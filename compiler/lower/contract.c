@@ -133,8 +133,8 @@ static void choose_copy(struct con *c)
         c->copy_stride[c->k.axis[i]] = n;
         n *= con_dim(c, c->k.axis[i]);
     }
-    if (!c->copy_k)
-        n *= c->r_tiles;
+    if (!c->copy_k) /* a tile ends with room for a whole vector past its last rows */
+        n = (c->depth + con_ceil(c->acc.lanes, c->rows)) * c->rows * c->r_tiles;
     for (uint32_t i = c->s->x.n; i-- > 0;) {
         bool mine = con_has(c->s->x.val.p[c->row].axes, i) && !c->copy_stride[i];
         if (!mine || (i == c->r && !c->copy_k))
@@ -200,7 +200,8 @@ static void cut(struct con *c)
 {
     int64_t few = c->keep ? con_ceil(c->tasks, 8) : c->tasks;
     int64_t most = c->pack ? con_ceil(c->r_tiles, 4) : c->r_tiles;
-    int64_t want = few >= 16 || few == 0 ? 1 : con_ceil(16, few);
+    int64_t runs = c->keep && c->pack ? 8 : 16; /* a part packs panels of its own */
+    int64_t want = few >= runs || few == 0 ? 1 : con_ceil(runs, few);
     want = want > most ? most : want;
     c->part_tiles = con_ceil(c->r_tiles, want > 0 ? want : 1);
     c->parts = con_ceil(c->r_tiles, c->part_tiles > 0 ? c->part_tiles : 1);

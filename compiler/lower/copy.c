@@ -28,12 +28,14 @@ struct lo_lin con_copy_at(struct con *c, int64_t i)
     struct lo_lin l = con_strided(c, c->copy_stride);
     if (c->copy_k)
         return l;
-    return con_plus(c, lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->at_r, c->depth)), i);
+    int64_t tall = c->depth + con_ceil(c->acc.lanes, c->rows);
+    return con_plus(c, lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->at_r, tall)), i);
 }
 
 /* ---- the copy of rows ---- */
 
-/* A tile's rows beside each other, at one point of k. */
+/* A tile's rows beside each other, at one point of k. Stores are whole vectors (masked ones are
+ * slow): what they write past the tile's rows, the next point of k overwrites. */
 static void copy_step(struct con *c)
 {
     struct sk *s = c->s;
@@ -47,7 +49,7 @@ static void copy_step(struct con *c)
         if (tile)
             mask = lo_op(b, IR_and, (struct lo_type){NN_bool, c->acc.lanes}, mask, tile, 0);
         sk_vector(s, c->r, at, (uint32_t)lanes, mask);
-        lo_store(b, c->temp, con_copy_at(c, i), sk_lanes(s, c->row), mask);
+        lo_store(b, c->temp, con_copy_at(c, i), sk_lanes(s, c->row), 0);
     }
 }
 
