@@ -60,6 +60,15 @@ void progress_step(struct progress *p, int64_t step, double loss)
     p->o->line(p->o->user, NN_LINE_PROGRESS, text);
 }
 
+/* ` name 0.1234`; large ones in short form. */
+static void figure(char *text, size_t size, const char *name, double v)
+{
+    if (fabs(v) < 1e6)
+        nn_append(text, size, " %s %.4f", name, v);
+    else
+        nn_append(text, size, " %s %.4g", name, v);
+}
+
 void progress_epoch(struct progress *p, int64_t step, double loss, const char *split,
                     const struct nn_metric *v, uint32_t n)
 {
@@ -74,10 +83,11 @@ void progress_epoch(struct progress *p, int64_t step, double loss, const char *s
     if (split)
         nn_append(text, sizeof text, "  %s:", split);
     for (uint32_t i = 0; split && i < n; i++)
-        nn_append(text, sizeof text, " %s %.4f", v[i].name, v[i].value);
+        figure(text, sizeof text, v[i].name, v[i].value);
     if (split && n) { /* the first metric behind the losses, else the loss */
         const struct nn_metric *x = &v[n > 1 && strncmp(v[1].name, "loss.", 5) ? 1 : 0];
-        snprintf(p->metric, sizeof p->metric, "  %s %s %.4f", split, x->name, x->value);
+        snprintf(p->metric, sizeof p->metric, "  %s", split);
+        figure(p->metric, sizeof p->metric, x->name, x->value);
     }
     p->shown = nn_now();
     p->o->line(p->o->user, NN_LINE_NOTE, text);
