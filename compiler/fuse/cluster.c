@@ -286,30 +286,54 @@ struct order {
     VEC(uint32_t) done;
 };
 
-/* Appends cluster i, and with it all of its segment, behind what they need. */
-static void visit(struct order *o, uint32_t i)
+/* The clusters that are one launch with i: those of its segment, or i alone. */
+static bool together(const struct fuse_plan *p, uint32_t i, uint32_t c)
+{
+    uint32_t segment = p->clusters.p[i].segment;
+    return c == i || (segment && p->clusters.p[c].segment == segment);
+}
+
+/* All that cluster i and its segment read is done. */
+static bool ready(const struct order *o, uint32_t i)
 {
     const struct fuse_plan *p = o->p;
-    uint32_t segment = p->clusters.p[i].segment, first = segment ? 0 : i;
-    uint32_t last = segment ? p->clusters.n - 1 : i;
-    if (o->state[i] == 2)
-        return;
-    CHECK(o->state[i] == 0, "clusters wait for each other (%%%u)", p->clusters.p[i].anchor);
-    for (uint32_t c = first; c <= last; c++)
-        if (p->clusters.p[c].segment == segment)
-            o->state[c] = 1;
-    for (uint32_t c = first; c <= last; c++)
-        for (uint32_t k = 0; p->clusters.p[c].segment == segment && k < p->clusters.p[c].inputs.n;
-             k++) {
-            uint32_t from = o->owner[p->clusters.p[c].inputs.p[k]];
-            if (from != UINT32_MAX)
-                visit(o, from);
+    bool alone = !p->clusters.p[i].segment;
+    for (uint32_t c = alone ? i : 0; c < (alone ? i + 1 : p->clusters.n); c++) {
+        const struct fuse_cluster *x = &p->clusters.p[c];
+        for (uint32_t k = 0; together(p, i, c) && k < x->inputs.n; k++) {
+            uint32_t from = o->owner[x->inputs.p[k]];
+            if (from != UINT32_MAX && !o->state[from] && !together(p, i, from))
+                return false;
         }
-    for (uint32_t c = first; c <= last; c++)
-        if (p->clusters.p[c].segment == segment) {
-            o->state[c] = 2;
-            vec_push(&o->done, c);
+    }
+    return true;
+}
+
+/* Always the first that is ready: nearest to the graph's own order, in which what a backward pass
+ * is done with is free soonest (a cluster that waits for the end does not pull it before the
+ * others). */
+static void list_clusters(struct order *o)
+{
+    const struct fuse_plan *p = o->p;
+    for (;;) {
+        uint32_t i = 0, waiting = UINT32_MAX;
+        for (; i < p->clusters.n; i++) {
+            if (o->state[i] || !p->clusters.p[i].members.n)
+                continue;
+            waiting = i;
+            if (ready(o, i))
+                break;
         }
+        if (waiting == UINT32_MAX)
+            return;
+        CHECK(i < p->clusters.n, "clusters wait for each other (%%%u)",
+              p->clusters.p[waiting].anchor);
+        for (uint32_t c = 0; c < p->clusters.n; c++)
+            if (together(p, i, c) && p->clusters.p[c].members.n) {
+                o->state[c] = 1;
+                vec_push(&o->done, c);
+            }
+    }
 }
 
 void fuse_finish(struct fuse_plan *p, bool bundles)
@@ -325,9 +349,7 @@ void fuse_finish(struct fuse_plan *p, bool bundles)
             o.owner[p->clusters.p[i].members.p[k].node] = i;
     if (bundles)
         fuse_bundle(p, o.owner);
-    for (uint32_t i = 0; i < p->clusters.n; i++)
-        if (p->clusters.p[i].members.n)
-            visit(&o, i);
+    list_clusters(&o);
     struct fuse_cluster *sorted = xcalloc(o.done.n, sizeof *sorted);
     for (uint32_t i = 0; i < o.done.n; i++)
         sorted[i] = p->clusters.p[o.done.p[i]];
