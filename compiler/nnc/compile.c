@@ -49,21 +49,9 @@ bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_
     return true;
 }
 
-void nnc_optimise(struct ir_graph *g)
-{
-    static const char *const pipeline[] = {
-        "cse",        "simplify", "gradient", "recompute",  "cse", "simplify", "dce",
-        "fold_moves", "simplify", "cse",      "axis_order", "dce"};
-    for (size_t i = 0; i < COUNT(pipeline); i++) {
-        const struct pass *p = pass_find(pipeline[i]);
-        CHECK(p, "no pass %s", pipeline[i]);
-        pass_run(p, g);
-    }
-}
-
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g)
 {
-    nnc_optimise(g);
+    pass_pipeline(g);
     struct fuse_plan *plan = fuse_graph(g, c->target, c->policy);
     program_add(c->program, g, lower_plan(plan));
     fuse_free(plan);

@@ -1,6 +1,7 @@
 /* nnc emit STAGE FILE: every stage of the compile as text. */
 #include "front/tree.h"
 #include "nnc/nnc.h"
+#include "pass/pass.h"
 #include <ctype.h>
 #include <errno.h>
 
@@ -50,7 +51,7 @@ static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char
         return true;
     }
     if (!strcmp(stage, "fused")) {
-        nnc_optimise(g);
+        pass_pipeline(g);
         struct fuse_plan *plan = fuse_graph(g, c->target, c->policy);
         ir_print_graph(g, out);
         fuse_print(plan, out);

@@ -56,8 +56,6 @@ struct nnc_compiled {
 /* A module with no graph yet, for the options' target. False after printing what is wrong. */
 bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_options *o,
                        const char *name);
-/* The passes of the pipeline, in order, up to where fusion begins. */
-void nnc_optimise(struct ir_graph *g);
 /* passes, fusion, lowering, memory plan: the graph becomes part of the program. */
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g);
 /* Machine code for all kernels, and the image. False after printing LLVM's complaint. */

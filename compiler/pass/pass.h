@@ -19,6 +19,8 @@ extern const size_t pass_count;
 const struct pass *pass_find(const char *name);
 /* Runs the pass and verifies; a broken graph aborts with the pass's name and a dump. */
 void pass_run(const struct pass *p, struct ir_graph *g);
+/* All passes of a compile, in order: from the front's graph to what fuse/ reads. */
+void pass_pipeline(struct ir_graph *g);
 
 /* ---- rewrite.c: building the graph anew, node by node. ----
  * `map[old]` is the new id; ir_rewrite_node copies one node with its operands mapped. */

@@ -10,9 +10,6 @@
 #include <math.h>
 #include <time.h>
 
-static const char *const pipeline[] = {"simplify", "cse",        "fold_moves", "simplify",
-                                       "cse",      "axis_order", "dce"};
-
 struct machine {
     const struct target *t;
     struct back_jit *jit;
@@ -353,8 +350,8 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
     snprintf(what, sizeof what, "%s, %s%s", g->name, policy, passes ? ", passes" : "");
     if (has_marks(g))
         pass_run(pass_find("gradient"), g);
-    for (size_t i = 0; passes && i < COUNT(pipeline); i++)
-        pass_run(pass_find(pipeline[i]), g);
+    if (passes)
+        pass_pipeline(g);
     pass_run(pass_find("anchor"), g);
     int bad = 0;
     for (size_t k = 0; k < machines; k++) {
@@ -478,9 +475,7 @@ static void prepare(struct ir_graph *g)
         pass_run(pass_find("simplify"), g);
         pass_run(pass_find("gradient"), g);
     }
-    for (size_t i = 0; i < COUNT(pipeline); i++)
-        if (pass_find(pipeline[i]))
-            pass_run(pass_find(pipeline[i]), g);
+    pass_pipeline(g);
 }
 
 static int print_plan(struct ir_graph *g, void *ctx)

@@ -11,9 +11,6 @@
 
 enum { RUNS = 3 };
 
-static const char *const pipeline[] = {"simplify", "cse",        "fold_moves", "simplify",
-                                       "cse",      "axis_order", "dce"};
-
 static uint64_t state;
 static double made_up(enum nn_dtype t, bool positive)
 {
@@ -41,8 +38,7 @@ static void prepare(struct ir_graph *g)
         marks |= ir_op_class(ir_at(g, i)->op) == IRC_MARK;
     if (marks)
         pass_run(pass_find("gradient"), g);
-    for (size_t i = 0; i < COUNT(pipeline); i++)
-        pass_run(pass_find(pipeline[i]), g);
+    pass_pipeline(g);
 }
 
 static void compile(struct model *x)
