@@ -2,20 +2,24 @@
 #include "common.h"
 #include "nnc/nnc.h"
 
-/* Whether the session's only model is one of several in the file's train block: then its name with
- * a dot is in front of its slots' names, as in the weights that training saves. */
+/* Whether all that the session's graphs save belongs to one of the train block's several models:
+ * its name with a dot is then in front of the slots' names, as in the weights that training saves.
+ */
 static bool one_of_several(struct nnc_session *s, char *part, size_t size)
 {
-    const struct front_model *model = front_model(s->front);
-    bool any = false, all = true;
-    snprintf(part, size, "%s.", model ? model->name : "");
-    for (uint32_t i = 0; i < s->c.m->slots.n; i++) {
-        const struct ir_slot *slot = &s->c.m->slots.p[i];
-        bool saved = slot->kind == NN_SLOT_PARAM || slot->kind == NN_SLOT_STATE;
-        any |= saved;
-        all &= !saved || !strncmp(slot->name, part, strlen(part));
+    for (uint32_t k = 0; s->train && k < s->train->ninstances; k++) {
+        bool any = false, all = true;
+        snprintf(part, size, "%s.", s->train->instance[k]);
+        for (uint32_t i = 0; i < s->c.m->slots.n; i++) {
+            const struct ir_slot *slot = &s->c.m->slots.p[i];
+            bool saved = slot->kind == NN_SLOT_PARAM || slot->kind == NN_SLOT_STATE;
+            any |= saved;
+            all &= !saved || !strncmp(slot->name, part, strlen(part));
+        }
+        if (any && all)
+            return true;
     }
-    return any && all;
+    return false;
 }
 
 int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o)

@@ -156,7 +156,7 @@ static int time_kernels(struct bench *b, int graph, const void *const *in)
     const struct nn_image *image = nn_exec_image(b->s.exec);
     const struct nn_launch_rec *l = nn_image_at(image, g->launches_at);
     uint32_t n = g->launch_count;
-    double *t = xcalloc((size_t)n * (KERNEL_RUNS + 1), sizeof *t),
+    double *t = xcalloc((size_t)n * KERNEL_RUNS + KERNEL_RUNS, sizeof *t),
            *column = t + (size_t)n * KERNEL_RUNS;
     struct nn_message m;
     enum nn_status status = NN_OK;

@@ -1,5 +1,7 @@
 /* The command: finds the subcommand in commands.def and runs it. */
 #include "nnc/nnc.h"
+#include <errno.h>
+#include <signal.h>
 
 static const struct {
     const char *name, *synopsis, *help;
@@ -20,9 +22,19 @@ static void usage(FILE *out)
     }
 }
 
+/* What was printed must have arrived: a full disk is a failure. */
+static int flushed(int status)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return status;
+    fprintf(stderr, "nnc: cannot write the output: %s\n", strerror(errno));
+    return EXIT_MACHINE;
+}
+
 int main(int argc, char **argv)
 {
     const char *names[COUNT(commands)];
+    signal(SIGXFSZ, SIG_IGN); /* a file's size limit is an error of the write */
     if (argc < 2) {
         usage(stderr);
         return EXIT_USAGE;
@@ -37,7 +49,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COUNT(commands); i++) {
         if (!strcmp(argv[1], commands[i].name))
-            return commands[i].run(argc - 2, argv + 2);
+            return flushed(commands[i].run(argc - 2, argv + 2));
         names[i] = commands[i].name;
     }
     const char *near = nearest_name(argv[1], names, COUNT(names));

@@ -93,6 +93,9 @@ static void set_number(const struct parse *p, const struct option *o, const char
         long long v = strtoll(value, &end, 10);
         if (errno || *end || end == value || v < 0)
             refuse(p, "a number of 0 or more is wanted for --", o->name);
+        if (!v && (o->offset == AT(batch) || o->offset == AT(threads) || o->offset == AT(epochs) ||
+                   o->offset == AT(steps)))
+            refuse(p, "a number of 1 or more is wanted for --", o->name);
         *(int64_t *)(void *)((char *)p->o + o->offset) = v;
     } else {
         double v = strtod(value, &end);

@@ -51,7 +51,9 @@ static void describe(const struct nnc_session *s)
 
 static void print_end(const struct nn_train_options *to, const struct nn_train_result *r)
 {
-    printf("%" PRId64 " steps in %.1f s, %.3g steps/s", r->step, r->seconds, r->steps_per_second);
+    printf("%" PRId64 " steps in %.1f s", r->step, r->seconds);
+    if (r->steps_per_second > 0)
+        printf(", %.3g steps/s", r->steps_per_second);
     if (!isnan(r->best))
         printf("; best %s %.4f", to->best ? to->best + (*to->best == '-') : "loss", r->best);
     printf("; weights in %s/best.safetensors\n", to->out);
@@ -90,7 +92,9 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
                                   .evaluate = t->evaluate,
                                   .save = t->save,
                                   .best = t->best,
-                                  .out = o->resume ? o->resume : o->out ? o->out : "out",
+                                  .out = o->resume ? o->resume
+                                         : o->out  ? o->out
+                                                   : "out",
                                   .resume = o->resume != NULL,
                                   .init = init.p,
                                   .inits = init.n,

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int write_all(int fd, const char *p, size_t n)
@@ -43,9 +45,26 @@ static void sync_folder(const char *path)
     }
 }
 
+/* What the path stands for: a link's target, and nothing that is no ordinary file. */
+static enum nn_status settle(const char *path, char *real, struct nn_message *m)
+{
+    struct stat st;
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return nn_fail(m, NN_REFUSED, "cannot write %s: it is not an ordinary file", path);
+    if (strlen(path) >= PATH_MAX)
+        return nn_fail(m, NN_REFUSED, "cannot write %s: the name is too long", path);
+    if (lstat(path, &st) || !S_ISLNK(st.st_mode) || !realpath(path, real))
+        memcpy(real, path, strlen(path) + 1);
+    return NN_OK;
+}
+
 enum nn_status nn_file_replace(const char *path, const char *tmp, const struct iovec *part,
                                size_t parts, struct nn_message *m)
 {
+    char real[PATH_MAX];
+    enum nn_status s = settle(path, real, m);
+    if (s)
+        return s;
     int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return nn_fail(m, NN_MACHINE, "cannot write %s: %s", tmp, strerror(errno));
@@ -58,7 +77,7 @@ enum nn_status nn_file_replace(const char *path, const char *tmp, const struct i
         bad = 1;
         why = errno;
     }
-    if (!bad && rename(tmp, path)) {
+    if (!bad && rename(tmp, real)) {
         bad = 1;
         why = errno;
     }
@@ -66,6 +85,6 @@ enum nn_status nn_file_replace(const char *path, const char *tmp, const struct i
         unlink(tmp);
         return nn_fail(m, NN_MACHINE, "cannot write %s: %s", path, strerror(why));
     }
-    sync_folder(path);
+    sync_folder(real);
     return NN_OK;
 }

@@ -296,13 +296,33 @@ static enum nn_status one_step(struct run *r, struct nn_message *m)
     return s;
 }
 
+/* A finite loss may have a gradient that is none: weights that became NaN replace nothing. */
+static enum nn_status look_at_weights(const struct run *r, struct nn_message *m)
+{
+    int slots = (int)nn_exec_image(r->e)->slot_count;
+    for (int i = 0; i < slots; i++) {
+        const struct nn_slot_rec *x = nn_exec_slot_rec(r->e, i);
+        enum nn_dtype t = (enum nn_dtype)x->dtype;
+        if (x->kind != NN_SLOT_PARAM || !nn_dtype_float(t))
+            continue;
+        for (size_t k = 0; k < x->bytes / nn_dtype_size(t); k++)
+            if (isnan(nn_get(t, nn_exec_slot(r->e, i), k)))
+                return nn_fail(m, NN_REFUSED,
+                               "%s is NaN after step %lld: its gradient was; what was saved before "
+                               "stays; --check-nan names the operator",
+                               nn_exec_text(r->e, x->name), (long long)r->at.step);
+    }
+    return NN_OK;
+}
+
 static enum nn_status consider_best(struct run *r, double value, struct nn_message *m)
 {
     if (isnan(value) || (!isnan(r->at.best) && r->best_sign * (value - r->at.best) <= 0))
         return NN_OK;
     r->at.best = value;
     r->at.best_step = r->at.step;
-    return checkpoints_save_best(&r->files, m);
+    enum nn_status s = look_at_weights(r, m);
+    return s ? s : checkpoints_save_best(&r->files, m);
 }
 
 /* Evaluates test and valid into the open line of the log. */
@@ -367,7 +387,8 @@ static enum nn_status end_of_epoch(struct run *r, struct nn_message *m)
 
 static enum nn_status save(struct run *r, struct nn_message *m)
 {
-    enum nn_status s = log_sync(&r->log, m);
+    enum nn_status s = look_at_weights(r, m);
+    s = s ? s : log_sync(&r->log, m);
     return s ? s : checkpoints_save(&r->files, m);
 }
 
