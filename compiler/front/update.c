@@ -1,4 +1,5 @@
-/* What a training step does after the loss: gradients, clipping, and each parameter's optimizer. */
+/* What a training step does after the loss: gradients, their mean, clipping, and each parameter's
+ * optimizer. */
 #include "front/elab.h"
 #include <fnmatch.h>
 #include <math.h>
@@ -167,6 +168,19 @@ static struct beat beat_of(struct elab *e, int64_t period)
     return b;
 }
 
+/* The mean gradient of the micro-batches so far; it starts anew after an update. */
+static void accumulate(struct elab *e, const struct train *t, struct update *u,
+                       const struct beat *beat)
+{
+    emit_place(e, u->p->at, u->p->path);
+    struct param *acc = accumulator(e, u->p);
+    val share = f_const(e, 1 / (double)t->out.accumulate, u->g->t.dtype);
+    val old = param_value(e, acc, acc->at), part = op2(e, IR_mul, u->g, share);
+    u->g = op2(e, IR_add, old, part);
+    val zero = broadcast_to(e, f_const(e, 0, u->g->t.dtype), u->g->t.s, u->g->at);
+    param_set(e, acc, choose(e, beat->due, zero, u->g));
+}
+
 static void optimize(struct elab *e, struct train *t, struct update *u, const struct beat *beat)
 {
     struct rule *r = rule_of(e, t, u->p);
@@ -176,26 +190,15 @@ static void optimize(struct elab *e, struct train *t, struct update *u, const st
     val *before = ARENA_ARRAY(e->mem, val, n);
     for (uint32_t i = 0; i < n; i++)
         before[i] = e->params.p[i]->now;
-    val g = u->g;
-    struct param *acc = NULL;
-    if (t->out.accumulate > 1) {
-        acc = accumulator(e, u->p);
-        val share = f_const(e, 1 / (double)t->out.accumulate, g->t.dtype);
-        g = op2(e, IR_add, param_value(e, acc, acc->at), op2(e, IR_mul, g, share));
-    }
     emit_place(e, r->at, u->p->path);
-    val fresh = apply_optimizer(e, r->v->inst, u->old, g, beat->count, u->p, r->at);
+    val fresh = apply_optimizer(e, r->v->inst, u->old, u->g, beat->count, u->p, r->at);
     if (v_bad(fresh))
         return;
     u->fresh = beat->due ? choose(e, beat->due, fresh, u->old) : fresh;
-    if (acc)
-        param_set(
-            e, acc,
-            choose(e, beat->due, broadcast_to(e, f_const(e, 0, g->t.dtype), g->t.s, g->at), g));
     for (uint32_t i = 0; beat->due && i < e->params.n; i++) {
         struct param *q = e->params.p[i];
         val old = i < n && before[i] ? before[i] : q->first;
-        if (q->of == u->p && q != acc && q->now != old)
+        if (q->of == u->p && q->now != old)
             q->now = choose(e, beat->due, q->now, old);
     }
 }
@@ -225,12 +228,15 @@ void update_loss(struct elab *e, struct train *t, struct loss *l)
             continue;
         u[n++] = (struct update){p, param_value(e, p, p->at), gradient(e, l->v, p), NULL};
     }
+    struct beat beat = beat_of(e, l->every > 1 ? l->every : t->out.accumulate);
+    for (uint32_t i = 0; i < n && t->out.accumulate > 1; i++)
+        accumulate(e, t, &u[i], &beat);
     if (t->clip > 0)
         clip(e, t, u, n);
-    struct beat beat = beat_of(e, l->every > 1 ? l->every : t->out.accumulate);
     for (uint32_t i = 0; i < n; i++)
         optimize(e, t, &u[i], &beat);
-    /* A later loss takes the new values as they are: it is not differentiated through the update. */
+    /* A later loss takes the new values as they are: it is not differentiated through the update.
+     */
     for (uint32_t i = 0; i < n; i++)
         if (u[i].fresh)
             param_set(e, u[i].p, emit_unary(e, IR_stop, u[i].fresh, l->at));
