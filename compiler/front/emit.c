@@ -355,11 +355,11 @@ static ir_id fold_indices(struct elab *e, enum ir_monoid m, val x, uint32_t n,
     return reduce(e, m, x, ax, dims, dom.nix, n, a);
 }
 
-/* prod's identity is 1, and a read outside is 0: it leaves the term out like max and min. */
+/* max, min and their like leave out a term whose reads are outside: 0 is no value of theirs. */
 ir_id emit_reduce_indices(struct elab *e, enum ir_monoid m, val x, uint32_t n,
                           struct index *const *ix)
 {
-    bool by_value = m == IRM_sum || m == IRM_any || m == IRM_all;
+    bool by_value = m == IRM_sum || m == IRM_prod || m == IRM_any || m == IRM_all;
     return fold_indices(e, m, x, n, ix, !by_value);
 }
 

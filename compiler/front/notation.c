@@ -385,8 +385,8 @@ val reduce_expr(struct elab *e, const struct tree_expr *x)
     uint32_t env = e->frame->env.n;
     bool was = e->in_reduction, leaves_out = e->leaves_out;
     e->in_reduction = true;
-    e->leaves_out = row->sub != IRM_sum && row->sub != IRM_any && row->sub != IRM_all &&
-                    row->sub != REDUCE_mean;
+    e->leaves_out = row->sub != IRM_sum && row->sub != IRM_prod && row->sub != IRM_any &&
+                    row->sub != IRM_all && row->sub != REDUCE_mean;
     val v = open(&k, NULL) ? body(&k) : v_poison(e);
     e->frame->env.n = env;
     if (!v_bad(v)) {
