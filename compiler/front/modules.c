@@ -262,18 +262,20 @@ static val decl_value(struct elab *e, struct module *m, const struct tree_decl *
     return v;
 }
 
-/* Two used modules may both have the name: then it must be said which. */
+/* Two used modules may both have the name: then it must be said which. One used twice is one. */
 static void check_ambiguous(struct elab *e, struct module *m, const char *name, struct loc at)
 {
     const struct module_use *first = NULL;
+    const struct module *found = NULL;
     for (uint32_t u = 0; u < m->nuse; u++)
         for (uint32_t i = 0; i < m->use[u].n; i++) {
-            if (!module_own(m->use[u].mod[i], name))
+            if (found == m->use[u].mod[i] || !module_own(m->use[u].mod[i], name))
                 continue;
-            if (first && first->mod[0] != m->use[u].mod[i])
+            if (first)
                 elab_error(e, at, "`%s` is in %s and in %s: write %s.%s or %s.%s", name,
                            first->name, m->use[u].name, first->name, name, m->use[u].name, name);
             first = &m->use[u];
+            found = m->use[u].mod[i];
         }
 }
 
