@@ -234,7 +234,7 @@ static val check_result(struct elab *e, const struct tree_decl *d, val v)
         elab_error(e, at, "%s does not return a value", d->name.s);
         return v_poison(e);
     }
-    if (type_config(t) != CONFIG_NONE)
+    if (type_of_number(t, v))
         return config_value(e, v, t, "the result", at);
     if (t->kind == TREE_TYPE_TUPLE)
         return check_tuple(e, d, v, at);

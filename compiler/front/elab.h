@@ -484,6 +484,8 @@ enum config_type {
     CONFIG_LIST
 };
 enum config_type type_config(const struct tree_type *t); /* CONFIG_NONE: a tensor's */
+/* A configuration type for `v`; `bool` is a tensor's too, of rank 0. */
+bool type_of_number(const struct tree_type *t, val v);
 /* Binds the dims and dtype variables of `t` in the current frame from the value (rule 2). */
 struct match { /* tensors of one call on their way */
     const struct tree_type *type;

@@ -79,6 +79,8 @@ static bool model_body(struct elab *e, struct inst *i, struct model_run *r)
     for (uint32_t k = 0; k < d->fn.input.n; k++)
         model_input(e, &d->fn.input.p[k], r);
     r->result = r->ninput == d->fn.input.n ? run_declared(e, d, NULL) : v_poison(e);
+    if (v_is_number(r->result)) /* known without a run, as in `-> bool = true` */
+        r->result = to_tensor(e, r->result, NN_DTYPE_COUNT, d->name.at);
     elab_overflow(e, d->name.at);
     frame_pop(e, &f);
     vec_free(&act.names);

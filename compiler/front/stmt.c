@@ -79,7 +79,7 @@ static void bind(struct elab *e, const struct tree_stmt *s)
     bool typed = s->bind.type && type_want(e, s->bind.type, &w);
     val v = eval(e, s->bind.value, typed ? &w : NULL);
     if (s->bind.type && !v_bad(v)) {
-        if (type_config(s->bind.type) != CONFIG_NONE) {
+        if (type_of_number(s->bind.type, v)) {
             v = config_value(e, v, s->bind.type, s->bind.targets.p[0].s, s->bind.value->at);
         } else {
             struct match m = {s->bind.type, v, s->bind.targets.p[0].s, s->bind.value->at, NULL};

@@ -517,9 +517,12 @@ static bool eval_metric(struct elab *e, struct train *t, struct metric *m)
     if (v_bad(v))
         return false;
     emit_node_of(e, v);
-    if (!v->t.s.rank && v->t.dtype != NN_bool)
+    if (!v->t.s.rank) {
+        if (v->t.dtype == NN_bool) /* a figure: 1 or 0 */
+            m->v = to_dtype(e, v, NN_f64, m->value->at);
         return true;
-    if (elab_error(e, m->value->at, "a metric is a scalar, not %s", v_text(e, v)) && v->t.s.rank)
+    }
+    if (elab_error(e, m->value->at, "a metric is a scalar, not %s", v_text(e, v)))
         diag_label(e->d, "write mean(…) or sum(…) of it");
     return false;
 }

@@ -511,7 +511,8 @@ bool type_known(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype,
     const struct dim *dim[NN_MAX_RANK];
     const char *missing = NULL;
     bool bad = false;
-    if (t->kind != TREE_TYPE_NAMED || type_config(t) != CONFIG_NONE) {
+    enum config_type c = type_config(t);
+    if (t->kind != TREE_TYPE_NAMED || (c != CONFIG_NONE && c != CONFIG_BOOL)) {
         elab_error(e, t->at, "a tensor's type is wanted here, as in `f32[n, 10]`");
         return false;
     }
@@ -606,6 +607,12 @@ static val as_float(struct elab *e, val v)
     val f = v_float(e, d, known, v->at);
     f->f.of_batch = e->batch && dim_uses(e->dims, v->i, e->batch);
     return f;
+}
+
+bool type_of_number(const struct tree_type *t, val v)
+{
+    enum config_type c = type_config(t);
+    return c != CONFIG_NONE && !(c == CONFIG_BOOL && v_is_tensor(v));
 }
 
 val config_value(struct elab *e, val v, const struct tree_type *t, const char *name, struct loc at)

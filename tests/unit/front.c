@@ -195,6 +195,8 @@ static void reductions(void)
     IS("sum(x[:, 1:1], 1)", 0, 0);
     IS("max(x[:, 1:1], 1)", -INFINITY, -INFINITY);
     IS("prod(k < 3: 1 + x[0, k + 1])", 6);
+    IS("[r < 2, k < 2: prod(d < 2: x[r, 1 + k + d])]", 2, 0, 20, 0);
+    IS("prod(k < 4: where(k < 3, 1 + x[0, k], x[0, k]))", 0);
     IS("max(k < 4: -sum(d < 2: x[1, k + d - 1]))", -3);
 }
 
@@ -263,6 +265,10 @@ static void functions(void)
     RUNS("", "y = x[0]\nfor k in 0..3 { y = y + k }\nreturn y", 3, 4, 5);
     RUNS("", "y = x[0]\nif x.shape[0] > 1 { z = y * 2 } else { z = y }\nreturn z", 0, 2, 4);
     RUNS("", "fs = [relu, f64] + [flatten]\nreturn fs(x - 4)", 0, 0, 0, 0, 0, 1);
+    RUNS("fn f(x: T[...s]) -> bool = all(x < 3)", "b: bool = f(x[0])\nreturn where(b, x[0], x[1])",
+         0, 1, 2);
+    RUNS("fn f(x: T[...s]) -> (T[...s], bool) = (x, any(x > 9))",
+         "y, b = f(x[0])\nreturn where(b, 1, y)", 0, 1, 2);
     RUNS("", "return sum([z for z in [x[0], x[1]]][1])", 12);
     RUNS("fn f(x: T[...s]) -> T[...s] = round(x)\n  gradient (g) = where(x > 1, g, 0)",
          "return f(x[0] / 4)", 0, 0, 0);

@@ -196,6 +196,32 @@ static void clipping(void)
     close_machine(&x);
 }
 
+/* The mean of two batches' gradients is what is clipped, once they are all there. */
+static void clipped_accumulation(void)
+{
+    struct machine x;
+    open_machine(&x, HEAD "train M on d { batch = 2\n steps = 9\n clip = 0.5\n accumulate = 2\n"
+                          "loss = mean((M(x) - y)**2)\n optimizer = Plain(0.1) }\n");
+    struct ir_graph *init = graph(&x, FRONT_INIT, "init", 0),
+                    *step = graph(&x, FRONT_STEP, "step", 0);
+    run(&x, init, NULL, NULL);
+    double gw, gb, whole, half, unused;
+    gradients(2, -1, XS, YS, 2, &half, &unused);
+    gradients(2, -1, XS, YS, 4, &gw, &gb);
+    whole = sqrt(gw * gw + gb * gb);
+    test(whole > 0.5);
+    run(&x, step, XS, YS);
+    test_near(*slot(&x, "w.grad"), half / 2, 1e-8);
+    test_near(*slot(&x, "w"), 2, 0);
+    run(&x, step, XS + 2, YS + 2);
+    double mw = gw * 0.5 / (whole + 1e-6), mb = gb * 0.5 / (whole + 1e-6);
+    test_near(*slot(&x, "w"), 2 - 0.1 * mw, 1e-8);
+    test_near(*slot(&x, "b"), -1 - 0.1 * mb, 1e-8);
+    test_near(*slot(&x, "w.m"), mw, 1e-8);
+    test_near(*slot(&x, "w.grad"), 0, 0);
+    close_machine(&x);
+}
+
 /* A trains each step; B every other one, and its loss sees the A just updated. */
 static void two_losses(void)
 {
@@ -257,6 +283,29 @@ static void metrics(void)
     close_machine(&x);
 }
 
+/* A bool as a metric is 1 or 0, over the whole split. */
+static void bool_metrics(void)
+{
+    struct machine x;
+    open_machine(&x, HEAD "train M on d { batch = 3\n steps = 9\n p = M(x)\n"
+                          "loss = mean((p - y)**2)\n metric small = all(y < 4)\n"
+                          "metric far = any(x > 4)\n metric good = loss < 1e6\n"
+                          "metric fixed = batch < 2\n optimizer = SGD(0.1) }\n");
+    struct ir_graph *init = graph(&x, FRONT_INIT, "init", 0);
+    struct ir_graph *full = graph(&x, FRONT_EVAL, "eval", 3),
+                    *tail = graph(&x, FRONT_EVAL, "eval.tail", 1);
+    struct ir_graph *end = graph(&x, FRONT_METRICS, "metrics", 0);
+    run(&x, init, NULL, NULL);
+    run(&x, full, XS, YS);
+    run(&x, tail, XS + 3, YS + 3);
+    run(&x, end, NULL, NULL);
+    test_near(x.out[1], 0, 0);
+    test_near(x.out[2], 1, 0);
+    test_near(x.out[3], 1, 0);
+    test_near(x.out[4], 0, 0);
+    close_machine(&x);
+}
+
 /* Batch norm's statistics move in training only, and are the state after the step. */
 static void states(void)
 {
@@ -286,8 +335,10 @@ int main(void)
     steps();
     accumulation();
     clipping();
+    clipped_accumulation();
     two_losses();
     metrics();
+    bool_metrics();
     states();
     return test_done();
 }
