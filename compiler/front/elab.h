@@ -658,9 +658,9 @@ bool unmatched(struct elab *e, struct train *t); /* optimizer[…] that fits no 
 void update_slots(struct elab *e, struct ir_graph *g); /* update nodes for what changed */
 const char *root_name(const struct train *t, uint32_t root);
 /* The metrics of the eval graph `g`: accumulators in it (into NULL), or what is done with them at
- * the end, into a graph of its own. */
+ * the end, into a graph of its own. `m`: NULL for a loss, which may mix the samples of a batch. */
 bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name,
-                   val v);
+                   const struct metric *m, val v);
 
 /* What builtin_reduce does, beside the monoids. */
 enum { REDUCE_mean = IRM_COUNT, REDUCE_var, REDUCE_logsumexp };

@@ -424,9 +424,12 @@ static bool build_eval(struct building *w, int64_t batch, struct ir_graph *metri
     struct train *t = e->train;
     struct ir_builder *end = metrics ? &into : NULL;
     for (uint32_t i = 0; i < t->loss.n; i++)
-        good = metrics_split(e, w->g, end, loss_name(e, &t->loss.p[i]), t->loss.p[i].v) && good;
-    for (uint32_t i = 0; i < t->metric.n; i++)
-        good = metrics_split(e, w->g, end, t->metric.p[i].name.s, t->metric.p[i].v) && good;
+        good =
+            metrics_split(e, w->g, end, loss_name(e, &t->loss.p[i]), NULL, t->loss.p[i].v) && good;
+    for (uint32_t i = 0; i < t->metric.n; i++) {
+        const struct metric *m = &t->metric.p[i];
+        good = metrics_split(e, w->g, end, m->name.s, m, m->v) && good;
+    }
     return good;
 }
 

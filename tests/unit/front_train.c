@@ -306,6 +306,52 @@ static void bool_metrics(void)
     close_machine(&x);
 }
 
+static bool builds_metric(const char *value)
+{
+    struct machine x;
+    char source[1024];
+    snprintf(source, sizeof source,
+             HEAD "train M on d { batch = 3\n steps = 9\n loss = mean((M(x) - y)**2)\n"
+                  "metric a = %s\n optimizer = SGD(0.1) }\n",
+             value);
+    open_machine(&x, source);
+    bool built = front_build(x.f, x.m, FRONT_EVAL, "eval", 0, NULL, 0) != NULL;
+    test(built == !diag_errors(x.d));
+    close_machine(&x);
+    return built;
+}
+
+/* A batch is not the split: what a metric adds up has to be of each sample by itself. */
+static void whole_split(void)
+{
+    static const char *const refused[] = {
+        "var(y)",
+        "logsumexp(y)",
+        "mean((y - mean(y))**2)",
+        "mean([i, j: y[i] * y[j]])",
+        "sum(i, j: M(x)[i] * y[j])",
+        "mean(cumsum(y, 0)**2)",
+        "mean(flip(y, 0) * y)",
+        "mean(y[0] * y)",
+        "mean(y[1:] - y[:-1])",
+        "sum(y / batch)",
+    };
+    static const char *const good[] = {
+        "exp(loss)",
+        "mean(y**2) - mean(y)**2",
+        "max(y) - min(y)",
+        "sum(y) / batch",
+        "mean(y.reshape(batch, 1))",
+        "mean(var(y.reshape(batch, 1), 1))",
+        "mean(cumsum(y.reshape(batch, 1), 1) * flip(y.reshape(batch, 1), 1))",
+        "mean([n, k < 2: y[n] * M(x)[n] + k])",
+    };
+    for (size_t i = 0; i < COUNT(refused); i++)
+        test(!builds_metric(refused[i]));
+    for (size_t i = 0; i < COUNT(good); i++)
+        test(builds_metric(good[i]));
+}
+
 /* Batch norm's statistics move in training only, and are the state after the step. */
 static void states(void)
 {
@@ -339,6 +385,7 @@ int main(void)
     two_losses();
     metrics();
     bool_metrics();
+    whole_split();
     states();
     return test_done();
 }
