@@ -398,9 +398,10 @@ static bool add_loss(struct elab *e, struct train *t, const struct tree_stmt *s,
     if (!l.models)
         l.models = t->ninst == 64 ? UINT64_MAX : ((uint64_t)1 << t->ninst) - 1;
     for (uint32_t i = 0; good && i < t->loss.n; i++)
-        if (t->loss.p[i].name == l.name) {
-            elab_error(e, s->at, l.name ? "two losses train `%s`" : "two losses", l.name);
-            diag_note(e->d, t->loss.p[i].at, "the first is here");
+        if (t->loss.p[i].name == l.name || !t->loss.p[i].name || !l.name) {
+            const char *name = l.name ? l.name : t->loss.p[i].name;
+            if (elab_error(e, s->at, name ? "two losses train `%s`" : "two losses", name))
+                diag_note(e->d, t->loss.p[i].at, "the first is here");
             good = false;
         }
     l.env = snapshot(e);
@@ -427,18 +428,43 @@ static bool add_rule(struct elab *e, struct train *t, const struct tree_items *i
     return true;
 }
 
-static bool statement(struct elab *e, struct train *t, const struct tree_stmt *s)
+static bool add_metric(struct elab *e, struct train *t, const struct tree_stmt *s)
 {
-    if (s->kind == TREE_METRIC) {
-        struct metric m = {s->var.name, s->var.value, snapshot(e), NULL};
-        for (uint32_t i = 0; i < t->metric.n; i++)
-            if (t->metric.p[i].name.s == s->var.name.s) {
-                elab_error(e, s->var.name.at, "two metrics are called `%s`", s->var.name.s);
-                return false;
-            }
-        vec_push(&t->metric, m);
+    struct metric m = {s->var.name, s->var.value, snapshot(e), NULL};
+    if (!strcmp(m.name.s, "loss")) {
+        elab_error(e, m.name.at, "`loss` is always among the metrics: give this one another name");
+        return false;
+    }
+    for (uint32_t i = 0; i < t->metric.n; i++)
+        if (t->metric.p[i].name.s == m.name.s) {
+            elab_error(e, m.name.at, "two metrics are called `%s`", m.name.s);
+            return false;
+        }
+    vec_push(&t->metric, m);
+    return true;
+}
+
+/* A setting that an earlier statement gives already: reports. */
+static bool given_twice(struct elab *e, struct train *t, const struct tree_stmt *s)
+{
+    const struct tree_block *b = t->decl->train.body;
+    const char *name = s->bind.targets.p[0].s;
+    for (uint32_t i = 0; i < b->n && b->p[i] != s; i++) {
+        const struct tree_stmt *o = b->p[i];
+        if (o->kind != TREE_BIND || o->bind.targets.n != 1 || o->bind.type ||
+            o->bind.targets.p[0].s != name)
+            continue;
+        if (elab_error(e, s->at, "`%s` is given twice", name))
+            diag_note(e->d, o->at, "the first is here");
         return true;
     }
+    return false;
+}
+
+static bool statement(struct elab *e, struct train *t, const struct tree_stmt *s)
+{
+    if (s->kind == TREE_METRIC)
+        return add_metric(e, t, s);
     if (s->kind == TREE_SET) {
         if (!strcmp(s->set.name.s, "loss"))
             return add_loss(e, t, s, &s->set.items, s->set.value);
@@ -453,12 +479,14 @@ static bool statement(struct elab *e, struct train *t, const struct tree_stmt *s
         const char *name = s->bind.targets.p[0].s;
         if (!strcmp(name, "loss"))
             return add_loss(e, t, s, NULL, s->bind.value);
+        bool free_name = dataset_leaves_free(e, t, name);
+        if ((is_setting(name) || free_name) && given_twice(e, t, s))
+            return false;
         if (!strcmp(name, "optimizer"))
             return add_rule(e, t, NULL, s->bind.value, s->at);
         if (is_setting(name))
             return setting(e, t, s);
-        if (dataset_leaves_free(e, t,
-                                name)) { /* bound ahead; here it is checked, and reads names */
+        if (free_name) { /* bound ahead; here it is checked, and reads names */
             val v = setting_value(e, t, s);
             int64_t n;
             return whole(e, s, v, 1, &n);
