@@ -379,9 +379,13 @@ static LLVMValueRef gen_const(const struct gen *g, const struct lo_insn *in)
 {
     enum nn_dtype t = (enum nn_dtype)in->type.dtype;
     LLVMTypeRef s = gen_scalar(g, t);
-    CHECK(t != NN_f16 && t != NN_bf16, "back: %s: a constant of %s", g->k->name, nn_dtype_name(t));
-    LLVMValueRef c =
-        nn_is_float(t) ? LLVMConstReal(s, in->f) : LLVMConstInt(s, (unsigned long long)in->i, true);
+    LLVMValueRef c = NULL;
+    if (t == NN_f16 || t == NN_bf16)
+        c = LLVMConstInt(s, lo_num_from_f(t, in->f).h, false);
+    else if (nn_is_float(t))
+        c = LLVMConstReal(s, in->f);
+    else
+        c = LLVMConstInt(s, (unsigned long long)in->i, true);
     if (in->type.lanes == 1)
         return c;
     LLVMValueRef all[64];
