@@ -142,6 +142,34 @@ static const struct ix *part_ix(struct elab *e, const struct form_part *p, const
     BUG("part kind %d", p->kind);
 }
 
+#define FURTHEST ((int64_t)1 << 55) /* of an index: beyond, arithmetic on it could overflow */
+
+static int64_t size_of(int64_t c) { return c == INT64_MIN ? INT64_MAX : c < 0 ? -c : c; }
+
+/* The largest number in an index expression: what it adds up to where no value is gathered, and its
+ * coefficients. */
+static int64_t reach(const struct ix *x, const int64_t *dim)
+{
+    struct ix_range r = ix_range(x, dim);
+    int64_t most = size_of(x->c0);
+    if (!ix_uses_operand(x))
+        most = size_of(r.hi) > size_of(r.lo) ? size_of(r.hi) : size_of(r.lo);
+    for (uint32_t i = 0; i < x->n; i++)
+        most = size_of(x->part[i].c) > most ? size_of(x->part[i].c) : most;
+    return most;
+}
+
+/* x + c*p, refused where that would come near the end of 64 bits. */
+static const struct ix *add_scaled(struct elab *e, const struct ix *x, const struct ix *p,
+                                   int64_t c, const int64_t *dim)
+{
+    int64_t a = reach(p, dim), b = reach(x, dim), m = size_of(c);
+    if (m <= FURTHEST && b <= FURTHEST && (!m || a <= FURTHEST / m))
+        return ix_add(e->m->mem, x, ix_mul(e->m->mem, p, c));
+    elab_error(e, e->place, "an index goes beyond 2**55");
+    return ix_const(e->m->mem, 0);
+}
+
 const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom,
                          val *gathered, uint32_t *ngathered)
 {
@@ -149,12 +177,12 @@ const struct ix *form_ix(struct elab *e, const struct form *f, const struct shap
     int64_t dim[IR_MAX_AXES];
     for (uint32_t i = 0; i < dom->nix + dom->rank; i++)
         dim[i] = emit_size(e, i < dom->nix ? dom->ix[i]->n : dom->dim[i - dom->nix]);
-    const struct ix *x = ix_const(mem, emit_size(e, f->c0));
+    const struct ix *zero = ix_const(mem, 0), *x = ix_const(mem, emit_size(e, f->c0));
     for (uint32_t i = 0; i < f->n; i++) {
         const struct ix *p = part_ix(e, &f->part[i], dom, dim, gathered, ngathered);
-        x = ix_add(mem, x, ix_mul(mem, p, emit_size(e, f->part[i].c)));
+        x = add_scaled(e, x, p, emit_size(e, f->part[i].c), dim);
     }
-    return x;
+    return add_scaled(e, zero, x, 1, dim);
 }
 
 /* The indices of a form, as rank 0 tensors appended to part[]. */

@@ -140,12 +140,13 @@ static const struct ix *recombine(struct arena *a, const struct ix *x)
 {
     for (uint32_t i = 0; i < x->n; i++) {
         const struct ix_part *p = &x->part[i];
-        if (p->a.kind != IX_MOD)
+        int64_t step;
+        if (p->a.kind != IX_MOD || __builtin_mul_overflow(p->c, p->a.q, &step))
             continue;
         const struct ix *quotient = NULL;
         for (uint32_t j = 0; j < x->n; j++) {
             const struct ix_part *d = &x->part[j];
-            if (d->c != p->c * p->a.q || d->a.kind < IX_DIV)
+            if (d->c != step || d->a.kind < IX_DIV)
                 continue;
             if (!quotient)
                 quotient = ix_div(a, p->a.e, p->a.q, NULL);
@@ -169,17 +170,30 @@ const struct ix *ix_add(struct arena *a, const struct ix *x, const struct ix *y)
 
 /* ---- ranges ---- */
 
+/* A bound at LIMIT or beyond is no bound, and stays none in sums and quotients. */
 static int64_t clamp(int64_t x) { return x > LIMIT ? LIMIT : x < -LIMIT ? -LIMIT : x; }
 
 static int64_t clamp_mul(int64_t x, int64_t c)
 {
-    int64_t m = c < 0 ? -c : c;
+    int64_t r;
     if (c == 0 || x == 0)
         return 0;
-    if (x > LIMIT / m || x < -LIMIT / m)
+    if (x >= LIMIT || x <= -LIMIT || __builtin_mul_overflow(x, c, &r))
         return (x < 0) == (c < 0) ? LIMIT : -LIMIT;
-    return x * c;
+    return clamp(r);
 }
+
+static int64_t add_lo(int64_t x, int64_t y)
+{
+    return x <= -LIMIT || y <= -LIMIT ? -LIMIT : clamp(x + y);
+}
+
+static int64_t add_hi(int64_t x, int64_t y)
+{
+    return x >= LIMIT || y >= LIMIT ? LIMIT : clamp(x + y);
+}
+
+static bool bounded(struct ix_range r) { return r.lo > -LIMIT && r.hi < LIMIT; }
 
 static bool range(const struct ix *x, const int64_t *dim, struct ix_range *out);
 
@@ -194,13 +208,16 @@ static bool atom_range(const struct ix_atom *t, const int64_t *dim, struct ix_ra
     case IX_DIV:
         if (!range(t->e, dim, &e))
             return false;
-        *out = (struct ix_range){floor_div(e.lo, t->q), floor_div(e.hi, t->q)};
+        if (e.lo > -LIMIT)
+            out->lo = floor_div(e.lo, t->q);
+        if (e.hi < LIMIT)
+            out->hi = floor_div(e.hi, t->q);
         return true;
     case IX_MOD:
         if (!range(t->e, dim, &e))
             return false;
         *out = (struct ix_range){0, t->q - 1};
-        if (floor_div(e.lo, t->q) == floor_div(e.hi, t->q))
+        if (bounded(e) && floor_div(e.lo, t->q) == floor_div(e.hi, t->q))
             *out = (struct ix_range){floor_mod(e.lo, t->q), floor_mod(e.hi, t->q)};
         return true;
     }
@@ -215,8 +232,8 @@ static bool range(const struct ix *x, const int64_t *dim, struct ix_range *out)
         if (!atom_range(&x->part[i].a, dim, &p))
             return false;
         int64_t c = x->part[i].c;
-        r.lo = clamp(r.lo + clamp_mul(c > 0 ? p.lo : p.hi, c));
-        r.hi = clamp(r.hi + clamp_mul(c > 0 ? p.hi : p.lo, c));
+        r.lo = add_lo(r.lo, clamp_mul(c > 0 ? p.lo : p.hi, c));
+        r.hi = add_hi(r.hi, clamp_mul(c > 0 ? p.hi : p.lo, c));
     }
     *out = r;
     return true;
@@ -235,7 +252,7 @@ static bool one_multiple(const struct ix *x, int64_t q, const int64_t *dim, int6
     if (!range(x, dim, &r))
         return false;
     *k = floor_div(r.lo, q);
-    return r.lo > -LIMIT && r.hi < LIMIT && *k == floor_div(r.hi, q);
+    return bounded(r) && *k == floor_div(r.hi, q);
 }
 
 /* ---- floor division and modulus ---- */
@@ -297,8 +314,10 @@ static const struct ix *div_rest(struct arena *a, const struct ix *r, int64_t q,
         return ix_div(a, high, q / g, dim);
     if (r->n == 1 && r->part[0].c == 1) {
         const struct ix_atom *t = &r->part[0].a;
-        if (t->kind == IX_DIV)
-            return ix_div(a, ix_add(a, t->e, ix_const(a, r->c0 * t->q)), t->q * q, dim);
+        int64_t both, c0;
+        if (t->kind == IX_DIV && !__builtin_mul_overflow(t->q, q, &both) &&
+            !__builtin_mul_overflow(t->q, r->c0, &c0))
+            return ix_div(a, ix_add(a, t->e, ix_const(a, c0)), both, dim);
         if (t->kind == IX_MOD && r->c0 == 0 && t->q % q == 0)
             return ix_mod(a, ix_div(a, t->e, q, dim), t->q / q, dim);
     }
@@ -320,7 +339,8 @@ static const struct ix *drop_inner_mod(struct arena *a, const struct ix *r, int6
 {
     for (uint32_t i = 0; i < r->n; i++) {
         const struct ix_part *p = &r->part[i];
-        if (p->a.kind == IX_MOD && p->c * p->a.q % q == 0)
+        int64_t step;
+        if (p->a.kind == IX_MOD && !__builtin_mul_overflow(p->c, p->a.q, &step) && step % q == 0)
             return ix_add(a, without(a, r, i, i), ix_mul(a, p->a.e, p->c));
     }
     return NULL;
