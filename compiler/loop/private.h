@@ -7,7 +7,7 @@
 
 #define LO_I64 ((struct lo_type){NN_i64, 1})
 #define LO_MAX_LANES 32
-#define LO_MAX_COUNT ((int64_t)1 << 40) /* elements of a buffer */
+#define LO_MAX_COUNT ((int64_t)1 << 56) /* elements of a buffer */
 #define LO_WORDS 160                    /* room for a complaint */
 #define LO_MAX_DEPTH 60                 /* blocks inside blocks, in a text */
 
