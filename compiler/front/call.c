@@ -270,61 +270,105 @@ val run_declared(struct elab *e, const struct tree_decl *d, const struct want *w
     return r;
 }
 
-/* `gradient (g) = …`: the value with derivatives of the author's own. */
-static val custom_gradient(struct elab *e, const struct tree_decl *d, val value, struct loc at)
+/* ---- `gradient (g) = …`: the value with derivatives of the author's own ---- */
+
+struct inputs { /* the tensors that it is differentiated by */
+    uint32_t n;
+    val *v;
+    const char **name;
+};
+
+static struct inputs tensor_inputs(struct elab *e, const struct tree_decl *d)
 {
-    uint32_t k = 0;
-    val *input = ARENA_ARRAY(e->mem, val, d->fn.input.n);
-    const char **names = ARENA_ARRAY(e->mem, const char *, d->fn.input.n);
-    for (uint32_t i = 0; i < d->fn.input.n; i++) {
+    uint32_t n = d->fn.input.n;
+    struct inputs in = {0, ARENA_ARRAY(e->mem, val, n), ARENA_ARRAY(e->mem, const char *, n)};
+    for (uint32_t i = 0; i < n; i++) {
         struct binding *b = env_find(e, d->fn.input.p[i].name.s);
         if (b && v_is_tensor(b->v) && !is_config(&d->fn.input.p[i])) {
-            names[k] = d->fn.input.p[i].name.s;
-            input[k++] = b->v;
+            in.name[in.n] = d->fn.input.p[i].name.s;
+            in.v[in.n++] = b->v;
         }
     }
-    if (!v_is_tensor(value) || !nn_is_float(value->t.dtype) || d->fn.gradient_names.n != 1) {
-        elab_error(e, d->fn.gradient_at,
-                   "a gradient takes one name, the gradient of a float tensor");
-        return v_poison(e);
-    }
-    val g = v_tensor(e, value->t.dtype, value->t.s, d->fn.gradient_names.p[0].at);
-    if (e->b)
-        g->t.node = ir_hole(e->b, emit_node_of(e, value));
-    env_bind(e, d->fn.gradient_names.p[0].s, g, d->fn.gradient_names.p[0].at);
-    val r;
-    struct loc where = d->fn.gradient ? d->fn.gradient->at : d->fn.gradient_at;
-    if (d->fn.gradient) {
-        r = eval(e, d->fn.gradient, NULL);
-    } else {
-        e->frame->returned = false;
-        e->frame->result = NULL;
-        block_run(e, d->fn.gradient_body);
-        r = e->frame->result ? e->frame->result : v_none(e, where);
-    }
-    if (v_bad(r))
-        return r;
+    return in;
+}
+
+/* The result as one tensor: the parts of a tuple one after the other. NULL after a report. */
+static val gradient_whole(struct elab *e, const struct tree_decl *d, val value)
+{
+    val one[1] = {value}, *p = value->kind == V_TUPLE ? value->list.p : one;
+    uint32_t n = value->kind == V_TUPLE ? value->list.n : 1;
+    bool good = n == d->fn.gradient_names.n;
+    for (uint32_t i = 0; good && i < n; i++)
+        good = v_is_tensor(p[i]) && nn_is_float(p[i]->t.dtype) && p[i]->t.dtype == p[0]->t.dtype;
+    if (good)
+        return value->kind == V_TUPLE ? join_flat(e, p, n, value->at) : value;
+    elab_error(e, d->fn.gradient_at,
+               "a gradient takes one name for each tensor of the result (%u), all of one float "
+               "dtype",
+               n);
+    return NULL;
+}
+
+/* Binds the names to the gradient, which is shaped as the whole; then the author's value. */
+static val gradient_value(struct elab *e, const struct tree_decl *d, val value, val g,
+                          struct loc where)
+{
+    const struct tree_names *names = &d->fn.gradient_names;
+    val one[1] = {g};
+    const struct value *parts = value->kind == V_TUPLE ? part_flat(e, g, value, g->at) : NULL;
+    for (uint32_t i = 0; i < names->n; i++)
+        env_bind(e, names->p[i].s, parts ? parts->list.p[i] : one[i], names->p[i].at);
+    if (d->fn.gradient)
+        return eval(e, d->fn.gradient, NULL);
+    e->frame->returned = false;
+    e->frame->result = NULL;
+    block_run(e, d->fn.gradient_body);
+    return e->frame->result ? e->frame->result : v_none(e, where);
+}
+
+/* A part for each input, as the input is. */
+static bool gradient_parts(struct elab *e, const struct tree_decl *d, val r,
+                           const struct inputs *in, enum nn_dtype dtype, struct loc where, val *x)
+{
     val one[1] = {r}, *part = r->kind == V_TUPLE ? r->list.p : one;
-    if ((r->kind == V_TUPLE ? r->list.n : 1) != k) {
-        elab_error(e, where, "%s: the gradient has %u parts for %u tensors", d->name.s,
-                   r->kind == V_TUPLE ? r->list.n : 1, k);
+    uint32_t n = r->kind == V_TUPLE ? r->list.n : 1;
+    if (n != in->n) {
+        elab_error(e, where, "%s: the gradient has %u parts for %u tensors", d->name.s, n, in->n);
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        enum nn_dtype t = nn_is_float(in->v[i]->t.dtype) ? in->v[i]->t.dtype : dtype;
+        x[i] = to_type(e, part[i], t, in->v[i]->t.s, where,
+                       arena_printf(e->mem, "%s: the gradient of `%s`", d->name.s, in->name[i]));
+        if (v_bad(x[i]))
+            return false;
+    }
+    return true;
+}
+
+static val custom_gradient(struct elab *e, const struct tree_decl *d, val value, struct loc at)
+{
+    struct inputs in = tensor_inputs(e, d);
+    val whole = gradient_whole(e, d, value), *x = ARENA_ARRAY(e->mem, val, in.n);
+    if (!whole)
         return v_poison(e);
+    val g = v_tensor(e, whole->t.dtype, whole->t.s, d->fn.gradient_names.p[0].at);
+    if (e->b)
+        g->t.node = ir_hole(e->b, emit_node_of(e, whole));
+    struct loc where = d->fn.gradient ? d->fn.gradient->at : d->fn.gradient_at;
+    val r = gradient_value(e, d, value, g, where);
+    if (v_bad(r) || !gradient_parts(e, d, r, &in, whole->t.dtype, where, x))
+        return v_poison(e);
+    ir_id *from = ARENA_ARRAY(e->mem, ir_id, in.n), *dx = ARENA_ARRAY(e->mem, ir_id, in.n);
+    for (uint32_t i = 0; i < in.n; i++) {
+        from[i] = emit_node_of(e, in.v[i]);
+        dx[i] = emit_node_of(e, x[i]);
     }
-    ir_id *in = ARENA_ARRAY(e->mem, ir_id, k), *dx = ARENA_ARRAY(e->mem, ir_id, k);
-    for (uint32_t i = 0; i < k; i++) {
-        enum nn_dtype t = nn_is_float(input[i]->t.dtype) ? input[i]->t.dtype : value->t.dtype;
-        val x = to_type(e, part[i], t, input[i]->t.s, where,
-                        arena_printf(e->mem, "%s: the gradient of `%s`", d->name.s, names[i]));
-        if (v_bad(x))
-            return x;
-        in[i] = emit_node_of(e, input[i]);
-        dx[i] = emit_node_of(e, x);
-    }
-    val c = v_tensor(e, value->t.dtype, value->t.s, value->at);
+    val c = v_tensor(e, whole->t.dtype, whole->t.s, value->at);
     emit_origin(e, at, d->name.s);
     if (e->b)
-        c->t.node = ir_custom(e->b, emit_node_of(e, value), k, in, g->t.node, dx);
-    return c;
+        c->t.node = ir_custom(e->b, emit_node_of(e, whole), in.n, from, g->t.node, dx);
+    return value->kind == V_TUPLE ? part_flat(e, c, value, value->at) : c;
 }
 
 static bool too_deep(struct elab *e, const char *name, struct loc at)

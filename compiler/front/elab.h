@@ -569,6 +569,9 @@ val operate_unary(struct elab *e, enum tree_op op, val x, struct loc at);
 val power(struct elab *e, val x, val y, struct loc at);
 val matmul(struct elab *e, val x, val y, struct loc at);
 val transpose(struct elab *e, val x, uint32_t a, uint32_t b, struct loc at);
+/* Tensors of one dtype, one after the other as a vector; and the tuple `like` out of such a one. */
+val join_flat(struct elab *e, val const *p, uint32_t n, struct loc at);
+val part_flat(struct elab *e, val flat, val like, struct loc at);
 val sys_value(struct elab *e, enum sys which);
 uint32_t sys_slot(struct elab *e, enum sys which);
 val sys_epoch(struct elab *e, struct loc at);

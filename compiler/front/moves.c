@@ -373,6 +373,34 @@ static val concat(struct elab *e, const char *what, val *p, uint32_t n, uint32_t
     return sum;
 }
 
+val join_flat(struct elab *e, val const *p, uint32_t n, struct loc at)
+{
+    val *flat = ARENA_ARRAY(e->mem, val, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct dim *size = product(e, p[i]->t.s.dim, p[i]->t.s.rank);
+        emit_node_of(e, p[i]);
+        flat[i] = reshaped(e, p[i], 1, &size, at);
+    }
+    return concat(e, "gradient", flat, n, 0, at);
+}
+
+val part_flat(struct elab *e, val flat, val like, struct loc at)
+{
+    val *p = ARENA_ARRAY(e->mem, val, like->list.n);
+    const struct dim *before = dim_const(e->dims, 0);
+    for (uint32_t i = 0; i < like->list.n; i++) {
+        const struct tensor *t = &like->list.p[i]->t;
+        const struct dim *size = product(e, t->s.dim, t->s.rank);
+        val cut = shifted(e, flat, 0, size, before, 0, at);
+        p[i] = reshaped(e, cut, t->s.rank, t->s.dim, at);
+        p[i]->t.weak = t->weak;
+        before = dim_add(e->dims, before, size);
+    }
+    val r = v_list(e, V_TUPLE, p, like->list.n, at);
+    r->list.name = like->list.name;
+    return r;
+}
+
 val builtin_concat(struct builtin_call *c)
 {
     val *p;

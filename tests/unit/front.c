@@ -272,6 +272,8 @@ static void functions(void)
     RUNS("", "return sum([z for z in [x[0], x[1]]][1])", 12);
     RUNS("fn f(x: T[...s]) -> T[...s] = round(x)\n  gradient (g) = where(x > 1, g, 0)",
          "return f(x[0] / 4)", 0, 0, 0);
+    RUNS("fn f(a: T[...s]) -> (T[...s], T) = (a + 1, sum(a))\n  gradient (g, h) = 7 * g + 5 * h",
+         "y, z = f(x[0])\nreturn y + 10 * z", 31, 32, 33);
     RUNS("const h = [1, 2]\nconst k = len(h) + 1", "return x[0] * k", 0, 3, 6);
     RUNS("", "return softmax(x[0] * 0)", 1.0 / 3, 1.0 / 3, 1.0 / 3);
     RUNS("layer Twice(n: int)(x: T[...s]) -> T[...s] { return x * n }",

@@ -88,6 +88,8 @@ static const struct sample samples[] = {
     {"2, 3, 4", "return bilinear(x, 5, 7)", NULL},
     {"6, 3", "return windowed(x, 3)", NULL},
     {"5", "return cubed(x) + cubed(cubed(x))", NULL},
+    {"3", "p, q = both(x, 2 * x + 1)\n  return p * p + unsqueeze(q, 1)", NULL},
+    {"3", "p, q = both(x, x * x)\n  return q", NULL},
     {"4, 3", "return distances(x)", NULL},
     {"6, 4", "return patches(x, 2) @ patches(x, 2).T", NULL},
     {"4, 4", "return [b < 2: sum(i < 4, j < 4: where(j < i, x[b, i, j] * x[b, j, i], 0))]", NULL},
@@ -120,6 +122,8 @@ static const char functions[] =
     "  return [b, i, e: sum(w: p[b, i, w] * q[b, i + w - size + 1, e])]\n}\n"
     "fn cubed(x: T[...s]) -> T[...s] = x * x * x\n"
     "  gradient (g) = 3 * g * x * x\n"
+    "fn both(x: T[n, k], y: T[n, k]) -> (T[n, k], top: T[n]) = (x * y, sum(x, 1))\n"
+    "  gradient (g, h) = (g * y + unsqueeze(h, 1), g * x)\n"
     "fn distances(a: T[b, n, d]) -> T[b, n, n] = [b, i, j: sum(k: (a[b, i, k] - a[b, j, k])**2)]\n"
     "fn patches(x: T[n, h, w], k: int) -> T[n, h // k, w // k, k*k]\n"
     "  = [n, i, j, q < k*k: x[n, i*k + q // k, j*k + q % k]]\n";
