@@ -2,27 +2,6 @@
 #include "front/elab.h"
 #include <math.h>
 
-static double fold(enum ir_op op, double x)
-{
-    switch (op) {
-    case IR_abs: return fabs(x);
-    case IR_sign: return x > 0 ? 1 : x < 0 ? -1 : x;
-    case IR_floor: return floor(x);
-    case IR_ceil: return ceil(x);
-    case IR_round: return nearbyint(x);
-    case IR_sqrt: return sqrt(x);
-    case IR_rsqrt: return 1 / sqrt(x);
-    case IR_exp: return exp(x);
-    case IR_log: return log(x);
-    case IR_sin: return sin(x);
-    case IR_cos: return cos(x);
-    case IR_tanh: return tanh(x);
-    case IR_sigmoid: return 1 / (1 + exp(-x));
-    case IR_erf: return erf(x);
-    default: BUG("%s of a number", ir_op_name(op));
-    }
-}
-
 static bool whole_result(enum ir_op op)
 {
     return op == IR_floor || op == IR_ceil || op == IR_round;
@@ -42,7 +21,7 @@ static val fold_unary(struct elab *e, enum ir_op op, val x, struct loc at)
     if (x->kind == V_INT && (op == IR_abs || whole_result(op)) &&
         (op != IR_abs || dim_shown_ge(e->dims, x->i, dim_const(e->dims, 0))))
         return x;
-    double v = known ? fold(op, d) : 0;
+    double v = known ? ir_scalar(op, NN_f64, NN_f64, &d) : 0;
     if (known && whole_result(op) && fabs(v) < 0x1p53)
         return v_number(e, (int64_t)v, at);
     val f = v_float(e, v, known, at);
