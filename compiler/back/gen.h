@@ -15,9 +15,9 @@ struct gen;
 struct gen_machine {
     /* Emits one kernel: its functions, with gen_block called for every phase's body. */
     void (*kernel)(struct gen *g, const char *symbol);
-    void (*barrier)(struct gen *g);
-    LLVMValueRef (*thread)(struct gen *g); /* the variable of a LO_THREAD loop, i64 */
-    bool libm;                             /* the C library's functions can be called */
+    /* A GPU's own instruction; its value, if it has one. NULL on a CPU. */
+    LLVMValueRef (*gpu)(struct gen *g, const struct lo_insn *in);
+    bool libm; /* the C library's functions can be called */
 };
 extern const struct gen_machine gen_cpu;
 

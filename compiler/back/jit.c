@@ -48,6 +48,12 @@ static char *take_error(LLVMErrorRef e)
 
 struct back_jit *back_jit_new(const struct target *t, char **message)
 {
+    if (t->kind != TARGET_CPU) {
+        struct text words = {0};
+        text_printf(&words, "code for %s does not run in this process", t->name);
+        *message = words.p;
+        return NULL;
+    }
     LLVMTargetMachineRef tm = gen_target_machine(t, message); /* also initialises LLVM */
     if (!tm)
         return NULL;

@@ -423,6 +423,18 @@ static LLVMValueRef high_product(struct gen *g, LLVMValueRef x, LLVMValueRef y)
     return LLVMBuildTrunc(g->b, shift(g, p, -(int)bits), LLVMTypeOf(x), "");
 }
 
+/* 11 significant bits, half away from zero: the carry may run into the exponent. Of an infinity or
+ * a NaN only the low bits go. */
+static LLVMValueRef tf32_bits(struct gen *g, LLVMValueRef x)
+{
+    LLVMValueRef u = LLVMBuildBitCast(g->b, x, like(x, g->i32), "");
+    LLVMValueRef nan = LLVMBuildOr(g->b, u, int_like(u, 0x400000), "");
+    LLVMValueRef up = plus(g, u, 0x1000), size = masked(g, u, 0x7fffffff);
+    LLVMValueRef r =
+        pick(g, LLVMIntULT, size, 0x7f800000, up, pick(g, LLVMIntEQ, size, 0x7f800000, u, nan));
+    return masked(g, r, ~(int64_t)0x1fff);
+}
+
 LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in)
 {
     LLVMBuilderRef b = g->b;
@@ -438,6 +450,7 @@ LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in)
     case LO_MULHI: return high_product(g, x, y);
     case LO_BITCAST: return LLVMBuildBitCast(b, x, type, "");
     case LO_ROUND_INT: return round_to_int(g, x, type);
+    case LO_TF32: return tf32_bits(g, x);
     case LO_BIT_COUNT: break;
     }
     BUG("back: %s: bit operator %d", g->k->name, in->op);

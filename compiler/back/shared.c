@@ -284,12 +284,6 @@ static void serial_for(struct gen *g, lo_id id, const struct lo_insn *in)
 
 static void gen_for(struct gen *g, lo_id id, const struct lo_insn *in)
 {
-    if (in->op == LO_THREAD) {
-        CHECK(g->machine->thread, "back: %s: a thread loop on a CPU", g->k->name);
-        g->value[id] = g->machine->thread(g);
-        gen_block(g, in->body);
-        return;
-    }
     LLVMValueRef from = lin_value(g, &in->lin), to = lin_value(g, &in->hi);
     if (!LLVMIsAConstantInt(from) || !LLVMIsAConstantInt(to)) {
         serial_for(g, id, in);
@@ -443,8 +437,17 @@ static void gen_insn(struct gen *g, lo_id id)
                                      LLVMConstInt(g->i32, (unsigned long long)in->i, false), "");
         return;
     case LO_BARRIER:
-        CHECK(g->machine->barrier, "back: %s: a barrier on a CPU", g->k->name);
-        g->machine->barrier(g);
+    case LO_SHUFFLE:
+    case LO_MMA:
+    case LO_LDMATRIX:
+    case LO_COPY:
+    case LO_COMMIT:
+    case LO_WAIT:
+    case LO_PACK:
+    case LO_UNPACK:
+    case LO_APPROX:
+        CHECK(g->machine->gpu, "back: %s: an instruction of a GPU on a CPU", g->k->name);
+        *v = g->machine->gpu(g, in);
         return;
     case LO_KIND_COUNT: break;
     }

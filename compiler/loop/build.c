@@ -87,20 +87,29 @@ void lo_open(struct lo_builder *b, uint32_t block)
     b->block = block;
 }
 
-lo_id lo_phase(struct lo_builder *b, int64_t chunks)
+lo_id lo_phase_gpu(struct lo_builder *b, int64_t chunks, int32_t threads)
 {
     CHECK(!b->depth, "%s: a phase inside of a block", b->k->name);
-    struct lo_insn chunk = {.kind = LO_LIN, .type = LO_I64, .origin = b->origin};
-    struct lo_phase p = {chunks, lo_block_new(b->k), lo_insn_new(b->k, chunk)};
+    struct lo_insn number = {.kind = LO_LIN, .type = LO_I64, .origin = b->origin};
+    struct lo_phase p = {.chunks = chunks, .threads = threads, .body = lo_block_new(b->k)};
+    p.chunk = lo_insn_new(b->k, number);
+    p.thread = threads ? lo_insn_new(b->k, number) : 0;
     vec_push(&b->k->phases, p);
     lo_open(b, p.body);
     return p.chunk;
 }
 
+lo_id lo_phase(struct lo_builder *b, int64_t chunks) { return lo_phase_gpu(b, chunks, 0); }
+
+lo_id lo_thread(const struct lo_builder *b)
+{
+    return b->k->phases.n ? vec_last(&b->k->phases).thread : 0;
+}
+
 bool lo_is_chunk(const struct lo_kernel *k, lo_id v)
 {
-    for (uint32_t i = 0; i < k->phases.n; i++)
-        if (k->phases.p[i].chunk == v)
+    for (uint32_t i = 0; v && i < k->phases.n; i++)
+        if (k->phases.p[i].chunk == v || k->phases.p[i].thread == v)
             return true;
     return false;
 }
@@ -311,7 +320,7 @@ lo_id lo_fma(struct lo_builder *b, lo_id x, lo_id y, lo_id z)
 
 lo_id lo_bit(struct lo_builder *b, enum lo_bit op, struct lo_type t, lo_id x, lo_id y)
 {
-    bool unary = op == LO_BITCAST || op == LO_ROUND_INT;
+    bool unary = lo_bit_unary(op);
     lo_id in[2] = {lo_splat(b, x, t.lanes), unary ? 0 : lo_splat(b, y, t.lanes)};
     union lo_num v[2] = {{0}}, r;
     if (lo_const_value(b->k, in[0], &v[0]) && (unary || lo_const_value(b->k, in[1], &v[1])) &&
@@ -487,7 +496,92 @@ lo_id lo_trade(struct lo_builder *b, lo_id x, lo_id y, uint32_t block, bool seco
                .kind = LO_TRADE, .op = second, .type = type_of(b, x), .in = {x, y, 0}, .i = block});
 }
 
+/* ---- GPU ---- */
+
 void lo_barrier(struct lo_builder *b) { lo_append(b, (struct lo_insn){.kind = LO_BARRIER}); }
+
+lo_id lo_shuffle_xor(struct lo_builder *b, lo_id x, int mask)
+{
+    return lo_append(b, (struct lo_insn){.kind = LO_SHUFFLE,
+                                         .op = LO_SHFL_XOR,
+                                         .type = type_of(b, x),
+                                         .in = {x, 0, 0},
+                                         .i = mask});
+}
+
+lo_id lo_shuffle_idx(struct lo_builder *b, lo_id x, lo_id lane)
+{
+    return lo_append(
+        b, (struct lo_insn){
+               .kind = LO_SHUFFLE, .op = LO_SHFL_IDX, .type = type_of(b, x), .in = {x, lane, 0}});
+}
+
+lo_id lo_warp_fold(struct lo_builder *b, enum ir_monoid m, lo_id x, int width)
+{
+    for (int mask = width / 2; mask; mask /= 2)
+        x = lo_op(b, lo_monoid_op(m), type_of(b, x), x, lo_shuffle_xor(b, x, mask), 0);
+    return x;
+}
+
+lo_id lo_mma(struct lo_builder *b, enum lo_mma op, lo_id a, lo_id bb, lo_id c)
+{
+    return lo_append(
+        b,
+        (struct lo_insn){.kind = LO_MMA, .op = (uint8_t)op, .type = {NN_f32, 4}, .in = {a, bb, c}});
+}
+
+lo_id lo_ldmatrix(struct lo_builder *b, uint32_t shared, struct lo_lin at, int n, bool trans)
+{
+    return lo_append(b, (struct lo_insn){.kind = LO_LDMATRIX,
+                                         .op = trans,
+                                         .type = {NN_i32, (uint16_t)n},
+                                         .buf = shared,
+                                         .lin = at});
+}
+
+void lo_copy(struct lo_builder *b, uint32_t shared, struct lo_lin at, uint32_t from,
+             struct lo_lin from_at, int bytes, lo_id mask)
+{
+    buffer_of(b, shared)->written = true;
+    lo_append(b, (struct lo_insn){.kind = LO_COPY,
+                                  .buf = shared,
+                                  .lin = at,
+                                  .from = from,
+                                  .hi = from_at,
+                                  .i = bytes,
+                                  .in = {mask, 0, 0}});
+}
+
+void lo_commit(struct lo_builder *b) { lo_append(b, (struct lo_insn){.kind = LO_COMMIT}); }
+
+void lo_wait(struct lo_builder *b, int groups)
+{
+    lo_append(b, (struct lo_insn){.kind = LO_WAIT, .i = groups});
+}
+
+lo_id lo_pack(struct lo_builder *b, enum nn_dtype t, lo_id low, lo_id high)
+{
+    uint16_t lanes = type_of(b, low).lanes;
+    return lo_append(
+        b, (struct lo_insn){
+               .kind = LO_PACK, .op = (uint8_t)t, .type = {NN_i32, lanes}, .in = {low, high, 0}});
+}
+
+lo_id lo_unpack(struct lo_builder *b, enum nn_dtype t, lo_id x, int half)
+{
+    return lo_append(b, (struct lo_insn){.kind = LO_UNPACK,
+                                         .op = (uint8_t)t,
+                                         .type = {NN_f32, type_of(b, x).lanes},
+                                         .in = {x, 0, 0},
+                                         .i = half});
+}
+
+lo_id lo_approx(struct lo_builder *b, enum lo_approx op, lo_id x)
+{
+    return lo_append(
+        b, (struct lo_insn){
+               .kind = LO_APPROX, .op = (uint8_t)op, .type = type_of(b, x), .in = {x, 0, 0}});
+}
 
 /* ---- any instruction ---- */
 
@@ -530,6 +624,15 @@ lo_id lo_append_folded(struct lo_builder *b, struct lo_insn in)
     case LO_TRAP:
     case LO_TRADE:
     case LO_BARRIER:
+    case LO_SHUFFLE:
+    case LO_MMA:
+    case LO_LDMATRIX:
+    case LO_COPY:
+    case LO_COMMIT:
+    case LO_WAIT:
+    case LO_PACK:
+    case LO_UNPACK:
+    case LO_APPROX:
     case LO_KIND_COUNT: break;
     }
     return lo_append(b, in);

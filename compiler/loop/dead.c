@@ -1,5 +1,6 @@
-/* Drops what has no effect: values nobody uses, stores to own memory that nobody loads, empty loops and
- * ifs, buffers of the kernel's own that are not touched. Leaves ids in the order of the text. */
+/* Drops what has no effect: values nobody uses, stores to own memory that nobody loads, empty loops
+ * and ifs, buffers of the kernel's own that are not touched. Leaves ids in the order of the text.
+ */
 #include "loop/private.h"
 
 struct live {
@@ -34,9 +35,10 @@ static void find_owners(struct live *l, uint32_t block, lo_id owner)
 /* Instructions with an effect, given what is read so far. */
 static bool has_effect(const struct live *l, const struct lo_insn *in)
 {
-    if (in->kind == LO_STORE || in->kind == LO_SET)
+    if (in->kind == LO_STORE || in->kind == LO_SET || in->kind == LO_COPY)
         return l->read[in->buf] || l->k->buffers.p[in->buf].space == LO_ARG;
-    return in->kind == LO_TRAP || in->kind == LO_BARRIER;
+    return in->kind == LO_TRAP || in->kind == LO_BARRIER || in->kind == LO_COMMIT ||
+           in->kind == LO_WAIT;
 }
 
 static void mark_lin(struct live *l, struct lo_lin lin)
@@ -54,7 +56,8 @@ static bool follow(struct live *l, lo_id id)
     mark_lin(l, in->lin);
     mark_lin(l, in->hi);
     mark(l, l->owner[id]);
-    if ((in->kind != LO_LOAD && in->kind != LO_GET) || l->read[in->buf])
+    bool reads = in->kind == LO_LOAD || in->kind == LO_GET || in->kind == LO_LDMATRIX;
+    if (!reads || l->read[in->buf])
         return false;
     l->read[in->buf] = true;
     return true;
@@ -168,7 +171,7 @@ static void drop_buffers(struct lo_kernel *k)
 {
     uint32_t *to = xcalloc(k->buffers.n, sizeof *to), n = 1;
     for (uint32_t i = 1; i < k->insns.n; i++)
-        to[k->insns.p[i].buf] = 1;
+        to[k->insns.p[i].buf] = 1; /* what COPY reads is an argument */
     for (uint32_t i = 1; i < k->buffers.n; i++)
         if (to[i] || k->buffers.p[i].space == LO_ARG) {
             k->buffers.p[n] = k->buffers.p[i];
@@ -176,8 +179,10 @@ static void drop_buffers(struct lo_kernel *k)
         }
     to[0] = 0;
     k->buffers.n = n;
-    for (uint32_t i = 1; i < k->insns.n; i++)
+    for (uint32_t i = 1; i < k->insns.n; i++) {
         k->insns.p[i].buf = to[k->insns.p[i].buf];
+        k->insns.p[i].from = to[k->insns.p[i].from];
+    }
     free(to);
 }
 

@@ -43,6 +43,7 @@ static void put_block(struct canon *c, uint32_t block)
         put(c, in->kind * 256 + in->op);
         put_type(c, in->type);
         put(c, in->buf);
+        put(c, in->from);
         for (int j = 0; j < 3; j++)
             put(c, in->in[j] ? c->number[in->in[j]] : 0);
         put_lin(c, in->lin);
@@ -69,7 +70,10 @@ static struct text canonical(const struct lo_kernel *k)
     }
     for (uint32_t i = 0; i < k->phases.n; i++) {
         put(&c, k->phases.p[i].chunks);
+        put(&c, k->phases.p[i].threads);
         c.number[k->phases.p[i].chunk] = ++c.next;
+        if (k->phases.p[i].thread)
+            c.number[k->phases.p[i].thread] = ++c.next;
         put_block(&c, k->phases.p[i].body);
     }
     free(c.number);

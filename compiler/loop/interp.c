@@ -1,7 +1,8 @@
-/* The interpreter: the strict executor that the compiled ones are compared with. A kernel is decoded
- * once into operations that point at their operands; then each chunk runs over one frame of values.
- * It reports what a processor would not: accesses out of bounds, registers and local memory read before
- * they are written, and chunks of one phase that touch the same element while one of them writes it. */
+/* The interpreter: the strict executor that the compiled ones are compared with. A kernel is
+ * decoded once into operations that point at their operands; then each chunk runs over one frame of
+ * values. It reports what a processor would not: accesses out of bounds, registers and local memory
+ * read before they are written, and chunks of one phase that touch the same element while one of
+ * them writes it. */
 #include "cpu/pool.h"
 #include "loop/private.h"
 #include <inttypes.h>
@@ -369,7 +370,16 @@ static bool run_step(struct interp *x, const struct step *s)
     case LO_EXTRACT:
         memcpy(s->out, (const char *)s->arg[0] + (size_t)in->i * s->size, s->size);
         return true;
-    case LO_BARRIER: return fault(x, s, "threads that wait for each other are not interpreted");
+    case LO_BARRIER:
+    case LO_SHUFFLE:
+    case LO_MMA:
+    case LO_LDMATRIX:
+    case LO_COPY:
+    case LO_COMMIT:
+    case LO_WAIT:
+    case LO_PACK:
+    case LO_UNPACK:
+    case LO_APPROX: return fault(x, s, "in a phase without threads");
     case LO_KIND_COUNT: break;
     }
     return fault(x, s, "no kind of instruction");

@@ -1,13 +1,19 @@
-/* loop: the loop IR. A kernel is a list of phases; a phase is a number of chunks and a body that runs
- * once a chunk, with its chunk number. Bodies are blocks of instructions; an instruction's number is
- * its value (SSA), usable in the rest of its block and in blocks inside. Mutable are only registers,
- * local arrays, scratch and global buffers. Vectors are explicit; what orders a sum is written here.
+/* loop: the loop IR. A kernel is a list of phases; a phase is a number of chunks and a body that
+ * runs once a chunk, with its chunk number. Bodies are blocks of instructions; an instruction's
+ * number is its value (SSA), usable in the rest of its block and in blocks inside. Mutable are only
+ * registers, local arrays, scratch, shared and global buffers. Vectors are explicit; what orders a
+ * sum is written here.
  *
- * The element-wise operators are ir/ops.def's. Index values are i64. Transcendentals (exp, log, sin,
- * cos, tanh, sigmoid, erf, pow) and `random` on floats are replaced by maths.c before back/ sees them.
+ * A phase with threads is a GPU's: a chunk is a block of the grid, its body is run by each of the
+ * block's threads, values and registers are a thread's own. A warp is 32 threads in a row. A kernel
+ * has phases of one sort only.
  *
- * Sections: scalar.c, build.c, verify.c, print.c, read.c, rewrite.c, simplify.c, maths.c,
- * hash.c, interp.c. */
+ * The element-wise operators are ir/ops.def's. Index values are i64. Transcendentals (exp, log,
+ * sin, cos, tanh, sigmoid, erf, pow) and `random` on floats are replaced by maths.c before back/
+ * sees them.
+ *
+ * Sections: scalar.c, build.c, verify.c, uniform.c, print.c, read.c, rewrite.c, simplify.c,
+ * maths.c, hash.c, interp.c. */
 #ifndef NNC_LOOP_H
 #define NNC_LOOP_H
 
@@ -24,10 +30,11 @@ struct lo_type {
 /* Where a buffer lives. */
 enum lo_space {
     LO_ARG,     /* a kernel argument: global memory */
-    LO_SCRATCH, /* the thread's scratch (CPU), dynamic shared memory (GPU): kept for one chunk */
-    LO_LOCAL,   /* the chunk's stack */
-    LO_SHARED,  /* a block's shared memory (GPU) */
-    LO_REG,     /* an array of registers of `type`; indices become constants once loops are unrolled */
+    LO_SCRATCH, /* CPU: the thread's scratch, kept for one chunk */
+    LO_LOCAL,   /* the chunk's stack; GPU: a thread's own memory */
+    LO_SHARED,  /* GPU: a block's shared memory, kept for one chunk; begins at a multiple of 128
+                   bytes */
+    LO_REG, /* an array of registers of `type`; indices become constants once loops are unrolled */
 };
 struct lo_buffer {
     const char *name;
@@ -68,55 +75,104 @@ enum lo_kind {
     LO_RANDOM, /* f32: ir_random_uniform(in[0] seed, in[1] step, stream i, word, in[2] index i64) */
     LO_TRAP,   /* where a lane of in[0] (bool) holds: fault code i, value in[1] (i64, the first such
                   lane's); the run's first fault is kept, what follows in the chunk may still run */
-    LO_EXTRACT,/* lane i of vector in[0] as a scalar */
-    LO_TRADE,  /* half of exchanging blocks of i lanes between in[0] and in[1], a step of a transposition:
-                  op 0: lane j is in[0][j], but in[1][j - i] where bit i of j is set;
-                  op 1: lane j is in[1][j], but in[0][j + i] where bit i of j is clear */
-    LO_BARRIER,/* GPU: all threads of the block */
+    LO_EXTRACT, /* lane i of vector in[0] as a scalar */
+    LO_TRADE,   /* half of exchanging blocks of i lanes between in[0] and in[1], a step of a
+                   transposition:   op 0: lane j is in[0][j], but in[1][j - i] where bit i of j is set;
+                   op 1: lane j is in[1][j], but in[0][j + i] where bit i of j is clear */
+    /* GPU only. What a warp does together (*) must be reached by all of its 32 threads. */
+    LO_BARRIER,  /* all threads of the block: what they wrote before is read after */
+    LO_SHUFFLE,  /* * in[0] (a scalar of 32 or 64 bits) of the thread of the warp that op says: enum
+                    lo_shfl */
+    LO_MMA,      /* * f32x4 C += A B on fragments as the PTX manual lays them out, A by rows, B by
+                    columns: op: enum lo_mma; in[0] A, in[1] B: packed bits, in[2] C */
+    LO_LDMATRIX, /* * i32 of 1, 2, 4 lanes: as many 8x8 matrices of 16-bit elements from shared buf;
+                   the threads 8j .. 8j+7 give at lin where the rows of matrix j begin (16 bytes
+                   each, aligned so); op 1: transposed. Of an f32 buffer a row is 4 elements, op 0
+                 */
+    LO_COPY,     /* asynchronously i = 4, 8, 16 bytes, aligned so, to shared buf[lin] from argument
+                    from[hi];     where the mask in[0] (bool scalar; 0 none) is false nothing is read and
+                    zeros written */
+    LO_COMMIT,   /* the thread's copies since the last commit become a group */
+    LO_WAIT,   /* until at most i of the thread's groups are under way; their data is there for the
+                  thread, after a barrier for the block */
+    LO_PACK,   /* i32: in[0], in[1] (f32) as 16-bit floats of dtype op, in[0] in the low half */
+    LO_UNPACK, /* f32: half i (0: low) of in[0] (i32), a 16-bit float of dtype op */
+    LO_APPROX, /* f32: the processor's approximation of a function: enum lo_approx */
     LO_KIND_COUNT
 };
-enum lo_bit { LO_AND, LO_OR, LO_XOR, LO_SHL, LO_SHR, LO_SAR, LO_MULHI /* unsigned */,
-              LO_BITCAST /* i32<->f32, i64<->f64, to `type` */, LO_ROUND_INT /* f32->i32, f64->i64,
-              half to even; out of range: unspecified */, LO_BIT_COUNT }; /* the others: i32, i64 */
-enum lo_loop { LO_SERIAL, LO_UNROLL, LO_THREAD /* GPU: the loop variable is the thread */ };
+enum lo_bit {
+    LO_AND,
+    LO_OR,
+    LO_XOR,
+    LO_SHL,
+    LO_SHR,
+    LO_SAR,
+    LO_MULHI /* unsigned */,
+    LO_BITCAST /* i32<->f32, i64<->f64, to `type` */,
+    LO_ROUND_INT /* f32->i32, f64->i64,
+half to even; out of range: unspecified */
+    ,
+    LO_TF32 /* f32->i32: the bits, rounded to
+tf32 (11 significant bits, half away from zero) */
+    ,
+    LO_BIT_COUNT
+}; /* the others: i32, i64 */
+enum lo_loop { LO_SERIAL, LO_UNROLL };
+enum lo_shfl { LO_SHFL_XOR /* lane ^ i */, LO_SHFL_IDX /* lane in[1] & 31, i32 */ };
+/* Error bounds as the PTX manual states them; denormals count as 0. ex2 2 ulp; lg2 2^-22 absolute
+ * in [0.5, 2], else relative; rsqrt, rcp 2, 1 ulp; tanh 2^-11 relative; sin, cos 2^-20.5 absolute
+ * in [-pi, pi]. */
+enum lo_approx { LO_EX2, LO_LG2, LO_RSQRT, LO_RCP, LO_TANH, LO_SIN, LO_COS, LO_APPROX_COUNT };
+enum lo_mma {                       /* C and the result: f32x4 */
+              LO_MMA_M16N8K8_TF32,  /* A i32x4, B i32x2 */
+              LO_MMA_M16N8K16_BF16, /* A i32x4, B i32x2 */
+              LO_MMA_M16N8K16_F16,  /* A i32x4, B i32x2 */
+              LO_MMA_M16N8K8_F16,   /* A i32x2, B i32 */
+              LO_MMA_COUNT
+};
 
 struct lo_insn {
     uint8_t kind;
     uint8_t op; /* LO_OP: enum ir_op; LO_BIT: enum lo_bit; LO_ACROSS: enum ir_monoid; LO_FOR: enum
-                   lo_loop; LO_RANDOM: word; LO_TRADE: which half */
+                   lo_loop; LO_RANDOM: word; LO_TRADE: which half; the GPU's: see there */
     struct lo_type type;
-    uint32_t buf; /* LOAD STORE GET SET */
+    uint32_t buf;  /* LOAD STORE GET SET LDMATRIX COPY */
+    uint32_t from; /* COPY: an argument */
     lo_id in[3];
-    struct lo_lin lin; /* LOAD STORE GET SET LANES LIN; FOR: from */
-    struct lo_lin hi;  /* FOR: to (exclusive) */
+    struct lo_lin lin; /* LOAD STORE GET SET LANES LIN LDMATRIX COPY; FOR: from */
+    struct lo_lin hi;  /* FOR: to (exclusive); COPY: place in `from` */
     int64_t step;      /* FOR: > 0 */
-    int64_t i;         /* CONST of an integer or bool; TRAP code; RANDOM stream; EXTRACT lane; TRADE block */
-    double f;          /* CONST of a float */
+    int64_t i; /* CONST of an integer or bool; TRAP code; RANDOM stream; EXTRACT lane; TRADE block;
+                  SHUFFLE lane mask; COPY bytes; WAIT groups; UNPACK half */
+    double f;  /* CONST of a float */
     uint32_t body, other; /* FOR, IF */
-    uint32_t origin;   /* into the module's origins */
+    uint32_t origin;      /* into the module's origins */
 };
 struct lo_block {
     VEC(lo_id) insn;
 };
 struct lo_phase {
     int64_t chunks;
+    int32_t threads; /* 0: of a CPU; else of a block: a multiple of 32, at most LO_MAX_THREADS */
     uint32_t body;
-    lo_id chunk; /* the chunk number's value: an empty LO_LIN that stands in no block */
+    lo_id chunk, thread; /* their numbers' values: empty LO_LINs that stand in no block; thread: 0
+                            on a CPU */
 };
+#define LO_MAX_THREADS 1024
 struct lo_kernel {
     const char *name;
-    struct arena *mem;               /* the kernel's own */
-    VEC(struct lo_buffer) buffers;   /* p[0] unused; the LO_ARGs first, in the order of nn_args.buf */
-    VEC(struct lo_insn) insns;       /* p[0] unused */
-    VEC(struct lo_block) blocks;     /* p[0] unused */
+    struct arena *mem;             /* the kernel's own */
+    VEC(struct lo_buffer) buffers; /* p[0] unused; the LO_ARGs first, in the order of nn_args.buf */
+    VEC(struct lo_insn) insns;     /* p[0] unused */
+    VEC(struct lo_block) blocks;   /* p[0] unused */
     VEC(struct lo_phase) phases;
     double flops, bytes; /* least work and traffic of one launch, for reports */
 };
 
 /* ---- scalar.c: what an operator does to a lane, in every executor ----
- * Arithmetic is IEEE, rounded to nearest even, in the operands' type; f32 and f64 denormals count as 0
- * and are flushed in results (interp.c and the runtime set the processor so; f16 denormals stay).
- *   min, max   a is NaN ? a : a < b ? a : b (so of two zeros the second); NaN if either is
+ * Arithmetic is IEEE, rounded to nearest even, in the operands' type; f32 and f64 denormals count
+ * as 0 and are flushed in results (interp.c and the runtime set the processor so; f16 denormals
+ * stay). min, max   a is NaN ? a : a < b ? a : b (so of two zeros the second); NaN if either is
  *   sign       x > 0 ? 1 : x < 0 ? -1 : x (zeros and NaN stay)
  *   round      half to even; floor, ceil, round keep -0
  *   rsqrt      1 / sqrt(x), both rounded
@@ -164,6 +220,13 @@ uint32_t lo_buffer(struct lo_kernel *k, enum lo_space s, const char *name, struc
                    int64_t count);
 /* A builder starts as {.k = kernel}. Opens a phase; the chunk number's value. */
 lo_id lo_phase(struct lo_builder *b, int64_t chunks);
+lo_id lo_phase_gpu(struct lo_builder *b, int64_t chunks, int32_t threads);
+lo_id lo_thread(
+    const struct lo_builder *b); /* the thread number in the phase opened last; 0: on a CPU */
+static inline bool lo_is_gpu(const struct lo_kernel *k)
+{
+    return k->phases.n && k->phases.p[0].threads;
+}
 
 struct lo_lin lo_lin_c(int64_t c);
 struct lo_lin lo_lin_v(struct lo_builder *b, lo_id v);
@@ -192,7 +255,7 @@ void lo_scatter(struct lo_builder *b, uint32_t buf, struct lo_lin at, lo_id inde
 lo_id lo_get(struct lo_builder *b, uint32_t reg, struct lo_lin at);
 void lo_set(struct lo_builder *b, uint32_t reg, struct lo_lin at, lo_id value);
 lo_id lo_for(struct lo_builder *b, enum lo_loop how, struct lo_lin from, struct lo_lin to,
-             int64_t step); /* opens; the variable */
+             int64_t step);                   /* opens; the variable */
 void lo_if(struct lo_builder *b, lo_id cond); /* opens */
 void lo_else(struct lo_builder *b);
 void lo_end(struct lo_builder *b); /* closes the innermost for, if or phase */
@@ -203,37 +266,62 @@ lo_id lo_extract(struct lo_builder *b, lo_id x, int lane);
 void lo_trap(struct lo_builder *b, lo_id cond, lo_id value, uint32_t origin); /* code: 1 + origin */
 lo_id lo_trade(struct lo_builder *b, lo_id x, lo_id y, uint32_t block, bool second);
 void lo_barrier(struct lo_builder *b);
+lo_id lo_shuffle_xor(struct lo_builder *b, lo_id x, int mask);
+lo_id lo_shuffle_idx(struct lo_builder *b, lo_id x, lo_id lane);
+/* x of `width` (2, 4, …, 32) neighbouring threads folded, the same bits in each of them: a
+ * butterfly by lane ^ width/2, …, lane ^ 1 (so lane i with lane i + width/2, as LO_ACROSS). */
+lo_id lo_warp_fold(struct lo_builder *b, enum ir_monoid m, lo_id x, int width);
+lo_id lo_mma(struct lo_builder *b, enum lo_mma op, lo_id a, lo_id bb, lo_id c);
+lo_id lo_ldmatrix(struct lo_builder *b, uint32_t shared, struct lo_lin at, int n, bool trans);
+void lo_copy(struct lo_builder *b, uint32_t shared, struct lo_lin at, uint32_t from,
+             struct lo_lin from_at, int bytes, lo_id mask);
+void lo_commit(struct lo_builder *b);
+void lo_wait(struct lo_builder *b, int groups);
+lo_id lo_pack(struct lo_builder *b, enum nn_dtype t, lo_id low, lo_id high);
+lo_id lo_unpack(struct lo_builder *b, enum nn_dtype t, lo_id x, int half);
+lo_id lo_approx(struct lo_builder *b, enum lo_approx op, lo_id x);
 
 /* ---- verify.c ---- NULL if sound, else a message that quotes the instruction (heap, the caller
  * frees). f16 and bf16 values may only be loaded, stored, cast, constants, splat and extracted. */
 char *lo_verify(const struct lo_kernel *k);
 
+/* ---- uniform.c: which values may differ between the threads of a block, by lo_id (heap, the
+ * caller frees); of a CPU kernel none. ---- */
+bool *lo_divergent(const struct lo_kernel *k);
+
 /* ---- print.c, read.c: text form; print(read(t)) is t. Syntax: docs/loop-ir.md. ---- */
 void lo_print(const struct lo_kernel *k, struct text *out);
 struct lo_kernel *lo_read(struct diag *d, uint32_t file); /* one kernel; NULL after errors */
 
-/* ---- simplify.c: loops of one trip, dead code, common subexpressions, hoisting of invariants, masks
- * decided by ranges (range.c), columns read as rows (transpose.c); never changes a bit of the result. ---- */
+/* ---- simplify.c: loops of one trip, dead code, common subexpressions, hoisting of invariants,
+ * masks decided by ranges (range.c), columns read as rows (transpose.c); never changes a bit of the
+ * result. ---- */
 void lo_simplify(struct lo_kernel *k);
 
-/* ---- rewrite.c: LO_UNROLL loops whose bounds differ by a constant are written out, so that register
- * indices become constants; bodies are folded as they are copied. back/ calls it before emission. ---- */
+/* ---- rewrite.c: LO_UNROLL loops whose bounds differ by a constant are written out, so that
+ * register indices become constants; bodies are folded as they are copied. back/ calls it before
+ * emission. ---- */
 void lo_unroll(struct lo_kernel *k);
 
 /* ---- maths.c: transcendentals and random become arithmetic, bits and selects (own polynomials).
- * f64 transcendentals stay: back/ calls libm for them (sigmoid becomes 1 / (1 + exp(-x))). `fma`: the
- * target has the instruction; without it only plain products and sums are made. ---- */
+ * f64 transcendentals stay: back/ calls libm for them (sigmoid becomes 1 / (1 + exp(-x))). `fma`:
+ * the target has the instruction; without it only plain products and sums are made. ---- */
 void lo_expand_maths(struct lo_kernel *k, bool fma);
 
-/* ---- hash.c: of all but names, origins and the figures for reports, whatever the numbering. ---- */
+/* ---- hash.c: of all but names, origins and the figures for reports, whatever the numbering. ----
+ */
 uint64_t lo_hash(const struct lo_kernel *k);
 bool lo_equal(const struct lo_kernel *x, const struct lo_kernel *y); /* what equal hashes promise */
 
 /* ---- interp.c: runs a kernel on ordinary memory. Checks bounds of every access, uninitialised
  * registers, scratch read before written in the chunk. f32 arithmetic is done in f32, fma is fused.
- * buf[i]: the i-th LO_ARG, with `count` elements. False with *message (heap) on a fault of the kernel;
- * a trap sets *fault_code and returns true. Chunks run in ascending order, or descending if asked (a
- * second order must give the same bits). ---- */
+ * buf[i]: the i-th LO_ARG, with `count` elements. False with *message (heap) on a fault of the
+ * kernel; a trap sets *fault_code and returns true. Chunks run in ascending order, or descending if
+ * asked (a second order must give the same bits). Of a GPU's phase the threads run in lockstep, the
+ * chunks one by one; reported are also threads missing at a barrier or from their warp, shared
+ * memory read before it is written, memory that two threads touch with no barrier between, one of
+ * them writing, and what an asynchronous copy has under way. Copies land at the wait; mma sums in
+ * f32, k ascending. ---- */
 struct lo_run {
     void *const *buf;
     bool descending;

@@ -9,13 +9,23 @@ const char *const lo_bit_names[LO_BIT_COUNT] = {
     [LO_AND] = "bitand",  [LO_OR] = "bitor",        [LO_XOR] = "xor",
     [LO_SHL] = "shl",     [LO_SHR] = "shr",         [LO_SAR] = "sar",
     [LO_MULHI] = "mulhi", [LO_BITCAST] = "bitcast", [LO_ROUND_INT] = "roundint",
+    [LO_TF32] = "tf32",
 };
 const char *const lo_space_names[LO_REG + 1] = {
     [LO_ARG] = "arg",       [LO_SCRATCH] = "scratch", [LO_LOCAL] = "local",
     [LO_SHARED] = "shared", [LO_REG] = "reg",
 };
-const char *const lo_loop_names[LO_THREAD + 1] = {
-    [LO_SERIAL] = "serial", [LO_UNROLL] = "unroll", [LO_THREAD] = "thread"};
+const char *const lo_loop_names[LO_UNROLL + 1] = {[LO_SERIAL] = "serial", [LO_UNROLL] = "unroll"};
+const char *const lo_mma_names[LO_MMA_COUNT] = {
+    [LO_MMA_M16N8K8_TF32] = "m16n8k8.tf32",
+    [LO_MMA_M16N8K16_BF16] = "m16n8k16.bf16",
+    [LO_MMA_M16N8K16_F16] = "m16n8k16.f16",
+    [LO_MMA_M16N8K8_F16] = "m16n8k8.f16",
+};
+const char *const lo_approx_names[LO_APPROX_COUNT] = {
+    [LO_EX2] = "ex2",   [LO_LG2] = "lg2", [LO_RSQRT] = "rsqrt", [LO_RCP] = "rcp",
+    [LO_TANH] = "tanh", [LO_SIN] = "sin", [LO_COS] = "cos",
+};
 
 struct printer {
     const struct lo_kernel *k;
@@ -55,6 +65,11 @@ static void name_phases(struct printer *p)
         lo_id chunk = p->k->phases.p[i].chunk;
         snprintf(p->name[chunk], sizeof *p->name, "%%c");
         p->rank[chunk] = ++p->ranks;
+        lo_id thread = p->k->phases.p[i].thread;
+        if (thread) {
+            snprintf(p->name[thread], sizeof *p->name, "%%t");
+            p->rank[thread] = ++p->ranks;
+        }
         name_block(p, p->k->phases.p[i].body, 0);
     }
 }
@@ -145,16 +160,21 @@ static void print_float(struct printer *p, enum nn_dtype t, double v)
     text_double(p->out, v);
 }
 
-static void print_place(struct printer *p, const struct lo_insn *in, lo_id index)
+static void print_at(struct printer *p, uint32_t buf, struct lo_lin at, lo_id index)
 {
-    bool known = in->buf && in->buf < p->k->buffers.n;
-    text_printf(p->out, " %s[", known ? p->k->buffers.p[in->buf].name : "?");
-    print_lin(p, in->lin);
+    bool known = buf && buf < p->k->buffers.n;
+    text_printf(p->out, " %s[", known ? p->k->buffers.p[buf].name : "?");
+    print_lin(p, at);
     if (index) {
         text_printf(p->out, ", ");
         print_value(p, index);
     }
     text_printf(p->out, "]");
+}
+
+static void print_place(struct printer *p, const struct lo_insn *in, lo_id index)
+{
+    print_at(p, in->buf, in->lin, index);
 }
 
 static void print_mask(struct printer *p, lo_id mask, lo_id fill)
@@ -194,7 +214,7 @@ static void print_control(struct printer *p, const struct lo_insn *in, lo_id id)
         if (in->step != 1)
             text_printf(p->out, " step %" PRId64, in->step);
         if (in->op != LO_SERIAL)
-            text_printf(p->out, " %s", in->op <= LO_THREAD ? lo_loop_names[in->op] : "?");
+            text_printf(p->out, " %s", in->op <= LO_UNROLL ? lo_loop_names[in->op] : "?");
         return;
     case LO_IF: print_operands(p, "if", in); return;
     case LO_TRAP:
@@ -204,6 +224,15 @@ static void print_control(struct printer *p, const struct lo_insn *in, lo_id id)
         print_value(p, in->in[1]);
         return;
     case LO_BARRIER: text_printf(p->out, "barrier"); return;
+    case LO_COMMIT: text_printf(p->out, "commit"); return;
+    case LO_WAIT: text_printf(p->out, "wait %" PRId64, in->i); return;
+    case LO_COPY:
+        text_printf(p->out, "copy");
+        print_place(p, in, 0);
+        print_at(p, in->from, in->hi, 0);
+        text_printf(p->out, " bytes %" PRId64, in->i);
+        print_mask(p, in->in[0], 0);
+        return;
     case LO_SET:
         text_printf(p->out, "set");
         print_place(p, in, 0);
@@ -230,6 +259,74 @@ static void print_control(struct printer *p, const struct lo_insn *in, lo_id id)
     case LO_RANDOM:
     case LO_EXTRACT:
     case LO_TRADE:
+    case LO_SHUFFLE:
+    case LO_MMA:
+    case LO_LDMATRIX:
+    case LO_PACK:
+    case LO_UNPACK:
+    case LO_APPROX:
+    case LO_KIND_COUNT: break;
+    }
+    text_printf(p->out, "?");
+}
+
+static const char *name_of(const char *const *names, uint32_t count, uint32_t i)
+{
+    return i < count ? names[i] : "?";
+}
+
+static void print_gpu(struct printer *p, const struct lo_insn *in)
+{
+    const char *half = in->op < NN_DTYPE_COUNT ? nn_dtype_name(in->op) : "?";
+    switch ((enum lo_kind)in->kind) {
+    case LO_SHUFFLE:
+        print_operands(p, in->op == LO_SHFL_XOR ? "shuffle xor" : "shuffle idx", in);
+        if (in->op == LO_SHFL_XOR)
+            text_printf(p->out, " %" PRId64, in->i);
+        return;
+    case LO_MMA:
+        text_printf(p->out, "mma %s", name_of(lo_mma_names, LO_MMA_COUNT, in->op));
+        print_operands(p, "", in);
+        return;
+    case LO_LDMATRIX:
+        text_printf(p->out, in->op ? "ldmatrix trans" : "ldmatrix");
+        print_place(p, in, 0);
+        return;
+    case LO_PACK:
+        text_printf(p->out, "pack %s", half);
+        print_operands(p, "", in);
+        return;
+    case LO_UNPACK:
+        text_printf(p->out, "unpack %s", half);
+        print_operands(p, "", in);
+        text_printf(p->out, " half %" PRId64, in->i);
+        return;
+    case LO_APPROX:
+        text_printf(p->out, "approx %s", name_of(lo_approx_names, LO_APPROX_COUNT, in->op));
+        print_operands(p, "", in);
+        return;
+    case LO_CONST:
+    case LO_OP:
+    case LO_FMA:
+    case LO_BIT:
+    case LO_SPLAT:
+    case LO_LANES:
+    case LO_LIN:
+    case LO_LOAD:
+    case LO_STORE:
+    case LO_GET:
+    case LO_SET:
+    case LO_FOR:
+    case LO_IF:
+    case LO_ACROSS:
+    case LO_RANDOM:
+    case LO_TRAP:
+    case LO_EXTRACT:
+    case LO_TRADE:
+    case LO_BARRIER:
+    case LO_COPY:
+    case LO_COMMIT:
+    case LO_WAIT:
     case LO_KIND_COUNT: break;
     }
     text_printf(p->out, "?");
@@ -284,12 +381,21 @@ static void print_value_insn(struct printer *p, const struct lo_insn *in)
         print_value(p, in->in[0]);
         text_printf(p->out, "[%" PRId64 "]", in->i);
         return;
+    case LO_SHUFFLE:
+    case LO_MMA:
+    case LO_LDMATRIX:
+    case LO_PACK:
+    case LO_UNPACK:
+    case LO_APPROX: print_gpu(p, in); return;
     case LO_FOR:
     case LO_IF:
     case LO_STORE:
     case LO_SET:
     case LO_TRAP:
     case LO_BARRIER:
+    case LO_COPY:
+    case LO_COMMIT:
+    case LO_WAIT:
     case LO_KIND_COUNT: break;
     }
     text_printf(p->out, "?");
@@ -362,7 +468,10 @@ void lo_print(const struct lo_kernel *k, struct text *out)
     struct printer p = open_printer(k, false, out);
     print_buffers(&p);
     for (uint32_t i = 0; i < k->phases.n; i++) {
-        text_printf(out, "phase %" PRId64 " %%c {\n", k->phases.p[i].chunks);
+        text_printf(out, "phase %" PRId64 " %%c ", k->phases.p[i].chunks);
+        if (k->phases.p[i].threads)
+            text_printf(out, "threads %d %%t ", k->phases.p[i].threads);
+        text_printf(out, "{\n");
         print_block(&p, k->phases.p[i].body, 2);
         text_printf(out, "}\n");
     }

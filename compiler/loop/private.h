@@ -41,7 +41,11 @@ uint32_t lo_buffer_find(const struct lo_kernel *k, const char *name); /* 0: none
 uint32_t lo_block_new(struct lo_kernel *k);
 lo_id lo_insn_new(struct lo_kernel *k, struct lo_insn in); /* in no block */
 lo_id lo_append(struct lo_builder *b, struct lo_insn in);  /* origin: the builder's */
-bool lo_is_chunk(const struct lo_kernel *k, lo_id v);
+bool lo_is_chunk(const struct lo_kernel *k, lo_id v);      /* a phase's chunk or thread number */
+static inline bool lo_bit_unary(enum lo_bit op)
+{
+    return op == LO_BITCAST || op == LO_ROUND_INT || op == LO_TF32;
+}
 lo_id lo_const(struct lo_builder *b, struct lo_type t, union lo_num v);
 bool lo_const_value(const struct lo_kernel *k, lo_id id,
                     union lo_num *v); /* false: not an LO_CONST */
@@ -79,7 +83,8 @@ struct lo_range {
 };
 typedef struct lo_range lo_range_fn(void *own, lo_id v); /* what was found of an operand */
 struct lo_range lo_range(const struct lo_insn *in, lo_range_fn *of, void *own);
-/* Whether ranges alone decide the instruction: `*same` is the operand that it gives, else (0) *value. */
+/* Whether ranges alone decide the instruction: `*same` is the operand that it gives, else (0)
+ * *value. */
 bool lo_range_decides(const struct lo_insn *in, lo_range_fn *of, void *own, int64_t *value,
                       lo_id *same);
 
@@ -104,11 +109,13 @@ lo_id lo_maths_f32(struct lo_maths *m, enum ir_op op, lo_id x, lo_id y);
  * ranges); NULL if sound. `words` holds the message. */
 const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WORDS]);
 const char *lo_check_buffer(const struct lo_buffer *b);
-bool lo_has_value(enum lo_kind kind); /* a store, set, if, trap and barrier have none */
+bool lo_has_value(enum lo_kind kind); /* a store, set, if, trap, barrier and the like have none */
 
 /* ---- print.c ---- */
-extern const char *const lo_bit_names[LO_BIT_COUNT], *const lo_space_names[LO_REG + 1],
-                                                         *const lo_loop_names[LO_THREAD + 1];
+extern const char *const lo_bit_names[LO_BIT_COUNT];
+extern const char *const lo_space_names[LO_REG + 1];
+extern const char *const lo_loop_names[LO_UNROLL + 1];
+extern const char *const lo_mma_names[LO_MMA_COUNT], *const lo_approx_names[LO_APPROX_COUNT];
 /* One line without its body. `raw`: of a kernel that may be broken, with ids for names (%#12). */
 void lo_print_insn(const struct lo_kernel *k, lo_id id, bool raw, struct text *out);
 

@@ -1,5 +1,6 @@
 /* Reads the text form (docs/loop-ir.md). By recursive descent; the first mistake is reported at its
- * place and ends the reading. Each instruction is checked as it is made, so what is returned is sound. */
+ * place and ends the reading. Each instruction is checked as it is made, so what is returned is
+ * sound. */
 #include "loop/private.h"
 #include <errno.h>
 
@@ -344,20 +345,25 @@ static bool take_lin(struct reader *r, struct lo_lin *sum)
 }
 
 /* NAME[sum] or, if `index`, NAME[sum, %vector] */
-static bool take_place(struct reader *r, struct lo_insn *in, lo_id *index)
+static bool take_at(struct reader *r, uint32_t *buf, struct lo_lin *at, lo_id *index)
 {
     const char *name;
     uint32_t lo = r->t.lo, hi = r->t.hi;
     if (!take_name(r, &name))
         return false;
-    in->buf = lo_buffer_find(r->b.k, name);
-    if (!in->buf)
+    *buf = lo_buffer_find(r->b.k, name);
+    if (!*buf)
         return complain(r, lo, hi, "no buffer is called %.100s", name);
-    if (!take_sign(r, '[') || !take_lin(r, &in->lin))
+    if (!take_sign(r, '[') || !take_lin(r, at))
         return false;
     if (index && (!take_sign(r, ',') || !take_value(r, index)))
         return false;
     return take_sign(r, ']');
+}
+
+static bool take_place(struct reader *r, struct lo_insn *in, lo_id *index)
+{
+    return take_at(r, &in->buf, &in->lin, index);
 }
 
 static bool take_mask(struct reader *r, lo_id *mask, lo_id *fill)
@@ -438,6 +444,91 @@ static bool take_trade(struct reader *r, struct lo_insn *in)
            take_int(r, 1, LO_MAX_LANES / 2, &in->i);
 }
 
+/* ---- the GPU's ---- */
+
+/* One of the names; `what` says in a message what they are. */
+static bool take_choice(struct reader *r, const char *const *names, uint32_t count, uint8_t *choice,
+                        const char *what)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (accept(r, names[i])) {
+            *choice = (uint8_t)i;
+            return true;
+        }
+    return expected(r, what);
+}
+
+static bool take_half(struct reader *r, uint8_t *dtype)
+{
+    *dtype = is_word(r, "f16") ? NN_f16 : NN_bf16;
+    return accept(r, "f16") || accept(r, "bf16") || expected(r, "f16 or bf16");
+}
+
+static bool take_shuffle(struct reader *r, struct lo_insn *in)
+{
+    in->kind = LO_SHUFFLE;
+    in->op = is_word(r, "idx") ? LO_SHFL_IDX : LO_SHFL_XOR;
+    if (!accept(r, "idx") && !accept(r, "xor"))
+        return expected(r, "xor or idx");
+    if (!take_value(r, &in->in[0]))
+        return false;
+    return in->op == LO_SHFL_IDX ? take_value(r, &in->in[1]) : take_int(r, 1, 31, &in->i);
+}
+
+/* Values of the GPU; *found is false if the word is none of theirs. */
+static bool take_gpu_right(struct reader *r, struct lo_insn *in, bool *found)
+{
+    *found = true;
+    if (accept(r, "shuffle"))
+        return take_shuffle(r, in);
+    in->kind = LO_MMA;
+    if (accept(r, "mma"))
+        return take_choice(r, lo_mma_names, LO_MMA_COUNT, &in->op, "a tensor core's product") &&
+               take_operands(r, in);
+    in->kind = LO_LDMATRIX;
+    if (accept(r, "ldmatrix")) {
+        in->op = accept(r, "trans");
+        return take_place(r, in, NULL);
+    }
+    in->kind = LO_PACK;
+    if (accept(r, "pack"))
+        return take_half(r, &in->op) && take_operands(r, in);
+    in->kind = LO_UNPACK;
+    if (accept(r, "unpack"))
+        return take_half(r, &in->op) && take_value(r, &in->in[0]) && take_word(r, "half") &&
+               take_int(r, 0, 1, &in->i);
+    in->kind = LO_APPROX;
+    if (accept(r, "approx"))
+        return take_choice(r, lo_approx_names, LO_APPROX_COUNT, &in->op, "a function") &&
+               take_operands(r, in);
+    *found = false;
+    return true;
+}
+
+static bool take_gpu_effect(struct reader *r, struct lo_insn *in, bool *found)
+{
+    *found = true;
+    in->kind = LO_BARRIER;
+    if (accept(r, "barrier"))
+        return true;
+    in->kind = LO_COMMIT;
+    if (accept(r, "commit"))
+        return true;
+    in->kind = LO_WAIT;
+    if (accept(r, "wait"))
+        return take_int(r, 0, 255, &in->i);
+    in->kind = LO_COPY;
+    if (accept(r, "copy")) {
+        if (!take_place(r, in, NULL) || !take_at(r, &in->from, &in->hi, NULL) ||
+            !take_word(r, "bytes") || !take_int(r, 4, 16, &in->i))
+            return false;
+        r->b.k->buffers.p[in->buf].written = true;
+        return take_mask(r, &in->in[0], NULL);
+    }
+    *found = false;
+    return true;
+}
+
 /* A constant's number is read before its type is known: `const -0.5 : f32`. */
 static bool take_const(struct reader *r, struct lo_insn *in)
 {
@@ -490,6 +581,9 @@ static bool take_right(struct reader *r, struct lo_insn *in)
         return take_random(r, in);
     if (accept(r, "trade"))
         return take_trade(r, in);
+    bool found;
+    if (!take_gpu_right(r, in, &found) || found)
+        return found && !r->failed;
     in->kind = LO_EXTRACT;
     if (accept(r, "extract"))
         return take_value(r, &in->in[0]) && take_sign(r, '[') &&
@@ -511,7 +605,7 @@ static bool take_for(struct reader *r, struct lo_insn *in, const char **name)
         return false;
     if (accept(r, "step") && !take_int(r, 1, INT64_MAX, &in->step))
         return false;
-    for (int how = LO_UNROLL; how <= LO_THREAD; how++)
+    for (int how = LO_UNROLL; how <= LO_UNROLL; how++)
         if (accept(r, lo_loop_names[how])) {
             in->op = (uint8_t)how;
             break;
@@ -536,9 +630,9 @@ static bool take_effect(struct reader *r, struct lo_insn *in, const char **name)
         return take_value(r, &in->in[0]);
     if (accept(r, "trap"))
         return take_trap(r, in);
-    in->kind = LO_BARRIER;
-    if (accept(r, "barrier"))
-        return true;
+    bool found;
+    if (!take_gpu_effect(r, in, &found) || found)
+        return found && !r->failed;
     bool scatter = is_word(r, "scatter"), set = is_word(r, "set");
     if (!scatter && !set && !is_word(r, "store"))
         return expected(r, "an instruction");
@@ -672,12 +766,17 @@ static bool take_buffers(struct reader *r)
 
 static bool take_phase(struct reader *r)
 {
-    int64_t chunks;
-    const char *name;
+    int64_t chunks, threads = 0;
+    const char *name, *thread = NULL;
     if (!take_word(r, "phase") || !take_int(r, 0, INT32_MAX, &chunks) || !take_definition(r, &name))
         return false;
+    if (accept(r, "threads") &&
+        (!take_int(r, 1, LO_MAX_THREADS, &threads) || !take_definition(r, &thread)))
+        return false;
     r->b.origin = 0;
-    define(r, name, lo_phase(&r->b, chunks));
+    define(r, name, lo_phase_gpu(&r->b, chunks, (int32_t)threads));
+    if (thread)
+        define(r, thread, lo_thread(&r->b));
     uint32_t body = r->b.block;
     lo_end(&r->b);
     if (!take_block(r, body))

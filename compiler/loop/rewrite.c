@@ -1,5 +1,6 @@
-/* Building a kernel anew, instruction by instruction, in the order of its text. A pass gives a function
- * that says what becomes of an instruction; what it leaves is copied with its operands mapped. */
+/* Building a kernel anew, instruction by instruction, in the order of its text. A pass gives a
+ * function that says what becomes of an instruction; what it leaves is copied with its operands
+ * mapped. */
 #include "loop/private.h"
 
 struct lo_lin lo_rewrite_lin(struct lo_rewrite *r, struct lo_lin l)
@@ -71,7 +72,8 @@ void lo_rewrite(struct lo_kernel *k, lo_rewrite_fn *each, void *own)
     vec_push(&k->blocks, (struct lo_block){0});
     for (uint32_t i = 0; i < r.old.phases.n; i++) {
         const struct lo_phase *p = &r.old.phases.p[i];
-        r.map[p->chunk] = lo_phase(&r.b, p->chunks);
+        r.map[p->chunk] = lo_phase_gpu(&r.b, p->chunks, p->threads);
+        r.map[p->thread] = lo_thread(&r.b);
         lo_rewrite_block(&r, p->body);
         lo_end(&r.b);
     }

@@ -389,6 +389,7 @@ static int64_t bit_i64(enum lo_bit op, int64_t a, int64_t b)
     case LO_MULHI: return (int64_t)mulhi(x, y);
     case LO_BITCAST:
     case LO_ROUND_INT:
+    case LO_TF32:
     case LO_BIT_COUNT: break;
     }
     return 0;
@@ -407,9 +408,19 @@ static int32_t bit_i32(enum lo_bit op, int32_t a, int32_t b)
     case LO_MULHI: return (int32_t)((uint64_t)x * y >> 32);
     case LO_BITCAST:
     case LO_ROUND_INT:
+    case LO_TF32:
     case LO_BIT_COUNT: break;
     }
     return 0;
+}
+
+/* Rounded to 11 significant bits, half away from zero; a NaN stays one. */
+static int32_t tf32_bits(float v)
+{
+    uint32_t u;
+    memcpy(&u, &v, sizeof u);
+    u = v != v ? u | 0x400000 : isinf(v) ? u : u + 0x1000;
+    return (int32_t)(u & ~(uint32_t)0x1fff);
 }
 
 void lo_lanes_bit(enum lo_bit op, enum nn_dtype from, enum nn_dtype to, uint32_t n,
@@ -425,6 +436,8 @@ void lo_lanes_bit(enum lo_bit op, enum nn_dtype from, enum nn_dtype to, uint32_t
         if (op == LO_ROUND_INT && from == NN_f32) {
             float v = rintf(((const float *)in[0])[i]);
             ((int32_t *)out)[i] = v >= -0x1p31f && v < 0x1p31f ? (int32_t)v : INT32_MIN;
+        } else if (op == LO_TF32) {
+            ((int32_t *)out)[i] = tf32_bits(((const float *)in[0])[i]);
         } else if (op == LO_ROUND_INT) {
             double v = rint(((const double *)in[0])[i]);
             ((int64_t *)out)[i] = v >= -0x1p63 && v < 0x1p63 ? (int64_t)v : INT64_MIN;

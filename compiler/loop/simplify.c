@@ -1,12 +1,12 @@
-/* One walk over the kernel, in the order of its text, that builds it anew: constants are folded, loops of
- * no or one trip and ifs with a known condition dissolve, LO_UNROLL loops are written out, comparisons
- * and quotients that the bounds of loops decide become constants (and their masks go), a value computed
- * twice is computed once, a register's value is taken from its last set, and what does not change in a
- * loop moves before it. Then what nobody reads is dropped (dead.c).
+/* One walk over the kernel, in the order of its text, that builds it anew: constants are folded,
+ * loops of no or one trip and ifs with a known condition dissolve, LO_UNROLL loops are written out,
+ * comparisons and quotients that the bounds of loops decide become constants (and their masks go),
+ * a value computed twice is computed once, a register's value is taken from its last set, and what
+ * does not change in a loop moves before it. Then what nobody reads is dropped (dead.c).
  *
- * No bit of a result changes: float identities that would (x + 0) stay. Memory that the kernel writes
- * keeps its order: a load is shared with an earlier one only if no store to its buffer lies between, and
- * moves before a loop only from a buffer never written, out of loops known to run. */
+ * No bit of a result changes: float identities that would (x + 0) stay. Memory that the kernel
+ * writes keeps its order: a load is shared with an earlier one only if no store to its buffer lies
+ * between, and moves before a loop only from a buffer never written, out of loops known to run. */
 #include "loop/private.h"
 
 /* ---- what is known of the kernel being built ---- */
@@ -160,7 +160,13 @@ static void insert(struct simplify *s, lo_id id, uint32_t d)
 
 static bool reads_memory(const struct lo_insn *in)
 {
-    return in->kind == LO_LOAD || in->kind == LO_GET;
+    return in->kind == LO_LOAD || in->kind == LO_GET || in->kind == LO_LDMATRIX;
+}
+
+/* What a whole warp does moves only to where the warp is known to come. */
+static bool of_warp(const struct lo_insn *in)
+{
+    return in->kind == LO_SHUFFLE || in->kind == LO_MMA || in->kind == LO_LDMATRIX;
 }
 
 /* When what the instruction reads last changed; 0: never. */
@@ -186,7 +192,7 @@ static lo_id place(struct simplify *s, lo_id id)
 {
     struct lo_kernel *k = s->r->k;
     struct lo_insn in = as_get(k->insns.p[id]);
-    bool reads = reads_memory(&in);
+    bool reads = reads_memory(&in), careful = reads || of_warp(&in);
     uint32_t version = version_of(s, &in);
     struct lo_block *b = &k->blocks.p[s->r->b.block];
     CHECK(vec_last(&b->insn) == id && id == k->insns.n - 1, "simplify: a value out of order");
@@ -197,7 +203,7 @@ static lo_id place(struct simplify *s, lo_id id)
         return same;
     }
     uint32_t least = operands_depth(s, &in), d = s->r->b.depth;
-    while (d > least && s->open[d].loop && (!reads || (!version && s->open[d].runs)))
+    while (d > least && s->open[d].loop && (!careful || (!version && s->open[d].runs)))
         d--;
     insert(s, id, d);
     set_value(s, id, d, lo_range(&in, range_of, s));
@@ -222,6 +228,16 @@ static lo_id constant(struct simplify *s, struct lo_type t, int64_t v)
 static void touch(struct simplify *s, uint32_t buf)
 {
     s->store[buf].any = s->store[buf].all = ++s->clock;
+}
+
+/* What other threads, or copies on their way, may have written. */
+static void touch_shared(struct simplify *s, bool global)
+{
+    for (uint32_t i = 1; i < s->buffers; i++) {
+        const struct lo_buffer *b = &s->r->k->buffers.p[i];
+        if (b->space == LO_SHARED || (global && b->space == LO_ARG && b->written))
+            touch(s, i);
+    }
 }
 
 static void touch_stored(struct simplify *s, uint32_t old_block)
@@ -381,6 +397,8 @@ static void begin_phase(struct simplify *s)
     const struct lo_phase *p = &vec_last(&r->k->phases);
     s->open[1] = (struct open){.block = r->b.block};
     set_value(s, p->chunk, 1, (struct lo_range){p->chunks > 0, 0, p->chunks - 1});
+    if (p->thread)
+        set_value(s, p->thread, 1, (struct lo_range){true, 0, p->threads - 1});
     if (p->chunks == 1)
         r->map[r->old.phases.p[r->k->phases.n - 1].chunk] = constant(s, LO_I64, 0);
 }
@@ -405,9 +423,14 @@ static lo_id walk(struct lo_rewrite *r, lo_id id)
         return walk_set(s, in);
     if (in.kind == LO_TRAP && lo_const_value(r->k, in.in[0], &c) && !c.u8)
         return 0;
-    if (in.kind == LO_TRAP || in.kind == LO_BARRIER) {
-        for (uint32_t i = 1; in.kind == LO_BARRIER && i < s->buffers; i++)
-            touch(s, i);
+    if (in.kind == LO_COPY && lo_const_value(r->k, in.in[0], &c) && c.u8)
+        in.in[0] = 0;
+    if (in.kind == LO_COPY)
+        touch(s, in.buf);
+    if (in.kind == LO_BARRIER || in.kind == LO_WAIT)
+        touch_shared(s, in.kind == LO_BARRIER);
+    if (in.kind == LO_TRAP || in.kind == LO_BARRIER || in.kind == LO_COPY || in.kind == LO_COMMIT ||
+        in.kind == LO_WAIT) {
         lo_append(&r->b, in);
         return 0;
     }
@@ -424,8 +447,11 @@ static void note_block(struct simplify *s, const struct lo_kernel *k, uint32_t b
     s->size[block] = k->blocks.p[block].insn.n;
     for (uint32_t i = 0; i < k->blocks.p[block].insn.n; i++) {
         const struct lo_insn *in = &k->insns.p[k->blocks.p[block].insn.p[i]];
-        if (in->kind == LO_STORE || in->kind == LO_SET)
+        if (in->kind == LO_STORE || in->kind == LO_SET || in->kind == LO_COPY)
             stored[in->buf] = 1;
+        for (uint32_t b = 1; in->kind == LO_WAIT && b < s->buffers; b++)
+            if (k->buffers.p[b].space == LO_SHARED)
+                stored[b] = 1;
         const uint32_t inner[] = {in->body, in->other};
         for (int j = 0; j < 2; j++) {
             if (!inner[j])

@@ -1,10 +1,11 @@
-/* Gathers that walk down columns become loads of rows and a transposition. n gathers of n lanes, whose
- * index is stride * lane and whose places follow each other, read an n by n block of memory: n loads in
- * a row and n log n exchanges of half vectors read the same elements in a fraction of the time.
+/* Gathers that walk down columns become loads of rows and a transposition. n gathers of n lanes,
+ * whose index is stride * lane and whose places follow each other, read an n by n block of memory:
+ * n loads in a row and n log n exchanges of half vectors read the same elements in a fraction of
+ * the time.
  *
- * First, loops over such places are done n trips at a time, so that the gathers stand side by side; then
- * each group of n in a block is replaced at its first. Only arguments that the kernel never writes are
- * read ahead like this. */
+ * First, loops over such places are done n trips at a time, so that the gathers stand side by side;
+ * then each group of n in a block is replaced at its first. Only arguments that the kernel never
+ * writes are read ahead like this. */
 #include "loop/private.h"
 
 #define MAX_BODY 1024 /* instructions of a body written n times */
@@ -271,7 +272,7 @@ bool lo_transpose(struct lo_kernel *k)
 {
     bool any = false;
     struct column c;
-    for (uint32_t i = 1; i < k->insns.n && !any; i++)
+    for (uint32_t i = 1; i < k->insns.n && !any && !lo_is_gpu(k); i++)
         any = is_column(k, &k->insns.p[i], &c);
     if (!any)
         return false;

@@ -152,8 +152,9 @@ static bool check_bit(const struct check *c)
     enum nn_dtype from = x.dtype, to = t.dtype;
     if (c->in->op >= LO_BIT_COUNT)
         return fail(c, "no operator on bits");
-    if (c->in->op == LO_BITCAST || c->in->op == LO_ROUND_INT) {
-        bool ok = (from == NN_f32 && to == NN_i32) || (from == NN_f64 && to == NN_i64);
+    if (lo_bit_unary(c->in->op)) {
+        bool ok = (from == NN_f32 && to == NN_i32) ||
+                  (from == NN_f64 && to == NN_i64 && c->in->op != LO_TF32);
         if (c->in->op == LO_BITCAST)
             ok = ok || (from == NN_i32 && to == NN_f32) || (from == NN_i64 && to == NN_f64);
         return ok ? want(c, 0, from, t.lanes) && want_none(c, 1)
@@ -209,7 +210,7 @@ static bool check_control(const struct check *c)
     struct lo_type x = operand_type(c, 0);
     switch ((enum lo_kind)in->kind) {
     case LO_FOR:
-        if (in->op > LO_THREAD || in->step <= 0)
+        if (in->op > LO_UNROLL || in->step <= 0)
             return fail(c, "the step must be positive");
         return want_none(c, 0) && check_lin(c, in->lin) && check_lin(c, in->hi);
     case LO_IF: return want(c, 0, NN_bool, 1) && want_none(c, 1);
@@ -244,9 +245,138 @@ static bool check_control(const struct check *c)
     case LO_SET:
     case LO_ACROSS:
     case LO_BARRIER:
+    case LO_SHUFFLE:
+    case LO_MMA:
+    case LO_LDMATRIX:
+    case LO_COPY:
+    case LO_COMMIT:
+    case LO_WAIT:
+    case LO_PACK:
+    case LO_UNPACK:
+    case LO_APPROX:
     case LO_KIND_COUNT: break;
     }
     return want_none(c, 0);
+}
+
+/* ---- the GPU's ---- */
+
+static bool check_shuffle(const struct check *c)
+{
+    const struct lo_insn *in = c->in;
+    struct lo_type t = in->type;
+    if (t.lanes != 1 || nn_dtype_size(t.dtype) < 4)
+        return fail(c, "for scalars of 32 and 64 bits only");
+    if (in->op == LO_SHFL_XOR && (in->i < 1 || in->i > 31))
+        return fail(c, "the mask of lanes is 1 to 31");
+    if (in->op > LO_SHFL_IDX)
+        return fail(c, "no shuffle");
+    return want(c, 0, t.dtype, 1) &&
+           (in->op == LO_SHFL_XOR ? want_none(c, 1) : want(c, 1, NN_i32, 1) && want_none(c, 2));
+}
+
+static bool check_mma(const struct check *c)
+{
+    static const struct {
+        uint8_t a, b;
+    } lanes[LO_MMA_COUNT] = {[LO_MMA_M16N8K8_TF32] = {4, 2},
+                             [LO_MMA_M16N8K16_BF16] = {4, 2},
+                             [LO_MMA_M16N8K16_F16] = {4, 2},
+                             [LO_MMA_M16N8K8_F16] = {2, 1}};
+    struct lo_type t = c->in->type;
+    if (c->in->op >= LO_MMA_COUNT || t.dtype != NN_f32 || t.lanes != 4)
+        return fail(c, "no such product");
+    return want(c, 0, NN_i32, lanes[c->in->op].a) && want(c, 1, NN_i32, lanes[c->in->op].b) &&
+           want(c, 2, NN_f32, 4);
+}
+
+static const struct lo_buffer *shared_buffer(const struct check *c)
+{
+    uint32_t b = c->in->buf;
+    bool ok = b && b < c->k->buffers.n && c->k->buffers.p[b].space == LO_SHARED;
+    if (!ok)
+        fail(c, "the buffer must be shared memory");
+    return ok ? &c->k->buffers.p[b] : NULL;
+}
+
+static bool check_ldmatrix(const struct check *c)
+{
+    struct lo_type t = c->in->type;
+    const struct lo_buffer *b = shared_buffer(c);
+    if (!b)
+        return false;
+    if (t.dtype != NN_i32 || (t.lanes != 1 && t.lanes != 2 && t.lanes != 4) || c->in->op > 1)
+        return fail(c, "1, 2 or 4 matrices, packed in i32");
+    if (nn_dtype_size(b->type.dtype) != 2 && (b->type.dtype != NN_f32 || c->in->op))
+        return fail(c, "of f16, bf16, or, not transposed, f32");
+    return check_lin(c, c->in->lin) && want_none(c, 0);
+}
+
+static bool check_copy(const struct check *c)
+{
+    const struct lo_insn *in = c->in;
+    const struct lo_buffer *b = shared_buffer(c);
+    if (!b)
+        return false;
+    if (!in->from || in->from >= c->k->buffers.n || c->k->buffers.p[in->from].space != LO_ARG)
+        return fail(c, "a copy reads an argument");
+    if (c->k->buffers.p[in->from].type.dtype != b->type.dtype)
+        return fail(c, "%s and %s differ in type", b->name, c->k->buffers.p[in->from].name);
+    if (in->i != 4 && in->i != 8 && in->i != 16)
+        return fail(c, "4, 8 or 16 bytes");
+    if (!b->written)
+        return fail(c, "the buffer is not marked as written");
+    return check_lin(c, in->lin) && check_lin(c, in->hi) && want_none(c, 1) &&
+           (!in->in[0] || want(c, 0, NN_bool, 1));
+}
+
+static bool is_half(uint8_t dtype) { return dtype == NN_f16 || dtype == NN_bf16; }
+
+static bool check_gpu(const struct check *c)
+{
+    const struct lo_insn *in = c->in;
+    uint32_t lanes = in->type.lanes;
+    switch ((enum lo_kind)in->kind) {
+    case LO_BARRIER:
+    case LO_COMMIT: return want_none(c, 0);
+    case LO_WAIT: return in->i < 0 || in->i > 255 ? fail(c, "0 to 255 groups") : want_none(c, 0);
+    case LO_SHUFFLE: return check_shuffle(c);
+    case LO_MMA: return check_mma(c);
+    case LO_LDMATRIX: return check_ldmatrix(c);
+    case LO_COPY: return check_copy(c);
+    case LO_PACK:
+        if (in->type.dtype != NN_i32 || !is_half(in->op))
+            return fail(c, "packs f16 or bf16 into i32");
+        return want(c, 0, NN_f32, lanes) && want(c, 1, NN_f32, lanes) && want_none(c, 2);
+    case LO_UNPACK:
+        if (in->type.dtype != NN_f32 || !is_half(in->op) || in->i < 0 || in->i > 1)
+            return fail(c, "unpacks half 0 or 1 of f16 or bf16 to f32");
+        return want(c, 0, NN_i32, lanes) && want_none(c, 1);
+    case LO_APPROX:
+        if (in->type.dtype != NN_f32 || in->op >= LO_APPROX_COUNT)
+            return fail(c, "for f32 only");
+        return want(c, 0, NN_f32, lanes) && want_none(c, 1);
+    case LO_CONST:
+    case LO_OP:
+    case LO_FMA:
+    case LO_BIT:
+    case LO_SPLAT:
+    case LO_LANES:
+    case LO_LIN:
+    case LO_LOAD:
+    case LO_STORE:
+    case LO_GET:
+    case LO_SET:
+    case LO_FOR:
+    case LO_IF:
+    case LO_ACROSS:
+    case LO_RANDOM:
+    case LO_TRAP:
+    case LO_EXTRACT:
+    case LO_TRADE:
+    case LO_KIND_COUNT: break;
+    }
+    return fail(c, "no kind of instruction");
 }
 
 static bool check_value(const struct check *c)
@@ -282,8 +412,17 @@ static bool check_value(const struct check *c)
     case LO_RANDOM:
     case LO_TRAP:
     case LO_TRADE:
-    case LO_EXTRACT:
-    case LO_BARRIER: return check_control(c);
+    case LO_EXTRACT: return check_control(c);
+    case LO_BARRIER:
+    case LO_SHUFFLE:
+    case LO_MMA:
+    case LO_LDMATRIX:
+    case LO_COPY:
+    case LO_COMMIT:
+    case LO_WAIT:
+    case LO_PACK:
+    case LO_UNPACK:
+    case LO_APPROX: return check_gpu(c);
     case LO_KIND_COUNT: break;
     }
     return fail(c, "no kind of instruction");
@@ -292,7 +431,7 @@ static bool check_value(const struct check *c)
 bool lo_has_value(enum lo_kind kind)
 {
     return kind != LO_STORE && kind != LO_SET && kind != LO_IF && kind != LO_TRAP &&
-           kind != LO_BARRIER;
+           kind != LO_BARRIER && kind != LO_COPY && kind != LO_COMMIT && kind != LO_WAIT;
 }
 
 const char *lo_check_insn(const struct lo_kernel *k, lo_id id, char words[LO_WORDS])
@@ -328,6 +467,7 @@ struct walk {
     const struct lo_kernel *k;
     uint8_t *value; /* of each instruction */
     bool *block;    /* reached */
+    bool gpu;       /* the phase's */
     char *message;
 };
 
@@ -369,6 +509,8 @@ static void walk_insn(struct walk *w, lo_id id)
     const char *wrong = lo_check_insn(w->k, id, words);
     if (!wrong && !operands_live(w, in))
         wrong = "an operand is not defined here";
+    if (!wrong && !w->gpu && in->kind >= LO_BARRIER)
+        wrong = "in a phase without threads";
     for (int i = 0; !wrong && i < 3; i++)
         if (in->in[i] && !lo_has_value(w->k->insns.p[in->in[i]].kind))
             wrong = "an operand has no value";
@@ -405,20 +547,56 @@ static void walk_block(struct walk *w, uint32_t block)
         w->value[b->insn.p[i]] = DEAD;
 }
 
+/* The value of a phase's chunk or thread number. */
+static bool begin_number(struct walk *w, lo_id id)
+{
+    if (!id || id >= w->k->insns.n || w->value[id] != UNSEEN) {
+        complain(w, 0, "a phase without numbers");
+        return false;
+    }
+    const struct lo_insn *in = &w->k->insns.p[id];
+    if (in->kind != LO_LIN || in->lin.n || in->lin.c0 || in->type.dtype != NN_i64)
+        complain(w, id, "a chunk or thread number is an empty sum");
+    w->value[id] = LIVE;
+    return !w->message;
+}
+
 static void walk_phase(struct walk *w, const struct lo_phase *p)
 {
-    if (p->chunks < 0 || !p->chunk || p->chunk >= w->k->insns.n || w->value[p->chunk] != UNSEEN) {
-        complain(w, 0, "a phase without chunks");
+    w->gpu = p->threads != 0;
+    if (p->chunks < 0 || p->threads < 0 || p->threads > LO_MAX_THREADS || p->threads % 32)
+        complain(w, 0, "a phase has 0 or more chunks, of 32, 64, … 1024 threads or none");
+    else if (w->gpu != lo_is_gpu(w->k) || w->gpu != !!p->thread)
+        complain(w, 0, "phases with threads and phases without");
+    else if (begin_number(w, p->chunk) && (!w->gpu || begin_number(w, p->thread)))
+        walk_block(w, p->body);
+    if (w->message)
         return;
-    }
-    const struct lo_insn *chunk = &w->k->insns.p[p->chunk];
-    if (chunk->kind != LO_LIN || chunk->lin.n || chunk->lin.c0 || chunk->type.dtype != NN_i64) {
-        complain(w, p->chunk, "a chunk number is an empty sum");
-        return;
-    }
-    w->value[p->chunk] = LIVE;
-    walk_block(w, p->body);
     w->value[p->chunk] = DEAD;
+    if (w->gpu)
+        w->value[p->thread] = DEAD;
+}
+
+/* Barriers where every thread of the block comes: `apart` is inside of an if or loop on which the
+ * threads do not agree. */
+static void check_barriers(struct walk *w, const bool *divergent, uint32_t block, bool apart)
+{
+    const struct lo_block *b = &w->k->blocks.p[block];
+    for (uint32_t i = 0; i < b->insn.n && !w->message; i++) {
+        lo_id id = b->insn.p[i];
+        const struct lo_insn *in = &w->k->insns.p[id];
+        if (in->kind == LO_BARRIER && apart)
+            complain(w, id, "in a branch or loop on which the block's threads do not agree");
+        bool inner = apart || (in->kind == LO_IF && divergent[in->in[0]]);
+        for (uint32_t l = 0; in->kind == LO_FOR && l < in->lin.n; l++)
+            inner = inner || divergent[in->lin.part[l].v];
+        for (uint32_t l = 0; in->kind == LO_FOR && l < in->hi.n; l++)
+            inner = inner || divergent[in->hi.part[l].v];
+        if (in->body)
+            check_barriers(w, divergent, in->body, inner);
+        if (in->other)
+            check_barriers(w, divergent, in->other, inner);
+    }
 }
 
 static void check_buffers(struct walk *w)
@@ -428,6 +606,10 @@ static void check_buffers(struct walk *w)
         const char *wrong = lo_check_buffer(b);
         if (!wrong && b->space == LO_ARG && i > 1 && w->k->buffers.p[i - 1].space != LO_ARG)
             wrong = "an argument after another buffer";
+        if (!wrong && b->space == LO_SHARED && !lo_is_gpu(w->k))
+            wrong = "shared memory of a kernel without threads";
+        if (!wrong && b->space == LO_SCRATCH && lo_is_gpu(w->k))
+            wrong = "scratch of a kernel with threads";
         if (!wrong && lo_buffer_find(w->k, b->name) != i)
             wrong = "two buffers of one name";
         char words[LO_WORDS + 64];
@@ -440,10 +622,15 @@ static void check_buffers(struct walk *w)
 
 char *lo_verify(const struct lo_kernel *k)
 {
-    struct walk w = {k, xcalloc(k->insns.n, 1), xcalloc(k->blocks.n, sizeof(bool)), NULL};
+    struct walk w = {
+        .k = k, .value = xcalloc(k->insns.n, 1), .block = xcalloc(k->blocks.n, sizeof(bool))};
     check_buffers(&w);
     for (uint32_t i = 0; i < k->phases.n && !w.message; i++)
         walk_phase(&w, &k->phases.p[i]);
+    bool *divergent = !w.message && lo_is_gpu(k) ? lo_divergent(k) : NULL;
+    for (uint32_t i = 0; divergent && i < k->phases.n && !w.message; i++)
+        check_barriers(&w, divergent, k->phases.p[i].body, false);
+    free(divergent);
     free(w.value);
     free(w.block);
     return w.message;

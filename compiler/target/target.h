@@ -6,6 +6,8 @@
 #include "base/base.h"
 
 enum target_kind { TARGET_CPU, TARGET_GPU };
+/* What tensor cores multiply: enum lo_mma's shapes, as flags. */
+enum { TARGET_F16_K8 = 1, TARGET_F16 = 2, TARGET_BF16 = 4, TARGET_TF32 = 8 };
 
 /* One row of targets.def. */
 struct target {
@@ -22,6 +24,15 @@ struct target {
     uint64_t l1, l2, l3;      /* bytes, nominal */
     uint32_t max_chunks;      /* a phase's at most */
     double launch_us, fork_us;/* nominal cost of a launch, of a fork-join */
+    /* GPU only. There the tiles and caches above are 0 but l2, and fork_us is. */
+    uint32_t ptx;             /* version, major * 10 + minor */
+    uint32_t block;           /* threads a block, where nothing speaks against it */
+    uint32_t thread_registers;/* at most */
+    uint32_t shared_block;    /* bytes a block may have after opting in; 48 KiB without */
+    uint32_t shared_sm, sms;  /* bytes a multiprocessor; multiprocessors of a nominal card */
+    bool async;               /* cp.async */
+    uint32_t tensor;          /* TARGET_F16_K8 | … */
+    double tensor_tflops, f32_tflops, gbps; /* of f16, tf32 is half of it; memory in 1e9 bytes a second */
 };
 extern const struct target target_table[];
 extern const size_t target_count;

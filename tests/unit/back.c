@@ -288,7 +288,9 @@ static void bits(uint32_t lanes)
     for (int op = 0; op < LO_BIT_COUNT; op++)
         for (size_t d = 0; d < COUNT(type); d++) {
             enum nn_dtype t = type[d], f = t == NN_i32 ? NN_f32 : NN_f64;
-            bool unary = op == LO_BITCAST || op == LO_ROUND_INT;
+            bool unary = op == LO_BITCAST || op == LO_ROUND_INT || op == LO_TF32;
+            if (op == LO_TF32 && t != NN_i32)
+                continue;
             struct lo_type in = {(uint8_t)(unary ? f : t), 1}, v = {(uint8_t)t, (uint16_t)lanes};
             struct kernel x;
             begin(&x, "bits");

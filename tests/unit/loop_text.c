@@ -1,4 +1,5 @@
-/* loop: the text form is read back as printed, mistakes are located, no mutation of a text crashes. */
+/* loop: the text form is read back as printed, mistakes are located, no mutation of a text crashes.
+ */
 #include "loop/loop.h"
 #include "test.h"
 
@@ -25,7 +26,7 @@ static const char *const everything =
     "      %11 = fma %10 %9 %1 : f32x16\n"
     "      set acc[-%i + %j] %11\n"
     "      if %5 {\n"
-    "        barrier\n"
+    "        store row[1] %3\n"
     "      } else {\n"
     "        trap %8 code 4 value %6 @9\n"
     "      }\n"
@@ -51,6 +52,41 @@ static const char *const everything =
     "phase 0 %c {\n"
     "  %24 = lin %c*3 + 1 : i64\n"
     "}\n";
+
+static const char *const gpu = "kernel of.a.gpu(x f32[4096], h bf16[4096], y f32[4096])\n"
+                               "shared s bf16[512]\n"
+                               "shared w f32[256]\n"
+                               "reg acc f32x4[1]\n"
+                               "phase 4 %c threads 64 %t {\n"
+                               "  copy s[%t*8] h[%c*512 + %t*8] bytes 16\n"
+                               "  commit\n"
+                               "  %1 = lt %t %c : bool\n"
+                               "  copy w[%t] x[%c + %t] bytes 4 mask %1\n"
+                               "  commit\n"
+                               "  wait 1\n"
+                               "  barrier\n"
+                               "  %2 = ldmatrix s[%t*8] : i32x4\n"
+                               "  %3 = ldmatrix trans s[%t*8] : i32x2\n"
+                               "  %4 = const 0 : f32x4\n"
+                               "  %5 = mma m16n8k16.bf16 %2 %3 %4 : f32x4\n"
+                               "  %6 = mma m16n8k8.tf32 %2 %3 %5 : f32x4\n"
+                               "  %7 = extract %3[1] : i32\n"
+                               "  %8 = mma m16n8k8.f16 %3 %7 %6 : f32x4\n"
+                               "  for %i = 0 .. 4 unroll {\n"
+                               "    set acc[0] %8\n"
+                               "    barrier\n"
+                               "  }\n"
+                               "  wait 0\n"
+                               "  %9 = extract %8[0] : f32\n"
+                               "  %10 = shuffle xor %9 16 : f32\n"
+                               "  %11 = cast %c : i32\n"
+                               "  %12 = shuffle idx %t %11 : i64\n"
+                               "  %13 = pack bf16 %9 %10 : i32\n"
+                               "  %14 = unpack f16 %13 half 1 : f32\n"
+                               "  %15 = approx ex2 %8 : f32x4\n"
+                               "  %16 = tf32 %14 : i32\n"
+                               "  store y[%c*64 + %t] %14\n"
+                               "}\n";
 
 static struct lo_kernel *read(const char *text, size_t n, char **message)
 {
@@ -123,16 +159,49 @@ static void mistakes(void)
                                         "      |                      ^\n");
 }
 
-/* Every prefix, and single bytes replaced, removed, doubled: an error or a kernel that prints. */
-static void mutations(void)
+/* `body` of a kernel of two warps is refused with a message that holds `wanted`. */
+static void gpu_refused(const char *phase, const char *body, const char *wanted)
 {
-    size_t n = strlen(everything);
+    struct text t = {0};
+    char *m = NULL;
+    text_printf(&t, "kernel k(x f32[64], y f32[64])\nshared s f32[64]\nreg r i64[1]\n%s {\n%s\n}\n",
+                phase, body);
+    test(!read(t.p, t.n, &m));
+    test(strstr(m, wanted));
+    free(m);
+    text_free(&t);
+}
+
+static void gpu_mistakes(void)
+{
+    const char *two = "phase 1 %c threads 64 %t", *apart = "the block's threads do not agree";
+    gpu_refused("phase 1 %c", "%1 = load x[0] : f32", "shared memory of a kernel without threads");
+    gpu_refused("phase 1 %c threads 48 %t", "", "32, 64, … 1024 threads");
+    gpu_refused(two, "}\nphase 1 %c {", "phases with threads and phases without");
+    gpu_refused(two, "%1 = const 3 : i64\n%2 = lt %t %1 : bool\nif %2 {\nbarrier\n}", apart);
+    gpu_refused(two, "for %i = 0 .. %t {\nbarrier\n}", apart);
+    gpu_refused(two, "set r[0] %t\n%1 = get r[0] : i64\nfor %i = 0 .. %1 {\nbarrier\n}", apart);
+    gpu_refused(two,
+                "%1 = const 8 : i64\n%2 = lt %t %1 : bool\nset r[0] %c\nif %2 {\nset r[0] %1\n}\n"
+                "%3 = get r[0] : i64\nfor %i = 0 .. %3 {\nbarrier\n}",
+                apart);
+    gpu_refused(two, "%1 = shuffle xor %t 32 : i64", "the number must be in 1 to 31");
+    gpu_refused(two, "%1 = ldmatrix x[0] : i32x4", "the buffer must be shared memory");
+    gpu_refused(two, "%1 = ldmatrix trans s[0] : i32x4", "not transposed, f32");
+    gpu_refused(two, "copy s[0] s[0] bytes 16", "a copy reads an argument");
+    gpu_refused(two, "copy s[0] x[0] bytes 12", "4, 8 or 16 bytes");
+}
+
+/* Every prefix, and single bytes replaced, removed, doubled: an error or a kernel that prints. */
+static void mutations(const char *text)
+{
+    size_t n = strlen(text);
     uint64_t seed = 1;
     uint32_t sound = 0;
     static const char bytes[] = "%0x.[]{}=:-+*@, \n1agf\xff";
     for (int i = 0; i < 4000; i++) {
         char *s = xmalloc(n + 2);
-        memcpy(s, everything, n + 1);
+        memcpy(s, text, n + 1);
         size_t len = n;
         for (int edits = 1 + i % 3; edits; edits--) {
             seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -179,8 +248,11 @@ int main(void)
 {
     round_trip("kernel none()\n");
     round_trip(everything);
+    round_trip(gpu);
     mistakes();
-    mutations();
+    gpu_mistakes();
+    mutations(everything);
+    mutations(gpu);
     deep();
     return test_done();
 }
