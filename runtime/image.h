@@ -7,7 +7,8 @@
 #include "nnrt.h"
 
 #define NN_IMAGE_MAGIC 0x31474d494e4eu /* "NNIMG1" */
-#define NN_IMAGE_VERSION 1
+#define NN_IMAGE_VERSION 2
+#define NN_IMAGE_ALIGN 256 /* of every argument's memory */
 
 /* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
  * order with a join between them; chunks of a phase in any order, on any threads. */
@@ -23,6 +24,17 @@ struct nn_args {
     const int64_t *dims;    /* run-time values of symbolic dims */
 };
 typedef void nn_kernel(const struct nn_args *args, int32_t phase, int64_t chunk0, int64_t chunk1);
+
+/* The code of a GPU program: PTX text for all kernels of an image, beside it. Phase p of kernel
+ * SYMBOL is the entry `SYMBOL_p<p>`; its parameters are one pointer an argument, in the kernel's
+ * order, and a pointer to a struct nn_fault in global memory. Its grid is (chunks, 1, 1), its block
+ * (threads, 1, 1).
+ */
+struct nn_code {
+    const char *text;
+    size_t bytes;       /* without a 0 at the end, which follows */
+    const char *target; /* sm_80: the image's own */
+};
 
 /* Where an argument lives. */
 enum nn_space {
@@ -43,7 +55,7 @@ enum nn_slot_kind {
 struct nn_slot_rec {
     uint32_t name;
     uint8_t dtype, rank, kind, pad;
-    uint64_t offset, bytes; /* offset into the slots' allocation, 64-byte aligned */
+    uint64_t offset, bytes; /* offset into the slots' allocation, NN_IMAGE_ALIGN-byte aligned */
     double identity;        /* NN_SLOT_ACC: what it starts from */
     int64_t dim[NN_MAX_RANK];
 };
@@ -61,16 +73,38 @@ struct nn_arg_rec {
     uint8_t dtype;   /* of its elements */
     uint8_t written; /* the kernel writes it; --check-nan looks here */
     uint8_t pad[2];
-    uint64_t offset; /* 64-byte aligned for slots and the arena */
+    uint64_t offset; /* NN_IMAGE_ALIGN-byte aligned for slots and the arena */
     uint64_t bytes;  /* what the kernel may touch from there: checked at opening */
 };
 
 struct nn_phase_rec {
     int64_t chunks;
+    uint32_t threads; /* of a chunk's block; 0: a CPU's phase */
+    uint32_t shared;  /* dynamic shared memory of a block, in bytes */
 };
 
+/* A matrix product by a library: C[m, n] = A[m, k] B[k, n], row-major, `batch` times; a transposed
+ * operand is stored the other way round. lda, ldb, ldc are the strides between stored rows,
+ * stride_a … those between the matrices of a batch, all in elements. The arguments are A, B, C. */
+enum nn_gemm_compute {
+    NN_GEMM_F32,  /* multiplied and added in f32 */
+    NN_GEMM_TF32, /* f32 operands rounded to tf32, added in f32 */
+    NN_GEMM_F64,
+};
+struct nn_gemm_rec {
+    int64_t lda, ldb, ldc, stride_a, stride_b, stride_c;
+    int32_t m, n, k, batch;
+    uint8_t trans_a, trans_b;
+    uint8_t type_a, type_b, type_c; /* enum nn_dtype */
+    uint8_t compute;                /* enum nn_gemm_compute */
+    uint8_t pad[2];
+};
+
+enum nn_launch_kind { NN_LAUNCH_KERNEL, NN_LAUNCH_GEMM };
 struct nn_launch_rec {
-    uint32_t kernel;                 /* index into the kernel table */
+    uint32_t kind;                   /* enum nn_launch_kind */
+    uint32_t kernel;                 /* index into the kernel table; of a GEMM 0 */
+    uint32_t gemm_at;                /* nn_gemm_rec; of a kernel 0 */
     uint32_t origin;                 /* index into origins: what to name in messages */
     uint32_t arg_count, args_at;     /* nn_arg_rec */
     uint32_t phase_count, phases_at; /* nn_phase_rec */
@@ -108,7 +142,7 @@ struct nn_image {
     uint32_t graph_count, graphs_at;
     uint32_t kernel_count, kernels_at;
     uint32_t origin_count, origins_at;
-    uint32_t pad2;
+    uint32_t target; /* the name of the level that the kernels are for; 0: not told */
 };
 
 #endif

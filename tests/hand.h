@@ -46,7 +46,7 @@ static inline uint64_t image_slot(struct image_builder *b, const char *name, enu
     s->dim[1] = d1;
     s->bytes = nn_dtype_size(t) * (uint64_t)(d0 ? d0 : 1) * (uint64_t)(d1 ? d1 : 1);
     s->offset = b->slot_bytes;
-    b->slot_bytes = (s->offset + s->bytes + 63) / 64 * 64;
+    b->slot_bytes = (s->offset + s->bytes + NN_IMAGE_ALIGN - 1) / NN_IMAGE_ALIGN * NN_IMAGE_ALIGN;
     return s->offset;
 }
 
@@ -84,7 +84,7 @@ static inline void image_launch(struct image_builder *b, uint32_t graph, uint32_
                                 const struct nn_arg_rec *arg, uint32_t args, int64_t chunks0,
                                 int64_t chunks1)
 {
-    struct nn_phase_rec phase[] = {{chunks0}, {chunks1}};
+    struct nn_phase_rec phase[] = {{.chunks = chunks0}, {.chunks = chunks1}};
     struct nn_graph_rec *g = &b->graph[graph];
     struct nn_launch_rec *l = &b->launch[graph][g->launch_count++];
     l->kernel = kernel;

@@ -155,7 +155,9 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
 
 static void free_launch(struct low_launch *l)
 {
-    lo_kernel_free(l->kernel);
+    if (l->kernel)
+        lo_kernel_free(l->kernel);
+    free(l->gemm);
     vec_free(&l->args);
 }
 

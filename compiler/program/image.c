@@ -65,6 +65,33 @@ static struct nn_value_rec value(struct out *o, const struct ir_node *n, const c
     return r;
 }
 
+/* A kernel's phases and figures. */
+static void describe_kernel(struct out *o, const struct lo_kernel *k, struct nn_launch_rec *r)
+{
+    r->phase_count = k->phases.n;
+    r->flops = k->flops;
+    r->bytes = k->bytes;
+    r->phases_at = room(o, k->phases.n, sizeof(struct nn_phase_rec));
+    for (uint32_t f = 0; f < k->phases.n; f++) {
+        struct nn_phase_rec ph = {.chunks = k->phases.p[f].chunks};
+        put(o, r->phases_at + f * (uint32_t)sizeof ph, &ph, sizeof ph);
+    }
+}
+
+/* A library's matrix product has no phases. */
+static void describe_gemm(struct out *o, const struct nn_gemm_rec *g, struct nn_launch_rec *r)
+{
+    double m = g->m, n = g->n, k = g->k, batch = g->batch;
+    r->kind = NN_LAUNCH_GEMM;
+    r->flops = 2 * m * n * k * batch;
+    r->bytes = batch * (m * k * (double)nn_dtype_size((enum nn_dtype)g->type_a) +
+                        k * n * (double)nn_dtype_size((enum nn_dtype)g->type_b) +
+                        m * n * (double)nn_dtype_size((enum nn_dtype)g->type_c));
+    r->gemm_at = room(o, 1, sizeof *g);
+    put(o, r->gemm_at, g, sizeof *g);
+    r->phases_at = room(o, 0, 1);
+}
+
 static void put_launches(struct out *o, const struct program *p, const struct program_graph *pg,
                          struct nn_graph_rec *r)
 {
@@ -72,20 +99,13 @@ static void put_launches(struct out *o, const struct program *p, const struct pr
     r->launches_at = room(o, pg->launches.n, sizeof(struct nn_launch_rec));
     for (uint32_t i = 0; i < pg->launches.n; i++) {
         const struct program_launch *l = &pg->launches.p[i];
-        const struct lo_kernel *k = p->kernels.p[l->kernel];
-        struct nn_launch_rec lr = {.kernel = l->kernel,
-                                   .origin = l->origin,
-                                   .arg_count = l->nargs,
-                                   .phase_count = k->phases.n,
-                                   .flops = k->flops,
-                                   .bytes = k->bytes};
+        struct nn_launch_rec lr = {.kernel = l->kernel, .origin = l->origin, .arg_count = l->nargs};
+        if (l->gemm)
+            describe_gemm(o, l->gemm, &lr);
+        else
+            describe_kernel(o, p->kernels.p[l->kernel], &lr);
         lr.args_at = room(o, l->nargs, sizeof *l->arg);
         put(o, lr.args_at, l->arg, l->nargs * sizeof *l->arg);
-        lr.phases_at = room(o, k->phases.n, sizeof(struct nn_phase_rec));
-        for (uint32_t f = 0; f < k->phases.n; f++) {
-            struct nn_phase_rec ph = {k->phases.p[f].chunks};
-            put(o, lr.phases_at + f * (uint32_t)sizeof ph, &ph, sizeof ph);
-        }
         put(o, r->launches_at + i * (uint32_t)sizeof lr, &lr, sizeof lr);
     }
 }
@@ -146,6 +166,7 @@ struct nn_image *program_image(const struct program *p)
     struct nn_image h = {.magic = NN_IMAGE_MAGIC, .version = NN_IMAGE_VERSION};
     room(&o, 1, sizeof h);
     h.model = string(&o, p->m->name);
+    h.target = p->target ? string(&o, p->target) : 0;
     put_slots(&o, p->m, &h);
     put_graphs(&o, p, &h);
     h.kernel_count = p->kernels.n;

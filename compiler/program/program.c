@@ -1,6 +1,7 @@
 /* A graph's launches become a launch table: where each value lives, when, and at which offset. */
 #include "back/back.h"
 #include "program/program_internal.h"
+#include <ctype.h>
 
 struct program *program_new(struct ir_module *m)
 {
@@ -26,6 +27,8 @@ void program_free(struct program *p)
     arena_free(p->mem);
     free(p);
 }
+
+void program_for(struct program *p, const struct target *t) { p->target = t->name; }
 
 struct lo_kernel *const *program_kernels(const struct program *p, size_t *n)
 {
@@ -189,23 +192,39 @@ static void append_copies(struct plan *q, bool *direct)
     }
 }
 
-/* What the runtime's search for NaN asks: temporaries are written in parts only, it leaves them out. */
+/* What the runtime's search for NaN asks: temporaries are written in parts only, it leaves them
+ * out. */
 static void describe(struct nn_arg_rec *r, const struct low_launch *l, uint32_t k)
 {
     const struct low_arg *a = &l->args.p[k];
-    r->dtype = l->kernel->buffers.p[k + 1].type.dtype;
+    const struct nn_gemm_rec *g = l->gemm;
+    r->dtype = g ? (k == 0   ? g->type_a
+                    : k == 1 ? g->type_b
+                             : g->type_c)
+                 : l->kernel->buffers.p[k + 1].type.dtype;
     r->written = a->write && (a->node || r->space == NN_SPACE_SLOT);
+}
+
+/* The kernel becomes one of the program's, under a name of its own that is a symbol everywhere. */
+static uint32_t take_kernel(struct program *p, struct lo_kernel *k)
+{
+    char *name = arena_printf(k->mem, "k%u_%s", p->kernels.n, k->name);
+    for (char *c = name; *c; c++)
+        if (!isalnum((unsigned char)*c))
+            *c = '_';
+    k->name = name;
+    vec_push(&p->kernels, k);
+    return p->kernels.n - 1;
 }
 
 static void emit_launches(struct plan *q, uint32_t *const *temp, struct program_graph *pg)
 {
     for (uint32_t i = 0; i < q->l->p.n; i++) {
         struct low_launch *l = &q->l->p.p[q->order[i]];
-        struct program_launch out = {
-            .kernel = q->p->kernels.n, .origin = l->origin, .nargs = l->args.n};
+        struct program_launch out = {.gemm = l->gemm, .origin = l->origin, .nargs = l->args.n};
         out.arg = ARENA_ARRAY(q->p->mem, struct nn_arg_rec, l->args.n);
-        l->kernel->name = arena_printf(l->kernel->mem, "k%u_%s", q->p->kernels.n, l->kernel->name);
-        vec_push(&q->p->kernels, l->kernel);
+        if (l->kernel)
+            out.kernel = take_kernel(q->p, l->kernel);
         for (uint32_t k = 0; k < l->args.n; k++) {
             const struct low_arg *a = &l->args.p[k];
             if (q->order[i] >= q->own && a->write) {
@@ -227,7 +246,7 @@ static void emit_launches(struct plan *q, uint32_t *const *temp, struct program_
                 out.arg[k].offset = q->buffers.p[out.arg[k].offset].offset;
             describe(&out.arg[k], l, k);
         }
-        uint64_t scratch = back_scratch(l->kernel);
+        uint64_t scratch = l->kernel ? back_scratch(l->kernel) : 0;
         if (scratch > pg->scratch_bytes)
             pg->scratch_bytes = scratch;
         vec_push(&pg->launches, out);

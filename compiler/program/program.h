@@ -13,6 +13,8 @@ void program_free(struct program *p);
 /* Orders the launches so that a slot is read before it is overwritten, plans the arena, takes over
  * the launches (lower_free is not to be called). */
 void program_add(struct program *p, struct ir_graph *g, struct low_launches *l);
+/* The level that the kernels are lowered for: the image tells it. */
+void program_for(struct program *p, const struct target *t);
 /* All kernels so far, for back/. */
 struct lo_kernel *const *program_kernels(const struct program *p, size_t *n);
 /* The image, heap memory of image->bytes. */

@@ -9,11 +9,11 @@ struct program_buffer {
     uint64_t bytes, offset; /* multiples of PROGRAM_ALIGN */
     uint32_t from, to;
 };
-#define PROGRAM_ALIGN 64u
+#define PROGRAM_ALIGN NN_IMAGE_ALIGN
 static inline uint64_t program_round(uint64_t n)
 {
     n = n ? n : 1;
-    return (n + PROGRAM_ALIGN - 1) & ~(uint64_t)(PROGRAM_ALIGN - 1);
+    return (n + PROGRAM_ALIGN - 1) / PROGRAM_ALIGN * PROGRAM_ALIGN;
 }
 
 /* ---- arena.c: sets every buffer's offset; the arena's size. ---- */
@@ -21,7 +21,8 @@ uint64_t program_plan_arena(struct program_buffer *buffer, uint32_t n);
 
 /* One graph, planned: launches in the order in which they run. */
 struct program_launch {
-    uint32_t kernel; /* into program.kernels */
+    uint32_t kernel;                /* into program.kernels; of a GEMM 0 */
+    const struct nn_gemm_rec *gemm; /* NULL: a kernel */
     uint32_t origin;
     uint32_t nargs;
     struct nn_arg_rec *arg;
@@ -38,6 +39,7 @@ struct program {
     VEC(struct lo_kernel *) kernels;
     VEC(struct program_graph) graphs;
     VEC(struct low_launches *) taken;
+    const char *target; /* NULL until program_for */
 };
 
 /* ---- order.c: a launch order in which a slot is read before it is overwritten. `direct[u]` says

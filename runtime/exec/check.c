@@ -54,6 +54,8 @@ static enum nn_status check_header(const struct check *c)
                        (unsigned long long)i->bytes);
     if (!text(c, i->model))
         return damaged(c, "model name", 0);
+    if (i->target && !text(c, i->target))
+        return damaged(c, "target name", 0);
     if (!span(c, i->slots_at, i->slot_count, sizeof(struct nn_slot_rec)) ||
         !span(c, i->graphs_at, i->graph_count, sizeof(struct nn_graph_rec)) ||
         !span(c, i->kernels_at, i->kernel_count, sizeof(struct nn_kernel_rec)) ||
@@ -67,7 +69,8 @@ static enum nn_status check_tables(const struct check *c)
     const struct nn_image *i = c->i;
     const struct nn_slot_rec *slot = nn_image_slots(i);
     for (uint32_t s = 0; s < i->slot_count; s++)
-        if (!text(c, slot[s].name) || slot[s].kind > NN_SLOT_SYS || slot[s].offset % 64 ||
+        if (!text(c, slot[s].name) || slot[s].kind > NN_SLOT_SYS ||
+            slot[s].offset % NN_IMAGE_ALIGN ||
             !tensor(slot[s].dtype, slot[s].rank, slot[s].dim, slot[s].bytes) ||
             !inside(slot[s].offset, slot[s].bytes, i->slot_bytes))
             return damaged(c, "slot", s);
@@ -103,8 +106,10 @@ static bool argument(const struct check *c, const struct nn_graph_rec *g,
     if (a->dtype >= NN_DTYPE_COUNT || a->written > 1)
         return false;
     switch ((enum nn_space)a->space) {
-    case NN_SPACE_SLOT: return a->offset % 64 == 0 && inside(a->offset, a->bytes, c->i->slot_bytes);
-    case NN_SPACE_ARENA: return a->offset % 64 == 0 && inside(a->offset, a->bytes, g->arena_bytes);
+    case NN_SPACE_SLOT:
+        return a->offset % NN_IMAGE_ALIGN == 0 && inside(a->offset, a->bytes, c->i->slot_bytes);
+    case NN_SPACE_ARENA:
+        return a->offset % NN_IMAGE_ALIGN == 0 && inside(a->offset, a->bytes, g->arena_bytes);
     case NN_SPACE_INPUT:
         return a->offset < g->input_count && a->bytes <= in[a->offset].bytes && !a->written;
     case NN_SPACE_OUTPUT: return a->offset < g->output_count && a->bytes <= out[a->offset].bytes;
@@ -112,11 +117,59 @@ static bool argument(const struct check *c, const struct nn_graph_rec *g,
     return false;
 }
 
+/* Whether `count` matrices of rows x columns elements, `ld` apart from row to row, fit in `bytes`.
+ */
+static bool matrix(int64_t rows, int64_t columns, int64_t ld, int64_t stride, int64_t count,
+                   uint8_t dtype, uint64_t bytes)
+{
+    if (!rows || !columns || !count)
+        return true;
+    uint64_t most = bytes / nn_dtype_size((enum nn_dtype)dtype);
+    if (ld < columns || stride < 0 || (uint64_t)ld > most || (uint64_t)stride > most ||
+        (uint64_t)columns > most)
+        return false;
+    uint64_t left = most - (uint64_t)columns; /* what the last row's begin may be */
+    if (ld && (uint64_t)(rows - 1) > left / (uint64_t)ld)
+        return false;
+    left -= (uint64_t)(rows - 1) * (uint64_t)ld;
+    return !stride || (uint64_t)(count - 1) <= left / (uint64_t)stride;
+}
+
+static bool gemm(const struct check *c, const struct nn_launch_rec *l)
+{
+    if (!span(c, l->gemm_at, 1, sizeof(struct nn_gemm_rec)) || l->arg_count != 3 || l->phase_count)
+        return false;
+    const struct nn_gemm_rec *g = nn_image_at(c->i, l->gemm_at);
+    const struct nn_arg_rec *a = nn_image_at(c->i, l->args_at);
+    if (g->m < 0 || g->n < 0 || g->k < 0 || g->batch < 0 || g->trans_a > 1 || g->trans_b > 1 ||
+        g->compute > NN_GEMM_F64 || g->type_a != a[0].dtype || g->type_b != a[1].dtype ||
+        g->type_c != a[2].dtype || !a[2].written)
+        return false;
+    return matrix(g->trans_a ? g->k : g->m, g->trans_a ? g->m : g->k, g->lda, g->stride_a, g->batch,
+                  g->type_a, a[0].bytes) &&
+           matrix(g->trans_b ? g->n : g->k, g->trans_b ? g->k : g->n, g->ldb, g->stride_b, g->batch,
+                  g->type_b, a[1].bytes) &&
+           matrix(g->m, g->n, g->ldc, g->stride_c, g->batch, g->type_c, a[2].bytes);
+}
+
+/* A block that every GPU might run: whole warps, at most 1024 threads; a grid's blocks fit 31 bits.
+ */
+static bool phase(const struct nn_phase_rec *p)
+{
+    enum { THREADS = 1024, SHARED = 1 << 20 };
+    if (p->chunks < 0)
+        return false;
+    return p->threads ? p->threads % 32 == 0 && p->threads <= THREADS && p->shared <= SHARED &&
+                            p->chunks <= INT32_MAX
+                      : p->shared == 0;
+}
+
 static enum nn_status check_launch(const struct check *c, const struct nn_graph_rec *g, uint32_t n)
 {
     const struct nn_launch_rec *l = nn_image_at(c->i, g->launches_at);
     l += n;
-    if (l->kernel >= c->i->kernel_count || (l->origin && l->origin >= c->i->origin_count) ||
+    if (l->kind > NN_LAUNCH_GEMM || (l->origin && l->origin >= c->i->origin_count) ||
+        (l->kind == NN_LAUNCH_KERNEL ? l->kernel >= c->i->kernel_count : l->kernel != 0) ||
         !span(c, l->args_at, l->arg_count, sizeof(struct nn_arg_rec)) ||
         !span(c, l->phases_at, l->phase_count, sizeof(struct nn_phase_rec)))
         return damaged(c, "launch", n);
@@ -124,9 +177,11 @@ static enum nn_status check_launch(const struct check *c, const struct nn_graph_
     for (uint32_t k = 0; k < l->arg_count; k++)
         if (!argument(c, g, &a[k]))
             return damaged(c, "an argument of launch", n);
+    if (l->kind == NN_LAUNCH_GEMM && !gemm(c, l))
+        return damaged(c, "the matrix product of launch", n);
     const struct nn_phase_rec *p = nn_image_at(c->i, l->phases_at);
     for (uint32_t k = 0; k < l->phase_count; k++)
-        if (p[k].chunks < 0)
+        if (!phase(&p[k]))
             return damaged(c, "a phase of launch", n);
     return NN_OK;
 }

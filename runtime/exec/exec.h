@@ -1,6 +1,6 @@
 /* exec: runs an image. Opening checks every byte of it and allocates everything; running allocates
  * nothing. A context is used by one thread at a time.
- * Sections: check.c, exec.c, weights.c. */
+ * Sections: check.c, exec.c, run.c, weights.c. device.h is what a context asks of its machine. */
 #ifndef NN_EXEC_H
 #define NN_EXEC_H
 
@@ -35,14 +35,19 @@ static inline const void *nn_image_at(const struct nn_image *i, uint32_t at)
 
 /* ---- exec.c ---- */
 struct nn_exec;
+struct nn_device;
 struct nn_exec_options {
     const struct nn_allocator *allocator; /* NULL: the C library's; must outlive the context */
     struct nn_pool *pool;                 /* NULL: everything on the calling thread */
     bool check_nan; /* after each launch, look for NaN in what it wrote; slow */
+    /* NULL: the CPU. Else where it computes (cuda/cuda.h opens one), with the image's code; both
+     * must outlive the context, which does not close the device. */
+    struct nn_device *device;
+    const struct nn_code *code;
 };
-/* Checks the image and sets up a context over it. `kernel[i]` runs the image's kernel i. The image
- * and the kernels must outlive the context. Slots start as zeros; accumulators as their identity.
- */
+/* Checks the image and sets up a context over it. `kernel[i]` runs the image's kernel i (on a
+ * device its code does; NULL, 0). The image and the kernels must outlive the context. Slots start
+ * as zeros; accumulators as their identity. */
 enum nn_status nn_exec_open(struct nn_exec **e, const struct nn_image *image, size_t bytes,
                             nn_kernel *const *kernel, size_t kernels,
                             const struct nn_exec_options *o, struct nn_message *m);
@@ -55,27 +60,46 @@ const struct nn_graph_rec *nn_exec_graph_rec(const struct nn_exec *e, int graph)
 const struct nn_value_rec *nn_exec_inputs(const struct nn_exec *e, int graph);
 const struct nn_value_rec *nn_exec_outputs(const struct nn_exec *e, int graph);
 const char *nn_exec_text(const struct nn_exec *e, uint32_t at); /* a record's name */
-/* An output's number by name, or -1; its memory, which each run overwrites. */
+/* An output's number by name, or -1; its memory on the host, which each finished run overwrites. */
 int nn_exec_find_output(const struct nn_exec *e, int graph, const char *name);
 const void *nn_exec_output(const struct nn_exec *e, int graph, int output);
-/* A slot's memory and record by number, and its number by name (-1 if there is none). */
+/* A slot's record by number, and its number by name (-1 if there is none). */
 int nn_exec_find_slot(const struct nn_exec *e, const char *name);
 const struct nn_slot_rec *nn_exec_slot_rec(const struct nn_exec *e, int slot);
+/* A slot's memory on the host. With a device it is a copy: nn_exec_fetch before reading it, and
+ * nn_exec_changed once the whole slot was written anew; on the CPU neither is needed. */
 void *nn_exec_slot(const struct nn_exec *e, int slot);
+enum nn_status nn_exec_fetch(struct nn_exec *e, struct nn_message *m);
+void nn_exec_changed(struct nn_exec *e, int slot);
 /* Sets a slot of integers or floats with one element; false if there is no such slot. */
 bool nn_exec_set_scalar(struct nn_exec *e, const char *slot, double v);
+void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v); /* the same of an i64, exactly */
 void nn_exec_reset_accumulators(struct nn_exec *e);
-/* Allocated in all, in bytes: slots, arena, scratch of all threads, outputs. */
+/* Allocated in all, in bytes. On a device `scratch` is what it keeps for itself (a library's
+ * workspace) and `inputs` two sets of them; on the CPU `scratch` is that of all threads, and there
+ * are no inputs. */
 struct nn_exec_memory {
-    size_t slots, arena, scratch, outputs;
+    size_t slots, arena, scratch, outputs, inputs;
 };
 struct nn_exec_memory nn_exec_memory(const struct nn_exec *e);
 
+/* ---- run.c ---- */
 /* Runs a graph. inputs[i] is the memory of its input i, dense and row-major, 64-byte aligned; it is
  * only read. NN_REFUSED: an index was out of range (the message names the line of the model), or,
  * with check_nan, a launch wrote NaN; the slots then are those of a broken-off run. */
 enum nn_status nn_exec_run(struct nn_exec *e, int graph, const void *const *inputs,
                            struct nn_message *m);
+
+/* The same in two halves, so that a device computes while the next run is made ready: `start`
+ * begins a run and returns, `finish` waits for the oldest and makes its outputs the current ones.
+ * At most nn_exec_depth runs are under way (1 on the CPU, where `start` does it all). Runs follow
+ * one another; none is under way when slots are fetched, changed or graphs run by nn_exec_run.
+ * After a failure all that were under way are given up. */
+int nn_exec_depth(const struct nn_exec *e, int graph);
+int nn_exec_under_way(const struct nn_exec *e);
+enum nn_status nn_exec_start(struct nn_exec *e, int graph, const void *const *inputs,
+                             struct nn_message *m);
+enum nn_status nn_exec_finish(struct nn_exec *e, struct nn_message *m);
 
 /* From now on each run writes the seconds of every launch, in order, to `seconds`; NULL ends it. */
 void nn_exec_time_launches(struct nn_exec *e, double *seconds);
@@ -89,7 +113,8 @@ void nn_exec_time_launches(struct nn_exec *e, double *seconds);
 enum nn_status nn_weights_load(struct nn_exec *e, const char *path, const char *prefix,
                                struct nn_message *m);
 
-/* The same for one model of several that share the file: tensors whose names do not begin with `part`
+/* The same for one model of several that share the file: tensors whose names do not begin with
+ * `part`
  * ("G.") are the others'. */
 enum nn_status nn_weights_load_part(struct nn_exec *e, const char *path, const char *part,
                                     struct nn_message *m);

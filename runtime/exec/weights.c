@@ -116,6 +116,7 @@ static enum nn_status read_slot(struct nn_exec *e, struct nn_tensors *t, int slo
 {
     const struct nn_slot_rec *r = nn_exec_slot_rec(e, slot);
     enum nn_dtype to = (enum nn_dtype)r->dtype;
+    nn_exec_changed(e, slot);
     if (to == x->dtype)
         return nn_tensors_read(t, x, nn_exec_slot(e, slot), m);
     void *p = malloc(x->bytes + 1);

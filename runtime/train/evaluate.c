@@ -53,12 +53,12 @@ void binding_close(struct binding *b)
     *b = (struct binding){0};
 }
 
-enum nn_status binding_run(struct binding *b, struct nn_exec *e, const void *const *fields,
-                           struct nn_message *m)
+enum nn_status binding_start(struct binding *b, struct nn_exec *e, const void *const *fields,
+                             struct nn_message *m)
 {
     for (uint32_t i = 0; i < b->inputs; i++)
         b->in[i] = fields[b->field[i]];
-    return nn_exec_run(e, b->graph, b->in, m);
+    return nn_exec_start(e, b->graph, b->in, m);
 }
 
 static bool is_loss(const char *name)
@@ -209,6 +209,15 @@ enum nn_status nn_evaluator_check(const struct nn_evaluator *ev, enum nn_split s
     return NN_OK;
 }
 
+/* All that is under way, or as much as makes room for one more run of the graph. */
+static enum nn_status finish_runs(struct nn_exec *e, int room, struct nn_message *m)
+{
+    enum nn_status s = NN_OK;
+    while (!s && nn_exec_under_way(e) >= room && nn_exec_under_way(e))
+        s = nn_exec_finish(e, m);
+    return s;
+}
+
 enum nn_status nn_evaluate(struct nn_evaluator *ev, enum nn_split split,
                            const volatile sig_atomic_t *stop, struct nn_message *m)
 {
@@ -220,11 +229,15 @@ enum nn_status nn_evaluate(struct nn_evaluator *ev, enum nn_split split,
     nn_exec_reset_accumulators(ev->exec);
     nn_loader_start(ev->loader, &p);
     for (int64_t k = 0; !s && k < p.batches + (p.tail > 0); k++) {
-        if (stop && *stop)
+        struct binding *b = k < p.batches ? &ev->full : &ev->tail[split];
+        s = finish_runs(ev->exec, stop && *stop ? 1 : nn_exec_depth(ev->exec, b->graph), m);
+        if (!s && stop && *stop)
             return nn_fail(m, NN_INTERRUPTED, "the evaluation was interrupted");
-        const void *const *fields = nn_loader_next(ev->loader);
-        s = binding_run(k < p.batches ? &ev->full : &ev->tail[split], ev->exec, fields, m);
+        if (!s)
+            s = binding_start(b, ev->exec, nn_loader_next(ev->loader), m);
     }
+    if (!s)
+        s = finish_runs(ev->exec, 1, m);
     if (!s)
         s = nn_exec_run(ev->exec, ev->metrics, NULL, m);
     if (!s)

@@ -16,8 +16,9 @@ struct binding {
 enum nn_status binding_open(struct binding *b, const struct nn_exec *e, const struct nn_data *d,
                             int graph, int64_t batch, struct nn_message *m);
 void binding_close(struct binding *b);
-enum nn_status binding_run(struct binding *b, struct nn_exec *e, const void *const *fields,
-                           struct nn_message *m);
+/* Begins a run (nn_exec_start) on the fields' data. */
+enum nn_status binding_start(struct binding *b, struct nn_exec *e, const void *const *fields,
+                             struct nn_message *m);
 
 /* The outputs of a graph that are named `loss` or `loss.…`, then the others but `lr`. */
 struct values {

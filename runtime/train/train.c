@@ -22,7 +22,8 @@ struct run {
     enum nn_split judge;       /* the split whose metric chooses the best */
     const char *best_name;
     double best_sign;
-    struct position at;
+    struct position at; /* of the steps that are done */
+    int64_t begun;      /* steps: a device may be ahead of what is done */
     struct checkpoints files;
     struct log log;
     struct progress progress;
@@ -146,7 +147,7 @@ static void set_system_slots(struct run *r)
     nn_exec_set_scalar(r->e, "steps_per_epoch", (double)r->per_epoch);
     int seed = nn_exec_find_slot(r->e, "seed");
     if (seed >= 0 && nn_exec_slot_rec(r->e, seed)->dtype == NN_i64)
-        memcpy(nn_exec_slot(r->e, seed), &r->o->seed, sizeof r->o->seed);
+        nn_exec_set_i64(r->e, seed, r->o->seed);
 }
 
 NN_PRINTF(2, 3) static void note(const struct run *r, const char *fmt, ...)
@@ -275,15 +276,26 @@ static enum nn_status check_loss(const struct run *r, struct nn_message *m)
     return NN_OK;
 }
 
-static enum nn_status one_step(struct run *r, struct nn_message *m)
+static enum nn_status failed_step(int64_t step, enum nn_status s, struct nn_message *m)
 {
-    const void *const *fields = nn_loader_next(r->loader);
-    enum nn_status s = binding_run(&r->step, r->e, fields, m);
+    nn_message_prefix(m, "step %lld: ", (long long)step);
+    return s;
+}
+
+static enum nn_status begin_step(struct run *r, struct nn_message *m)
+{
+    enum nn_status s = binding_start(&r->step, r->e, nn_loader_next(r->loader), m);
+    r->begun++;
+    return s ? failed_step(r->begun, s, m) : NN_OK;
+}
+
+/* Waits for the oldest step that was begun. */
+static enum nn_status end_step(struct run *r, struct nn_message *m)
+{
+    enum nn_status s = nn_exec_finish(r->e, m);
     r->at.step++;
-    if (s) {
-        nn_message_prefix(m, "step %lld: ", (long long)r->at.step);
-        return s;
-    }
+    if (s)
+        return failed_step(r->at.step, s, m);
     values_read(&r->loss, r->e, r->step.graph);
     s = log_step(r, m);
     if (!s)
@@ -296,11 +308,33 @@ static enum nn_status one_step(struct run *r, struct nn_message *m)
     return s;
 }
 
+/* The next step after which something else is to be done: until then a device may run ahead. */
+static int64_t next_pause(const struct run *r)
+{
+    const int64_t every[] = {r->per_epoch, r->o->evaluate, r->o->save};
+    int64_t next = r->total;
+    for (size_t i = 0; i < NN_COUNT(every); i++)
+        if (every[i] > 0 && (r->at.step / every[i] + 1) * every[i] < next)
+            next = (r->at.step / every[i] + 1) * every[i];
+    return next;
+}
+
+static enum nn_status one_step(struct run *r, struct nn_message *m)
+{
+    int64_t pause = next_pause(r);
+    int depth = nn_exec_depth(r->e, r->step.graph);
+    enum nn_status s = NN_OK;
+    while (!s && r->begun < pause && nn_exec_under_way(r->e) < depth)
+        s = begin_step(r, m);
+    return s ? s : end_step(r, m);
+}
+
 /* A finite loss may have a gradient that is none: weights that became NaN replace nothing. */
 static enum nn_status look_at_weights(const struct run *r, struct nn_message *m)
 {
     int slots = (int)nn_exec_image(r->e)->slot_count;
-    for (int i = 0; i < slots; i++) {
+    enum nn_status s = nn_exec_fetch(r->e, m);
+    for (int i = 0; !s && i < slots; i++) {
         const struct nn_slot_rec *x = nn_exec_slot_rec(r->e, i);
         enum nn_dtype t = (enum nn_dtype)x->dtype;
         if (x->kind != NN_SLOT_PARAM || !nn_dtype_float(t))
@@ -312,7 +346,7 @@ static enum nn_status look_at_weights(const struct run *r, struct nn_message *m)
                                "stays; --check-nan names the operator",
                                nn_exec_text(r->e, x->name), (long long)r->at.step);
     }
-    return NN_OK;
+    return s;
 }
 
 static enum nn_status consider_best(struct run *r, double value, struct nn_message *m)
@@ -448,12 +482,15 @@ static enum nn_status loop(struct run *r, struct nn_message *m)
     r->started = r->epoch_started = nn_now();
     progress_start(&r->progress, r->o, r->at.step, r->total, r->per_epoch);
     start_loader(r);
+    r->begun = r->at.step;
     enum nn_status s = r->at.step ? settle(r, false, m) : NN_OK;
     while (!s && r->at.step < r->total && !stopped(r)) {
         s = one_step(r, m);
-        if (!s)
+        if (!s && !nn_exec_under_way(r->e))
             s = settle(r, true, m);
     }
+    while (!s && nn_exec_under_way(r->e))
+        s = end_step(r, m);
     if (s == NN_INTERRUPTED || (!s && r->at.step < r->total))
         return interrupted(r, m);
     return s ? s : finish(r, m);

@@ -65,9 +65,9 @@ static struct nn_image *build(struct image_builder *b, size_t *bytes)
     image_slot(b, "step", NN_SLOT_SYS, NN_i64, 0, 0);
     struct nn_value_rec in = image_value(b, "x", NN_f32, N, 0),
                         out = image_value(b, "y", NN_f32, 0, 0);
-    uint32_t g = image_graph(b, "sum", &in, 1, &out, 1, 64 + 4 * CHUNKS, 256);
+    uint32_t g = image_graph(b, "sum", &in, 1, &out, 1, NN_IMAGE_ALIGN + 4 * CHUNKS, 256);
     struct nn_arg_rec args[] = {image_arg(NN_SPACE_INPUT, 0, NN_f32, N, false),
-                                image_arg(NN_SPACE_ARENA, 64, NN_f32, CHUNKS, true),
+                                image_arg(NN_SPACE_ARENA, NN_IMAGE_ALIGN, NN_f32, CHUNKS, true),
                                 image_arg(NN_SPACE_SLOT, w, NN_f32, 1, true),
                                 image_arg(NN_SPACE_OUTPUT, 0, NN_f32, 1, true)};
     image_launch(b, g, 0, args, 4, CHUNKS, 1);
@@ -84,7 +84,7 @@ static void run(const struct nn_image *image, size_t bytes, int threads)
     struct nn_exec_options o = {.allocator = &counting, .pool = pool};
     allocations = 0;
     test(nn_exec_open(&e, image, bytes, kernels, 2, &o, &m) == NN_OK);
-    test(allocations == 4);
+    test(allocations == 2);
     int g = nn_exec_graph(e, "sum");
     test(g == 0 && nn_exec_graph(e, "other") == -1);
     test(nn_exec_find_output(e, g, "y") == 0 && nn_exec_find_output(e, g, "z") == -1);
@@ -110,7 +110,7 @@ static void run(const struct nn_image *image, size_t bytes, int threads)
     test_text(m.text, "model.nn:7: layer.op: index 12 is out of range");
     x[3] = 3;
     test(nn_exec_run(e, g, in, &m) == NN_OK);
-    test(allocations == 4);
+    test(allocations == 2);
     nn_exec_close(e);
     test(live == 0);
 
@@ -132,7 +132,7 @@ static void refused(const struct nn_image *image, size_t bytes)
     test(nn_exec_open(&e, image, bytes, kernels, 1, &o, &m) == NN_USAGE && !e);
     allowed = 0;
     test(nn_exec_open(&e, image, bytes, kernels, 2, &o, &m) == NN_MACHINE && !e);
-    test(!strncmp(m.text, "out of memory: the model needs 192 bytes of slots", 49));
+    test(!strncmp(m.text, "out of memory: the model needs 256 bytes of scratch", 51));
     allowed = 1;
     live = 0;
     test(nn_image_check(image, bytes - 1, &m) == NN_REFUSED);
