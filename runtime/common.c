@@ -279,3 +279,12 @@ uint64_t nn_mix(uint64_t key, uint64_t counter)
 {
     return finalise(finalise(counter + 0x9e3779b97f4a7c15u) ^ finalise(key + 0xd1342543de82ef95u));
 }
+
+uint64_t nn_hash(const void *p, size_t n)
+{
+    const unsigned char *c = p;
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ c[i]) * 0x100000001b3u;
+    return h;
+}

@@ -55,5 +55,7 @@ bool nn_widens(enum nn_dtype from, enum nn_dtype to);
 
 /* A counter-based mixing function: 64 good bits from two words. */
 uint64_t nn_mix(uint64_t key, uint64_t counter);
+/* FNV-1a (Fowler, Noll, Vo) over bytes: the content hash of images. */
+uint64_t nn_hash(const void *p, size_t n);
 
 #endif

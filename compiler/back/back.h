@@ -21,6 +21,38 @@ enum back_form { BACK_LLVM, BACK_ASM, BACK_OBJECT };
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
                struct text *out, char **message);
 
+/* ---- data.c: an object of constant data and of functions that call on, for libraries. ----
+ * Symbols are hidden unless exported: seen inside what they are linked into. */
+struct back_object;
+struct back_object *back_object_new(const struct target *t, const char *name, char **message);
+void back_object_free(struct back_object *o);
+void back_object_bytes(struct back_object *o, const char *symbol, const void *p, size_t n);
+struct back_word { /* the address of `symbol`; NULL: the number */
+    const char *symbol;
+    uint64_t value;
+};
+void back_object_words(struct back_object *o, const char *symbol, const struct back_word *w,
+                       size_t n);
+/* An exported function `symbol` with the parameters `param` ('p' a pointer, 'l' an int64_t, each; 'i' an
+ * int32_t) and result `result` ('v': none), which returns what `callee` does with `arg`. */
+enum back_arg_kind {
+    BACK_PARAM,  /* parameter `at` */
+    BACK_PACK,   /* a pointer to an array that holds the `n` pointer parameters from `at` on */
+    BACK_SYMBOL, /* the address of `symbol` */
+    BACK_NUMBER, /* the int64_t `at` */
+};
+struct back_arg {
+    enum back_arg_kind kind;
+    int64_t at;
+    uint32_t n;
+    const char *symbol;
+};
+void back_object_call(struct back_object *o, const char *symbol, const char *param, char result,
+                      const char *callee, const struct back_arg *arg, uint32_t n);
+/* BACK_LLVM, BACK_ASM or BACK_OBJECT, once. */
+bool back_object_emit(struct back_object *o, enum back_form form, struct text *out,
+                      char **message);
+
 /* Bytes of scratch a thread that the kernel wants. */
 uint64_t back_scratch(const struct lo_kernel *k);
 

@@ -89,7 +89,8 @@ LLVMMemoryBufferRef gen_file(struct gen *g, LLVMTargetMachineRef tm, LLVMCodeGen
     return out;
 }
 
-/* The module's kernels; of equal ones the later are aliases of the first. */
+/* The module's kernels, hidden where it is linked; of equal ones the later are aliases of the
+ * first. */
 static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
 {
     uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
@@ -101,12 +102,36 @@ static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
         if (same == i) {
             lo_expand_maths(k[i], g->target->fma);
             gen_kernel(g, k[i], k[i]->name);
+            LLVMSetVisibility(LLVMGetNamedFunction(g->m, k[i]->name), LLVMHiddenVisibility);
             continue;
         }
         LLVMValueRef first = LLVMGetNamedFunction(g->m, k[same]->name);
-        LLVMAddAlias2(g->m, LLVMGlobalGetValueType(first), 0, first, k[i]->name);
+        LLVMValueRef alias =
+            LLVMAddAlias2(g->m, LLVMGlobalGetValueType(first), 0, first, k[i]->name);
+        LLVMSetVisibility(alias, LLVMHiddenVisibility);
     }
     free(hash);
+}
+
+bool gen_emit(struct gen *g, LLVMTargetMachineRef tm, enum back_form form, struct text *out,
+              char **message)
+{
+    if (!gen_optimise(g, tm, message))
+        return false;
+    if (form == BACK_LLVM) {
+        char *s = LLVMPrintModuleToString(g->m);
+        text_printf(out, "%s", s);
+        LLVMDisposeMessage(s);
+        return true;
+    }
+    LLVMSetTargetMachineAsmVerbosity(tm, true);
+    LLVMMemoryBufferRef b =
+        gen_file(g, tm, form == BACK_ASM ? LLVMAssemblyFile : LLVMObjectFile, message);
+    if (!b)
+        return false;
+    text_write(out, LLVMGetBufferStart(b), LLVMGetBufferSize(b));
+    LLVMDisposeMemoryBuffer(b);
+    return true;
 }
 
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
@@ -118,21 +143,7 @@ bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enu
     struct gen g;
     gen_open(&g, t, "nnc");
     add_kernels(&g, k, n);
-    bool ok = gen_optimise(&g, tm, message);
-    if (ok && form == BACK_LLVM) {
-        char *s = LLVMPrintModuleToString(g.m);
-        text_printf(out, "%s", s);
-        LLVMDisposeMessage(s);
-    } else if (ok) {
-        LLVMSetTargetMachineAsmVerbosity(tm, true);
-        LLVMMemoryBufferRef b =
-            gen_file(&g, tm, form == BACK_ASM ? LLVMAssemblyFile : LLVMObjectFile, message);
-        ok = b != NULL;
-        if (ok) {
-            text_write(out, LLVMGetBufferStart(b), LLVMGetBufferSize(b));
-            LLVMDisposeMemoryBuffer(b);
-        }
-    }
+    bool ok = gen_emit(&g, tm, form, out, message);
     gen_close(&g);
     LLVMDisposeTargetMachine(tm);
     return ok;

@@ -75,6 +75,9 @@ LLVMValueRef gen_trade(struct gen *g, const struct lo_insn *in);
 LLVMTargetMachineRef gen_target_machine(const struct target *t, char **message);
 /* Verifies and optimises the module for the machine. False: *message (heap). */
 bool gen_optimise(struct gen *g, LLVMTargetMachineRef tm, char **message);
+/* The verified, optimised module in that form. False: *message (heap). */
+bool gen_emit(struct gen *g, LLVMTargetMachineRef tm, enum back_form form, struct text *out,
+              char **message);
 /* Assembly or an object of the optimised module. NULL: *message (heap). */
 LLVMMemoryBufferRef gen_file(struct gen *g, LLVMTargetMachineRef tm, LLVMCodeGenFileType type,
                              char **message);

@@ -6,6 +6,7 @@
 #define NN_POOL_H
 
 #include "nnrt.h"
+#include <stdbool.h>
 
 struct nn_pool;
 
@@ -25,6 +26,11 @@ void nn_pool_run(struct nn_pool *pool, nn_pool_work *work, void *user, int64_t c
  * pool's own threads always do. */
 uint64_t nn_denormals_flush(void);
 void nn_denormals_restore(uint64_t before);
+
+/* ---- level.c ---- Names of compiler/target's levels: the highest that this processor runs, and
+ * whether it runs one. */
+const char *nn_cpu_level(void);
+bool nn_cpu_runs(const char *level);
 
 /* ---- peak.c ---- Measures the f32 multiply-adds that all threads of the pool (NULL: the caller)
  * reach together in registers, in GFLOP/s; takes some tens of milliseconds. */

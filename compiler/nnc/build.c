@@ -1,0 +1,436 @@
+/* nnc build FILE -o DIR: a C library of the model: header, objects for each level, archive. */
+#include "nnc/nnc.h"
+#include "pack/pack.h"
+#include "pass/pass.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+enum { LEVELS = 8, BATCHES = 16, DIMS = 32 };
+
+enum part {
+    PART_HEADER = 1,
+    PART_LIB = 2,
+    PART_OBJ = 4,
+    PART_ASM = 8,
+    PART_LLVM = 16,
+    PART_SO = 32
+};
+static const struct {
+    const char *name;
+    enum part part;
+} parts[] = {{"header", PART_HEADER}, {"lib", PART_LIB},   {"obj", PART_OBJ},
+             {"asm", PART_ASM},       {"llvm", PART_LLVM}, {"so", PART_SO}};
+
+struct build {
+    struct nnc_options o;
+    struct diag *diag;
+    struct arena *mem;
+    struct front *front;
+    const struct front_train *train; /* NULL: inference only */
+    const struct front_model *model;
+    const char *dim; /* the free dim that --batches sets; NULL: none */
+    int64_t batch[BATCHES];
+    uint32_t batches;
+    const struct target *target[LEVELS];
+    struct nnc_compiled c[LEVELS];
+    struct nn_image *image[LEVELS];
+    uint32_t levels;
+    unsigned parts;
+    struct nn_probe probe;
+    bool probed;
+    const char *prefix;
+};
+
+/* ---- what is asked for ---- */
+
+/* The next of a list `a,b,c`, in the arena; NULL at its end. */
+static const char *next_word(struct arena *mem, const char **list)
+{
+    size_t n = strcspn(*list, ",");
+    if (!**list)
+        return NULL;
+    const char *word = arena_strndup(mem, *list, n);
+    *list += n + ((*list)[n] == ',');
+    return word;
+}
+
+static int bad_target(const char *word)
+{
+    fprintf(stderr, "nnc build: unknown target %s; known are", word);
+    for (size_t i = 0; i < target_count; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", target_table[i].name);
+    fputc('\n', stderr);
+    return EXIT_USAGE;
+}
+
+/* The best level first: the rows of targets.def ascend. */
+static int by_row(const void *a, const void *b)
+{
+    const struct target *x = *(const struct target *const *)a,
+                        *y = *(const struct target *const *)b;
+    return (x < y) - (x > y);
+}
+
+static int read_targets(struct build *b)
+{
+    const char *list = b->o.target ? b->o.target : "host", *word;
+    while ((word = next_word(b->mem, &list))) {
+        const struct target *t = target_find(word);
+        bool known = false;
+        if (!t)
+            return bad_target(word);
+        if (t->kind != TARGET_CPU) {
+            fprintf(stderr, "nnc build: --target %s: libraries for GPUs are not made yet\n", word);
+            return EXIT_REFUSED;
+        }
+        if (b->levels && strcmp(t->triple, b->target[0]->triple)) {
+            fprintf(stderr,
+                    "nnc build: one library is for one kind of processor: %s and %s want a build "
+                    "each\n",
+                    b->target[0]->name, t->name);
+            return EXIT_USAGE;
+        }
+        for (uint32_t i = 0; i < b->levels; i++)
+            known |= b->target[i] == t;
+        if (!known && b->levels < LEVELS)
+            b->target[b->levels++] = t;
+    }
+    if (!b->levels)
+        return bad_target("");
+    qsort(b->target, b->levels, sizeof *b->target, by_row);
+    return 0;
+}
+
+static int read_parts(struct build *b)
+{
+    const char *list = b->o.emit ? b->o.emit : "header,lib", *word;
+    while ((word = next_word(b->mem, &list))) {
+        unsigned part = 0;
+        for (size_t i = 0; i < COUNT(parts); i++)
+            if (!strcmp(parts[i].name, word))
+                part = parts[i].part;
+        if (!part) {
+            fprintf(stderr, "nnc build: --emit %s: known are", word);
+            for (size_t i = 0; i < COUNT(parts); i++)
+                fprintf(stderr, "%s %s", i ? "," : "", parts[i].name);
+            fputc('\n', stderr);
+            return EXIT_USAGE;
+        }
+        b->parts |= part;
+    }
+    return 0;
+}
+
+/* The first free dim of the model's inputs that -D does not set: a bare name. */
+static const char *free_dim(const struct build *b)
+{
+    for (uint32_t i = 0; i < b->model->ninputs; i++)
+        for (uint32_t k = 0; k < b->model->input[i].rank; k++) {
+            const char *d = b->model->input[i].dim[k];
+            size_t n = 0;
+            bool given = false;
+            while (isalnum((unsigned char)d[n]) || d[n] == '_')
+                n++;
+            for (uint32_t j = 0; j < b->o.define.n; j++)
+                given |= b->o.define.p[j].name && !strcmp(b->o.define.p[j].name, d);
+            if (!d[n] && !isdigit((unsigned char)d[0]) && !given)
+                return d;
+        }
+    return NULL;
+}
+
+static int read_batches(struct build *b)
+{
+    const char *list = b->o.batches ? b->o.batches : "1", *word;
+    b->dim = free_dim(b);
+    if (!b->dim && b->o.batches) {
+        fprintf(stderr, "nnc build: --batches: the model has no free dim\n");
+        return EXIT_USAGE;
+    }
+    while (b->dim && (word = next_word(b->mem, &list))) {
+        char *end;
+        long long v = strtoll(word, &end, 10);
+        if (*end || v < 1 || v > 1 << 24 || b->batches == BATCHES) {
+            fprintf(stderr, "nnc build: --batches %s: up to %d sizes, as in 1,8,32\n", b->o.batches,
+                    BATCHES);
+            return EXIT_USAGE;
+        }
+        b->batch[b->batches++] = v;
+    }
+    return 0;
+}
+
+/* mlp.nn gives mlp; where --model chooses among several its name does. */
+static const char *make_prefix(struct build *b)
+{
+    const char *file = b->o.args.p[0], *slash = strrchr(file, '/'),
+               *stem = slash ? slash + 1 : file;
+    const char *dot = strrchr(stem, '.');
+    char *s = b->o.prefix  ? arena_printf(b->mem, "%s", b->o.prefix)
+              : b->o.model ? arena_printf(b->mem, "%s", b->o.model)
+                           : arena_strndup(b->mem, stem, dot ? (size_t)(dot - stem) : strlen(stem));
+    for (char *c = s; !b->o.prefix && *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return pack_identifier(b->mem, s);
+}
+
+static int read_file(struct build *b)
+{
+    b->front = nnc_front(b->diag, &b->o);
+    if (!b->front)
+        return EXIT_REFUSED;
+    const struct front_train *t = front_train(b->front);
+    b->train = t && t->present && !b->o.inference ? t : NULL;
+    b->model = front_model(b->front);
+    diag_print(b->diag, stderr);
+    if (!b->model) {
+        fprintf(stderr, "nnc build: %s has no model to choose\n", b->o.args.p[0]);
+        return EXIT_REFUSED;
+    }
+    b->prefix = make_prefix(b);
+    return read_batches(b);
+}
+
+/* ---- compiling ---- */
+
+static int graph(struct build *b, struct nnc_compiled *c, enum front_graph which, const char *name,
+                 int64_t batch, int64_t size)
+{
+    struct front_dim dim[DIMS];
+    uint32_t dims = 0;
+    for (uint32_t i = 0; i < b->o.define.n && dims < DIMS - 1; i++)
+        if (b->o.define.p[i].name && isdigit((unsigned char)*b->o.define.p[i].value))
+            dim[dims++] = (struct front_dim){b->o.define.p[i].name, atoll(b->o.define.p[i].value)};
+    if (size)
+        dim[dims++] = (struct front_dim){b->dim, size};
+    struct ir_graph *g = front_build(b->front, c->m, which, name, batch, dim, dims);
+    diag_print(b->diag, stderr);
+    if (!g)
+        return EXIT_REFUSED;
+    nnc_compile_graph(c, g);
+    return 0;
+}
+
+/* A model that is one of several in the train block has its parameters under the name that the
+ * block gives it: a graph of the model alone would have others. */
+static bool forward_wanted(const struct build *b) { return !b->train || b->train->ninstances <= 1; }
+
+static int forward_graphs(struct build *b, struct nnc_compiled *c, uint32_t sizes)
+{
+    int bad = 0;
+    if (!forward_wanted(b))
+        return 0;
+    if (!b->dim)
+        return graph(b, c, FRONT_FORWARD, "forward", 0, 0);
+    for (uint32_t i = 0; !bad && i < sizes; i++) {
+        const char *name = arena_printf(b->mem, "forward.%lld", (long long)b->batch[i]);
+        bad = graph(b, c, FRONT_FORWARD, name, 0, b->batch[i]);
+    }
+    return bad;
+}
+
+/* init, step; with `evaluation` also eval for whole batches and for single samples, metrics. */
+static int train_graphs(struct build *b, struct nnc_compiled *c, bool evaluation)
+{
+    if (!b->train)
+        return 0;
+    int64_t n = b->train->batch;
+    int bad = graph(b, c, FRONT_INIT, "init", n, 0);
+    if (!bad)
+        bad = graph(b, c, FRONT_STEP, "step", n, 0);
+    if (!bad && evaluation)
+        bad = graph(b, c, FRONT_EVAL, "eval", n, 0);
+    if (!bad && evaluation)
+        bad = graph(b, c, FRONT_EVAL, "eval.1", 1, 0);
+    if (!bad && evaluation)
+        bad = graph(b, c, FRONT_METRICS, "metrics", n, 0);
+    return bad;
+}
+
+static int compile_level(struct build *b, uint32_t i)
+{
+    struct nnc_options o = b->o;
+    o.target = b->target[i]->name;
+    if (!nnc_compile_begin(&b->c[i], b->diag, &o, b->model->name))
+        return EXIT_USAGE;
+    int bad = train_graphs(b, &b->c[i], true);
+    if (!bad)
+        bad = forward_graphs(b, &b->c[i], b->batches);
+    if (!bad)
+        b->image[i] = program_image(b->c[i].program);
+    return bad;
+}
+
+/* ---- the self-test's results, from this machine's least level ---- */
+
+static const struct target *least_level(void)
+{
+    const struct target *host = target_host();
+    for (size_t i = 0; i < target_count; i++)
+        if (!strcmp(target_table[i].triple, host->triple))
+            return &target_table[i];
+    return host;
+}
+
+/* Labels and indices must be in a range that only the kernels know: smaller ones are tried. */
+static enum nn_status probe(struct build *b, struct nn_exec *e, struct nn_message *m)
+{
+    static const uint64_t limits[] = {256, 100, 10, 2, 1};
+    enum nn_status s = NN_REFUSED;
+    for (size_t f = 0; s == NN_REFUSED && f < COUNT(limits); f++)
+        for (size_t t = f; s == NN_REFUSED && t < COUNT(limits); t++) {
+            b->probe.forward_limit = limits[f];
+            b->probe.step_limit = limits[t];
+            s = nn_probe_run(e, &b->probe, m);
+        }
+    return s;
+}
+
+static int make_probe(struct build *b)
+{
+    struct nnc_compiled c;
+    struct nnc_options o = b->o;
+    struct nn_message m;
+    struct nn_exec *e = NULL;
+    o.target = least_level()->name;
+    if (!nnc_compile_begin(&c, b->diag, &o, b->model->name))
+        return EXIT_MACHINE;
+    int bad = train_graphs(b, &c, false);
+    if (!bad)
+        bad = forward_graphs(b, &c, b->batches ? 1 : 0);
+    if (!bad && !nnc_link(&c))
+        bad = EXIT_MACHINE;
+    if (!bad) {
+        size_t n;
+        program_kernels(c.program, &n);
+        enum nn_status s = nn_exec_open(&e, c.image, c.image->bytes, c.kernel, n, NULL, &m);
+        if (!s)
+            s = probe(b, e, &m);
+        bad = s ? nnc_fail(s, &m) : 0;
+    }
+    b->probed = !bad && b->probe.count;
+    nn_exec_close(e);
+    nnc_compile_end(&c);
+    return bad;
+}
+
+/* ---- writing ---- */
+
+static int write_file(const struct build *b, const char *name, const struct text *t)
+{
+    const char *path = arena_printf(b->mem, "%s/%s", b->o.out, name);
+    if (!file_write_atomic(path, t->p, t->n))
+        return 0;
+    fprintf(stderr, "nnc build: cannot write %s: %s\n", path, strerror(errno));
+    return EXIT_MACHINE;
+}
+
+/* The objects in one form; each a file if `loose`, together a library if `lib`. */
+static int write_objects(struct build *b, const struct pack_model *m, enum back_form form,
+                         bool loose, bool lib)
+{
+    pack_files f = {0};
+    char *message = NULL;
+    int bad = 0;
+    if (!pack_objects(m, form, b->mem, &f, &message)) {
+        fprintf(stderr, "nnc build: %s\n", message ? message : "LLVM failed");
+        bad = EXIT_MACHINE;
+    }
+    for (uint32_t i = 0; loose && !bad && i < f.n; i++)
+        bad = write_file(b, f.p[i].name, &f.p[i].bytes);
+    if (lib && !bad) {
+        struct text t = {0};
+        pack_archive(f.p, f.n, &t);
+        bad = write_file(b, arena_printf(b->mem, "lib%s.a", m->prefix), &t);
+        text_free(&t);
+    }
+    free(message);
+    pack_free(&f);
+    return bad;
+}
+
+static int write_all(struct build *b, const struct pack_model *m)
+{
+    int bad = 0;
+    if (mkdir(b->o.out, 0777) && errno != EEXIST) {
+        fprintf(stderr, "nnc build: cannot make the folder %s: %s\n", b->o.out, strerror(errno));
+        return EXIT_MACHINE;
+    }
+    if (b->parts & PART_HEADER) {
+        struct text t = {0};
+        pack_header(m, &t);
+        bad = write_file(b, arena_printf(b->mem, "%s.h", m->prefix), &t);
+        text_free(&t);
+    }
+    if (!bad && b->parts & (PART_OBJ | PART_LIB))
+        bad = write_objects(b, m, BACK_OBJECT, b->parts & PART_OBJ, b->parts & PART_LIB);
+    if (!bad && b->parts & PART_ASM)
+        bad = write_objects(b, m, BACK_ASM, true, false);
+    if (!bad && b->parts & PART_LLVM)
+        bad = write_objects(b, m, BACK_LLVM, true, false);
+    return bad;
+}
+
+static int write_library(struct build *b)
+{
+    struct pack_level level[LEVELS];
+    for (uint32_t i = 0; i < b->levels; i++) {
+        level[i] = (struct pack_level){.target = b->target[i], .image = b->image[i]};
+        level[i].kernel = program_kernels(b->c[i].program, &level[i].kernels);
+    }
+    const char *file = b->o.args.p[0], *slash = strrchr(file, '/');
+    struct pack_model m = {.name = b->model->name,
+                           .prefix = b->prefix,
+                           .source = slash ? slash + 1 : file,
+                           .version = NNC_VERSION,
+                           .batch = b->train ? b->train->batch : 0,
+                           .epochs = b->train ? b->train->epochs : -1,
+                           .steps = b->train ? b->train->steps : -1,
+                           .seed = b->train ? b->train->seed : 0,
+                           .level = level,
+                           .levels = b->levels,
+                           .probe = b->probed ? &b->probe : NULL,
+                           .tolerance = b->train && b->train->precision ? 0.1 : 1e-2};
+    return write_all(b, &m);
+}
+
+static int build(struct build *b)
+{
+    int bad = read_targets(b);
+    if (!bad)
+        bad = read_parts(b);
+    if (!bad)
+        bad = read_file(b);
+    for (uint32_t i = 0; !bad && i < b->levels; i++)
+        bad = compile_level(b, i);
+    if (!bad)
+        bad = make_probe(b);
+    return bad ? bad : write_library(b);
+}
+
+int cmd_build(int argc, char **argv)
+{
+    struct build b = {.diag = diag_new(), .mem = arena_new()};
+    nnc_parse_options(&b.o, "build", argc, argv,
+                      "define include_opt model target policy batch epochs steps seed folder emit "
+                      "prefix batches inference",
+                      1);
+    b.o.out = b.o.folder;
+    int bad = EXIT_USAGE;
+    if (b.o.out)
+        bad = build(&b);
+    else
+        fprintf(stderr, "nnc build: -o DIR is missing\n");
+    for (uint32_t i = 0; i < b.levels; i++) {
+        free(b.image[i]);
+        if (b.c[i].m)
+            nnc_compile_end(&b.c[i]);
+    }
+    front_close(b.front);
+    arena_free(b.mem);
+    diag_free(b.diag);
+    nnc_free_options(&b.o);
+    return bad;
+}

@@ -1,0 +1,247 @@
+/* The header: what the model is, its sizes as constants, its functions. */
+#include "common.h"
+#include "exec/exec.h"
+#include "pack/pack.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+
+struct header {
+    const struct pack_model *m;
+    const struct nn_image *i; /* of the best level: names and shapes are alike on all */
+    struct arena *mem;
+    const char *upper; /* MLP, for constants */
+    struct text *out;
+};
+
+static const char *upper(struct arena *mem, const char *s)
+{
+    char *u = arena_printf(mem, "%s", s);
+    for (char *c = u; *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+    return u;
+}
+
+static void type_text(struct text *out, uint8_t dtype, uint8_t rank, const int64_t *dim)
+{
+    char t[200] = "";
+    nn_type_text(t, sizeof t, (enum nn_dtype)dtype, rank, dim);
+    text_printf(out, "%s", t);
+}
+
+/* ---- the comment at the head ---- */
+
+static void value_list(struct header *h, uint32_t at, uint32_t n)
+{
+    const struct nn_value_rec *v = nn_image_at(h->i, at);
+    for (uint32_t k = 0; k < n; k++) {
+        text_printf(h->out, "%s%s ", k ? ", " : "", nn_image_text(h->i, v[k].name));
+        type_text(h->out, v[k].dtype, v[k].rank, v[k].dim);
+    }
+}
+
+static void graph_line(struct header *h, const struct nn_graph_rec *g, const char *what)
+{
+    text_printf(h->out, " *   %-12s ", what);
+    value_list(h, g->inputs_at, g->input_count);
+    text_printf(h->out, " -> ");
+    value_list(h, g->outputs_at, g->output_count);
+    text_printf(h->out, "\n");
+}
+
+static void shapes(struct header *h)
+{
+    const struct nn_graph_rec *step = pack_graph(h->i, "step");
+    text_printf(
+        h->out,
+        " *\n * Arrays are dense and row-major, f16 and bf16 as their bits in uint16_t, bool "
+        "as bytes 0 and 1:\n");
+    if (step)
+        graph_line(h, step, "train_step");
+    for (uint32_t k = 0; k < h->i->graph_count; k++) {
+        const struct nn_graph_rec *g = &nn_image_graphs(h->i)[k];
+        const char *name = nn_image_text(h->i, g->name);
+        if (!strncmp(name, "forward", 7))
+            graph_line(h, g, name);
+    }
+}
+
+static void parameters(struct header *h)
+{
+    const struct nn_slot_rec *s = nn_image_slots(h->i);
+    bool any = false;
+    for (uint32_t k = 0; k < h->i->slot_count; k++) {
+        if (s[k].kind != NN_SLOT_PARAM && s[k].kind != NN_SLOT_STATE)
+            continue;
+        text_printf(h->out, "%s *   %-28s ", any ? "" : " *\n * Parameters and states:\n",
+                    nn_image_text(h->i, s[k].name));
+        type_text(h->out, s[k].dtype, s[k].rank, s[k].dim);
+        text_printf(h->out, "\n");
+        any = true;
+    }
+}
+
+static void head(struct header *h)
+{
+    const struct pack_model *m = h->m;
+    text_printf(h->out,
+                "/* %s.h: the model %s of %s as a C library. Written by nnc %s; C11 and C++.\n"
+                " *\n * Link with lib%s.a, libnnrt, libm and threads:\n"
+                " *   cc prog.c -I DIR DIR/lib%s.a $(pkg-config --cflags --libs nnrt)\n *\n",
+                m->prefix, m->name, m->source, m->version, m->prefix, m->prefix);
+    text_printf(h->out, " * Levels in it, of which the processor chooses:");
+    for (uint32_t k = 0; k < m->levels; k++)
+        text_printf(h->out, " %s", m->level[k].target->name);
+    text_printf(
+        h->out,
+        "\n *\n * A function that can fail returns a status, NN_OK being 0; %s_error has its "
+        "text. Opening takes all\n * memory, the others take none but to read and write "
+        "files. Contexts are independent of each other;\n * each is used by one thread at a "
+        "time. nnrt.h says more, of the options above all.\n",
+        m->prefix);
+    shapes(h);
+    parameters(h);
+    text_printf(h->out, " */\n");
+}
+
+/* ---- constants ---- */
+
+static void constant(struct header *h, const char *name, int64_t v, const char *what)
+{
+    char left[80];
+    snprintf(left, sizeof left, "#define %s_%s %" PRId64, h->upper, name, v);
+    text_printf(h->out, "%-40s /* %s */\n", left, what);
+}
+
+/* Elements of one sample of every input and output that has a batch in front. */
+static void sample_sizes(struct header *h, uint32_t at, uint32_t n, int64_t batch)
+{
+    const struct nn_value_rec *v = nn_image_at(h->i, at);
+    for (uint32_t k = 0; k < n; k++) {
+        int64_t count = (int64_t)(v[k].bytes / nn_dtype_size((enum nn_dtype)v[k].dtype));
+        if (!v[k].rank || v[k].dim[0] != batch || !batch)
+            continue;
+        const char *name = upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, v[k].name)));
+        const char *macro = arena_printf(h->mem, "#define %s_%s_SIZE ", h->upper, name);
+        if (!strstr(h->out->p, macro))
+            constant(h, arena_printf(h->mem, "%s_SIZE", name), count / batch,
+                     "elements of one sample");
+    }
+}
+
+struct figures {
+    uint64_t peak, scratch, params;
+};
+
+static struct figures level_figures(const struct nn_image *i)
+{
+    struct figures f = {0};
+    uint64_t arena = 0, outputs = 0;
+    for (uint32_t g = 0; g < i->graph_count; g++) {
+        const struct nn_graph_rec *r = &nn_image_graphs(i)[g];
+        const struct nn_value_rec *o = nn_image_at(i, r->outputs_at);
+        arena = r->arena_bytes > arena ? r->arena_bytes : arena;
+        f.scratch = r->scratch_bytes > f.scratch ? r->scratch_bytes : f.scratch;
+        for (uint32_t k = 0; k < r->output_count; k++)
+            outputs += nn_round_up(o[k].bytes, 64);
+    }
+    f.peak = i->slot_bytes + arena + outputs;
+    f.scratch = nn_round_up(f.scratch, 128);
+    for (uint32_t k = 0; k < i->slot_count; k++)
+        if (nn_image_slots(i)[k].kind == NN_SLOT_PARAM)
+            f.params += nn_image_slots(i)[k].bytes;
+    return f;
+}
+
+/* The most of all levels. */
+static void memory(struct header *h)
+{
+    struct figures most = {0};
+    for (uint32_t k = 0; k < h->m->levels; k++) {
+        struct figures f = level_figures(h->m->level[k].image);
+        most.peak = f.peak > most.peak ? f.peak : most.peak;
+        most.scratch = f.scratch > most.scratch ? f.scratch : most.scratch;
+        most.params = f.params;
+    }
+    constant(h, "PARAM_BYTES", (int64_t)most.params, "of the parameters");
+    constant(h, "PEAK_BYTES", (int64_t)most.peak,
+             "that a context takes, the parameters among them");
+    constant(h, "SCRATCH_BYTES", (int64_t)most.scratch, "more for each thread");
+}
+
+static void constants(struct header *h)
+{
+    const struct nn_graph_rec *step = pack_graph(h->i, "step");
+    int64_t largest = 0;
+    text_printf(h->out, "\n");
+    if (step) {
+        constant(h, "BATCH", h->m->batch, "samples of a training step");
+        sample_sizes(h, step->inputs_at, step->input_count, h->m->batch);
+    }
+    for (uint32_t k = 0; k < h->i->graph_count; k++) {
+        const struct nn_graph_rec *g = &nn_image_graphs(h->i)[k];
+        long long n;
+        if (sscanf(nn_image_text(h->i, g->name), "forward.%lld", &n) != 1)
+            continue;
+        sample_sizes(h, g->inputs_at, g->input_count, n);
+        sample_sizes(h, g->outputs_at, g->output_count, n);
+        largest = n > largest ? n : largest;
+    }
+    if (largest)
+        constant(h, "FORWARD_BATCH", largest, "the most samples of a forward call");
+    memory(h);
+}
+
+/* ---- functions ---- */
+
+static void metrics_struct(struct header *h)
+{
+    const struct nn_graph_rec *g = pack_graph(h->i, "metrics");
+    if (!g)
+        return;
+    const struct nn_value_rec *v = nn_image_at(h->i, g->outputs_at);
+    text_printf(h->out, "\nstruct %s_metrics {\n", h->m->prefix);
+    for (uint32_t k = 0; k < g->output_count; k++)
+        text_printf(h->out, "    float %s;\n",
+                    pack_identifier(h->mem, nn_image_text(h->i, v[k].name)));
+    text_printf(h->out, "};\n");
+}
+
+static void comment(struct text *out, const char *doc)
+{
+    if (!*doc)
+        return;
+    text_printf(out, "/* ");
+    for (const char *c = doc; *c; c++)
+        text_printf(out, *c == '\n' ? "\n * " : "%c", *c);
+    text_printf(out, " */\n");
+}
+
+static void functions(struct header *h)
+{
+    pack_functions f = {0};
+    pack_api(h->m, h->mem, &f);
+    text_printf(h->out, "\nstruct %s; /* a context */\n\n", h->m->prefix);
+    for (uint32_t k = 0; k < f.n; k++) {
+        const char *result = f.p[k].result;
+        comment(h->out, f.p[k].doc);
+        text_printf(h->out, "%s%s%s_%s(%s);\n", result, strchr(result, '*') ? "" : " ",
+                    h->m->prefix, f.p[k].suffix, f.p[k].params);
+    }
+    vec_free(&f);
+}
+
+void pack_header(const struct pack_model *m, struct text *out)
+{
+    struct header h = {.m = m, .i = m->level[0].image, .mem = arena_new(), .out = out};
+    h.upper = upper(h.mem, m->prefix);
+    head(&h);
+    text_printf(out, "#ifndef NNC_%s_H\n#define NNC_%s_H\n\n#include <nnrt.h>\n\n", h.upper,
+                h.upper);
+    text_printf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
+    constants(&h);
+    metrics_struct(&h);
+    functions(&h);
+    text_printf(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+    arena_free(h.mem);
+}

@@ -1,0 +1,68 @@
+/* pack: a compiled model as a C library: header, objects, archive.
+ * Sections: api.c (the functions, described once for the header and for the object), header.c,
+ * object.c, archive.c. */
+#ifndef NNC_PACK_H
+#define NNC_PACK_H
+
+#include "back/back.h"
+#include "model/probe.h"
+
+struct pack_level {
+    const struct target *target;
+    const struct nn_image
+        *image; /* graphs init, step, eval, eval.1, metrics; forward.N or forward */
+    struct lo_kernel *const *kernel;
+    size_t kernels;
+};
+struct pack_model {
+    const char *name;   /* MLP */
+    const char *prefix; /* mlp: of the functions and files */
+    const char *source; /* mlp.nn */
+    const char *version;
+    int64_t batch, epochs, steps, seed; /* batch 0: inference only */
+    const struct pack_level *level;     /* the best first; at least one */
+    uint32_t levels;
+    const struct nn_probe *probe; /* NULL: no self-test */
+    double tolerance;
+};
+
+/* ---- api.c ---- The library's functions: how they are declared, and what they call. */
+struct pack_function {
+    const char *suffix; /* train_step, of mlp_train_step */
+    const char *doc;    /* the comment's text, lines separated by \n */
+    const char *result; /* enum nn_status */
+    const char *params; /* struct mlp *ctx, … */
+    const char *letters;
+    char letter; /* of params and result: see back_object_call */
+    const char *callee;
+    struct back_arg arg[8];
+    uint32_t args;
+};
+typedef VEC(struct pack_function) pack_functions;
+void pack_api(const struct pack_model *m, struct arena *mem, pack_functions *out);
+/* A name that C and C++ take: `a.b` becomes a_b, `class` becomes class_. */
+const char *pack_identifier(struct arena *mem, const char *name);
+const char *pack_ctype(enum nn_dtype t);
+/* A graph of an image by name; NULL if there is none. */
+const struct nn_graph_rec *pack_graph(const struct nn_image *i, const char *name);
+
+/* ---- header.c ---- */
+void pack_header(const struct pack_model *m, struct text *out);
+
+/* ---- object.c ---- A level's kernels, named for the library; then the tables and functions. */
+struct pack_file {
+    const char *name; /* mlp.x86-64-v3.o */
+    struct text bytes;
+    const char *const *symbol; /* that it defines, for the archive's index */
+    size_t symbols;
+};
+typedef VEC(struct pack_file) pack_files;
+/* False: LLVM refused, *message says why (heap). Names and symbols live in `mem`. */
+bool pack_objects(const struct pack_model *m, enum back_form form, struct arena *mem,
+                  pack_files *out, char **message);
+void pack_free(pack_files *f);
+
+/* ---- archive.c ---- Static library of the files, with its index. */
+void pack_archive(const struct pack_file *file, size_t n, struct text *out);
+
+#endif

@@ -1,0 +1,48 @@
+/* model: a package opened. Sections: context.c (opening, training, inference), params.c (names and
+ * views of what lasts), files.c (safetensors), selftest.c, probe.c. */
+#ifndef NN_CONTEXT_H
+#define NN_CONTEXT_H
+
+#include "common.h"
+#include "cpu/pool.h"
+#include "exec/exec.h"
+#include "package.h"
+
+#include <stdatomic.h>
+
+struct nn_context {
+    const struct nn_model *model;
+    const struct nn_level *level;
+    struct nn_options options;
+    struct nn_pool *pool; /* NULL: the calling thread alone */
+    struct nn_exec *exec;
+    atomic_int holders; /* the caller, and every DLPack tensor that is out */
+    int step, eval, eval_one, metrics, init, forward; /* graphs; -1: none */
+    uint32_t losses;
+    bool filled;        /* the parameters have values */
+    bool length_missing;  /* a schedule asks for the number of steps and nobody gave it */
+    int64_t evaluated;  /* samples since the last metrics */
+    const void **in;    /* room for the inputs of a graph */
+    uint32_t params;
+    struct param *param; /* parameters and states */
+    struct nn_message message;
+};
+
+struct param {
+    uint32_t slot;
+    int64_t shape[NN_MAX_RANK], strides[NN_MAX_RANK];
+};
+
+/* A level of the model as an execution context: what opening and the self-test do alike. */
+enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e, struct nn_message *m);
+
+/* Sets what schedules read: how long training is, as far as options and model say. */
+void nn_context_set_length(struct nn_context *c);
+
+/* ---- params.c ---- Fills c->param. */
+enum nn_status nn_params_open(struct nn_context *c, struct nn_message *m);
+void nn_context_release(struct nn_context *c); /* one holder less; the last frees */
+
+NN_PRINTF(2, 3) void nn_context_log(const struct nn_context *c, const char *fmt, ...);
+
+#endif

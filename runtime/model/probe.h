@@ -1,0 +1,19 @@
+/* probe: runs a model on made-up weights and inputs and notes some results. The compiler's machine
+ * does it once and stores them, every later machine compares. The same code on both. */
+#ifndef NN_PROBE_H
+#define NN_PROBE_H
+
+#include "exec/exec.h"
+
+enum { NN_PROBE_MOST = 1024 }; /* results */
+
+struct nn_probe {
+    uint64_t forward_limit, step_limit; /* integer inputs are drawn from [0, limit) */
+    uint32_t count;
+    double result[NN_PROBE_MOST];
+};
+/* Overwrites the context's slots; runs its smallest `forward…` graph and two times `step`, as far
+ * as it has them. NN_REFUSED: an index was out of range, a smaller limit may help. */
+enum nn_status nn_probe_run(struct nn_exec *e, struct nn_probe *p, struct nn_message *m);
+
+#endif
