@@ -491,7 +491,7 @@ static void modules(void)
         test(back_emit(&target_table[t], k, 4, BACK_LLVM, &llvm, &message));
         test(back_emit(&target_table[t], k, 4, BACK_ASM, &assembly, &message));
         test(back_emit(&target_table[t], k, 4, BACK_OBJECT, &object, &message));
-        test(llvm.p && strstr(llvm.p, "define void @one(") && strstr(llvm.p, "@three = alias"));
+        test(llvm.p && strstr(llvm.p, "define hidden void @one(") && strstr(llvm.p, "@three = hidden alias"));
         test(assembly.p && strstr(assembly.p, "three"));
         test(object.n > 100 && !memcmp(object.p, "\177ELF", 4));
         text_free(&llvm);
