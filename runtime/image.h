@@ -112,7 +112,7 @@ struct nn_launch_rec {
 };
 
 struct nn_graph_rec {
-    uint32_t name;                     /* init, step, eval, eval.tail, metrics, forward, grad */
+    uint32_t name;                     /* init, step, eval, eval.tail.5, metrics, forward, grad */
     uint32_t input_count, inputs_at;   /* nn_value_rec */
     uint32_t output_count, outputs_at; /* nn_value_rec */
     uint32_t launch_count, launches_at;

@@ -371,6 +371,12 @@ static val custom_gradient(struct elab *e, const struct tree_decl *d, val value,
     return value->kind == V_TUPLE ? part_flat(e, c, value, value->at) : c;
 }
 
+/* A graph that computes no gradients has no use for how a function's are made. */
+static bool takes_gradients(const struct elab *e)
+{
+    return !e->b || (e->train && (e->train->mode == TRAIN_STEP || e->train->mode == TRAIN_GRAD));
+}
+
 static bool too_deep(struct elab *e, const char *name, struct loc at)
 {
     if (e->depth < MAX_CALLS)
@@ -388,7 +394,7 @@ static val call_fn(struct elab *e, val fn, struct args *a, const struct want *w)
     struct frame f;
     frame_push(e, &f, fn->def.mod, d, a->at);
     val r = bind_params(e, &d->fn.input, a, d->name.s) ? run_declared(e, d, w) : v_poison(e);
-    if (d->fn.has_gradient && !v_bad(r))
+    if (d->fn.has_gradient && !v_bad(r) && takes_gradients(e))
         r = custom_gradient(e, d, r, a->at);
     frame_pop(e, &f);
     return r;

@@ -194,8 +194,15 @@ static bool split(struct elab *e, struct train *t, const struct tree_split *s, u
                    elab_suggest(e, s->name.s, names, 2));
         return false;
     }
-    if (s->share)
-        return split_share(e, s, test ? &t->out.test_share : &t->out.valid_share);
+    if (s->share) {
+        double share;
+        good = split_share(e, s, &share);
+        for (uint32_t k = from; good && k < t->field.n; k++) {
+            struct front_field *f = &t->field.p[k].out;
+            *(test ? &f->test_share : &f->valid_share) = share;
+        }
+        return good;
+    }
     for (uint32_t i = 0; i < s->fields.n; i++) {
         const struct tree_field *x = &s->fields.p[i];
         struct field *f = field_named(t, x->name.s, from);

@@ -7,7 +7,7 @@
  *
  * Sections: modules.c, values.c, shapes.c, form.c, emit.c, types.c, instance.c, call.c, stmt.c,
  * expr.c, operators.c, subscript.c, notation.c, builtins.c (with arith.c, reduce.c, moves.c,
- * make.c), dataset.c, train.c, settings.c, update.c, metrics.c, graphs.c. */
+ * make.c), dataset.c, train.c, update.c, metrics.c, samples.c, graphs.c. */
 #ifndef NNC_FRONT_ELAB_H
 #define NNC_FRONT_ELAB_H
 
@@ -274,13 +274,19 @@ struct stream { /* random numbers: how many a place has drawn */
 
 struct accumulator { /* a value of the eval graph that goes on from batch to batch */
     ir_id node;
+    uint64_t sets; /* of the metric: the datasets it reads, bit by number */
+    bool exact;    /* not the sum over batches, but of the split: a variance, a logsumexp */
     uint32_t slot;
 };
 
 struct node_fact {                /* of each node of the graph that is being built */
     uint32_t batch_axes;          /* bit i: axis i of the domain has the batch size in it */
+    uint32_t uneven_axes;         /* likewise, and its size is no multiple of it */
     const struct dim *batch_size; /* a constant that is this polynomial of the batch size */
     bool batch_fraction;          /* a constant that hangs on the batch size otherwise */
+    ir_id spread_of;              /* Σ (x - mean)²: the node Σ x … */
+    const struct dim *spread_n;   /* … over so many */
+    ir_id logsumexp_of;           /* log Σ exp x: the node max x */
 };
 
 /* What the runtime sets: one slot each. */
@@ -664,6 +670,11 @@ const char *root_name(const struct train *t, uint32_t root);
  * the end, into a graph of its own. `m`: NULL for a loss, which may mix the samples of a batch. */
 bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name,
                    const struct metric *m, val v);
+/* The datasets whose fields the value is computed from, bit by number; of none: all. */
+uint64_t metrics_sets(struct elab *e, val v);
+/* ---- samples.c ---- Why the samples of a node of the graph do not stand by themselves, or NULL;
+ * NULL too for a batch of one sample. */
+const char *samples_mixed(const struct elab *e, ir_id id);
 
 /* What builtin_reduce does, beside the monoids. */
 enum { REDUCE_mean = IRM_COUNT, REDUCE_var, REDUCE_logsumexp };

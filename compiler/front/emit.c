@@ -51,8 +51,12 @@ ir_id emit_append(struct elab *e, const struct ir_node *n, const struct dim *con
     ir_id id = ir_append(e->b->g, &c);
     struct node_fact fact = {0};
     for (uint32_t i = 0; e->batch && i < c.nd; i++)
-        if (dim_uses(e->dims, axes[i], e->batch))
+        if (dim_uses(e->dims, axes[i], e->batch)) {
+            const struct dim *times = dim_exact(e->dims, axes[i], dim_of_symbol(e->dims, e->batch));
             fact.batch_axes |= 1u << i;
+            if (!times || dim_uses(e->dims, times, e->batch))
+                fact.uneven_axes |= 1u << i;
+        }
     while (e->fact.n < id)
         vec_push(&e->fact, ((struct node_fact){0}));
     vec_push(&e->fact, fact);

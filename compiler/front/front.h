@@ -46,6 +46,8 @@ struct front_field {
     int64_t dim[NN_MAX_RANK]; /* one sample's */
     int64_t limit;            /* exclusive bound of integers that index or label; 0 none */
     struct front_file train, test, valid; /* test.file, valid.file: NULL if none */
+    double test_share, valid_share;       /* of the train file; 0: none */
+    uint32_t set;                         /* its dataset's number */
     struct loc at;
 };
 struct front_train {
@@ -54,15 +56,15 @@ struct front_train {
     int64_t batch, epochs, steps; /* epochs or steps: -1 where the other is given */
     int64_t seed;
     bool shuffle;
-    double test_share, valid_share; /* 0: none */
-    int64_t evaluate, save;         /* steps; 0: each epoch */
-    const char *best;               /* a metric's name, "-loss", or NULL */
+    int64_t evaluate, save; /* steps; 0: each epoch */
+    const char *best;       /* a metric's name, "-loss", or NULL */
     struct loc best_at;
     const char *precision; /* "bf16", …; NULL: f32 */
     struct loc precision_at;
     int64_t accumulate;
-    uint32_t nfields, nmetrics, ninstances;
+    uint32_t nfields, nsets, nlosses, nmetrics, ninstances;
     const struct front_field *field;
+    const char *const *set;      /* names of the datasets: `on a, b` */
     const char *const *metric;   /* names, in order; "loss" is not among them */
     const char *const *instance; /* one name each of the models trained: `train G, D` */
     bool named_losses;           /* loss[G], loss[D]: outputs loss.G, loss.D; else loss */
@@ -96,6 +98,14 @@ enum front_graph {
 struct ir_graph *front_build(struct front *f, struct ir_module *m, enum front_graph which,
                              const char *name, int64_t batch, const struct front_dim *dim,
                              size_t dims);
+
+/* With several datasets a loss or metric is measured over the samples of those that it reads: of
+ * one all of them, of more as many as the smallest has. Which combinations there are, bit by
+ * dataset; NULL after a report. */
+const uint64_t *front_eval_sets(struct front *f, uint32_t *n);
+/* FRONT_EVAL of what reads exactly these datasets. */
+struct ir_graph *front_build_eval(struct front *f, struct ir_module *m, const char *name,
+                                  int64_t batch, uint64_t sets);
 
 /* A model's signature, for `nnc run`: inputs with symbolic dims. */
 struct front_param {

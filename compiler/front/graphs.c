@@ -279,31 +279,13 @@ static void keep_train(struct front *f, struct train *t)
     o->nfields = t->field.n;
     o->metric = metric;
     o->nmetrics = t->metric.n;
+    o->nlosses = t->loss.n;
     o->instance = arena_dup(f->mem, t->name, t->ninst * sizeof *t->name);
     o->ninstances = t->ninst;
     o->named_losses = t->loss.n && t->loss.p[0].name;
 }
 
-/* The block as it trains, then as it evaluates. */
-static bool check_train(struct front *f)
-{
-    struct module *m;
-    f->train_read = true;
-    if (!train_decl(f, &m))
-        return f->train_good = true;
-    struct elab *e = elab_new(f);
-    e->training = true;
-    bool good = train_run(e, TRAIN_CHECK, 0);
-    if (good)
-        keep_train(f, e->train);
-    elab_free(e);
-    if (good) {
-        e = elab_new(f);
-        good = train_run(e, TRAIN_EVAL, 0);
-        elab_free(e);
-    }
-    return f->train_good = good;
-}
+static bool check_train(struct front *f);
 
 static bool check_defines(struct front *f)
 {
@@ -413,8 +395,9 @@ static bool build_step(struct building *w, int64_t batch)
     return true;
 }
 
-/* Both sides of the metrics come from one walk over the eval graph. */
-static bool build_eval(struct building *w, int64_t batch, struct ir_graph *metrics)
+/* Both sides of the metrics come from one walk over the eval graph. `sets`: only what reads exactly
+ * these datasets; 0: everything. */
+static bool build_eval(struct building *w, int64_t batch, uint64_t sets, struct ir_graph *metrics)
 {
     struct elab *e = w->e;
     struct ir_builder into = {.g = metrics};
@@ -423,12 +406,15 @@ static bool build_eval(struct building *w, int64_t batch, struct ir_graph *metri
     bool good = true;
     struct train *t = e->train;
     struct ir_builder *end = metrics ? &into : NULL;
-    for (uint32_t i = 0; i < t->loss.n; i++)
-        good =
-            metrics_split(e, w->g, end, loss_name(e, &t->loss.p[i]), NULL, t->loss.p[i].v) && good;
+    for (uint32_t i = 0; i < t->loss.n; i++) {
+        const struct loss *l = &t->loss.p[i];
+        if (!sets || metrics_sets(e, l->v) == sets)
+            good = metrics_split(e, w->g, end, loss_name(e, l), NULL, l->v) && good;
+    }
     for (uint32_t i = 0; i < t->metric.n; i++) {
         const struct metric *m = &t->metric.p[i];
-        good = metrics_split(e, w->g, end, m->name.s, m, m->v) && good;
+        if (!sets || metrics_sets(e, m->v) == sets)
+            good = metrics_split(e, w->g, end, m->name.s, m, m->v) && good;
     }
     return good;
 }
@@ -517,7 +503,7 @@ static bool build(struct building *w, enum front_graph which, int64_t batch,
     switch (which) {
     case FRONT_INIT: return build_init(w);
     case FRONT_STEP: return build_step(w, batch);
-    case FRONT_EVAL: return build_eval(w, batch, NULL);
+    case FRONT_EVAL: return build_eval(w, batch, 0, NULL);
     case FRONT_METRICS: BUG("metrics have their own way");
     case FRONT_GRAD:
     case FRONT_GRAD_EVAL: return build_grad(w, batch, which == FRONT_GRAD);
@@ -537,32 +523,125 @@ static bool has_train(struct front *f, enum front_graph which)
     return false;
 }
 
+static void building_begin(struct building *w, struct front *f, struct ir_module *m,
+                           const char *name)
+{
+    w->e = elab_new(f);
+    w->g = ir_graph_loose(m, name);
+    w->b = (struct ir_builder){.g = w->g};
+    w->e->m = m;
+    w->e->b = &w->b;
+    for (int k = 0; k < SYS_COUNT; k++)
+        sys_slot(w->e, (enum sys)k);
+}
+
+static struct ir_graph *building_end(struct building *w, struct ir_module *m, bool good)
+{
+    elab_free(w->e);
+    if (!good) {
+        ir_graph_free(w->g);
+        return NULL;
+    }
+    vec_push(&m->graphs, w->g);
+    return w->g;
+}
+
+static bool evaluates(const struct front *f)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < f->train.nfields; i++) {
+        const struct front_field *x = &f->train.field[i];
+        any = any || x->test.file || x->valid.file || x->test_share > 0 || x->valid_share > 0;
+    }
+    return any;
+}
+
+/* As it evaluates, with nodes: metrics are refused by them. A batch of one sample shows nothing of
+ * what samples have to do with each other. */
+static bool check_eval(struct front *f)
+{
+    struct ir_module *m = ir_module_new("check", f->d);
+    struct building w;
+    building_begin(&w, f, m, "eval");
+    bool good = build_eval(&w, f->train.batch == 1 ? 2 : 0, 0, NULL);
+    building_end(&w, m, good);
+    ir_module_free(m);
+    return good;
+}
+
+/* The block as it trains, then as it evaluates. */
+static bool check_train(struct front *f)
+{
+    struct module *m;
+    f->train_read = true;
+    if (!train_decl(f, &m))
+        return f->train_good = true;
+    struct elab *e = elab_new(f);
+    e->training = true;
+    bool good = train_run(e, TRAIN_CHECK, 0);
+    if (good)
+        keep_train(f, e->train);
+    elab_free(e);
+    return f->train_good = good && (!evaluates(f) || check_eval(f));
+}
+
 struct ir_graph *front_build(struct front *f, struct ir_module *m, enum front_graph which,
                              const char *name, int64_t batch, const struct front_dim *dim,
                              size_t dims)
 {
     if (!front_check(f) || !has_train(f, which))
         return NULL;
-    struct elab *e = elab_new(f);
-    struct building w = {.e = e, .g = ir_graph_loose(m, name)};
+    struct building w;
+    building_begin(&w, f, m, name);
     struct ir_graph *metrics = which == FRONT_METRICS ? ir_graph_loose(m, name) : NULL;
-    w.b = (struct ir_builder){.g = w.g};
-    e->m = m;
-    e->b = &w.b;
-    for (int k = 0; k < SYS_COUNT; k++)
-        sys_slot(e, (enum sys)k);
-    bool good = metrics ? build_eval(&w, batch, metrics) : build(&w, which, batch, dim, dims);
-    elab_free(e);
+    bool good = metrics ? build_eval(&w, batch, 0, metrics) : build(&w, which, batch, dim, dims);
     if (metrics) {
         ir_graph_free(w.g);
         w.g = metrics;
     }
-    if (!good) {
-        ir_graph_free(w.g);
+    return building_end(&w, m, good);
+}
+
+struct ir_graph *front_build_eval(struct front *f, struct ir_module *m, const char *name,
+                                  int64_t batch, uint64_t sets)
+{
+    if (!front_check(f) || !has_train(f, FRONT_EVAL))
         return NULL;
+    struct building w;
+    building_begin(&w, f, m, name);
+    return building_end(&w, m, build_eval(&w, batch, sets, NULL));
+}
+
+static void add_sets(uint64_t *sets, uint32_t *n, uint64_t one)
+{
+    for (uint32_t i = 0; i < *n; i++)
+        if (sets[i] == one)
+            return;
+    sets[(*n)++] = one;
+}
+
+const uint64_t *front_eval_sets(struct front *f, uint32_t *n)
+{
+    *n = 0;
+    if (!front_check(f) || !f->train.present)
+        return NULL;
+    uint64_t *sets = ARENA_ARRAY(f->mem, uint64_t, f->train.nmetrics + f->train.nlosses);
+    if (f->train.nsets == 1) {
+        add_sets(sets, n, 1);
+        return sets;
     }
-    vec_push(&m->graphs, w.g);
-    return w.g;
+    struct ir_module *m = ir_module_new("sets", f->d);
+    struct building w;
+    building_begin(&w, f, m, "eval");
+    bool good = train_run(w.e, TRAIN_EVAL, 0);
+    const struct train *t = w.e->train;
+    for (uint32_t i = 0; good && i < t->loss.n; i++)
+        add_sets(sets, n, metrics_sets(w.e, t->loss.p[i].v));
+    for (uint32_t i = 0; good && i < t->metric.n; i++)
+        add_sets(sets, n, metrics_sets(w.e, t->metric.p[i].v));
+    building_end(&w, m, good);
+    ir_module_free(m);
+    return good ? sets : NULL;
 }
 
 /* ---- a model's signature ---- */

@@ -2,7 +2,8 @@
  * axis are where one batch ends and the split begins: each becomes an accumulator that goes on from
  * batch to batch. What stands between them and the value is computed once, at the end, in f64 and
  * i64. What is accumulated has to be of each sample by itself: where one sample's value hangs on
- * the others of its batch, the metric is refused. */
+ * the others of its batch, the metric is refused. A variance and a logsumexp over the batch hang on
+ * its mean and its maximum, but are known by reduce.c's facts and put together exactly. */
 #include "front/elab.h"
 
 struct split {
@@ -10,6 +11,7 @@ struct split {
     struct ir_graph *g;
     struct ir_builder *into; /* the graph `metrics`; NULL: the accumulators are put into g */
     const char *name;
+    uint64_t sets; /* the datasets that the metric reads */
     uint32_t acc;
     ir_id *map; /* by node of g: its value at the end; 0 not yet */
     struct loc at;
@@ -44,59 +46,6 @@ static bool folds_batch(const struct split *s, ir_id id)
     return n->op == IR_reduce && fact_of(s, id).batch_axes >> ir_rank(n);
 }
 
-/* Does a term over domain axes `axes` (bits: of the batch) read a batch axis sample by sample? So
- * do i, i*seq + t, i//4; not 0, n - 1 - i, i + 1, @k. */
-static bool own_sample(const struct ir_term *t, uint32_t axes)
-{
-    int64_t largest = 0;
-    if (ix_uses_operand(t->e))
-        return false;
-    for (uint32_t i = 0; i < t->e->n; i++) {
-        const struct ix_part *p = &t->e->part[i];
-        bool of_batch = false;
-        for (uint32_t k = 0; k < IR_MAX_AXES; k++) {
-            bool uses = p->a.kind == IX_AXIS ? p->a.v == k : ix_uses_axis(p->a.e, k);
-            of_batch = of_batch || (axes >> k & 1 && uses);
-        }
-        if (of_batch && (p->c < 0 || p->a.kind == IX_MOD))
-            return false;
-        if (of_batch && p->c > largest)
-            largest = p->c;
-    }
-    return largest && t->e->c0 < largest && -t->e->c0 < largest;
-}
-
-static bool reads_others(const struct split *s, ir_id id)
-{
-    const struct ir_node *n = ir_at(s->g, id);
-    if (s->e->batch->value == 1)
-        return false;
-    for (uint32_t k = 0; k < n->nin; k++) {
-        ir_id in = n->in[k].node;
-        uint32_t axes = fact_of(s, in).batch_axes;
-        for (uint32_t i = 0; i < n->in[k].a.rank && i < ir_rank(ir_at(s->g, in)); i++)
-            if (axes >> i & 1 && !own_sample(&n->in[k].a.at[i], fact_of(s, id).batch_axes))
-                return true;
-    }
-    return false;
-}
-
-/* Why the samples of node `id` do not stand by themselves, or NULL. */
-static const char *mixes(const struct split *s, ir_id id)
-{
-    const struct ir_node *n = ir_at(s->g, id);
-    struct node_fact f = fact_of(s, id);
-    if (f.batch_size || f.batch_fraction)
-        return "the batch size is used here for each sample";
-    if (f.batch_axes & (f.batch_axes - 1))
-        return "samples meet other samples of their batch here";
-    if (n->op == IR_cumsum && f.batch_axes >> n->attr.i & 1)
-        return "this goes on from sample to sample";
-    if (reads_others(s, id))
-        return "this reads other samples of the batch";
-    return NULL;
-}
-
 /* The reduction `id` over the batch goes on from batch to batch only where its terms are of single
  * samples. */
 static bool of_samples(struct split *s, ir_id id)
@@ -111,7 +60,7 @@ static bool of_samples(struct split *s, ir_id id)
             continue;
         why = k != id && folds_batch(s, k) ? "this is over the batch, and what hangs on it is "
                                              "reduced over the batch again"
-                                           : mixes(s, k);
+                                           : samples_mixed(s->e, k);
         if (why)
             break;
         for (uint32_t i = 0; i < (n->op == IR_custom ? 1 : n->nin); i++)
@@ -134,7 +83,7 @@ static bool of_samples(struct split *s, ir_id id)
 /* ---- accumulators ---- */
 
 static uint32_t acc_slot(struct split *s, enum nn_dtype t, enum ir_monoid m, uint32_t rank,
-                         const struct ir_axis *ax)
+                         const struct ir_axis *ax) /* starts as the monoid's identity */
 {
     struct ir_module *mod = s->g->m;
     char name[256];
@@ -154,6 +103,22 @@ static uint32_t acc_slot(struct split *s, enum nn_dtype t, enum ir_monoid m, uin
     return ir_slot_add(mod, a);
 }
 
+static const struct accumulator *find_acc(struct split *s, ir_id id, bool exact)
+{
+    for (uint32_t i = 0; i < s->e->acc.n; i++) {
+        const struct accumulator *a = &s->e->acc.p[i];
+        if (a->node == id && a->sets == s->sets && a->exact == exact)
+            return a;
+    }
+    return NULL;
+}
+
+static void update(struct split *s, uint32_t slot, ir_id now)
+{
+    struct ir_update u = {slot, now};
+    vec_push(&s->g->updates, u);
+}
+
 static ir_id accumulate(struct split *s, ir_id id, enum ir_monoid m)
 {
     const struct ir_node *n = ir_at(s->g, id);
@@ -162,20 +127,77 @@ static ir_id accumulate(struct split *s, ir_id id, enum ir_monoid m)
         fail(s, "takes an argmax over the batch, which does not go on from batch to batch");
         return 0;
     }
-    for (uint32_t i = 0; i < s->e->acc.n; i++) /* another metric's already */
-        if (s->e->acc.p[i].node == id)
-            return s->into ? ir_slot_read(s->into, s->e->acc.p[i].slot) : id;
     if (!s->implicit && n->op == IR_reduce && !of_samples(s, id))
         return 0;
+    const struct accumulator *a = find_acc(s, id, false); /* another metric's already */
+    if (a)
+        return s->into ? ir_slot_read(s->into, a->slot) : id;
     uint32_t slot = acc_slot(s, t, m, ir_rank(n), ir_axes(n));
-    vec_push(&s->e->acc, ((struct accumulator){id, slot}));
+    vec_push(&s->e->acc, ((struct accumulator){id, s->sets, false, slot}));
     if (s->into)
         return ir_slot_read(s->into, slot);
     struct ir_builder *b = s->e->b;
     emit_place(s->e, s->at, s->name);
-    ir_id old = ir_slot_read(b, slot), now = ir_cast(b, t, id);
-    struct ir_update u = {slot, ir_binary(b, ir_monoid_combine(m), old, now)};
-    vec_push(&s->g->updates, u);
+    update(s, slot, ir_binary(b, ir_monoid_combine(m), ir_slot_read(b, slot), ir_cast(b, t, id)));
+    return id;
+}
+
+/* Σ (x - mean)² of the split: Chan, Golub and LeVeque's way to put two parts together, by their
+ * counts, means and sums of squares. `id` is that of the batch. */
+static ir_id accumulate_spread(struct split *s, ir_id id)
+{
+    struct node_fact f = fact_of(s, id);
+    const struct accumulator *a = find_acc(s, id, true);
+    if (!of_samples(s, f.spread_of))
+        return 0;
+    if (a)
+        return s->into ? ir_slot_read(s->into, a->slot) : id;
+    const struct ir_node *n = ir_at(s->g, id);
+    uint32_t rank = ir_rank(n);
+    const struct ir_axis *ax = ir_axes(n);
+    uint32_t squares = acc_slot(s, NN_f64, IRM_sum, rank, ax),
+             mean = acc_slot(s, NN_f64, IRM_sum, rank, ax),
+             count = acc_slot(s, NN_f64, IRM_sum, 0, NULL);
+    vec_push(&s->e->acc, ((struct accumulator){id, s->sets, true, squares}));
+    if (s->into)
+        return ir_slot_read(s->into, squares);
+    struct ir_builder *b = s->e->b;
+    emit_place(s->e, s->at, s->name);
+    ir_id more = ir_const_f(b, NN_f64, (double)emit_size(s->e, f.spread_n));
+    ir_id had = ir_slot_read(b, count), old = ir_slot_read(b, mean);
+    ir_id all = ir_binary(b, IR_add, had, more), part = ir_binary(b, IR_div, more, all);
+    ir_id own = ir_binary(b, IR_div, ir_cast(b, NN_f64, f.spread_of), more);
+    ir_id apart = ir_binary(b, IR_sub, own, old);
+    ir_id between =
+        ir_binary(b, IR_mul, ir_binary(b, IR_mul, apart, apart), ir_binary(b, IR_mul, had, part));
+    ir_id sum = ir_binary(b, IR_add, ir_slot_read(b, squares), ir_cast(b, NN_f64, id));
+    update(s, count, all);
+    update(s, mean, ir_binary(b, IR_add, old, ir_binary(b, IR_mul, apart, part)));
+    update(s, squares, ir_binary(b, IR_add, sum, between));
+    return id;
+}
+
+/* log Σ exp x of the split from that of each batch: max + log(1 + exp(-|x - y|)). */
+static ir_id accumulate_logsumexp(struct split *s, ir_id id)
+{
+    const struct accumulator *a = find_acc(s, id, true);
+    if (!of_samples(s, fact_of(s, id).logsumexp_of))
+        return 0;
+    if (a)
+        return s->into ? ir_slot_read(s->into, a->slot) : id;
+    const struct ir_node *n = ir_at(s->g, id);
+    uint32_t slot = acc_slot(s, NN_f64, IRM_max, ir_rank(n), ir_axes(n));
+    vec_push(&s->e->acc, ((struct accumulator){id, s->sets, true, slot}));
+    if (s->into)
+        return ir_slot_read(s->into, slot);
+    struct ir_builder *b = s->e->b;
+    emit_place(s->e, s->at, s->name);
+    ir_id x = ir_slot_read(b, slot), y = ir_cast(b, NN_f64, id), zero = ir_const_f(b, NN_f64, 0);
+    ir_id same = ir_binary(b, IR_eq, x, y); /* infinities too, whose difference is none */
+    ir_id apart = ir_binary(b, IR_sub, ir_select(b, same, zero, x), ir_select(b, same, zero, y));
+    ir_id less = ir_unary(b, IR_exp, ir_unary(b, IR_neg, ir_unary(b, IR_abs, apart)));
+    ir_id more = ir_unary(b, IR_log, ir_binary(b, IR_add, ir_const_f(b, NN_f64, 1), less));
+    update(s, slot, ir_binary(b, IR_add, ir_binary(b, IR_max, x, y), more));
     return id;
 }
 
@@ -241,6 +263,11 @@ static ir_id copy_slot(struct split *s, ir_id id)
 static ir_id walk_new(struct split *s, ir_id id)
 {
     const struct ir_node *n = ir_at(s->g, id);
+    struct node_fact f = fact_of(s, id);
+    if (!s->implicit && f.logsumexp_of && folds_batch(s, f.logsumexp_of))
+        return accumulate_logsumexp(s, id);
+    if (!s->implicit && f.spread_of && folds_batch(s, id))
+        return accumulate_spread(s, id);
     if (folds_batch(s, id))
         return accumulate(s, id, (enum ir_monoid)n->monoid);
     switch ((enum ir_op)n->op) {
@@ -264,6 +291,28 @@ static ir_id walk(struct split *s, ir_id id)
     return s->good ? s->map[id] : 0;
 }
 
+uint64_t metrics_sets(struct elab *e, val v)
+{
+    const struct ir_graph *g = e->b->g;
+    const struct train *t = e->train;
+    uint64_t sets = 0;
+    ir_id from = emit_node_of(e, v);
+    bool *seen = xcalloc(from + 1, sizeof *seen);
+    seen[from] = true;
+    for (ir_id k = from; k; k--) { /* operands come before their users */
+        const struct ir_node *n = ir_at(g, k);
+        if (!seen[k])
+            continue;
+        for (uint32_t i = 0; n->op == IR_input && i < t->field.n; i++)
+            if (!strcmp(t->field.p[i].name, n->name))
+                sets |= (uint64_t)1 << t->field.p[i].out.set;
+        for (uint32_t i = 0; i < n->nin; i++)
+            seen[n->in[i].node] = true;
+    }
+    free(seen);
+    return sets ? sets : UINT64_MAX >> (64 - t->out.nsets);
+}
+
 bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, const char *name,
                    const struct metric *m, val v)
 {
@@ -273,6 +322,7 @@ bool metrics_split(struct elab *e, struct ir_graph *g, struct ir_builder *into, 
                       .name = name,
                       .at = m ? m->value->at : v->at,
                       .implicit = !m,
+                      .sets = metrics_sets(e, v),
                       .good = true};
     s.map = xcalloc(g->nodes.n, sizeof *s.map);
     ir_id r = walk(&s, emit_node_of(e, v));

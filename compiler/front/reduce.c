@@ -49,15 +49,23 @@ static val mean(struct elab *e, val x, const struct fold *f, struct loc at)
 
 static val variance(struct elab *e, val x, const struct fold *f, struct loc at)
 {
-    val c = emit_binary(e, IR_sub, x, beside(e, mean(e, x, f, at), f), at);
-    return mean(e, emit_binary(e, IR_mul, c, c, at), f, at);
+    val m = mean(e, x, f, at);
+    val c = emit_binary(e, IR_sub, x, beside(e, m, f), at);
+    val r = mean(e, emit_binary(e, IR_mul, c, c, at), f, at);
+    if (e->b && !v_bad(r)) { /* both are quotients of a sum */
+        struct node_fact *fact = &e->fact.p[ir_at(e->b->g, r->t.node)->in[0].node];
+        fact->spread_of = ir_at(e->b->g, m->t.node)->in[0].node;
+        fact->spread_n = f->count;
+    }
+    return r;
 }
 
 /* log Σ exp(x - m) + m with m the maximum, or 0 where that is infinite. */
 static val logsumexp(struct elab *e, val x, const struct fold *f, struct loc at)
 {
     enum nn_dtype t = x->t.dtype;
-    val m = emit_unary(e, IR_stop, fold_value(e, IRM_max, x, f, at), at);
+    val most = fold_value(e, IRM_max, x, f, at);
+    val m = emit_unary(e, IR_stop, most, at);
     val infinite = number(e, t, v_float(e, (double)INFINITY, true, at), at);
     val zero = number(e, t, v_float(e, 0, true, at), at);
     val finite = emit_binary(e, IR_lt, emit_unary(e, IR_abs, m, at), infinite, at);
@@ -74,7 +82,10 @@ static val logsumexp(struct elab *e, val x, const struct fold *f, struct loc at)
     emit_node_of(e, p);
     s->t.node = f->axis ? emit_reduce(e, IRM_sum, p, f->axis) : emit_sum_guarded(e, p, f->n, f->ix);
     s = emit_unary(e, IR_log, s, at);
-    return emit_binary(e, IR_add, s, m, at);
+    s = emit_binary(e, IR_add, s, m, at);
+    if (e->b && !v_bad(s))
+        e->fact.p[s->t.node].logsumexp_of = most->t.node;
+    return s;
 }
 
 /* The operand's dtype: sums of bools and small integers are i32, means are floats. */

@@ -130,7 +130,20 @@ static bool train_datasets(struct elab *e, struct train *t)
 {
     const struct tree_names *sets = &t->decl->train.datasets;
     bool good = true;
+    const char **name = ARENA_ARRAY(e->f->mem, const char *, sets->n);
+    t->out.set = name;
+    t->out.nsets = sets->n;
+    if (sets->n > 64) {
+        elab_error(e, sets->p[64].at, "a train block takes at most 64 datasets");
+        return false;
+    }
     for (uint32_t i = 0; i < sets->n; i++) {
+        name[i] = sets->p[i].s;
+        for (uint32_t k = 0; k < i; k++)
+            if (name[k] == name[i]) {
+                elab_error(e, sets->p[i].at, "the dataset `%s` is named twice", name[i]);
+                return false;
+            }
         struct module *in;
         const struct tree_decl *d = dataset_named(e, t, sets->p[i], &in);
         uint32_t from = t->field.n;
@@ -138,6 +151,8 @@ static bool train_datasets(struct elab *e, struct train *t)
             good = false;
             continue;
         }
+        for (uint32_t k = from; k < t->field.n; k++)
+            t->field.p[k].out.set = i;
         bind_fields(e, t, from, sets->p[i]);
     }
     return good;

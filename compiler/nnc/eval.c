@@ -9,16 +9,16 @@ static int evaluate(struct nnc_session *s, const struct nnc_options *o)
     enum nn_status status = nn_evaluator_open(&ev, s->exec, s->data, s->batch, NULL, &m);
     for (enum nn_split k = NN_TEST; !status && k < NN_SPLITS; k++) {
         uint32_t n;
-        long long samples = (long long)nn_data_count(s->data, k);
-        if (!samples || (status = nn_evaluate(ev, k, NULL, &m)))
+        if (!nn_data_count(s->data, k) || (status = nn_evaluate(ev, k, NULL, &m)))
             continue;
         const struct nn_metric *v = nn_evaluator_metrics(ev, &n);
+        char text[4096] = "", samples[1024] = "";
+        nn_append_samples(samples, sizeof samples, s->data, k, o->json);
         if (o->json) {
-            char text[4096] = "";
             nn_append_metrics(text, sizeof text, v, n);
-            printf("%s\"%s\":{%s,\"samples\":%lld}", before, nn_split_name(k), text, samples);
+            printf("%s\"%s\":{%s,\"samples\":%s}", before, nn_split_name(k), text, samples);
         } else {
-            printf("%s, %lld samples:", nn_split_name(k), samples);
+            printf("%s, %s:", nn_split_name(k), samples);
             for (uint32_t i = 0; i < n; i++)
                 printf("  %s %.5g", v[i].name, v[i].value);
             puts("");

@@ -103,6 +103,8 @@ static bool begin_reading(struct nnc_session *s, const struct nnc_options *o, st
         struct nn_field *to = &r->field[i];
         *to = (struct nn_field){
             .name = f->name, .dtype = f->dtype, .rank = f->rank, .limit = f->limit};
+        to->share[NN_TEST] = f->test_share;
+        to->share[NN_VALID] = f->valid_share;
         memcpy(to->dim, f->dim, sizeof to->dim);
         ok &= source(s->diag, &f->train, &to->source[NN_TRAIN]) &&
               source(s->diag, &f->test, &to->source[NN_TEST]) &&
@@ -113,8 +115,6 @@ static bool begin_reading(struct nnc_session *s, const struct nnc_options *o, st
         return false;
     r->dir = data_folder(t, o);
     r->o = (struct nn_data_options){.dir = r->dir, .field = r->field, .fields = t->nfields};
-    r->o.share[NN_TEST] = t->test_share;
-    r->o.share[NN_VALID] = t->valid_share;
     r->running = !pthread_create(&r->thread, NULL, read_files, r);
     if (!r->running)
         read_files(r);
@@ -133,10 +133,8 @@ static int end_reading(struct nnc_session *s, struct reading *r)
 
 /* ---- graphs ---- */
 
-int nnc_session_graph(struct nnc_session *s, enum front_graph which, const char *name,
-                      int64_t batch, const struct front_dim *dim, size_t dims)
+static int compiled(struct nnc_session *s, struct ir_graph *g)
 {
-    struct ir_graph *g = front_build(s->front, s->c.m, which, name, batch, dim, dims);
     diag_print(s->diag, stderr);
     if (!g)
         return EXIT_REFUSED;
@@ -144,31 +142,60 @@ int nnc_session_graph(struct nnc_session *s, enum front_graph which, const char 
     return 0;
 }
 
+int nnc_session_graph(struct nnc_session *s, enum front_graph which, const char *name,
+                      int64_t batch, const struct front_dim *dim, size_t dims)
+{
+    return compiled(s, front_build(s->front, s->c.m, which, name, batch, dim, dims));
+}
+
 static bool add(struct nnc_session *s, enum front_graph which, const char *name, int64_t batch)
 {
     return !nnc_session_graph(s, which, name, batch, NULL, 0);
 }
 
-/* eval for whole batches, one more graph for each size that the last samples of a split have. */
+/* The samples of a split in the smallest of the datasets. */
+static int64_t count_sets(const struct nnc_session *s, uint64_t sets, enum nn_split split)
+{
+    int64_t n = INT64_MAX;
+    for (uint32_t i = 0; i < s->train->nfields; i++) {
+        int64_t own = nn_data_field_count(s->data, i, split);
+        if (sets >> s->train->field[i].set & 1 && own < n)
+            n = own;
+    }
+    return n;
+}
+
+static bool add_eval(struct nnc_session *s, uint64_t sets, int64_t batch, bool tail)
+{
+    struct text name = {0};
+    text_printf(&name, "eval");
+    if (tail)
+        text_printf(&name, ".tail.%lld", (long long)batch);
+    for (uint32_t i = 0; s->train->nsets > 1 && i < s->train->nsets; i++)
+        if (sets >> i & 1)
+            text_printf(&name, ".%s", s->train->set[i]);
+    bool good = !compiled(s, front_build_eval(s->front, s->c.m, name.p, batch, sets));
+    text_free(&name);
+    return good;
+}
+
+/* eval for whole batches, one more graph for each size that the last samples of a split have; this
+ * for each combination of datasets that is evaluated together. The names are train.h's. */
 static bool add_evaluation(struct nnc_session *s)
 {
-    int64_t tail[NN_SPLITS] = {0};
-    bool any = false;
-    for (int split = NN_TEST; split < NN_SPLITS; split++) {
-        int64_t n = nn_data_count(s->data, (enum nn_split)split);
-        any |= n > 0;
-        tail[split] = n % s->batch;
-    }
-    if (!any)
+    uint32_t n;
+    if (!nn_data_count(s->data, NN_TEST) && !nn_data_count(s->data, NN_VALID))
         return true;
-    if (!add(s, FRONT_EVAL, "eval", s->batch))
-        return false;
-    if (tail[NN_TEST] && !add(s, FRONT_EVAL, "eval.tail", tail[NN_TEST]))
-        return false;
-    if (tail[NN_VALID] && tail[NN_VALID] != tail[NN_TEST] &&
-        !add(s, FRONT_EVAL, "eval.tail.valid", tail[NN_VALID]))
-        return false;
-    return add(s, FRONT_METRICS, "metrics", s->batch);
+    const uint64_t *sets = front_eval_sets(s->front, &n);
+    diag_print(s->diag, stderr);
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t test = count_sets(s, sets[i], NN_TEST) % s->batch,
+                valid = count_sets(s, sets[i], NN_VALID) % s->batch;
+        if (!add_eval(s, sets[i], s->batch, false) || (test && !add_eval(s, sets[i], test, true)) ||
+            (valid && valid != test && !add_eval(s, sets[i], valid, true)))
+            return false;
+    }
+    return n && add(s, FRONT_METRICS, "metrics", s->batch);
 }
 
 /* The sizes of the last batches come from the data: those graphs wait for it. */

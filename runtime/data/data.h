@@ -101,14 +101,14 @@ struct nn_field {
     int64_t dim[NN_MAX_RANK]; /* one sample's */
     int64_t limit;            /* integers must be in [0, limit); 0: unchecked */
     struct nn_source source[NN_SPLITS];
+    /* Shares of the training file that become test and valid, 0 for none: a fixed draw, whatever
+     * the seed; of a stream its end, whose windows then do not overlap. */
+    double share[NN_SPLITS]; /* [NN_TRAIN] is not read */
 };
 struct nn_data_options {
     const char *dir; /* NULL: the working folder */
     const struct nn_field *field;
     uint32_t fields;
-    /* Shares of the training files that become test and valid, 0 for none: a fixed draw, whatever
-     * the seed; of a stream its end, whose windows then do not overlap. */
-    double share[NN_SPLITS]; /* [NN_TRAIN] is not read */
 };
 struct nn_data;
 /* Reads all files, checks them against the fields and each other, and every limited integer. */
@@ -119,6 +119,8 @@ void nn_data_close(struct nn_data *d); /* NULL is fine */
 int64_t nn_data_count(const struct nn_data *d, enum nn_split s);
 uint32_t nn_data_fields(const struct nn_data *d);
 const struct nn_field *nn_data_field(const struct nn_data *d, uint32_t i);
+/* Samples of a split in the field's own data set. */
+int64_t nn_data_field_count(const struct nn_data *d, uint32_t field, enum nn_split s);
 int nn_data_find(const struct nn_data *d, const char *name); /* a field's number, or -1 */
 size_t nn_data_sample_bytes(const struct nn_data *d, uint32_t field);
 /* The order in which a split is walked. */
@@ -143,6 +145,7 @@ void nn_loader_close(struct nn_loader *l); /* NULL is fine */
  * of so many samples follows. What was gathered ahead is dropped. */
 struct nn_plan {
     struct nn_walk walk;
+    const bool *field; /* one flag each: those to gather; NULL: all. Copied at the start */
     int64_t first, batches, tail;
     bool epochs;
 };

@@ -25,6 +25,7 @@ struct field {
     size_t elements; /* a sample's */
     struct nn_array file[NN_SPLITS];
     struct view view[NN_SPLITS];
+    int64_t total; /* samples of the training file, before shares are taken */
     uint32_t group;
 };
 
@@ -133,8 +134,9 @@ static int64_t windows_in(const struct view *v, int64_t rows)
 }
 
 /* All three splits out of the training file. */
-static void share_out(struct field *x, const double *share)
+static void share_out(struct field *x)
 {
+    const double *share = x->f.share;
     const struct nn_source *src = &x->f.source[NN_TRAIN];
     const struct nn_array *a = &x->file[NN_TRAIN];
     int64_t rows = a->dim[0], test = (int64_t)((double)rows * share[NN_TEST] + 1e-9),
@@ -144,10 +146,12 @@ static void share_out(struct field *x, const double *share)
     int64_t first[NN_SPLITS] = {
         [NN_TRAIN] = 0, [NN_TEST] = rows - test, [NN_VALID] = rows - test - valid};
     bool cut = test || valid;
+    struct view whole = view_of(a, &x->f, src);
+    x->total = windows_in(&whole, rows);
     for (int s = 0; s < NN_SPLITS; s++) {
         if (s != NN_TRAIN && share[s] <= 0)
             continue;
-        struct view v = view_of(a, &x->f, src);
+        struct view v = whole;
         if (src->windows) {
             if (s != NN_TRAIN)
                 v.stride = v.window;
@@ -173,11 +177,11 @@ static enum nn_status open_field(struct field *x, const struct nn_data_options *
     enum nn_status s = read_source(x, NN_TRAIN, o->dir, m);
     if (s)
         return s;
-    share_out(x, o->share);
+    share_out(x);
     for (enum nn_split k = NN_TEST; k < NN_SPLITS; k++) {
         if (!x->f.source[k].file)
             continue;
-        if (o->share[k] > 0)
+        if (x->f.share[k] > 0)
             return nn_fail(m, NN_REFUSED, "field %s has a %s file and a %s share", x->f.name,
                            nn_split_name(k), nn_split_name(k));
         s = read_source(x, k, o->dir, m);
@@ -186,6 +190,20 @@ static enum nn_status open_field(struct field *x, const struct nn_data_options *
         x->view[k] = view_of(&x->file[k], &x->f, &x->f.source[k]);
         x->view[k].count = windows_in(&x->view[k], x->file[k].dim[0]);
     }
+    return NN_OK;
+}
+
+/* What the training files hold, before a share of it is taken. */
+static enum nn_status same_totals(const struct nn_data *d, struct nn_message *m)
+{
+    for (uint32_t i = 0; i < d->fields; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            const struct field *a = &d->field[j], *b = &d->field[i];
+            if (a->group == b->group && a->total != b->total)
+                return nn_fail(m, NN_REFUSED, "%s has %lld samples (%s), but %s has %lld (%s)",
+                               a->f.name, (long long)a->total, a->f.source[NN_TRAIN].file,
+                               b->f.name, (long long)b->total, b->f.source[NN_TRAIN].file);
+        }
     return NN_OK;
 }
 
@@ -234,23 +252,21 @@ static uint32_t group_of(const struct nn_data *d, uint32_t i)
 static enum nn_status open_all(struct nn_data *d, const struct nn_data_options *o,
                                struct nn_message *m)
 {
-    for (enum nn_split k = NN_TEST; k < NN_SPLITS; k++)
-        if (!(o->share[k] >= 0 && o->share[NN_TEST] + o->share[NN_VALID] < 1))
+    enum nn_status s = NN_OK;
+    for (uint32_t i = 0; !s && i < d->fields; i++) {
+        const double *share = o->field[i].share;
+        if (!(share[NN_TEST] >= 0 && share[NN_VALID] >= 0 && share[NN_TEST] + share[NN_VALID] < 1))
             return nn_fail(m, NN_REFUSED,
                            "the shares of test and valid must be less than 1 in all");
-    for (uint32_t i = 0; i < d->fields; i++) {
         d->field[i].f = o->field[i];
         d->field[i].group = group_of(d, i);
-        enum nn_status s = open_field(&d->field[i], o, m);
-        if (s)
-            return s;
+        s = open_field(&d->field[i], o, m);
     }
-    for (enum nn_split k = NN_TRAIN; k < NN_SPLITS; k++) {
-        enum nn_status s = count_split(d, k, m);
-        if (s)
-            return s;
-    }
-    return NN_OK;
+    if (!s)
+        s = same_totals(d, m);
+    for (enum nn_split k = NN_TRAIN; !s && k < NN_SPLITS; k++)
+        s = count_split(d, k, m);
+    return s;
 }
 
 enum nn_status nn_data_open(struct nn_data **out, const struct nn_data_options *o,
@@ -289,6 +305,11 @@ int64_t nn_data_count(const struct nn_data *d, enum nn_split s) { return d->coun
 uint32_t nn_data_fields(const struct nn_data *d) { return d->fields; }
 
 const struct nn_field *nn_data_field(const struct nn_data *d, uint32_t i) { return &d->field[i].f; }
+
+int64_t nn_data_field_count(const struct nn_data *d, uint32_t field, enum nn_split s)
+{
+    return d->field[field].view[s].a ? d->field[field].view[s].count : 0;
+}
 
 int nn_data_find(const struct nn_data *d, const char *name)
 {

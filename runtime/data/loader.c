@@ -22,6 +22,7 @@ struct nn_loader {
     /* under the lock: batches are numbered by ticket within a plan; ticket t lives in set t % SETS
      */
     struct nn_plan plan;
+    bool *skip;            /* by field, of this plan */
     int64_t filled, taken; /* tickets ready, tickets handed out */
     bool filling, stop, idle;
 };
@@ -60,7 +61,8 @@ static void *run_loader(void *arg)
         l->filling = true;
         pthread_mutex_unlock(&l->lock);
         for (uint32_t f = 0; f < l->fields; f++)
-            nn_data_gather(l->data, f, &w, first, n, l->buffer[(t % SETS) * l->fields + f]);
+            if (!l->skip[f])
+                nn_data_gather(l->data, f, &w, first, n, l->buffer[(t % SETS) * l->fields + f]);
         pthread_mutex_lock(&l->lock);
         l->filling = false;
         l->filled++;
@@ -77,6 +79,8 @@ void nn_loader_start(struct nn_loader *l, const struct nn_plan *p)
     while (l->filling)
         pthread_cond_wait(&l->changed, &l->lock);
     l->plan = *p;
+    for (uint32_t f = 0; f < l->fields; f++)
+        l->skip[f] = p->field && !p->field[f];
     l->filled = l->taken = 0;
     l->idle = false;
     pthread_cond_broadcast(&l->changed);
@@ -104,7 +108,8 @@ const void *const *nn_loader_next(struct nn_loader *l)
 static enum nn_status allocate(struct nn_loader *l, struct nn_message *m)
 {
     l->buffer = calloc(SETS * (size_t)l->fields + 1, sizeof *l->buffer);
-    if (!l->buffer)
+    l->skip = calloc(l->fields + 1u, sizeof *l->skip);
+    if (!l->buffer || !l->skip)
         return nn_fail(m, NN_MACHINE, "out of memory");
     for (int s = 0; s < SETS; s++) {
         l->pointer[s] = calloc(l->fields + 1u, sizeof *l->pointer[s]);
@@ -166,6 +171,7 @@ void nn_loader_close(struct nn_loader *l)
     for (int s = 0; s < SETS; s++)
         free(l->pointer[s]);
     free(l->buffer);
+    free(l->skip);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->changed);
     free(l);

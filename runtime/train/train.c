@@ -80,6 +80,31 @@ static enum nn_status open_step(struct run *r, struct nn_message *m)
     return NN_OK;
 }
 
+NN_PRINTF(2, 3) static void note(const struct run *r, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (r->o->line)
+        r->o->line(r->o->user, NN_LINE_NOTE, text);
+}
+
+/* Where data sets differ in length, what that means for the figures. */
+static void note_lengths(const struct run *r, enum nn_split k)
+{
+    const struct nn_data *d = r->o->data;
+    char text[1024] = "";
+    bool differ = false;
+    for (uint32_t i = 0; i < nn_data_fields(d); i++)
+        differ |= nn_data_field_count(d, i, k) != nn_data_count(d, k);
+    nn_append_samples(text, sizeof text, d, k, false);
+    if (differ)
+        note(r, "%s: %s; what reads several is measured on the first %lld", nn_split_name(k), text,
+             (long long)nn_data_count(d, k));
+}
+
 static double metric(const struct nn_metric *v, uint32_t n, const char *name)
 {
     double sum = 0;
@@ -113,8 +138,10 @@ static enum nn_status open_evaluation(struct run *r, struct nn_message *m)
     if (nn_data_count(o->data, r->judge)) {
         enum nn_status s = nn_evaluator_open(&r->eval, r->e, o->data, o->batch, r->loader, m);
         for (enum nn_split k = NN_TEST; !s && k < NN_SPLITS; k++)
-            if (nn_data_count(o->data, k))
+            if (nn_data_count(o->data, k)) {
+                note_lengths(r, k);
                 s = nn_evaluator_check(r->eval, k, m);
+            }
         if (s)
             return s;
         v = nn_evaluator_metrics(r->eval, &n);
@@ -148,17 +175,6 @@ static void set_system_slots(struct run *r)
     int seed = nn_exec_find_slot(r->e, "seed");
     if (seed >= 0 && nn_exec_slot_rec(r->e, seed)->dtype == NN_i64)
         nn_exec_set_i64(r->e, seed, r->o->seed);
-}
-
-NN_PRINTF(2, 3) static void note(const struct run *r, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (r->o->line)
-        r->o->line(r->o->user, NN_LINE_NOTE, text);
 }
 
 static enum nn_status begin_anew(struct run *r, struct nn_message *m)

@@ -2,9 +2,10 @@
  *
  * The image's graphs, as front/ builds them: `init` (no input), `step` (the fields, `batch`
  * samples; outputs `loss` or `loss.NAME` …, and `lr`), `eval` (the same fields; updates
- * accumulators), `eval.tail…` (the same for the last samples of a split; one graph for each size
- * needed), `metrics` (no input; outputs the loss or losses, then each metric). Inputs are found by
- * field name.
+ * accumulators), `eval.tail.N` (the same for the last N samples of a split; one graph for each size
+ * needed), `metrics` (no input; outputs the loss or losses, then each metric). With several data
+ * sets there are `eval.a`, `eval.tail.N.a.b` … instead, each over the samples of the sets that it
+ * names: of several as many as the smallest has. Inputs are found by field name.
  *
  * Sections: evaluate.c, checkpoint.c, log.c, progress.c, train.c. */
 #ifndef NN_TRAIN_H
@@ -39,6 +40,10 @@ const struct nn_metric *nn_evaluator_metrics(const struct nn_evaluator *ev, uint
 /* Appends `"loss":0.1,"accuracy":0.9`; losses by name become an object, `"loss":{"G":0.1,"D":0.2}`.
  */
 void nn_append_metrics(char *text, size_t size, const struct nn_metric *v, uint32_t n);
+/* Appends how many samples a split has: `1000 samples`, of several data sets `5 samples of a, 7 of
+ * b`; as JSON `1000`, `{"a":5,"b":7}`. */
+void nn_append_samples(char *text, size_t size, const struct nn_data *d, enum nn_split split,
+                       bool json);
 
 /* ---- train.c ---- */
 enum nn_line {

@@ -47,7 +47,7 @@ static struct nn_data_options options(const char *test_image, double test_share)
     fields[0].source[NN_TEST].file = test_image;
     fields[1].source[NN_TEST].file = test_image ? "test-label" : NULL;
     struct nn_data_options o = {.dir = dir, .field = fields, .fields = 2};
-    o.share[NN_TEST] = test_share;
+    fields[0].share[NN_TEST] = fields[1].share[NN_TEST] = test_share;
     return o;
 }
 
@@ -85,6 +85,11 @@ static void blocks(void)
     o = options("test-image", 0);
     test(nn_data_open(&d, &o, &m) == NN_REFUSED &&
          says("test: image has 6 samples, but label has 7"));
+    put_idx("image", "other", 90);
+    o = options(NULL, 0.1);
+    test(nn_data_open(&d, &o, &m) == NN_REFUSED &&
+         says("image has 90 samples (image), but label has 100 (label)"));
+    put_idx("image", "label", 100);
     o.dir = "/nonexistent";
     test(nn_data_open(&d, &o, &m) == NN_REFUSED && says("cannot open /nonexistent/image: No such"));
 }
@@ -95,7 +100,7 @@ static void shares(void)
     struct nn_data *d;
     put_idx("image", "label", 100);
     struct nn_data_options o = options(NULL, 0.2);
-    o.share[NN_VALID] = 0.15;
+    fields[0].share[NN_VALID] = fields[1].share[NN_VALID] = 0.15;
     test(nn_data_open(&d, &o, &m) == NN_OK);
     static const int64_t sizes[NN_SPLITS] = {65, 20, 15};
     for (uint64_t seed = 0; seed < 3; seed++) {
@@ -121,7 +126,7 @@ static void shares(void)
         test(train == 65 && others == 35 && moved > 10 && together);
     }
     nn_data_close(d);
-    o.share[NN_TEST] = 0.9;
+    fields[1].share[NN_TEST] = 0.9;
     test(nn_data_open(&d, &o, &m) == NN_REFUSED && says("less than 1 in all"));
 }
 
@@ -134,7 +139,7 @@ static void windows(void)
     struct nn_field f = {.name = "text", .dtype = NN_i32, .rank = 1, .dim = {8}, .limit = 256};
     f.source[NN_TRAIN] = (struct nn_source){NN_SOURCE_BYTES, "text", true, 3};
     struct nn_data_options o = {.dir = dir, .field = &f, .fields = 1};
-    o.share[NN_TEST] = 0.2;
+    f.share[NN_TEST] = 0.2;
     struct nn_data *d;
     test(nn_data_open(&d, &o, &m) == NN_OK);
     test(nn_data_count(d, NN_TRAIN) == (80 - 8) / 3 + 1 && nn_data_count(d, NN_TEST) == 2);

@@ -24,7 +24,7 @@ static int64_t slot_count(const struct ir_slot *s)
     return n;
 }
 
-static void open_machine(struct machine *x, const char *source)
+static bool try_machine(struct machine *x, const char *source)
 {
     const char *include[] = {TEST_SOURCE "/stdlib"};
     struct front_options o = {
@@ -38,7 +38,12 @@ static void open_machine(struct machine *x, const char *source)
     x->f = front_open(x->d, path, &o);
     unlink(path);
     x->m = ir_module_new("test", x->d);
-    if (!x->f || !front_check(x->f)) {
+    return x->f && front_check(x->f);
+}
+
+static void open_machine(struct machine *x, const char *source)
+{
+    if (!try_machine(x, source)) {
         diag_print(x->d, stdout);
         test(false);
         exit(1);
@@ -306,17 +311,55 @@ static void bool_metrics(void)
     close_machine(&x);
 }
 
-static bool builds_metric(const char *value)
+/* A variance and a logsumexp over batches of 3 and 1 are those of the 4 samples. */
+static void exact_metrics(void)
+{
+    struct machine x;
+    open_machine(&x, HEAD "train M on d { batch = 3\n steps = 9\n p = M(x)\n"
+                          "loss = mean((p - y)**2)\n metric v = var(y)\n"
+                          "metric l = logsumexp(100 * y)\n metric far = logsumexp(p, 0) - 1\n"
+                          "metric root = sqrt(var(1e4 + 1e-2 * y)) * 1e2\n"
+                          "metric none = logsumexp(y - inf)\n"
+                          "metric each = sum(var(y.reshape(batch, 1), 0, keep = true))\n"
+                          "optimizer = SGD(0.1) }\n");
+    struct ir_graph *init = graph(&x, FRONT_INIT, "init", 0);
+    struct ir_graph *full = graph(&x, FRONT_EVAL, "eval", 3),
+                    *tail = graph(&x, FRONT_EVAL, "eval.tail.1", 1);
+    struct ir_graph *end = graph(&x, FRONT_METRICS, "metrics", 0);
+    run(&x, init, NULL, NULL);
+    run(&x, full, XS, YS);
+    run(&x, tail, XS + 3, YS + 3);
+    run(&x, end, NULL, NULL);
+    double mean = 0, var = 0, most = 0, l = 0, far = 0;
+    for (int i = 0; i < 4; i++) {
+        mean += YS[i] / 4;
+        most = fmax(most, 100 * YS[i]);
+        far += exp(2 * XS[i] - 1);
+    }
+    for (int i = 0; i < 4; i++) {
+        var += (YS[i] - mean) * (YS[i] - mean) / 4;
+        l += exp(100 * YS[i] - most);
+    }
+    test_near(x.out[1], var, 1e-12);
+    test_near(x.out[2], log(l) + most, 1e-9);
+    test_near(x.out[3], log(far) - 1, 1e-9);
+    test_near(x.out[4], sqrt(var), 1e-6);
+    test(isinf(x.out[5]) && x.out[5] < 0);
+    test_near(x.out[6], var, 1e-12);
+    close_machine(&x);
+}
+
+static bool builds_metric(const char *value, int batch)
 {
     struct machine x;
     char source[1024];
     snprintf(source, sizeof source,
-             HEAD "train M on d { batch = 3\n steps = 9\n loss = mean((M(x) - y)**2)\n"
+             HEAD "train M on d { batch = %d\n steps = 9\n loss = mean((M(x) - y)**2)\n"
                   "metric a = %s\n optimizer = SGD(0.1) }\n",
-             value);
-    open_machine(&x, source);
-    bool built = front_build(x.f, x.m, FRONT_EVAL, "eval", 0, NULL, 0) != NULL;
+             batch, value);
+    bool built = try_machine(&x, source);
     test(built == !diag_errors(x.d));
+    test(built == (front_build(x.f, x.m, FRONT_EVAL, "eval", 0, NULL, 0) != NULL));
     close_machine(&x);
     return built;
 }
@@ -325,8 +368,16 @@ static bool builds_metric(const char *value)
 static void whole_split(void)
 {
     static const char *const refused[] = {
-        "var(y)",
-        "logsumexp(y)",
+        "var(y - mean(y))",
+        "logsumexp(y * var(y))",
+        "mean(where(arange(batch) < 2, y, 0))",
+        "mean([i: y[i] * i])",
+        "mean([i: y[i] * arange(9)[i % 3]])",
+        "sum(i < batch: y[i] * y[i + 1])",
+        "sum(max(one_hot(i32(y), 6).reshape(6, batch), 1))",
+        "sum(max([i, j < 4: y[i] * j].reshape(4, batch), 0))",
+        "sum(max([i < batch * 4: [a, b < 4: y[a] + b][i // 4, i % 4]].reshape(4, batch), 0))",
+        "sum(max([i < batch * 4: y[i % batch]].reshape(batch, 4), 1))",
         "mean((y - mean(y))**2)",
         "mean([i, j: y[i] * y[j]])",
         "sum(i, j: M(x)[i] * y[j])",
@@ -345,11 +396,18 @@ static void whole_split(void)
         "mean(var(y.reshape(batch, 1), 1))",
         "mean(cumsum(y.reshape(batch, 1), 1) * flip(y.reshape(batch, 1), 1))",
         "mean([n, k < 2: y[n] * M(x)[n] + k])",
+        "var(y) + var(M(x), 0)",
+        "logsumexp(y) - log(sum(ones(batch)))",
+        "sum(max([i, j < 4: y[i] * j].reshape(batch, 2, 2).reshape(batch * 2, 2), 1))",
+        "sum(max([i < batch * 4: [a, b < 4: y[a] + b][i // 4, i % 4]].reshape(batch, 4), 1))",
+        "sum(max([a, b < 4: y[a] + b].reshape(batch * 4)[::2].reshape(batch, 2), 1))",
     };
-    for (size_t i = 0; i < COUNT(refused); i++)
-        test(!builds_metric(refused[i]));
-    for (size_t i = 0; i < COUNT(good); i++)
-        test(builds_metric(good[i]));
+    for (int batch = 1; batch < 4; batch += 2) {
+        for (size_t i = 0; i < COUNT(refused); i++)
+            test_at(__FILE__, batch, !builds_metric(refused[i], batch), refused[i]);
+        for (size_t i = 0; i < COUNT(good); i++)
+            test_at(__FILE__, batch, builds_metric(good[i], batch), good[i]);
+    }
 }
 
 /* Batch norm's statistics move in training only, and are the state after the step. */
@@ -385,6 +443,7 @@ int main(void)
     two_losses();
     metrics();
     bool_metrics();
+    exact_metrics();
     whole_split();
     states();
     return test_done();

@@ -187,7 +187,9 @@ static struct nn_image *build(struct image_builder *b, const char *weight, size_
                                image_arg(NN_SPACE_OUTPUT, 0, NN_f32, 1, true)};
     image_launch(b, g, 1, arg, 10, CHUNKS, 1);
     add_eval(b, "eval", BATCH, w, acc);
-    add_eval(b, "eval.tail", TEST % BATCH, w, acc);
+    char tail[32];
+    snprintf(tail, sizeof tail, "eval.tail.%d", (int)(TEST % BATCH));
+    add_eval(b, tail, TEST % BATCH, w, acc);
 
     struct nn_value_rec metrics[] = {image_value(b, "loss", NN_f32, 0, 0),
                                      image_value(b, "near", NN_f32, 0, 0)};
