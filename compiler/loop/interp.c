@@ -3,55 +3,11 @@
  * values. It reports what a processor would not: accesses out of bounds, registers and local memory
  * read before they are written, and chunks of one phase that touch the same element while one of
  * them writes it. */
+#include "loop/interp.h"
 #include "cpu/pool.h"
-#include "loop/private.h"
 #include <inttypes.h>
 
 #define MAX_BYTES ((uint64_t)1 << 31) /* of a kernel's own buffers */
-
-struct sum { /* a decoded lo_lin */
-    int64_t c0;
-    uint32_t n;
-    struct {
-        int64_t c;
-        const int64_t *v;
-    } * part;
-};
-
-struct code;
-struct step { /* a decoded instruction */
-    const struct lo_insn *in;
-    lo_id id;
-    uint32_t lanes, size; /* of the value or what is stored; size: of one lane */
-    char *out;
-    const void *arg[3];
-    enum nn_dtype from; /* the first operand's */
-    bool narrow;        /* arg[2] holds i32 */
-    struct sum lin, hi;
-    struct code *body, *other;
-    struct memory *buf;
-};
-struct code {
-    uint32_t n;
-    struct step *step;
-};
-
-/* A buffer. Stamps are the serial numbers of chunks, counted from 1 over all phases. */
-struct memory {
-    const struct lo_buffer *b;
-    char *p;
-    uint32_t *writer, *reader; /* of each element; of own memory only the writer; NULL: unwatched */
-};
-
-struct interp {
-    const struct lo_kernel *k;
-    struct lo_run *run;
-    struct arena *mem;
-    char **value; /* of each instruction, in the frame */
-    struct memory *memory;
-    uint32_t phase, chunk, base; /* serial numbers: this chunk's, and the last before this phase */
-    bool stopped;                /* by a trap */
-};
 
 /* ---- decoding ---- */
 
@@ -76,7 +32,7 @@ static void decode(struct interp *x, lo_id id, struct step *s)
     *s = (struct step){.in = in, .id = id, .lanes = sized ? in->type.lanes : 0};
     s->size = sized ? (uint32_t)nn_dtype_size(in->type.dtype) : 0;
     if (lo_has_value(in->kind))
-        x->value[id] = s->out = arena_alloc(x->mem, (size_t)s->lanes * s->size);
+        x->value[id] = s->out = arena_alloc(x->mem, (size_t)s->lanes * s->size * x->threads);
     for (int i = 0; i < 3; i++)
         s->arg[i] = in->in[i] ? x->value[in->in[i]] : NULL;
     s->from = in->in[0] ? x->k->insns.p[in->in[0]].type.dtype : in->type.dtype;
@@ -86,6 +42,7 @@ static void decode(struct interp *x, lo_id id, struct step *s)
     s->lin = decode_lin(x, in->lin);
     s->hi = decode_lin(x, in->hi);
     s->buf = in->buf ? &x->memory[in->buf] : NULL;
+    s->source = in->from ? &x->memory[in->from] : NULL;
     if (in->kind == LO_FOR || in->kind == LO_IF)
         s->body = decode_block(x, in->body);
     if (in->other)
@@ -105,8 +62,7 @@ static struct code *decode_block(struct interp *x, uint32_t block)
 
 /* ---- faults ---- */
 
-static bool fault(struct interp *x, const struct step *s, const char *fmt, ...) NNC_PRINTF(3, 4);
-static bool fault(struct interp *x, const struct step *s, const char *fmt, ...)
+bool interp_fault(struct interp *x, const struct step *s, const char *fmt, ...)
 {
     char words[200];
     va_list ap;
@@ -114,18 +70,20 @@ static bool fault(struct interp *x, const struct step *s, const char *fmt, ...)
     vsnprintf(words, sizeof words, fmt, ap);
     va_end(ap);
     struct text t = {0};
-    text_printf(&t, "kernel %s: phase %u, chunk %u: `", x->k->name, x->phase,
-                x->chunk - x->base - 1);
+    text_printf(&t, "kernel %s: phase %u, chunk %u", x->k->name, x->phase, x->chunk - x->base - 1);
+    if (x->thread >= 0)
+        text_printf(&t, ", thread %d", x->thread);
+    text_printf(&t, ": `");
     lo_print_insn(x->k, s->id, false, &t);
     text_printf(&t, "`: %s", words);
     x->run->message = t.p;
     return false;
 }
 
-static bool outside(struct interp *x, const struct step *s, int64_t at)
+bool interp_outside(struct interp *x, const struct step *s, const struct memory *m, int64_t at)
 {
-    return fault(x, s, "%s[%" PRId64 "] is outside of its %" PRId64 " elements", s->buf->b->name,
-                 at, s->buf->b->count);
+    return interp_fault(x, s, "%s[%" PRId64 "] is outside of its %" PRId64 " elements", m->b->name,
+                        at, m->b->count);
 }
 
 /* ---- memory ---- */
@@ -153,40 +111,38 @@ static bool lane_place(const struct step *s, int64_t at, const uint8_t *mask, ui
     return true;
 }
 
-static bool may_read(struct interp *x, const struct step *s, int64_t at)
+bool interp_may_read(struct interp *x, const struct step *s, struct memory *m, int64_t at)
 {
-    struct memory *m = s->buf;
     if (at < 0 || at >= m->b->count)
-        return outside(x, s, at);
+        return interp_outside(x, s, m, at);
     if (!m->writer)
         return true;
     uint32_t w = m->writer[at];
     if (!m->reader)
         return w == x->chunk ||
-               fault(x, s, "%s[%" PRId64 "] is read before it is written", m->b->name, at);
+               interp_fault(x, s, "%s[%" PRId64 "] is read before it is written", m->b->name, at);
     if (w > x->base && w != x->chunk)
-        return fault(x, s, "%s[%" PRId64 "] is written by chunk %u of the same phase", m->b->name,
-                     at, w - x->base - 1);
+        return interp_fault(x, s, "%s[%" PRId64 "] is written by chunk %u of the same phase",
+                            m->b->name, at, w - x->base - 1);
     if (m->reader[at] <= x->base) /* the phase's first reader stays */
         m->reader[at] = x->chunk;
     return true;
 }
 
-static bool may_write(struct interp *x, const struct step *s, int64_t at)
+bool interp_may_write(struct interp *x, const struct step *s, struct memory *m, int64_t at)
 {
-    struct memory *m = s->buf;
     if (at < 0 || at >= m->b->count)
-        return outside(x, s, at);
+        return interp_outside(x, s, m, at);
     uint32_t w = m->writer[at], r = m->reader ? m->reader[at] : 0;
     m->writer[at] = x->chunk;
     if (!m->reader)
         return true;
     if (w > x->base && w != x->chunk)
-        return fault(x, s, "%s[%" PRId64 "] is also written by chunk %u", m->b->name, at,
-                     w - x->base - 1);
+        return interp_fault(x, s, "%s[%" PRId64 "] is also written by chunk %u", m->b->name, at,
+                            w - x->base - 1);
     if (r > x->base && r != x->chunk)
-        return fault(x, s, "%s[%" PRId64 "] is read by chunk %u of the same phase", m->b->name, at,
-                     r - x->base - 1);
+        return interp_fault(x, s, "%s[%" PRId64 "] is read by chunk %u of the same phase",
+                            m->b->name, at, r - x->base - 1);
     return true;
 }
 
@@ -196,7 +152,7 @@ static bool load(struct interp *x, const struct step *s)
     const uint8_t *mask = s->arg[0];
     if (!mask && !s->arg[2] && !s->buf->writer) {
         if (at < 0 || at > s->buf->b->count - s->lanes)
-            return outside(x, s, at < 0 ? at : at + s->lanes - 1);
+            return interp_outside(x, s, s->buf, at < 0 ? at : at + s->lanes - 1);
         memcpy(s->out, s->buf->p + (size_t)at * s->size, (size_t)s->lanes * s->size);
         return true;
     }
@@ -208,7 +164,7 @@ static bool load(struct interp *x, const struct step *s)
                 memcpy(out, (const char *)s->arg[1] + i * s->size, s->size);
             continue;
         }
-        if (!may_read(x, s, place))
+        if (!interp_may_read(x, s, s->buf, place))
             return false;
         memcpy(out, s->buf->p + (size_t)place * s->size, s->size);
     }
@@ -222,11 +178,12 @@ static bool store(struct interp *x, const struct step *s)
     for (uint32_t i = 0; i < s->lanes; i++) {
         if (!lane_place(s, at, s->arg[1], i, &place))
             continue;
-        if (!may_write(x, s, place))
+        if (!interp_may_write(x, s, s->buf, place))
             return false;
         for (uint32_t j = 0; s->arg[2] && j < n; j++)
             if (seen[j] == place)
-                return fault(x, s, "two lanes write %s[%" PRId64 "]", s->buf->b->name, place);
+                return interp_fault(x, s, "two lanes write %s[%" PRId64 "]", s->buf->b->name,
+                                    place);
         seen[n++] = place;
         memcpy(s->buf->p + (size_t)place * s->size, (const char *)s->arg[0] + i * s->size, s->size);
     }
@@ -239,14 +196,14 @@ static bool reg(struct interp *x, const struct step *s)
     struct memory *m = s->buf;
     size_t size = (size_t)s->lanes * s->size;
     if (at < 0 || at >= m->b->count)
-        return outside(x, s, at);
+        return interp_outside(x, s, m, at);
     if (s->in->kind == LO_SET) {
         memcpy(m->p + (size_t)at * size, s->arg[0], size);
         m->writer[at] = x->chunk;
         return true;
     }
     if (m->writer[at] != x->chunk)
-        return fault(x, s, "%s[%" PRId64 "] is read before it is set", m->b->name, at);
+        return interp_fault(x, s, "%s[%" PRId64 "] is read before it is set", m->b->name, at);
     memcpy(s->out, m->p + (size_t)at * size, size);
     return true;
 }
@@ -276,19 +233,18 @@ static void lanes(const struct step *s)
 }
 
 /* Halves are folded pairwise until one lane is left. */
-static void across(struct interp *x, const struct step *s)
+void interp_across(enum ir_monoid m, enum nn_dtype t, uint32_t n, const void *in, void *out)
 {
-    enum ir_op op = lo_monoid_op(s->in->op);
-    uint32_t n = x->k->insns.p[s->in->in[0]].type.lanes;
+    enum ir_op op = lo_monoid_op(m);
+    size_t size = nn_dtype_size(t);
     union {
         char byte[LO_MAX_LANES * 8];
         double aligned;
     } v;
-    memcpy(v.byte, s->arg[0], (size_t)n * s->size);
+    memcpy(v.byte, in, n * size);
     while ((n /= 2))
-        lo_lanes_op(op, s->from, s->from, n,
-                    (const void *const[3]){v.byte, v.byte + n * s->size, NULL}, v.byte);
-    memcpy(s->out, v.byte, s->size);
+        lo_lanes_op(op, t, t, n, (const void *const[3]){v.byte, v.byte + n * size, NULL}, v.byte);
+    memcpy(out, v.byte, size);
 }
 
 static void random_lanes(const struct step *s)
@@ -346,7 +302,7 @@ static bool run_step(struct interp *x, const struct step *s)
     case LO_OP:
         if (lo_lanes_op(in->op, s->from, in->type.dtype, s->lanes, s->arg, s->out))
             return true;
-        return fault(x, s, "no such operator on %s", nn_dtype_name(s->from));
+        return interp_fault(x, s, "no such operator on %s", nn_dtype_name(s->from));
     case LO_FMA: lo_lanes_fma(in->type.dtype, s->lanes, s->arg, s->out); return true;
     case LO_BIT:
         lo_lanes_bit(in->op, s->from, in->type.dtype, s->lanes, s->arg, s->out);
@@ -363,7 +319,9 @@ static bool run_step(struct interp *x, const struct step *s)
         if (*(const uint8_t *)s->arg[0])
             return run_code(x, s->body);
         return !s->other || run_code(x, s->other);
-    case LO_ACROSS: across(x, s); return true;
+    case LO_ACROSS:
+        interp_across(in->op, s->from, x->k->insns.p[in->in[0]].type.lanes, s->arg[0], s->out);
+        return true;
     case LO_RANDOM: random_lanes(s); return true;
     case LO_TRAP: trap(x, s); return true;
     case LO_TRADE: trade(s); return true;
@@ -379,10 +337,10 @@ static bool run_step(struct interp *x, const struct step *s)
     case LO_WAIT:
     case LO_PACK:
     case LO_UNPACK:
-    case LO_APPROX: return fault(x, s, "in a phase without threads");
+    case LO_APPROX: return interp_fault(x, s, "in a phase without threads");
     case LO_KIND_COUNT: break;
     }
-    return fault(x, s, "no kind of instruction");
+    return interp_fault(x, s, "no kind of instruction");
 }
 
 static bool run_code(struct interp *x, const struct code *c)
@@ -395,26 +353,41 @@ static bool run_code(struct interp *x, const struct code *c)
 
 /* ---- a run ---- */
 
+/* A buffer's copies: one, or one for each thread. */
+static size_t copies_of(const struct lo_kernel *k, const struct lo_buffer *b)
+{
+    size_t most = 1;
+    for (uint32_t i = 0; i < k->phases.n; i++)
+        if (most < (size_t)k->phases.p[i].threads)
+            most = (size_t)k->phases.p[i].threads;
+    return b->space == LO_REG || b->space == LO_LOCAL ? most : 1;
+}
+
 static bool open_memory(struct interp *x)
 {
     uint64_t own = 0;
     for (uint32_t i = 1; i < x->k->buffers.n; i++) {
         struct memory *m = &x->memory[i];
         m->b = &x->k->buffers.p[i];
-        size_t n = (size_t)m->b->count;
-        own += m->b->space == LO_ARG ? 0 : n * nn_dtype_size(m->b->type.dtype) * m->b->type.lanes;
+        size_t n = (size_t)m->b->count * copies_of(x->k, m->b);
+        bool arg = m->b->space == LO_ARG, watched = !arg || m->b->written;
+        own += arg ? 0 : n * nn_dtype_size(m->b->type.dtype) * m->b->type.lanes;
         if (own > MAX_BYTES) {
             struct text t = {0};
             text_printf(&t, "kernel %s: its own buffers are too large", x->k->name);
             x->run->message = t.p;
             return false;
         }
-        if (m->b->space == LO_ARG && m->b->written)
+        if (arg && watched)
             m->reader = xcalloc(n, sizeof *m->reader);
-        if (m->b->space != LO_ARG || m->b->written)
+        if (watched)
             m->writer = xcalloc(n, sizeof *m->writer);
-        m->p = m->b->space == LO_ARG
-                   ? x->run->buf[i - 1]
+        if (lo_is_gpu(x->k) && watched && (arg || m->b->space == LO_SHARED)) {
+            m->wrote = xcalloc(n, sizeof *m->wrote);
+            m->read = xcalloc(n, sizeof *m->read);
+            m->under_way = xcalloc(n, 1);
+        }
+        m->p = arg ? x->run->buf[i - 1]
                    : xcalloc(n, nn_dtype_size(m->b->type.dtype) * m->b->type.lanes);
     }
     return true;
@@ -423,24 +396,40 @@ static bool open_memory(struct interp *x)
 static void close_memory(struct interp *x)
 {
     for (uint32_t i = 1; i < x->k->buffers.n; i++) {
-        if (x->memory[i].b && x->memory[i].b->space != LO_ARG)
-            free(x->memory[i].p);
-        free(x->memory[i].writer);
-        free(x->memory[i].reader);
+        struct memory *m = &x->memory[i];
+        if (m->b && m->b->space != LO_ARG)
+            free(m->p);
+        free(m->writer);
+        free(m->reader);
+        free(m->wrote);
+        free(m->read);
+        free(m->under_way);
     }
+}
+
+/* Room for the value of a phase's chunk or thread number. */
+static int64_t *number(struct interp *x, lo_id id)
+{
+    int64_t *v = ARENA_ARRAY(x->mem, int64_t, x->threads);
+    x->value[id] = (char *)v;
+    return v;
 }
 
 static bool run_phase(struct interp *x, uint32_t phase)
 {
     const struct lo_phase *p = &x->k->phases.p[phase];
-    int64_t *chunk = arena_alloc(x->mem, sizeof *chunk);
-    x->value[p->chunk] = (char *)chunk;
+    x->threads = p->threads ? (uint32_t)p->threads : 1;
+    int64_t *chunk = number(x, p->chunk), *thread = p->threads ? number(x, p->thread) : NULL;
+    for (uint32_t t = 0; thread && t < x->threads; t++)
+        thread[t] = t;
     const struct code *c = decode_block(x, p->body);
     x->phase = phase;
     for (int64_t i = 0; i < p->chunks && !x->stopped; i++) {
-        *chunk = x->run->descending ? p->chunks - 1 - i : i;
-        x->chunk = x->base + 1 + (uint32_t)*chunk;
-        if (!run_code(x, c))
+        int64_t at = x->run->descending ? p->chunks - 1 - i : i;
+        for (uint32_t t = 0; t < x->threads; t++)
+            chunk[t] = at;
+        x->chunk = x->base + 1 + (uint32_t)at;
+        if (!(p->threads ? interp_block(x, c) : run_code(x, c)))
             return false;
     }
     x->base += (uint32_t)p->chunks;
@@ -449,7 +438,7 @@ static bool run_phase(struct interp *x, uint32_t phase)
 
 bool lo_interpret(const struct lo_kernel *k, struct lo_run *run)
 {
-    struct interp x = {.k = k, .run = run, .mem = arena_new()};
+    struct interp x = {.k = k, .run = run, .mem = arena_new(), .thread = -1};
     x.value = ARENA_ARRAY(x.mem, char *, k->insns.n);
     x.memory = ARENA_ARRAY(x.mem, struct memory, k->buffers.n);
     run->fault_code = 0;
@@ -460,6 +449,7 @@ bool lo_interpret(const struct lo_kernel *k, struct lo_run *run)
         ok = run_phase(&x, i);
     nn_denormals_restore(mode);
     close_memory(&x);
+    vec_free(&x.copies);
     arena_free(x.mem);
     return ok;
 }
