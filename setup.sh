@@ -19,7 +19,7 @@ llvm() {
 }
 complete() {
     have cc && have cmake && have ninja && have flex && have bison && header zlib.h &&
-        header cjson/cJSON.h && [ -n "$(llvm)" ]
+        [ -n "$(llvm)" ]
 }
 
 as_root() {
@@ -35,7 +35,7 @@ as_root() {
 
 install_packages() {
     if ! have apt-get; then
-        echo "setup.sh: no apt-get here; install cc, cmake >= 3.25, ninja, flex, bison 3.8, zlib, cJSON and LLVM 19 to 22 by hand, then run it again" >&2
+        echo "setup.sh: no apt-get here; install cc, cmake >= 3.25, ninja, flex, bison 3.8, zlib and LLVM 19 to 22 by hand, then run it again" >&2
         exit 1
     fi
     echo "setup: installing packages"
@@ -43,7 +43,7 @@ install_packages() {
     for v in ${LLVM_VERSION:-19 20 21 22}; do
         if apt-cache show "llvm-$v-dev" >/dev/null 2>&1; then
             as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-                gcc libc6-dev cmake ninja-build flex bison zlib1g-dev libcjson-dev "llvm-$v-dev"
+                gcc libc6-dev cmake ninja-build flex bison zlib1g-dev "llvm-$v-dev"
             return
         fi
     done

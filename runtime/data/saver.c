@@ -4,8 +4,8 @@
 #include "common.h"
 #include "data/data.h"
 #include "data/file.h"
+#include "data/json.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,47 +34,65 @@ static const char *type_name(enum nn_dtype t)
     return "U8";
 }
 
-static bool add_item(cJSON *root, const struct nn_save_item *x, size_t from, size_t to)
+/* Appends a list of numbers. */
+static char *put_list(char *p, const int64_t *v, uint32_t n)
 {
-    cJSON *j = cJSON_CreateObject(), *shape = cJSON_CreateArray(), *range = cJSON_CreateArray();
-    bool ok = j && shape && range && cJSON_AddStringToObject(j, "dtype", type_name(x->dtype));
-    for (uint32_t i = 0; ok && i < x->rank; i++)
-        ok = cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)x->dim[i]));
-    ok = ok && cJSON_AddItemToArray(range, cJSON_CreateNumber((double)from)) &&
-         cJSON_AddItemToArray(range, cJSON_CreateNumber((double)to));
-    if (ok && cJSON_AddItemToObject(j, "shape", shape))
-        shape = NULL;
-    if (ok && cJSON_AddItemToObject(j, "data_offsets", range))
-        range = NULL;
-    ok = ok && !shape && !range && cJSON_AddItemToObject(root, x->name, j);
-    if (!ok) {
-        cJSON_Delete(shape);
-        cJSON_Delete(range);
-        cJSON_Delete(j);
-    }
-    return ok;
+    *p++ = '[';
+    for (uint32_t i = 0; i < n; i++)
+        p += sprintf(p, "%s%lld", i ? "," : "", (long long)v[i]);
+    *p++ = ']';
+    return p;
+}
+
+static char *put_text(char *p, const char *s)
+{
+    size_t n = strlen(s);
+    memcpy(p, s, n);
+    return p + n;
+}
+
+/* One entry of the header. */
+static char *put_item(char *p, const struct nn_save_item *x, size_t from, size_t to)
+{
+    int64_t range[2] = {(int64_t)from, (int64_t)to};
+    *p++ = ',';
+    p += nn_json_quote(p, x->name);
+    p += sprintf(p, ":{\"dtype\":\"%s\",\"shape\":", type_name(x->dtype));
+    p = put_list(p, x->dim, x->rank);
+    p = put_text(p, ",\"data_offsets\":");
+    p = put_list(p, range, 2);
+    *p++ = '}';
+    return p;
 }
 
 /* The header as JSON text; NULL if memory is out. The parts' sizes and places are filled in. */
 static char *header_text(struct nn_saver *s, const char *format, const struct nn_save_item *item,
                          size_t items)
 {
-    cJSON *root = cJSON_CreateObject(),
-          *meta = root ? cJSON_AddObjectToObject(root, "__metadata__") : NULL;
-    bool ok = meta && cJSON_AddStringToObject(meta, "format", format);
-    size_t at = 0, bytes = 0;
-    for (size_t i = 0; ok && i < items; i++) {
-        ok = nn_tensor_bytes(item[i].dtype, item[i].rank, item[i].dim, &bytes);
+    enum { FIXED = 100, NUMBER = 22 };
+    size_t at = 0, bytes, room = FIXED + 6 * strlen(format);
+    for (size_t i = 0; i < items; i++)
+        room += FIXED + 6 * strlen(item[i].name) + NUMBER * (item[i].rank + 2);
+    char *text = malloc(room), *p = text;
+    if (!text)
+        return NULL;
+    p = put_text(p, "{\"__metadata__\":{\"format\":");
+    p += nn_json_quote(p, format);
+    *p++ = '}';
+    for (size_t i = 0; i < items; i++) {
+        if (!nn_tensor_bytes(item[i].dtype, item[i].rank, item[i].dim, &bytes)) {
+            free(text);
+            return NULL;
+        }
         union {
             const void *c;
             void *p;
         } data = {item[i].data};
         s->part[i + 1] = (struct iovec){data.p, bytes};
-        ok = ok && add_item(root, &item[i], at, at + bytes);
+        p = put_item(p, &item[i], at, at + bytes);
         at += bytes;
     }
-    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
-    cJSON_Delete(root);
+    memcpy(p, "}", 2);
     return text;
 }
 
@@ -100,7 +118,7 @@ static bool prepare(struct nn_saver *s, const char *path, const char *format,
         memset(s->header + 8 + n, ' ', padded - n);
         s->part[0] = (struct iovec){s->header, 8 + padded};
     }
-    cJSON_free(text);
+    free(text);
     return s->header;
 }
 

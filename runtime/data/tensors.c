@@ -3,19 +3,19 @@
 #include "common.h"
 #include "data/data.h"
 #include "data/file.h"
+#include "data/json.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { HEADER_MOST = 16 << 20 };
+enum { HEADER_MOST = 16 << 20, DEPTH_MOST = 32 };
 
 struct nn_tensors {
     int fd;
-    uint32_t count;
+    uint32_t count, room;
     char *path;
-    cJSON *json; /* owns the names */
+    char *text; /* the header; the names stand in it */
     struct nn_tensor *tensor;
 };
 
@@ -27,47 +27,98 @@ static const struct {
     {"I32", NN_i32}, {"I8", NN_i8},   {"U8", NN_u8},   {"BOOL", NN_bool},
 };
 
-/* A whole number in [0, 2^53]. */
-static bool whole(const cJSON *j, int64_t *v)
-{
-    if (!cJSON_IsNumber(j) || !(j->valuedouble >= 0 && j->valuedouble <= 0x1p53))
-        return false;
-    *v = (int64_t)j->valuedouble;
-    return (double)*v == j->valuedouble;
-}
-
 static enum nn_status bad(const struct nn_tensors *t, const char *name, const char *why,
                           struct nn_message *m)
 {
     return nn_fail(m, NN_REFUSED, "%s: tensor %.200s: %s", t->path, name, why);
 }
 
-static enum nn_status read_entry(struct nn_tensors *t, const cJSON *j, uint64_t data_at,
-                                 struct nn_message *m)
+/* Up to `most` whole numbers; -1 if it is another value or holds more or others. */
+static int read_list(struct nn_json *j, int64_t *v, int most)
 {
-    struct nn_tensor *x = &t->tensor[t->count];
-    const char *dtype = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "dtype"));
-    const cJSON *shape = cJSON_GetObjectItemCaseSensitive(j, "shape");
-    const cJSON *range = cJSON_GetObjectItemCaseSensitive(j, "data_offsets");
-    int64_t from, to;
-    *x = (struct nn_tensor){.name = j->string, .dtype = NN_DTYPE_COUNT};
-    for (size_t i = 0; dtype && i < NN_COUNT(types); i++)
-        if (!strcmp(dtype, types[i].name))
-            x->dtype = types[i].dtype;
-    if (x->dtype == NN_DTYPE_COUNT)
-        return bad(t, x->name, "its dtype is not supported", m);
-    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > NN_MAX_RANK)
-        return bad(t, x->name, "its shape is not a list of at most 8 numbers", m);
-    for (const cJSON *d = shape->child; d; d = d->next)
-        if (!whole(d, &x->dim[x->rank++]))
-            return bad(t, x->name, "its shape is not a list of at most 8 numbers", m);
-    if (!cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2 || !whole(range->child, &from) ||
-        !whole(range->child->next, &to) || to < from)
-        return bad(t, x->name, "its data_offsets are not two ascending numbers", m);
-    if (!nn_tensor_bytes(x->dtype, x->rank, x->dim, &x->bytes) || x->bytes != (size_t)(to - from))
-        return bad(t, x->name, "its shape does not fit its data_offsets", m);
-    x->offset = data_at + (uint64_t)from;
-    t->count++;
+    bool first = true, good = true;
+    int n = 0;
+    if (nn_json_next(j) != '[') {
+        nn_json_skip(j, DEPTH_MOST);
+        return -1;
+    }
+    nn_json_enter(j, '[');
+    while (nn_json_more(j, ']', &first)) {
+        good = good && n < most;
+        if (nn_json_next(j) == '0')
+            good = nn_json_whole(j, good ? &v[n] : &(int64_t){0}) && good;
+        else
+            good = (nn_json_skip(j, DEPTH_MOST), false);
+        n += good;
+    }
+    return good ? n : -1;
+}
+
+static enum nn_dtype read_dtype(struct nn_json *j)
+{
+    if (nn_json_next(j) != '"') {
+        nn_json_skip(j, DEPTH_MOST);
+        return NN_DTYPE_COUNT;
+    }
+    const char *name = nn_json_string(j);
+    for (size_t i = 0; name && i < NN_COUNT(types); i++)
+        if (!strcmp(name, types[i].name))
+            return types[i].dtype;
+    return NN_DTYPE_COUNT;
+}
+
+/* Room for one more tensor. */
+static bool grow(struct nn_tensors *t)
+{
+    if (t->count < t->room)
+        return true;
+    uint32_t room = t->room ? 2 * t->room : 16;
+    struct nn_tensor *more = realloc(t->tensor, room * sizeof *more);
+    if (more) {
+        t->tensor = more;
+        t->room = room;
+    }
+    return more;
+}
+
+static enum nn_status read_entry(struct nn_tensors *t, struct nn_json *j, const char *name,
+                                 uint64_t data_at, struct nn_message *m)
+{
+    struct nn_tensor x = {.name = name, .dtype = NN_DTYPE_COUNT};
+    int64_t range[2];
+    int rank = -1, ranges = -1;
+    bool first = true, object = nn_json_next(j) == '{';
+    if (object)
+        nn_json_enter(j, '{');
+    else
+        nn_json_skip(j, DEPTH_MOST);
+    while (object && nn_json_more(j, '}', &first)) {
+        const char *key = nn_json_key(j);
+        if (key && !strcmp(key, "dtype"))
+            x.dtype = read_dtype(j);
+        else if (key && !strcmp(key, "shape"))
+            rank = read_list(j, x.dim, NN_MAX_RANK);
+        else if (key && !strcmp(key, "data_offsets"))
+            ranges = read_list(j, range, 2);
+        else
+            nn_json_skip(j, DEPTH_MOST);
+    }
+    if (j->bad)
+        return NN_OK; /* said by the caller, of the whole */
+    if (x.dtype == NN_DTYPE_COUNT)
+        return bad(t, name, "its dtype is not supported", m);
+    if (rank < 0)
+        return bad(t, name, "its shape is not a list of at most 8 numbers", m);
+    if (ranges != 2 || range[1] < range[0])
+        return bad(t, name, "its data_offsets are not two ascending numbers", m);
+    x.rank = (uint32_t)rank;
+    if (!nn_tensor_bytes(x.dtype, x.rank, x.dim, &x.bytes) ||
+        x.bytes != (size_t)(range[1] - range[0]))
+        return bad(t, name, "its shape does not fit its data_offsets", m);
+    x.offset = data_at + (uint64_t)range[0];
+    if (!grow(t))
+        return nn_fail(m, NN_MACHINE, "out of memory");
+    t->tensor[t->count++] = x;
     return NN_OK;
 }
 
@@ -117,25 +168,25 @@ static enum nn_status read_header(struct nn_tensors *t, uint64_t size, struct nn
     if (n < 2 || n > HEADER_MOST || n > size - 8)
         return nn_fail(m, NN_REFUSED, "%s is not a safetensors file, or truncated in its header",
                        t->path);
-    char *text = malloc(n + 1);
-    if (!text)
+    t->text = malloc(n + 1);
+    if (!t->text)
         return nn_fail(m, NN_MACHINE, "out of memory");
-    text[n] = 0;
-    enum nn_status s = nn_file_read(t->fd, t->path, 8, text, n, m);
-    if (!s && text[0] == '{')
-        t->json = cJSON_ParseWithLengthOpts(text, n + 1, NULL, 1);
-    free(text);
-    if (s)
-        return s;
-    if (!cJSON_IsObject(t->json))
+    t->text[n] = 0;
+    enum nn_status s = nn_file_read(t->fd, t->path, 8, t->text, n, m);
+    struct nn_json j = {.p = t->text};
+    bool first = true;
+    if (!s)
+        nn_json_enter(&j, '{');
+    while (!s && nn_json_more(&j, '}', &first)) {
+        const char *name = nn_json_key(&j);
+        if (name && strcmp(name, "__metadata__"))
+            s = read_entry(t, &j, name, 8 + n, m);
+        else
+            nn_json_skip(&j, DEPTH_MOST);
+    }
+    if (!s && !nn_json_end(&j))
         return nn_fail(m, NN_REFUSED, "%s is not a safetensors file: its header is not JSON",
                        t->path);
-    t->tensor = calloc((size_t)cJSON_GetArraySize(t->json) + 1, sizeof *t->tensor);
-    if (!t->tensor)
-        return nn_fail(m, NN_MACHINE, "out of memory");
-    for (const cJSON *j = t->json->child; !s && j; j = j->next)
-        if (strcmp(j->string, "__metadata__"))
-            s = read_entry(t, j, 8 + n, m);
     return s ? s : check_cover(t, 8 + n, size, m);
 }
 
@@ -167,7 +218,7 @@ void nn_tensors_close(struct nn_tensors *t)
         return;
     if (t->fd >= 0)
         close(t->fd);
-    cJSON_Delete(t->json);
+    free(t->text);
     free(t->tensor);
     free(t->path);
     free(t);

@@ -4,7 +4,7 @@ model="$SOURCE/examples/mnist/mlp.nn" data="$SOURCE/examples/mnist/data"
 "$NNC" build "$model" -o "$TMP/lib" --target x86-64-v4,x86-64,x86-64-v3
 # shellcheck disable=SC2086
 ${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror -pedantic -I "$TMP/lib" -I "$SOURCE/runtime" \
-    build/mlp.c "$TMP/lib/libmlp.a" "${NNC%/*}/libnnrt.a" -lz -lcjson -lm -pthread -o "$TMP/mlp"
+    build/mlp.c "$TMP/lib/libmlp.a" "${NNC%/*}/libnnrt.a" -lz -lm -pthread -o "$TMP/mlp"
 "$TMP/mlp" "$data" "$TMP/w.safetensors"
 "$NNC" train "$model" --steps 6 --no-shuffle --quiet --out "$TMP/out"
 cmp "$TMP/w.safetensors" "$TMP/out/last.safetensors"

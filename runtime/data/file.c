@@ -1,5 +1,5 @@
-/* A file is replaced as a whole or not at all: temporary file, fsync, rename, fsync of the folder.
- */
+/* Plain files. One is replaced as a whole or not at all: temporary file, fsync, rename, fsync of the
+ * folder. */
 #include "common.h"
 #include "data/file.h"
 
@@ -11,6 +11,38 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum nn_status nn_file_open(const char *path, int *fd, uint64_t *size, struct nn_message *m)
+{
+    struct stat st;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return nn_fail(m, NN_REFUSED, "cannot open %s: %s", path, strerror(errno));
+    if (fstat(*fd, &st) || !S_ISREG(st.st_mode)) {
+        close(*fd);
+        return nn_fail(m, NN_REFUSED, "%s is not a regular file", path);
+    }
+    *size = (uint64_t)st.st_size;
+    return NN_OK;
+}
+
+enum nn_status nn_file_read(int fd, const char *path, uint64_t at, void *p, size_t n,
+                            struct nn_message *m)
+{
+    for (size_t done = 0; done < n;) {
+        size_t some = n - done < (size_t)1 << 30 ? n - done : (size_t)1 << 30;
+        ssize_t got = pread(fd, (char *)p + done, some, (off_t)(at + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return nn_fail(m, NN_MACHINE, "cannot read %s: %s", path, strerror(errno));
+        if (got == 0)
+            return nn_fail(m, NN_REFUSED, "%s is truncated at byte %llu", path,
+                           (unsigned long long)(at + done));
+        done += (size_t)got;
+    }
+    return NN_OK;
+}
 
 static int write_all(int fd, const char *p, size_t n)
 {
