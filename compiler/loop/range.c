@@ -1,5 +1,5 @@
-/* Ranges of integer values, from constants, loop bounds and chunk counts, through arithmetic. Anything
- * that might wrap around, or is large, is unknown. */
+/* Ranges of integer values, from constants, loop bounds and chunk counts, through arithmetic.
+ * Anything that might wrap around, or is large, is unknown. */
 #include "loop/private.h"
 
 #define LIMIT ((int64_t)1 << 60)
@@ -79,6 +79,25 @@ static struct lo_range op_range(enum ir_op op, struct lo_range x, struct lo_rang
     return unknown;
 }
 
+/* Of numbers that are not negative; shifts by a known number. */
+static struct lo_range bit_range(enum lo_bit op, struct lo_range x, struct lo_range y)
+{
+    bool shift = y.known && y.lo == y.hi && y.lo >= 0 && y.lo < 60;
+    if (op == LO_AND && y.known && y.lo >= 0)
+        return make(0, x.known && x.lo >= 0 && x.hi < y.hi ? x.hi : y.hi);
+    if (op == LO_AND && x.known && x.lo >= 0)
+        return make(0, x.hi);
+    if (!x.known || x.lo < 0)
+        return unknown;
+    if (op == LO_SHR && shift)
+        return make(x.lo >> y.lo, x.hi >> y.lo);
+    if (op == LO_SHL && shift)
+        return product(x, make((int64_t)1 << y.lo, (int64_t)1 << y.lo));
+    if ((op == LO_OR || op == LO_XOR) && y.known && y.lo >= 0 && (x.hi | y.hi) > 0)
+        return make(0, (int64_t)(UINT64_MAX >> __builtin_clzll((uint64_t)(x.hi | y.hi))));
+    return unknown;
+}
+
 static struct lo_range loop_range(const struct lo_insn *in, lo_range_fn *of, void *own)
 {
     struct lo_range from = lin_range(in->lin, of, own), to = lin_range(in->hi, of, own);
@@ -101,10 +120,12 @@ static struct lo_range raw_range(const struct lo_insn *in, lo_range_fn *of, void
         return lin_range(in->lin, of, own);
     if (in->kind == LO_LANES)
         return sum(lin_range(in->lin, of, own), make(0, in->type.lanes - 1));
-    if (in->kind != LO_OP && in->kind != LO_SPLAT && in->kind != LO_EXTRACT)
+    if (in->kind != LO_OP && in->kind != LO_SPLAT && in->kind != LO_EXTRACT && in->kind != LO_BIT)
         return unknown;
     for (int i = 0; i < 3; i++)
         v[i] = in->in[i] ? of(own, in->in[i]) : unknown;
+    if (in->kind == LO_BIT)
+        return bit_range(in->op, v[0], v[1]);
     return in->kind == LO_OP ? op_range(in->op, v[0], v[1], v[2]) : v[0];
 }
 

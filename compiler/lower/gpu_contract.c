@@ -1,0 +1,337 @@
+/* The GPU's contraction skeleton: matmuls, convolutions and their gradients, whatever is a sum of
+ * products over shared axes. A block of threads computes a tile of the result: tiles of the
+ * operands come to shared memory, several steps of k ahead (gpu_stage.c), where threads multiply
+ * them by fma or warps by tensor cores (gpu_multiply.c); what follows the sum is done as the tile
+ * is stored (gpu_finish.c). Where the tiles of the result are few, k is cut into parts, whose sums
+ * a second phase adds in order.
+ *
+ * What is decided here comes from the shape and the level alone: tile, parts, order of every sum.
+ */
+#include "lower/gpu_contract.h"
+
+#define I64 ((struct lo_type){NN_i64, 1})
+
+/* ---- small things ---- */
+
+lo_id gc_split(struct gc *c, lo_id x, int64_t q, lo_id *rest)
+{
+    struct lo_builder *b = &c->s->b;
+    if (q == 1) {
+        *rest = lo_const_i(b, I64, 0);
+        return x;
+    }
+    *rest = lo_op(b, IR_mod, I64, x, lo_const_i(b, I64, q), 0); /* its bounds are known */
+    return lo_op(b, IR_idiv, I64, x, lo_const_i(b, I64, q), 0);
+}
+
+struct lo_lin gc_plus(struct gc *c, struct lo_lin l, int64_t k)
+{
+    return lo_lin_add(&c->s->b, l, lo_lin_c(k));
+}
+
+struct lo_lin gc_plus_v(struct gc *c, struct lo_lin l, lo_id v, int64_t factor)
+{
+    struct lo_builder *b = &c->s->b;
+    return lo_lin_add(b, l, lo_lin_mul(b, lo_lin_v(b, v), factor));
+}
+
+lo_id gc_below(struct gc *c, struct lo_lin l, int64_t n)
+{
+    struct lo_builder *b = &c->s->b;
+    return lo_op(b, IR_lt, I64, lo_value(b, l), lo_const_i(b, I64, n), 0);
+}
+
+lo_id gc_both(struct gc *c, lo_id x, lo_id y)
+{
+    struct lo_builder *b = &c->s->b;
+    if (!x || !y)
+        return x ? x : y;
+    struct lo_type tx = b->k->insns.p[x].type, ty = b->k->insns.p[y].type;
+    return lo_op(b, IR_and, tx.lanes > ty.lanes ? tx : ty, x, y, 0);
+}
+
+void gc_decode(struct gc *c, const struct gc_group *g, struct lo_lin flat, struct gc_spot *spot)
+{
+    struct lo_builder *b = &c->s->b;
+    for (uint32_t i = g->n; i-- > 1;) {
+        int64_t dim = gc_dim(c, g->axis[i]);
+        lo_id q = lo_op(b, IR_idiv, I64, lo_value(b, flat), lo_const_i(b, I64, dim), 0);
+        spot->at[i] = gc_plus_v(c, flat, q, -dim);
+        flat = lo_lin_v(b, q);
+    }
+    spot->at[0] = flat;
+}
+
+void gc_stand(struct gc *c, const struct gc_group *g, const struct gc_spot *spot, int64_t lanes)
+{
+    for (uint32_t i = 0; i < g->n; i++)
+        if (i + 1 == g->n && lanes > 1)
+            sk_vector(c->s, g->axis[i], spot->at[i], (uint32_t)lanes, 0);
+        else
+            sk_axis(c->s, g->axis[i], spot->at[i]);
+}
+
+void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b), 32, &c->lane); }
+
+/* ---- tiles ---- */
+
+/* Of f32 by fma: m and n of a block, k of a step, m and n of a thread. The best first. */
+static const struct gc_tile fma_tiles[] = {
+    {128, 128, 16, 8, 8}, {128, 64, 16, 8, 4}, {64, 128, 16, 4, 8}, {64, 64, 16, 4, 4},
+    {32, 128, 16, 4, 4},  {128, 32, 16, 4, 4}, {32, 64, 16, 4, 4},  {64, 32, 16, 4, 4},
+    {32, 32, 16, 4, 4},   {16, 128, 16, 4, 4}, {128, 16, 16, 4, 4}, {16, 64, 16, 4, 4},
+    {64, 16, 16, 4, 4},   {8, 128, 16, 4, 4},  {128, 8, 16, 4, 4},  {8, 64, 16, 4, 4},
+    {64, 8, 16, 4, 4},
+};
+
+enum { LANES = 128 };       /* fma a cycle and multiprocessor */
+#define TILE_CYCLES 1500.0  /* a block's begin and end */
+#define PHASE_CYCLES 4000.0 /* another phase: a launch, and waiting for the last block */
+#define BYTES_CYCLE 12.0    /* of global memory, a cycle and multiprocessor */
+
+static int64_t threads_of(const struct gc_tile *t) { return t->m / t->tm * (t->n / t->tn); }
+
+/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products, the
+ * reads of shared memory (of 16 bytes a thread, 4 cycles a warp), and waiting where warps are few.
+ */
+static double step_cycles(const struct gc_tile *t, double blocks)
+{
+    double products = blocks * t->m * t->n * t->k / LANES;
+    double reads = blocks * (double)threads_of(t) * (t->tm + t->tn) / 4 * t->k / 32 * 2;
+    double warps = blocks * (double)threads_of(t) / 32;
+    double busy = products + 0.25 * reads;
+    return busy * (warps < 8 ? 8 / warps : 1);
+}
+
+/* Cycles of the whole with this tile and so many parts of k. */
+static double cycles(const struct gc *c, const struct gc_tile *t, int64_t parts)
+{
+    double sms = c->s->t->sms, m = (double)gc_ceil(c->a.x.size, t->m),
+           n = (double)gc_ceil(c->b.x.size, t->n);
+    double blocks = m * n * (double)c->batch.size * (double)parts;
+    double steps = (double)gc_ceil(gc_ceil(c->k.size, t->k), parts);
+    double rounds = blocks <= sms ? 1 : blocks / sms;
+    double whole = (double)(int64_t)rounds;
+    double total = whole * steps * step_cycles(t, 1);
+    if (whole > 1) /* several blocks of a multiprocessor overlap */
+        total = steps * step_cycles(t, whole);
+    if (rounds > whole)
+        total += steps * step_cycles(t, 1) * 0.9;
+    total += TILE_CYCLES * (rounds > 4 ? rounds / 4 : 1);
+    double result = (double)c->a.x.size * (double)c->b.x.size * (double)c->batch.size;
+    if (parts > 1)
+        total += PHASE_CYCLES + 8 * result * (double)parts / sms / BYTES_CYCLE;
+    return total;
+}
+
+static void choose_tile(struct gc *c)
+{
+    double best = -1;
+    for (uint32_t i = 0; i < COUNT(fma_tiles); i++)
+        for (int64_t parts = 1; parts <= 64; parts *= 2) {
+            const struct gc_tile *t = &fma_tiles[i];
+            if (parts > 1 && c->k.size / parts < 4 * t->k)
+                continue;
+            double now = cycles(c, t, parts);
+            if (best >= 0 && now >= best)
+                continue;
+            best = now;
+            c->tile = *t;
+            c->splits = parts;
+        }
+    c->threads = (int32_t)threads_of(&c->tile);
+    c->stages = 2;
+    c->tiles_m = gc_ceil(c->a.x.size, c->tile.m);
+    c->tiles_n = gc_ceil(c->b.x.size, c->tile.n);
+    c->tiles_k = gc_ceil(c->k.size, c->tile.k);
+    c->part_k = gc_ceil(c->tiles_k, c->splits);
+    c->splits = gc_ceil(c->tiles_k, c->part_k);
+    c->a.tile = c->tile.m;
+    c->b.tile = c->tile.n;
+    c->grid_y = c->tile.m / c->tile.tm;
+    c->grid_x = c->tile.n / c->tile.tn;
+}
+
+/* ---- classes ---- */
+
+static bool fill_group(const struct gc *c, struct gc_group *g, uint32_t mask)
+{
+    *g = (struct gc_group){.mask = mask, .size = 1};
+    for (uint32_t i = 0; i < c->s->x.n; i++)
+        if (mask >> i & 1) {
+            g->axis[g->n++] = i;
+            g->size *= gc_dim(c, i);
+        }
+    return g->size > 0;
+}
+
+/* The factor that owns the result's last axis gives the columns: stores are contiguous along it. */
+static bool classify(struct gc *c, const struct fuse_contraction *f)
+{
+    bool right = f->n > f->m;
+    c->a.v = right ? f->a : f->b;
+    c->b.v = right ? f->b : f->a;
+    return fill_group(c, &c->batch, f->batch) && fill_group(c, &c->a.x, right ? f->m : f->n) &&
+           fill_group(c, &c->b.x, right ? f->n : f->m) &&
+           fill_group(c, &c->k, f->k | f->ka | f->kb);
+}
+
+/* ---- emission ---- */
+
+/* Temporaries first: arguments stand before all other buffers. */
+static void make_buffers(struct gc *c)
+{
+    struct sk *s = c->s;
+    struct lo_type f32 = {NN_f32, 1};
+    if (c->splits > 1) {
+        c->temp_n = gc_ceil(c->b.x.size, 4) * 4;
+        c->temp =
+            sk_temporary(s, "parts", NN_f32, c->splits * c->batch.size * c->a.x.size * c->temp_n);
+    }
+    c->out_pitch = c->tile.n + 4;
+    int64_t slab = c->tile.m / 4 * c->out_pitch, tiles = c->stages * (c->a.size + c->b.size);
+    c->a.shared = c->b.shared = c->out =
+        lo_buffer(s->b.k, LO_SHARED, "tiles", f32, tiles > slab ? tiles : slab);
+    c->a.at = 0;
+    c->b.at = c->stages * c->a.size;
+    c->acc =
+        lo_buffer(s->b.k, LO_REG, "acc", (struct lo_type){NN_f32, 4}, c->tile.tm * c->tile.tn / 4);
+    for (int i = 0; i < 2; i++) {
+        struct gc_side *d = i ? &c->b : &c->a;
+        if (!d->async)
+            d->reg = lo_buffer(s->b.k, LO_REG, i ? "next_b" : "next_a",
+                               (struct lo_type){NN_f32, (uint16_t)d->vec}, d->xs * d->ks);
+    }
+}
+
+/* Tiles that share operands run at about the same time: eight rows of tiles at once, so that what a
+ * wave of blocks reads stays in the second cache. */
+static void place_block(struct gc *c, lo_id chunk)
+{
+    enum { BAND = 8 };
+    struct lo_builder *b = &c->s->b;
+    lo_id n, m, part, band, in;
+    lo_id rest = gc_split(c, chunk, c->tiles_m * c->tiles_n, &in);
+    rest = gc_split(c, rest, c->splits, &part);
+    if (c->tiles_m % BAND == 0 && c->tiles_m > BAND) {
+        band = gc_split(c, in, BAND * c->tiles_n, &in);
+        n = gc_split(c, in, BAND, &m);
+        m = lo_value(b, gc_plus_v(c, lo_lin_v(b, m), band, BAND));
+    } else {
+        m = gc_split(c, in, c->tiles_n, &n);
+    }
+    c->m0 = lo_lin_mul(b, lo_lin_v(b, m), c->tile.m);
+    c->n0 = lo_lin_mul(b, lo_lin_v(b, n), c->tile.n);
+    c->part = lo_lin_v(b, part);
+    c->k0 = lo_lin_mul(b, c->part, c->part_k);
+    c->flat_batch = lo_lin_v(b, rest);
+    struct gc_spot spot;
+    if (c->batch.n) {
+        gc_decode(c, &c->batch, c->flat_batch, &spot);
+        gc_stand(c, &c->batch, &spot, 1);
+    }
+}
+
+static void load_both(struct gc *c, struct lo_lin t, struct lo_lin stage)
+{
+    gc_stage_load(c, &c->a, lo_lin_add(&c->s->b, c->k0, t), stage);
+    gc_stage_load(c, &c->b, lo_lin_add(&c->s->b, c->k0, t), stage);
+}
+
+static void store_both(struct gc *c, struct lo_lin stage)
+{
+    gc_stage_store(c, &c->a, stage);
+    gc_stage_store(c, &c->b, stage);
+}
+
+static struct lo_lin stage_of(struct gc *c, struct lo_lin t)
+{
+    lo_id rest;
+    gc_split(c, lo_value(&c->s->b, t), c->stages, &rest);
+    return lo_lin_v(&c->s->b, rest);
+}
+
+/* The steps of k: while one is multiplied, the one `stages` - 1 ahead is on its way. */
+static void k_loop(struct gc *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    int64_t ahead = c->stages - 1;
+    bool async = c->a.async || c->b.async;
+    for (int64_t i = 0; i < ahead; i++) {
+        uint32_t mark = sk_open(s);
+        if (i < c->part_k) {
+            load_both(c, lo_lin_c(i), lo_lin_c(i));
+            store_both(c, lo_lin_c(i));
+        }
+        if (async)
+            lo_commit(b);
+        sk_close(s, mark);
+    }
+    uint32_t loop = sk_open(s);
+    lo_id t = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(c->part_k), 1);
+    struct lo_lin next = gc_plus(c, lo_lin_v(b, t), ahead), stage = stage_of(c, next);
+    if (async)
+        lo_wait(b, (int)ahead - 1);
+    lo_barrier(b);
+    lo_id more = gc_below(c, next, c->part_k);
+    lo_if(b, more);
+    uint32_t mark = sk_open(s);
+    load_both(c, next, stage);
+    lo_end(b);
+    sk_close(s, mark);
+    if (async)
+        lo_commit(b);
+    gc_multiply(c, stage_of(c, lo_lin_v(b, t)));
+    if (!c->a.async || !c->b.async) {
+        lo_if(b, more);
+        store_both(c, stage);
+        lo_end(b);
+    }
+    lo_end(b);
+    sk_close(s, loop);
+}
+
+static void phase_multiply(struct gc *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    lo_id chunk = lo_phase_gpu(b, c->tiles_m * c->tiles_n * c->splits * c->batch.size, c->threads);
+    uint32_t mark = sk_open(s);
+    gc_begin_threads(c);
+    place_block(c, chunk);
+    gc_stage_begin(c, &c->a, c->m0);
+    gc_stage_begin(c, &c->b, c->n0);
+    gc_begin_multiply(c);
+    k_loop(c);
+    gc_finish_tile(c);
+    lo_end(b);
+    sk_close(s, mark);
+    sk_scalar(s);
+}
+
+bool sk_gpu_contract(struct sk *s)
+{
+    struct gc c = {.s = s, .member = UINT32_MAX, .unit = GC_FMA};
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        const struct fuse_member *m = &s->c->members.p[i];
+        if (m->role == FUSE_REDUCE && c.member == UINT32_MAX)
+            c.member = i;
+        else if (m->role != FUSE_KEPT)
+            return false;
+    }
+    struct fuse_contraction f;
+    if (c.member == UINT32_MAX || !fuse_contraction(&s->x, s->c, sk_member(s, c.member), &f) ||
+        sk_compute_type(s->x.val.p[f.value].dtype) != NN_f32 || !classify(&c, &f))
+        return false;
+    c.node = s->c->members.p[c.member].node;
+    choose_tile(&c);
+    gc_choose_staging(&c, &c.a);
+    gc_choose_staging(&c, &c.b);
+    gc_choose_end(&c);
+    make_buffers(&c);
+    phase_multiply(&c);
+    if (c.splits > 1)
+        gc_phase_finish(&c);
+    return true;
+}

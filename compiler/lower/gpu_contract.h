@@ -1,0 +1,146 @@
+/* gpu_contract: what the files of the GPU's contraction skeleton share. gpu_contract.c decides
+ * (operands, tile, how each is brought to shared memory, parts of k), gpu_stage.c fills shared
+ * memory, gpu_multiply.c multiplies, gpu_finish.c does what follows from a finished tile.
+ *
+ * A contraction is a matmul of flat axes: rows m, columns n, k and batch are each a list of axes of
+ * the space, counted as one number, the last axis fastest. So a convolution is one too (implicit
+ * GEMM): a thread turns flat numbers into the axes, and reads are as everywhere. */
+#ifndef NNC_GPU_CONTRACT_H
+#define NNC_GPU_CONTRACT_H
+
+#include "lower/skeleton.h"
+
+/* What multiplies. */
+enum gc_unit {
+    GC_FMA,    /* f32, a tile of registers a thread */
+    GC_TF32,   /* mma.sync m16n8k8 */
+    GC_BF16,   /* mma.sync m16n8k16 */
+    GC_F16,    /* the same */
+    GC_F16_K8, /* mma.sync m16n8k8 (sm_75) */
+};
+
+/* A tile of the result, `k` deep. FMA: a thread holds tm by tn of it; tensor cores: a warp. */
+struct gc_tile {
+    int16_t m, n, k, tm, tn;
+};
+
+/* Axes counted as one flat number, the last one fastest. */
+struct gc_group {
+    uint32_t n, axis[IR_MAX_AXES], mask;
+    int64_t size;
+};
+
+/* Where a group's axes stand for one flat number. */
+struct gc_spot {
+    struct lo_lin at[IR_MAX_AXES];
+};
+
+enum { GC_STEPS = 64 };
+
+/* An operand: how its tile goes to shared memory. There it lies by rows of k, each all of x (m or
+ * n), or, for tensor cores whose operand is contiguous along k, by rows of x. */
+struct gc_side {
+    fx_id v;
+    struct gc_group x;
+    int64_t tile;  /* of x */
+    bool plain;    /* one read of a stored value, 0 where its conditions fail */
+    bool async;    /* by asynchronous copies of raw bytes */
+    bool along_k;  /* lanes and vectors of a read run along k, else along x */
+    int64_t vec;   /* elements of a read */
+    bool rows_x;   /* shared memory by rows of x */
+    bool swizzled; /* pieces of 16 bytes of a row change places, by the row's number */
+    int64_t pitch; /* of a row, in elements */
+    int64_t size;  /* of a tile in shared memory, in elements */
+    int64_t at;    /* of the first tile in the buffer */
+    uint32_t shared, reg;
+    int64_t lx, lk; /* a warp's reads: lx along x by lk along k */
+    int64_t nx, nk; /* such reads of warps in a tile */
+    int64_t xs, ks; /* different places of a thread's reads, along x and along k */
+    /* While a phase is emitted: places of the thread's reads within a tile. */
+    struct lo_lin x_at[GC_STEPS], k_at[GC_STEPS], to[GC_STEPS];
+    struct gc_spot spot[GC_STEPS]; /* of the result's axes, for each of xs */
+};
+
+struct gc {
+    struct sk *s;
+    uint32_t member;
+    ir_id node;
+    enum gc_unit unit;
+    struct gc_group batch, k;
+    struct gc_side a, b; /* rows, columns */
+    struct gc_tile tile;
+    int32_t threads;
+    int64_t stages;
+    int64_t tiles_m, tiles_n, tiles_k;
+    int64_t splits, part_k; /* parts of k, each of so many tiles */
+    int64_t end_vec;        /* elements of a store of the result */
+    int64_t temp_n;         /* columns in the temporary of partial sums */
+    uint32_t acc, temp, out;
+    int64_t out_pitch;
+    int64_t grid_y,
+        grid_x; /* threads of the block (FMA) or warps (tensor cores) by rows and columns */
+
+    /* while a phase is emitted */
+    lo_id lane, warp;
+    struct lo_lin m0, n0, k0, part, flat_batch;
+    lo_id ty, tx; /* this thread's (warp's) place in the grid */
+};
+
+static inline int64_t gc_dim(const struct gc *c, uint32_t axis) { return c->s->x.dim[axis]; }
+static inline int64_t gc_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t
+gc_elem(const struct gc *c) /* bytes of an operand's element in shared memory */
+{
+    return c->unit == GC_FMA || c->unit == GC_TF32 ? 4 : 2;
+}
+
+/* ---- gpu_contract.c ---- */
+/* x // q, and *rest = x % q. */
+lo_id gc_split(struct gc *c, lo_id x, int64_t q, lo_id *rest);
+struct lo_lin gc_plus(struct gc *c, struct lo_lin l, int64_t k);
+struct lo_lin gc_plus_v(struct gc *c, struct lo_lin l, lo_id v, int64_t factor);
+lo_id gc_below(struct gc *c, struct lo_lin l, int64_t n); /* l < n */
+lo_id gc_both(struct gc *c, lo_id x, lo_id y);            /* 0 is true */
+/* The axes of a flat number, and standing there; with lanes > 1 the last axis runs over them. */
+void gc_decode(struct gc *c, const struct gc_group *g, struct lo_lin flat, struct gc_spot *spot);
+void gc_stand(struct gc *c, const struct gc_group *g, const struct gc_spot *spot, int64_t lanes);
+void gc_begin_threads(struct gc *c); /* lane, warp */
+
+/* ---- gpu_reads.c ---- */
+/* `vec` neighbours in the group's flat order can be had as lanes. */
+bool gc_may_vector(const struct gc *c, fx_id v, const struct gc_group *g, int64_t vec);
+/* … and all reads below the value are vectors of memory, aligned; or the same for all lanes. */
+bool gc_wide(const struct gc *c, fx_id v, const struct gc_group *g, int64_t vec);
+bool gc_wide_address(const struct gc *c, const struct ix *at, const struct gc_group *g,
+                     int64_t vec);
+/* Neighbours in flat order are neighbours in memory, mostly. */
+bool gc_contiguous(const struct gc *c, fx_id v, const struct gc_group *g);
+bool gc_plain(const struct gc *c, fx_id v);
+/* The stored value that a plain factor reads, and the condition under which. */
+const struct fx_val *gc_plain_load(const struct gc *c, fx_id v, uint32_t *cond);
+bool gc_guarded(const struct gc *c, fx_id v, uint32_t axes);
+
+/* ---- gpu_stage.c ---- */
+void gc_choose_staging(struct gc *c, struct gc_side *d);
+void gc_stage_begin(struct gc *c, struct gc_side *d,
+                    struct lo_lin x0); /* places of the thread's reads */
+void gc_stage_load(struct gc *c, struct gc_side *d, struct lo_lin k_tile, struct lo_lin stage);
+void gc_stage_store(struct gc *c, struct gc_side *d, struct lo_lin stage);
+/* Element (x, col k) of a tile; chunk: which 16 bytes of the row, with `rest` elements more. */
+struct lo_lin gc_shared_at(struct gc *c, const struct gc_side *d, struct lo_lin row,
+                           struct lo_lin col);
+
+/* ---- gpu_multiply.c ---- */
+void gc_begin_multiply(struct gc *c); /* the thread's place, sums of 0 */
+void gc_multiply(struct gc *c, struct lo_lin stage);
+int64_t gc_slabs(const struct gc *c); /* parts in which a finished tile goes to shared memory */
+void gc_write_slab(struct gc *c, int64_t slab);
+struct lo_lin gc_slab_row(struct gc *c, struct lo_lin slab,
+                          lo_id row); /* a slab's row in the tile */
+
+/* ---- gpu_finish.c ---- */
+void gc_finish_tile(struct gc *c);
+void gc_phase_finish(struct gc *c);
+void gc_choose_end(struct gc *c); /* how results are stored */
+
+#endif
