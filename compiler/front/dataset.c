@@ -273,7 +273,7 @@ static bool add_field(struct elab *e, struct train *t, const struct tree_field *
         f.v->t.node = emit_append(e, &n, dims);
     }
     vec_push(&t->field, f);
-    f.v->t.field = nn_is_int(dtype) ? t->field.n : 0;
+    f.v->t.of = mark_moved(e, (struct field_mark){.field = nn_is_int(dtype) ? t->field.n : 0}, 0);
     return true;
 }
 

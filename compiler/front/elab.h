@@ -83,6 +83,17 @@ struct guard { /* 0 <= e < n, else the read was outside */
     const struct dim *n;
 };
 
+/* Where elements come from: a dataset's field, so that its files can be checked when they are read.
+ * Marks with one stamp are of the same elements at the same places. */
+struct field_mark {
+    uint32_t field; /* 1 + its number, or 0 */
+    /* Of integers: they are the field's, SPARED: but those that are `value`, which were replaced.
+     * Of bools: EQUAL, DIFFERS: they tell where the field's elements are `value`, or are not. */
+    enum { MARK_AS_IS, MARK_SPARED, MARK_EQUAL, MARK_DIFFERS } how;
+    int64_t value;
+    uint64_t stamp;
+};
+
 struct tensor {
     enum nn_dtype dtype;
     bool weak; /* takes the other side's dtype */
@@ -93,8 +104,8 @@ struct tensor {
     const struct form *form; /* of rank 0 integers */
     uint32_t nguard; /* reads in it that may be outside: max and its like leave the term out */
     const struct guard *guard;
-    val valid;      /* bool: a further condition of that kind, or NULL */
-    uint32_t field; /* 1 + the dataset field whose elements these are, or 0 */
+    val valid; /* bool: a further condition of that kind, or NULL */
+    struct field_mark of;
 };
 
 struct value {
@@ -317,6 +328,7 @@ struct elab {
     const char *role; /* of the nodes to come; NULL: fwd */
     bool training;
     uint32_t indices; /* made so far */
+    uint64_t stamps;  /* of field marks, likewise */
     uint32_t solved;  /* sizes that front_solve has found */
     uint32_t checkpoints;
     struct dim_sym *batch;
@@ -581,8 +593,10 @@ val part_flat(struct elab *e, val flat, val like, struct loc at);
 val sys_value(struct elab *e, enum sys which);
 uint32_t sys_slot(struct elab *e, enum sys which);
 val sys_epoch(struct elab *e, struct loc at);
-/* Integers of dataset field `field - 1` index an axis of n. */
-void train_limit(struct elab *e, uint32_t field, const struct dim *n);
+/* Integers of a dataset's field index an axis of n. */
+void train_limit(struct elab *e, struct field_mark of, const struct dim *n);
+/* The mark of elements that were moved: `how` tells moves apart; 0: from all others. */
+struct field_mark mark_moved(struct elab *e, struct field_mark of, uint64_t how);
 val compare(struct elab *e, enum ir_op op, val x, val y, struct loc at);
 val select_value(struct elab *e, val c, val x, val y, struct loc at);
 val field_expr(struct elab *e, const struct tree_expr *x);

@@ -45,6 +45,8 @@ struct front_field {
     uint32_t rank;
     int64_t dim[NN_MAX_RANK]; /* one sample's */
     int64_t limit;            /* exclusive bound of integers that index or label; 0 none */
+    bool spares;              /* `spare` may be among them: the model leaves it out */
+    int64_t spare;
     struct front_file train, test, valid; /* test.file, valid.file: NULL if none */
     double test_share, valid_share;       /* of the train file; 0: none */
     uint32_t set;                         /* its dataset's number */

@@ -15,7 +15,7 @@ static void move_begin(struct move *m, struct elab *e, val x, uint32_t rank,
     *m = (struct move){.e = e, .x = x};
     m->r = v_tensor(e, x->t.dtype, shape_with(e, x->t.s, rank, dim), at);
     m->r->t.weak = x->t.weak;
-    m->r->t.field = x->t.field;
+    m->r->t.of = mark_moved(e, x->t.of, 0);
     guards_join(e, m->r, 1, &x);
     if (e->b)
         m->t = ARENA_ARRAY(e->m->mem, struct ir_term, x->t.s.rank);
@@ -49,7 +49,7 @@ static val reshaped(struct elab *e, val x, uint32_t rank, const struct dim *cons
 {
     val r = v_tensor(e, x->t.dtype, shape_with(e, x->t.s, rank, dim), at);
     r->t.weak = x->t.weak;
-    r->t.field = x->t.field;
+    r->t.of = mark_moved(e, x->t.of, 0);
     guards_join(e, r, 1, &x);
     r->t.node = emit_reshape(e, x, &r->t.s);
     return r;
@@ -365,7 +365,7 @@ static val concat(struct elab *e, const char *what, val *p, uint32_t n, uint32_t
     for (uint32_t k = 0; k < n; k++) {
         val x = to_dtype(e, p[k], t, at);
         val part = shifted(e, x, axis, total, dim_sub(e->dims, zero, before), 0, at);
-        part->t.field = 0;
+        part->t.of.field = 0;
         sum = sum ? emit_binary(e, t == NN_bool ? IR_or : IR_add, sum, part, at) : part;
         before = dim_add(e->dims, before, p[k]->t.s.dim[axis]);
     }

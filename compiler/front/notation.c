@@ -352,7 +352,7 @@ val tensor_expr(struct elab *e, const struct tree_expr *x, const struct want *w)
     for (uint32_t i = 0; i < k.n; i++)
         dim[i] = k.ix[i]->n;
     val r = v_tensor(e, v->t.dtype, (struct shape){nouter, k.n, outer, dim}, x->at);
-    r->t.field = v->t.field;
+    r->t.of = mark_moved(e, v->t.of, 0);
     if (!e->b)
         return r;
     if (v->t.s.nix == nouter + k.n) {

@@ -255,6 +255,18 @@ static val tensor_arith(struct elab *e, enum tree_op op, val l, val r, struct lo
     return x;
 }
 
+/* A field's elements beside a number, which way round ever. */
+static struct field_mark mark_compared(enum ir_op op, val l, val r)
+{
+    const struct field_mark none = {0};
+    val x = v_is_tensor(l) ? l : r, n = v_is_tensor(l) ? r : l;
+    int64_t v;
+    if (!v_is_tensor(x) || !x->t.of.field || x->t.of.how != MARK_AS_IS || !v_is_const_int(n, &v))
+        return none;
+    return (struct field_mark){x->t.of.field, op == IR_eq ? MARK_EQUAL : MARK_DIFFERS, v,
+                               x->t.of.stamp};
+}
+
 val compare(struct elab *e, enum ir_op op, val l, val r, struct loc at)
 {
     bool known;
@@ -281,7 +293,10 @@ val compare(struct elab *e, enum ir_op op, val l, val r, struct loc at)
     widen(&t);
     emit_origin(e, at, ir_op_name(op));
     both_to(e, v, t, at);
-    return emit_binary(e, op, v[0], v[1], at);
+    val c = emit_binary(e, op, v[0], v[1], at);
+    if (!v_bad(c) && (op == IR_eq || op == IR_ne))
+        c->t.of = mark_compared(op, l, r);
+    return c;
 }
 
 static val logic(struct elab *e, enum tree_op op, val l, val r, struct loc at)
@@ -392,6 +407,18 @@ static bool fits_narrow(val v)
     return v_is_tensor(v) || (v_is_const_int(v, &i) && i >= 0 && i < 128);
 }
 
+/* where(y != c, y, 0) and where(y == c, 0, y): y's elements, but those that are c. */
+static struct field_mark mark_selected(val c, val x, val y)
+{
+    const struct field_mark none = {0}, *of = &c->t.of;
+    int64_t n;
+    val kept = of->how == MARK_DIFFERS ? x : y, other = of->how == MARK_DIFFERS ? y : x;
+    if (!of->field || !v_is_tensor(kept) || kept->t.of.field != of->field ||
+        kept->t.of.how != MARK_AS_IS || kept->t.of.stamp != of->stamp || !v_is_const_int(other, &n))
+        return none;
+    return (struct field_mark){of->field, MARK_SPARED, of->value, of->stamp};
+}
+
 val select_value(struct elab *e, val c, val x, val y, struct loc at)
 {
     if (v_bad(c) || v_bad(x) || v_bad(y))
@@ -430,6 +457,7 @@ val select_value(struct elab *e, val c, val x, val y, struct loc at)
         return v_poison(e);
     val r = v_tensor(e, t, s, at);
     r->t.weak = weak;
+    r->t.of = mark_selected(c, x, y);
     r->t.node = emit_elem(e, IR_select, t, &s, 3, all);
     if (e->b && e->leaves_out)
         select_guards(e, r, c, v[0], v[1], at);

@@ -122,7 +122,8 @@ val to_dtype(struct elab *e, val v, enum nn_dtype t, struct loc at)
     r->t.nguard = v->t.nguard;
     r->t.guard = v->t.guard;
     r->t.valid = v->t.valid;
-    r->t.field = integer ? v->t.field : 0;
+    if (integer)
+        r->t.of = v->t.of;
     r->t.init = v->t.init;
     if (!e->b)
         return r;

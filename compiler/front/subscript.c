@@ -1,4 +1,5 @@
 /* x[…]: slices, indices of the notation, gathers. One copy through one access. */
+#include "common.h"
 #include "front/elab.h"
 
 /* One axis of the tensor that is read. */
@@ -129,8 +130,8 @@ static bool element(struct subscript *s, val v, struct loc at, const struct dim 
         p->gather = p->form ? NULL : v;
         if (p->form && form_is_index(p->form, &ix) && !ix->n)
             ix->n = n;
-        if (v->t.field && !v->t.weak)
-            train_limit(e, v->t.field, n);
+        if (v->t.of.field && !v->t.weak)
+            train_limit(e, v->t.of, n);
         return true;
     }
     if (!v_bad(v) && elab_error(e, at, "an index is an integer, not %s", v_text(e, v)))
@@ -231,6 +232,24 @@ static void emit_read(struct subscript *s, val r)
     r->t.node = emit_move(e, s->x, dom, t, ng, gathered, gathered_at);
 }
 
+/* The same number for the same slices and lone indices; 0 for all others. */
+static uint64_t how_read(const struct subscript *s)
+{
+    uint64_t how = 1;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const struct place *p = &s->place[i];
+        struct index *ix;
+        if (p->slice)
+            how = nn_mix(nn_mix(nn_mix(how, (uintptr_t)p->lo), (uintptr_t)p->step),
+                         (uintptr_t)p->len);
+        else if (p->form && form_is_index(p->form, &ix))
+            how = nn_mix(how, ix->id);
+        else
+            return 0;
+    }
+    return how;
+}
+
 static val read_tensor(struct subscript *s)
 {
     struct elab *e = s->e;
@@ -239,7 +258,7 @@ static val read_tensor(struct subscript *s)
     struct shape dom = domain(s);
     val r = v_tensor(e, s->x->t.dtype, dom, s->at);
     r->t.weak = s->x->t.weak;
-    r->t.field = s->x->t.field;
+    r->t.of = mark_moved(e, s->x->t.of, how_read(s));
     guards_join(e, r, 1, &s->x);
     if (e->b)
         emit_read(s, r);

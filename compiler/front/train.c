@@ -1,6 +1,7 @@
 /* The train block: its models and datasets, settings, losses, optimizers, metrics. Bindings and
  * optimizers are computed in order; then each loss with the names as they stood at its place, so
  * that it sees the updates before it; then the metrics. */
+#include "common.h"
 #include "front/elab.h"
 
 static const char *const settings[] = {"batch", "epochs",     "steps",     "seed",     "shuffle",
@@ -29,14 +30,27 @@ void train_free(struct train *t)
 
 const char *root_name(const struct train *t, uint32_t root) { return t->name[root]; }
 
-void train_limit(struct elab *e, uint32_t field, const struct dim *n)
+void train_limit(struct elab *e, struct field_mark of, const struct dim *n)
 {
     int64_t v;
-    if (!e->train || field > e->train->field.n || !dim_value(e->dims, n, &v) || v < 1)
+    if (!e->train || of.field > e->train->field.n || !dim_value(e->dims, n, &v) || v < 1)
         return;
-    int64_t *limit = &e->train->field.p[field - 1].out.limit;
-    if (!*limit || v < *limit)
-        *limit = v;
+    struct front_field *f = &e->train->field.p[of.field - 1].out;
+    bool spares = of.how == MARK_SPARED;
+    if (!f->limit) {
+        f->spares = spares;
+        f->spare = spares ? of.value : 0;
+    } else if (!spares || f->spare != of.value) { /* one of the uses does not spare it */
+        f->spares = false;
+    }
+    if (!f->limit || v < f->limit)
+        f->limit = v;
+}
+
+struct field_mark mark_moved(struct elab *e, struct field_mark of, uint64_t how)
+{
+    of.stamp = how ? nn_mix(of.stamp, how) : ++e->stamps;
+    return of;
 }
 
 /* ---- the models ---- */

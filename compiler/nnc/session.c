@@ -101,8 +101,12 @@ static bool begin_reading(struct nnc_session *s, const struct nnc_options *o, st
     for (uint32_t i = 0; i < t->nfields; i++) {
         const struct front_field *f = &t->field[i];
         struct nn_field *to = &r->field[i];
-        *to = (struct nn_field){
-            .name = f->name, .dtype = f->dtype, .rank = f->rank, .limit = f->limit};
+        *to = (struct nn_field){.name = f->name,
+                                .dtype = f->dtype,
+                                .rank = f->rank,
+                                .limit = f->limit,
+                                .spares = f->spares,
+                                .spare = f->spare};
         to->share[NN_TEST] = f->test_share;
         to->share[NN_VALID] = f->valid_share;
         memcpy(to->dim, f->dim, sizeof to->dim);

@@ -100,6 +100,8 @@ struct nn_field {
     uint32_t rank;
     int64_t dim[NN_MAX_RANK]; /* one sample's */
     int64_t limit;            /* integers must be in [0, limit); 0: unchecked */
+    bool spares;              /* or be `spare` */
+    int64_t spare;
     struct nn_source source[NN_SPLITS];
     /* Shares of the training file that become test and valid, 0 for none: a fixed draw, whatever
      * the seed; of a stream its end, whose windows then do not overlap. */

@@ -82,9 +82,13 @@ static enum nn_status check_limit(const struct nn_field *f, const struct nn_arra
         return NN_OK;
     for (size_t i = 0; i < n; i++) {
         int64_t v = nn_get_int(a->dtype, a->data, i);
-        if (v < 0 || v >= f->limit)
-            return nn_fail(m, NN_REFUSED, "%s: entry %zu is %lld; %s must be in 0..%lld", path,
-                           i / row, (long long)v, f->name, (long long)f->limit);
+        if ((v >= 0 && v < f->limit) || (f->spares && v == f->spare))
+            continue;
+        nn_fail(m, NN_REFUSED, "%s: entry %zu is %lld; %s must be in 0..%lld", path, i / row,
+                (long long)v, f->name, (long long)f->limit);
+        if (f->spares && (f->spare >= 0 || a->dtype != NN_u8))
+            nn_append(m->text, sizeof m->text, " or %lld", (long long)f->spare);
+        return NN_REFUSED;
     }
     return NN_OK;
 }
