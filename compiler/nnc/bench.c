@@ -173,7 +173,9 @@ static int time_kernels(struct bench *b, int graph, const void *const *in)
         double s = column[KERNEL_RUNS / 2];
         printf("%10.1f %10.1f %10.1f  %s  %s\n", s * 1e6, l[i].flops / s * 1e-9,
                l[i].bytes / s * 1e-9,
-               nn_exec_text(b->s.exec, nn_image_kernels(image)[l[i].kernel].name),
+               l[i].kind == NN_LAUNCH_GEMM
+                   ? "cuBLAS"
+                   : nn_exec_text(b->s.exec, nn_image_kernels(image)[l[i].kernel].name),
                nn_exec_text(b->s.exec, nn_image_origins(image)[l[i].origin].text));
     }
     free(t);
@@ -214,16 +216,21 @@ static void print_head(const struct bench *b)
 {
     struct nn_exec_memory m = nn_exec_memory(b->s.exec);
     const char *model = nn_exec_text(b->s.exec, nn_exec_image(b->s.exec)->model);
-    int threads = nn_pool_threads(b->s.pool);
-    double mib = (double)(m.slots + m.arena + m.scratch + m.outputs) / 1048576;
-    if (b->o.json)
-        printf("{\"model\":\"%s\",\"target\":\"%s\",\"threads\":%d,\"peak_gflops\":%.1f,"
-               "\"memory_mib\":%.1f,\"runs\":[",
-               model, b->s.c.target->name, threads, b->peak, mib);
+    bool gpu = b->s.device.device != NULL;
+    int threads = gpu ? 0 : nn_pool_threads(b->s.pool);
+    double mib = (double)(m.slots + m.arena + m.scratch + m.outputs + m.inputs) / 1048576;
+    if (b->o.json) {
+        printf("{\"model\":\"%s\",\"target\":\"%s\",\"device\":\"%s\",\"threads\":%d,"
+               "\"peak_gflops\":%.1f,\"memory_mib\":%.1f,\"runs\":[",
+               model, b->s.c.target->name, b->s.device.title, threads, b->peak, mib);
+        return;
+    }
+    if (gpu)
+        printf("%s, %s, %s, nominal f32 peak", model, b->s.device.title, b->s.c.target->name);
     else
-        printf("%s, %s, %d threads, measured peak %.0f GFLOP/s, %.1f MiB\n"
-               "   batch    %s ms   samples/s    GFLOP/s  of peak  kernels\n",
-               model, b->s.c.target->name, threads, b->peak, mib, b->forward ? "pass" : "step");
+        printf("%s, %s, %d threads, measured peak", model, b->s.c.target->name, threads);
+    printf(" %.0f GFLOP/s, %.1f MiB\n   batch    %s ms   samples/s    GFLOP/s  of peak  kernels\n",
+           b->peak, mib, b->forward ? "pass" : "step");
 }
 
 static void print_run(const struct bench *b, size_t i, const struct figures *f)
@@ -251,7 +258,7 @@ static int run(struct bench *b)
         enum nn_status status = nn_exec_run(b->s.exec, init, NULL, &m);
         bad = status ? nnc_fail(status, &m) : 0;
     }
-    b->peak = nn_peak_gflops(b->s.pool);
+    b->peak = b->s.device.device ? b->s.c.target->f32_tflops * 1e3 : nn_peak_gflops(b->s.pool);
     if (!bad)
         print_head(b);
     for (size_t i = 0; !bad && i < b->n; i++) {

@@ -253,7 +253,7 @@ static int compile_level(struct build *b, uint32_t i)
 {
     struct nnc_options o = b->o;
     o.target = b->target[i]->name;
-    if (!nnc_compile_begin(&b->c[i], b->diag, &o, b->model->name))
+    if (!nnc_compile_begin(&b->c[i], b->diag, &o, NULL, b->model->name))
         return EXIT_USAGE;
     int bad = train_graphs(b, &b->c[i], true);
     if (!bad)
@@ -295,7 +295,7 @@ static int make_probe(struct build *b)
     struct nn_message m;
     struct nn_exec *e = NULL;
     o.target = least_level()->name;
-    if (!nnc_compile_begin(&c, b->diag, &o, b->model->name))
+    if (!nnc_compile_begin(&c, b->diag, &o, NULL, b->model->name))
         return EXIT_MACHINE;
     int bad = train_graphs(b, &c, false);
     if (!bad)

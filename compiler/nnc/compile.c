@@ -33,20 +33,16 @@ struct front *nnc_front(struct diag *d, const struct nnc_options *o)
 }
 
 bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_options *o,
-                       const char *name)
+                       const struct target *t, const char *name)
 {
-    const struct target *t = target_find(o->target ? o->target : "host");
-    if (!t) {
-        fprintf(stderr, "nnc: unknown target %s; known are", o->target);
-        for (size_t i = 0; i < target_count; i++)
-            fprintf(stderr, "%s %s", i ? "," : "", target_table[i].name);
-        fputc('\n', stderr);
+    t = t ? t : nnc_target(o);
+    if (!t)
         return false;
-    }
     *c = (struct nnc_compiled){.diag = d, .target = t, .m = ir_module_new(name, d)};
     /* A NaN is found behind a launch: to name the operator each has a launch of its own. */
     c->policy = o->policy ? o->policy : o->check_nan ? "none" : "greedy";
     c->program = program_new(c->m);
+    program_for(c->program, t);
     return true;
 }
 
@@ -58,26 +54,46 @@ void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g)
     fuse_free(plan);
 }
 
+static bool refused(char *message)
+{
+    fprintf(stderr, "nnc: %s\n", message ? message : "LLVM failed");
+    free(message);
+    return false;
+}
+
+/* The functions of a CPU's kernels. */
+static bool link_functions(struct nnc_compiled *c, struct lo_kernel *const *kernels, size_t n)
+{
+    char *message = NULL;
+    c->kernel = xcalloc(n, sizeof *c->kernel);
+    c->jit = back_jit_new(c->target, &message);
+    return (c->jit && back_jit_add(c->jit, kernels, n, c->kernel, &message)) || refused(message);
+}
+
+/* A GPU's kernels as one text. */
+static bool link_text(struct nnc_compiled *c, struct lo_kernel *const *kernels, size_t n)
+{
+    char *message = NULL;
+    if (!back_emit(c->target, kernels, n, BACK_ASM, &c->ptx, &message))
+        return refused(message);
+    c->code = (struct nn_code){c->ptx.p, c->ptx.n, c->target->name};
+    return true;
+}
+
 bool nnc_link(struct nnc_compiled *c)
 {
     size_t n;
-    char *message = NULL;
     struct lo_kernel *const *kernels = program_kernels(c->program, &n);
-    c->kernel = xcalloc(n, sizeof *c->kernel);
-    c->jit = back_jit_new(c->target, &message);
-    if (!c->jit || !back_jit_add(c->jit, kernels, n, c->kernel, &message)) {
-        fprintf(stderr, "nnc: %s\n", message ? message : "LLVM failed");
-        free(message);
-        return false;
-    }
+    bool cpu = c->target->kind == TARGET_CPU;
     c->image = program_image(c->program);
-    return true;
+    return cpu ? link_functions(c, kernels, n) : link_text(c, kernels, n);
 }
 
 void nnc_compile_end(struct nnc_compiled *c)
 {
     free(c->image);
     free(c->kernel);
+    text_free(&c->ptx);
     back_jit_free(c->jit);
     program_free(c->program);
     ir_module_free(c->m);

@@ -77,7 +77,7 @@ static bool emit(const char *stage, struct diag *d, const struct nnc_options *o,
     bool ok = false;
     if (!f)
         return false;
-    if (nnc_compile_begin(&c, d, o, "module")) {
+    if (nnc_compile_begin(&c, d, o, NULL, "module")) {
         struct ir_graph *g = build(&c, f, o);
         ok = g && emit_compiled(&c, g, stage, out);
         nnc_compile_end(&c);

@@ -1,5 +1,5 @@
 /* nnc: the command. One file a subcommand; commands.def is their list.
- * Sections: main.c, options.c, compile.c, session.c. */
+ * Sections: main.c, options.c, device.c, compile.c, session.c, arrays.c. */
 #ifndef NNC_NNC_H
 #define NNC_NNC_H
 
@@ -43,6 +43,22 @@ void nnc_free_options(struct nnc_options *o);
 /* The file's front, opened with the options and checked; NULL after its mistakes were printed. */
 struct front *nnc_front(struct diag *d, const struct nnc_options *o);
 
+/* ---- device.c: --device and --target ---- */
+struct nnc_device {
+    struct nn_cuda *cuda;     /* NULL: none was opened */
+    struct nn_device *device; /* NULL: the CPU */
+    int ordinal;
+    const struct target *target; /* what to compile for */
+    char title[128];             /* the GPU's name; cpu */
+};
+/* The level of --target, by default this machine's; NULL after printing the known ones. */
+const struct target *nnc_target(const struct nnc_options *o);
+/* The highest level that a GPU of this compute capability (80: 8.0) runs; NULL: it is too old. */
+const struct target *nnc_best_level(int capability);
+/* Opens the device and chooses the level. 0, or the exit status after the mistake was printed. */
+int nnc_device_open(struct nnc_device *d, const struct nnc_options *o);
+void nnc_device_close(struct nnc_device *d); /* all zero is fine */
+
 struct nnc_compiled {
     struct diag *diag;
     struct ir_module *m;
@@ -52,10 +68,13 @@ struct nnc_compiled {
     struct nn_image *image; /* set by nnc_link, with the kernels' functions */
     nn_kernel **kernel;
     struct back_jit *jit;
+    struct text ptx; /* for a GPU, in place of functions */
+    struct nn_code code;
 };
-/* A module with no graph yet, for the options' target. False after printing what is wrong. */
+/* A module with no graph yet, for the target (NULL: the options'). False after printing what is
+ * wrong. */
 bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_options *o,
-                       const char *name);
+                       const struct target *t, const char *name);
 /* passes, fusion, lowering, memory plan: the graph becomes part of the program. */
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g);
 /* Machine code for all kernels, and the image. False after printing LLVM's complaint. */
@@ -70,7 +89,8 @@ struct nnc_session {
     const struct front_train *train;
     struct nnc_compiled c;
     struct nn_data *data;
-    struct nn_pool *pool;
+    struct nnc_device device;
+    struct nn_pool *pool; /* NULL on a GPU */
     struct nn_exec *exec;
     int64_t batch;
 };

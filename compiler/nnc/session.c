@@ -229,20 +229,13 @@ int nnc_session_link(struct nnc_session *s, const struct nnc_options *o)
         return EXIT_MACHINE;
     size_t kernels;
     program_kernels(s->c.program, &kernels);
-    enum nn_status status = nn_pool_open(&s->pool, threads(o), &m);
-    struct nn_exec_options eo = {.pool = s->pool, .check_nan = o->check_nan};
+    enum nn_status status = s->device.device ? NN_OK : nn_pool_open(&s->pool, threads(o), &m);
+    struct nn_exec_options eo = {
+        .pool = s->pool, .check_nan = o->check_nan, .device = s->device.device, .code = &s->c.code};
     if (!status)
         status =
             nn_exec_open(&s->exec, s->c.image, s->c.image->bytes, s->c.kernel, kernels, &eo, &m);
     return status ? nnc_fail(status, &m) : 0;
-}
-
-static int check_device(const struct nnc_options *o)
-{
-    if (!o->device || !strcmp(o->device, "auto") || !strcmp(o->device, "cpu"))
-        return 0;
-    fprintf(stderr, "nnc: --device %s: this version computes on the CPU (auto, cpu)\n", o->device);
-    return EXIT_REFUSED;
 }
 
 static int wants_train(struct nnc_session *s)
@@ -256,7 +249,7 @@ static int wants_train(struct nnc_session *s)
 int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nnc_need need)
 {
     *s = (struct nnc_session){.diag = diag_new()};
-    int status = check_device(o);
+    int status = nnc_device_open(&s->device, o);
     if (status)
         return status;
     s->front = nnc_front(s->diag, o);
@@ -267,7 +260,7 @@ int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nn
         return status;
     s->batch = s->train && s->train->present ? s->train->batch : 0;
     const struct front_model *model = front_model(s->front);
-    if (!nnc_compile_begin(&s->c, s->diag, o, model ? model->name : "model"))
+    if (!nnc_compile_begin(&s->c, s->diag, o, s->device.target, model ? model->name : "model"))
         return EXIT_REFUSED;
     if (need == NNC_GRAPH)
         return 0;
@@ -278,6 +271,7 @@ int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nn
 void nnc_session_close(struct nnc_session *s)
 {
     nn_exec_close(s->exec);
+    nnc_device_close(&s->device);
     nn_pool_close(s->pool);
     nn_data_close(s->data);
     if (s->c.m)

@@ -44,9 +44,10 @@ static void describe(const struct nnc_session *s)
     const struct nn_graph_rec *g = nn_exec_graph_rec(s->exec, nn_exec_graph(s->exec, "step"));
     printf("%s: %" PRId64 " parameters in %u tensors, %u kernels a step\n", s->c.m->name, count,
            params, g->launch_count);
-    printf("cpu %s, memory: %.1f MB slots, %.1f MB arena (the peak of a step), %.1f MB scratch\n",
-           s->c.target->name, (double)b.slots / 1e6, (double)b.arena / 1e6,
-           (double)b.scratch / 1e6);
+    printf("%s %s, memory: %.1f MB slots, %.1f MB arena (the peak of a step), %.1f MB %s\n",
+           s->device.title, s->c.target->name, (double)b.slots / 1e6, (double)b.arena / 1e6,
+           (double)(b.scratch + b.inputs) / 1e6,
+           s->device.device ? "batches and workspace" : "scratch");
 }
 
 static void print_end(const struct nn_train_options *to, const struct nn_train_result *r)

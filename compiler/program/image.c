@@ -73,7 +73,9 @@ static void describe_kernel(struct out *o, const struct lo_kernel *k, struct nn_
     r->bytes = k->bytes;
     r->phases_at = room(o, k->phases.n, sizeof(struct nn_phase_rec));
     for (uint32_t f = 0; f < k->phases.n; f++) {
-        struct nn_phase_rec ph = {.chunks = k->phases.p[f].chunks};
+        struct nn_phase_rec ph = {.chunks = k->phases.p[f].chunks,
+                                  .threads = (uint32_t)k->phases.p[f].threads,
+                                  .shared = 0};
         put(o, r->phases_at + f * (uint32_t)sizeof ph, &ph, sizeof ph);
     }
 }

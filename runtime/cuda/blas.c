@@ -61,7 +61,7 @@ static bool look_up(void *library, const char *symbol, void *function)
 static enum nn_status find_library(struct blas *b, const struct nn_cuda *c, struct nn_message *m)
 {
     const char *missing = NULL;
-    if (c->sim) {
+    if (c && c->sim) {
         b->library = c->library;
         b->name = c->name;
     }

@@ -49,8 +49,8 @@ enum nn_status nn_cuda_device(struct nn_device **d, struct nn_cuda *c, int ordin
                               struct nn_message *m);
 
 /* ---- blas.c ---- */
-/* The version of the cuBLAS that would be used, as in 120400; its file name into `name`.
- * NN_MACHINE: none is found; the message says what was looked for. */
+/* The file name of the cuBLAS that would be used (of the software GPU: its own; NULL: of no
+ * driver). NN_MACHINE: none is found; the message says what was looked for. */
 enum nn_status nn_cuda_blas(const struct nn_cuda *c, char *name, size_t size, struct nn_message *m);
 
 /* ---- ptxas.c ---- The assembler's path: that of PATH, of CUDA_HOME/bin, of /usr/local/cuda/bin.

@@ -85,12 +85,12 @@ static enum nn_status find_calls(struct nn_cuda *c, struct nn_message *m)
 
 static enum nn_status select_chip(struct nn_cuda *c, const char *chip, struct nn_message *m)
 {
-    int (*choose)(const char *) = NULL;
+    bool (*choose)(const char *) = NULL;
     if (!chip)
         return NN_OK;
     if (!look_up(c->library, "nnsim_select", &choose))
         return nn_fail(m, NN_USAGE, "%s is not the software GPU: it has no chip %s", c->name, chip);
-    return choose(chip) ? nn_fail(m, NN_USAGE, "the software GPU has no chip %s", chip) : NN_OK;
+    return choose(chip) ? NN_OK : nn_fail(m, NN_USAGE, "the software GPU has no chip %s", chip);
 }
 
 static enum nn_status start(struct nn_cuda *c, struct nn_message *m)
