@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LEVELS = 8, BATCHES = 16, DIMS = 32 };
 
@@ -351,6 +352,35 @@ static int write_objects(struct build *b, const struct pack_model *m, enum back_
     return bad;
 }
 
+/* A module found in a folder of -I or in the standard library is named relative to that. */
+static const char *source_path(const struct build *b, const char *name)
+{
+    for (uint32_t i = 0; access(name, F_OK) && i < b->o.include.n; i++) {
+        const char *path = arena_printf(b->mem, "%s/%s", b->o.include.p[i], name);
+        if (!access(path, F_OK))
+            return path;
+    }
+    return name;
+}
+
+/* A rule in make's language: the library, then every source file. */
+static int write_depfile(const struct build *b, const char *prefix)
+{
+    struct text t = {0};
+    text_printf(&t, "%s/lib%s.a %s/%s.h:", b->o.out, prefix, b->o.out, prefix);
+    for (uint32_t i = 1; *diag_file_name(b->diag, i); i++) {
+        text_printf(&t, " \\\n ");
+        for (const char *c = source_path(b, diag_file_name(b->diag, i)); *c; c++)
+            text_printf(&t, *c == ' ' || *c == '#' ? "\\%c" : *c == '$' ? "$%c" : "%c", *c);
+    }
+    text_printf(&t, "\n");
+    int bad = file_write_atomic(b->o.depfile, t.p, t.n);
+    if (bad)
+        fprintf(stderr, "nnc build: cannot write %s: %s\n", b->o.depfile, strerror(errno));
+    text_free(&t);
+    return bad ? EXIT_MACHINE : 0;
+}
+
 static int write_all(struct build *b, const struct pack_model *m)
 {
     int bad = 0;
@@ -370,6 +400,8 @@ static int write_all(struct build *b, const struct pack_model *m)
         bad = write_objects(b, m, BACK_ASM, true, false);
     if (!bad && b->parts & PART_LLVM)
         bad = write_objects(b, m, BACK_LLVM, true, false);
+    if (!bad && b->o.depfile)
+        bad = write_depfile(b, m->prefix);
     return bad;
 }
 
@@ -415,7 +447,7 @@ int cmd_build(int argc, char **argv)
     struct build b = {.diag = diag_new(), .mem = arena_new()};
     nnc_parse_options(&b.o, "build", argc, argv,
                       "define include_opt model target policy batch epochs steps seed folder emit "
-                      "prefix batches inference",
+                      "prefix batches inference depfile",
                       1);
     b.o.out = b.o.folder;
     int bad = EXIT_USAGE;

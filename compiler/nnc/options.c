@@ -1,6 +1,8 @@
 /* Options: one table for all commands; a command names those it takes. */
 #include "nnc/nnc.h"
 #include <errno.h>
+#include <limits.h>
+#include <unistd.h>
 
 enum kind { FLAG_K, STRING_K, INTEGER_K, REAL_K, PAIRS_K };
 struct option {
@@ -158,16 +160,21 @@ static void parse_one(struct parse *p)
     refuse_unknown(p, name);
 }
 
+/* NNC_STDLIB; else the installed one, found from the program's own place; else the source tree's. */
 static const char *stdlib_folder(void)
 {
+    static char path[PATH_MAX + 32];
     const char *env = getenv("NNC_STDLIB");
     if (env)
         return env;
-    FILE *f = fopen(NNC_STDLIB_INSTALL "/std.nn", "r");
-    if (!f)
-        return NNC_STDLIB_BUILD;
-    fclose(f);
-    return NNC_STDLIB_INSTALL;
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    if (slash) {
+        strcpy(slash, "/../share/nnc/stdlib");
+        if (!access(path, R_OK | X_OK))
+            return path;
+    }
+    return NNC_STDLIB_BUILD;
 }
 
 void nnc_parse_options(struct nnc_options *o, const char *command, int argc, char **argv,

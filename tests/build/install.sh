@@ -1,0 +1,39 @@
+# From an installed prefix: find_package and nnc_add_model, pkg-config, both programs of examples/embed,
+# the man page, the completion.
+set -e
+for tool in cmake pkg-config c++; do
+    command -v "$tool" >/dev/null || { echo "no $tool here"; exit 77; }
+done
+build=${NNC%/*} prefix="$TMP/prefix" data="$SOURCE/examples/mnist/data"
+cmake --install "$build" --prefix "$prefix" >"$TMP/log" || { cat "$TMP/log"; exit 1; }
+cp -r "$prefix"/share/doc/nnc/examples "$TMP/examples"
+cmake -S "$TMP/examples/embed" -B "$TMP/build" -DCMAKE_PREFIX_PATH="$prefix" \
+    -DCMAKE_C_FLAGS="$CFLAGS" -DCMAKE_CXX_FLAGS="$CFLAGS" >"$TMP/log"
+cmake --build "$TMP/build" >"$TMP/log" || { cat "$TMP/log"; exit 1; }
+cd "$TMP"
+build/train "$data" 3 >log
+grep -q 'self-test passed' log && grep -q '^step 3 ' log && test -s lenet.safetensors
+build/train_two "$data" 3 | grep -q '^right of 1000: '
+
+# Nothing is made again while no source changes; a module's change is seen.
+cmake --build build >log
+! grep -q 'Compiling the model' log
+touch prefix/share/nnc/stdlib/std/layers.nn
+cmake --build build >log
+grep -q 'Compiling the model' log
+
+# The same by hand; what pkg-config says holds where the prefix was moved to, too.
+mv prefix moved
+libdir=$(dirname "$(find moved -name nnrt.pc)")
+export PKG_CONFIG_PATH="$TMP/$libdir"
+moved/bin/nnc build examples/mnist/lenet.nn -o lib --batches 1,50
+# shellcheck disable=SC2046,SC2086
+$CC $CFLAGS examples/embed/train.c -I lib lib/liblenet.a $(pkg-config --cflags --libs nnrt) -lz -o train
+./train "$data" 3 | grep -q '^step 3 '
+grep -q '^\.SS build' moved/share/man/man1/nnc.1
+grep -q '^\.B \\-\\-target T' moved/share/man/man1/nnc.1
+if command -v bash >/dev/null; then
+    PATH="$TMP/moved/bin:$PATH" bash -c '. moved/share/bash-completion/completions/nnc
+        COMP_WORDS=(nnc build --batc) COMP_CWORD=2; _nnc; [ "${COMPREPLY[*]}" = "--batch --batches" ]
+        COMP_WORDS=(nnc tra) COMP_CWORD=1; _nnc; [ "${COMPREPLY[*]}" = train ]'
+fi
