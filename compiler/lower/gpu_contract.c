@@ -75,7 +75,8 @@ void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b),
 
 /* ---- tiles ---- */
 
-/* Of f32 by fma: m and n of a block, k of a step, m and n of a thread. The best first. */
+/* Of a block: rows, columns, a step of k; of a thread (fma) or warp (tensor cores): rows, columns.
+ * The best first. */
 static const struct gc_tile fma_tiles[] = {
     {128, 128, 16, 8, 8}, {128, 64, 16, 8, 4}, {64, 128, 16, 4, 8}, {64, 64, 16, 4, 4},
     {32, 128, 16, 4, 4},  {128, 32, 16, 4, 4}, {32, 64, 16, 4, 4},  {64, 32, 16, 4, 4},
@@ -83,24 +84,71 @@ static const struct gc_tile fma_tiles[] = {
     {64, 16, 16, 4, 4},   {8, 128, 16, 4, 4},  {128, 8, 16, 4, 4},  {8, 64, 16, 4, 4},
     {64, 8, 16, 4, 4},
 };
+static const struct gc_tile half_tiles[] = {
+    {128, 128, 32, 64, 32}, {128, 64, 32, 64, 32}, {64, 128, 32, 32, 64}, {64, 64, 32, 32, 32},
+    {32, 128, 32, 32, 32},  {128, 32, 32, 32, 32}, {32, 64, 32, 16, 32},  {64, 32, 32, 32, 16},
+    {32, 32, 32, 16, 16},   {16, 128, 32, 16, 32}, {128, 16, 32, 32, 16}, {16, 64, 32, 16, 16},
+    {64, 16, 32, 16, 16},
+};
+static const struct gc_tile tf32_tiles[] = {
+    {128, 128, 16, 64, 32}, {128, 64, 16, 64, 32}, {64, 128, 16, 32, 64}, {64, 64, 16, 32, 32},
+    {32, 128, 16, 32, 32},  {128, 32, 16, 32, 32}, {32, 64, 16, 16, 32},  {64, 32, 16, 32, 16},
+    {32, 32, 16, 16, 16},   {16, 128, 16, 16, 32}, {128, 16, 16, 32, 16}, {16, 64, 16, 16, 16},
+    {64, 16, 16, 16, 16},
+};
+struct tiles {
+    const struct gc_tile *p;
+    size_t n;
+};
 
-enum { LANES = 128 };       /* fma a cycle and multiprocessor */
+static struct tiles tiles_of(const struct gc *c)
+{
+    switch (c->unit) {
+    case GC_FMA: return (struct tiles){fma_tiles, COUNT(fma_tiles)};
+    case GC_TF32: return (struct tiles){tf32_tiles, COUNT(tf32_tiles)};
+    case GC_BF16:
+    case GC_F16:
+    case GC_F16_K8: break;
+    }
+    return (struct tiles){half_tiles, COUNT(half_tiles)};
+}
+
+/* Prices, in cycles of a multiprocessor or in what goes through one in a cycle. */
+enum { FMA = 128 };
 #define TILE_CYCLES 1500.0  /* a block's begin and end */
 #define PHASE_CYCLES 4000.0 /* another phase: a launch, and waiting for the last block */
-#define BYTES_CYCLE 12.0    /* of global memory, a cycle and multiprocessor */
+#define MEMORY 12.0         /* bytes of memory */
+#define CACHE 40.0          /* bytes of the second cache */
+#define CLOCK 1.5e9
 
-static int64_t threads_of(const struct gc_tile *t) { return t->m / t->tm * (t->n / t->tn); }
-
-/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products, the
- * reads of shared memory (of 16 bytes a thread, 4 cycles a warp), and waiting where warps are few.
- */
-static double step_cycles(const struct gc_tile *t, double blocks)
+static int64_t threads_of(const struct gc *c, const struct gc_tile *t)
 {
-    double products = blocks * t->m * t->n * t->k / LANES;
-    double reads = blocks * (double)threads_of(t) * (t->tm + t->tn) / 4 * t->k / 32 * 2;
-    double warps = blocks * (double)threads_of(t) / 32;
-    double busy = products + 0.25 * reads;
-    return busy * (warps < 8 ? 8 / warps : 1);
+    return t->m / t->tm * (t->n / t->tn) * (c->unit == GC_FMA ? 1 : 32);
+}
+
+/* Products a cycle and multiprocessor. */
+static double speed(const struct gc *c)
+{
+    const struct target *t = c->s->t;
+    double half = t->tensor_tflops * 1e12 / 2 / CLOCK / t->sms;
+    return c->unit == GC_FMA ? FMA : c->unit == GC_TF32 ? half / 2 : half;
+}
+
+/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products,
+ * reads of shared memory (16 bytes a thread for four rows or columns; 128 bytes a cycle), what
+ * comes from the second cache; and waiting where warps are few. */
+static double step_cycles(const struct gc *c, const struct gc_tile *t, double blocks)
+{
+    double products = blocks * t->m * t->n * t->k / speed(c);
+    double threads = blocks * (double)threads_of(c, t), warps = threads / 32;
+    double parts = c->unit == GC_FMA ? threads : warps;
+    double reads = parts * (t->tm + t->tn) * t->k * (double)gc_elem(c) / 128;
+    double fills = blocks * (t->m + t->n) * t->k * (double)gc_elem(c) / CACHE;
+    if (c->unit == GC_FMA)
+        reads /= 8; /* threads of a warp share rows and columns */
+    double busy = products > reads ? products + reads / 4 : reads + products / 4;
+    busy = busy > fills ? busy : fills;
+    return busy * (warps < 8 ? 0.5 + 4 / warps : 1);
 }
 
 /* Cycles of the whole with this tile and so many parts of k. */
@@ -110,26 +158,26 @@ static double cycles(const struct gc *c, const struct gc_tile *t, int64_t parts)
            n = (double)gc_ceil(c->b.x.size, t->n);
     double blocks = m * n * (double)c->batch.size * (double)parts;
     double steps = (double)gc_ceil(gc_ceil(c->k.size, t->k), parts);
-    double rounds = blocks <= sms ? 1 : blocks / sms;
-    double whole = (double)(int64_t)rounds;
-    double total = whole * steps * step_cycles(t, 1);
-    if (whole > 1) /* several blocks of a multiprocessor overlap */
-        total = steps * step_cycles(t, whole);
-    if (rounds > whole)
-        total += steps * step_cycles(t, 1) * 0.9;
-    total += TILE_CYCLES * (rounds > 4 ? rounds / 4 : 1);
+    int64_t whole = (int64_t)(blocks / sms), rest = (double)whole * sms < blocks;
+    double total = 0;
+    if (whole) /* blocks of a multiprocessor overlap */
+        total = steps * step_cycles(c, t, (double)(whole < 4 ? whole : 4)) * (double)whole /
+                (double)(whole < 4 ? whole : 4);
+    total += (double)rest * steps * step_cycles(c, t, 1);
+    total += TILE_CYCLES * (double)(whole / 4 + 1);
     double result = (double)c->a.x.size * (double)c->b.x.size * (double)c->batch.size;
     if (parts > 1)
-        total += PHASE_CYCLES + 8 * result * (double)parts / sms / BYTES_CYCLE;
+        total += PHASE_CYCLES + 8 * result * (double)parts / sms / MEMORY;
     return total;
 }
 
 static void choose_tile(struct gc *c)
 {
+    struct tiles all = tiles_of(c);
     double best = -1;
-    for (uint32_t i = 0; i < COUNT(fma_tiles); i++)
+    for (uint32_t i = 0; i < all.n; i++)
         for (int64_t parts = 1; parts <= 64; parts *= 2) {
-            const struct gc_tile *t = &fma_tiles[i];
+            const struct gc_tile *t = &all.p[i];
             if (parts > 1 && c->k.size / parts < 4 * t->k)
                 continue;
             double now = cycles(c, t, parts);
@@ -139,8 +187,33 @@ static void choose_tile(struct gc *c)
             c->tile = *t;
             c->splits = parts;
         }
-    c->threads = (int32_t)threads_of(&c->tile);
+}
+
+/* Bytes of shared memory: tiles on their way, and the slab of results where it has a buffer of its
+ * own type. */
+static int64_t shared_bytes(const struct gc *c, int64_t stages)
+{
+    int64_t tiles = stages * (c->tile.m + c->tile.n) * c->tile.k * gc_elem(c);
+    int64_t slab = gc_elem(c) == 2 ? c->tile.m / gc_slabs(c) * (c->tile.n + 8) * 4 : 0;
+    return tiles + slab;
+}
+
+/* By tensor cores four steps on their way, or three, so that two blocks share a multiprocessor. */
+static void choose_stages(struct gc *c)
+{
+    const struct target *t = c->s->t;
     c->stages = 2;
+    if (c->unit == GC_FMA || !t->async)
+        return;
+    int64_t room = t->shared_sm / 2 - 1024;
+    c->stages = shared_bytes(c, 4) <= room ? 4 : 3;
+    CHECK(shared_bytes(c, c->stages) <= t->shared_block, "%s: a tile too large for %s",
+          c->s->b.k->name, t->name);
+}
+
+static void count_tiles(struct gc *c)
+{
+    c->threads = (int32_t)threads_of(c, &c->tile);
     c->tiles_m = gc_ceil(c->a.x.size, c->tile.m);
     c->tiles_n = gc_ceil(c->b.x.size, c->tile.n);
     c->tiles_k = gc_ceil(c->k.size, c->tile.k);
@@ -188,14 +261,18 @@ static void make_buffers(struct gc *c)
         c->temp =
             sk_temporary(s, "parts", NN_f32, c->splits * c->batch.size * c->a.x.size * c->temp_n);
     }
-    c->out_pitch = c->tile.n + 4;
-    int64_t slab = c->tile.m / 4 * c->out_pitch, tiles = c->stages * (c->a.size + c->b.size);
-    c->a.shared = c->b.shared = c->out =
-        lo_buffer(s->b.k, LO_SHARED, "tiles", f32, tiles > slab ? tiles : slab);
+    int64_t slab, tiles = c->stages * (c->a.size + c->b.size), sums = c->tile.tm * c->tile.tn / 4;
+    c->out_pitch = c->tile.n + (c->unit == GC_FMA ? 4 : 8); /* stores to it meet all banks */
+    slab = c->tile.m / gc_slabs(c) * c->out_pitch;
+    bool apart = gc_elem(c) == 2;
+    c->a.shared = c->b.shared =
+        lo_buffer(s->b.k, LO_SHARED, "tiles", (struct lo_type){(uint8_t)gc_shared_type(c), 1},
+                  tiles > slab || apart ? tiles : slab);
+    c->out = apart ? lo_buffer(s->b.k, LO_SHARED, "slab", f32, slab) : c->a.shared;
     c->a.at = 0;
     c->b.at = c->stages * c->a.size;
-    c->acc =
-        lo_buffer(s->b.k, LO_REG, "acc", (struct lo_type){NN_f32, 4}, c->tile.tm * c->tile.tn / 4);
+    c->acc = lo_buffer(s->b.k, LO_REG, "acc", (struct lo_type){NN_f32, 4},
+                       c->unit == GC_FMA ? sums : sums / 32);
     for (int i = 0; i < 2; i++) {
         struct gc_side *d = i ? &c->b : &c->a;
         if (!d->async)
@@ -310,9 +387,35 @@ static void phase_multiply(struct gc *c)
     sk_scalar(s);
 }
 
+/* ---- the unit ---- */
+
+/* The narrow type in which the value is known to be, NN_f32 if in none. */
+static enum nn_dtype narrow(const struct fx *x, fx_id id)
+{
+    const struct fx_val *v = &x->val.p[id];
+    while (v->dtype == NN_f32 &&
+           ((v->kind == FX_PICK && v->f == 0) || (v->kind == FX_OP && v->op == IR_cast)))
+        v = &x->val.p[v->in[0]];
+    return v->dtype == NN_f16 || v->dtype == NN_bf16 ? (enum nn_dtype)v->dtype : NN_f32;
+}
+
+/* Tensor cores where both factors are narrow, or f32 of which tf32 is all that is wanted. */
+static enum gc_unit unit_of(const struct gc *c)
+{
+    const struct target *t = c->s->t;
+    enum nn_dtype a = narrow(&c->s->x, c->a.v), b = narrow(&c->s->x, c->b.v);
+    if (a == NN_bf16 && b == NN_bf16 && t->tensor & TARGET_BF16)
+        return GC_BF16;
+    if (a == NN_f16 && b == NN_f16 && t->tensor & TARGET_F16)
+        return GC_F16;
+    if (a == NN_f16 && b == NN_f16 && t->tensor & TARGET_F16_K8)
+        return GC_F16_K8;
+    return c->s->tf32 && t->tensor & TARGET_TF32 ? GC_TF32 : GC_FMA;
+}
+
 bool sk_gpu_contract(struct sk *s)
 {
-    struct gc c = {.s = s, .member = UINT32_MAX, .unit = GC_FMA};
+    struct gc c = {.s = s, .member = UINT32_MAX};
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         const struct fuse_member *m = &s->c->members.p[i];
         if (m->role == FUSE_REDUCE && c.member == UINT32_MAX)
@@ -325,7 +428,10 @@ bool sk_gpu_contract(struct sk *s)
         sk_compute_type(s->x.val.p[f.value].dtype) != NN_f32 || !classify(&c, &f))
         return false;
     c.node = s->c->members.p[c.member].node;
+    c.unit = unit_of(&c);
     choose_tile(&c);
+    choose_stages(&c);
+    count_tiles(&c);
     gc_choose_staging(&c, &c.a);
     gc_choose_staging(&c, &c.b);
     gc_choose_end(&c);

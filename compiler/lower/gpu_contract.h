@@ -126,7 +126,11 @@ void gc_stage_begin(struct gc *c, struct gc_side *d,
                     struct lo_lin x0); /* places of the thread's reads */
 void gc_stage_load(struct gc *c, struct gc_side *d, struct lo_lin k_tile, struct lo_lin stage);
 void gc_stage_store(struct gc *c, struct gc_side *d, struct lo_lin stage);
-/* Element (x, col k) of a tile; chunk: which 16 bytes of the row, with `rest` elements more. */
+/* Of its elements in shared memory. */
+enum nn_dtype gc_shared_type(const struct gc *c);
+/* What the number of a row's 16-byte piece is xored with. */
+lo_id gc_swizzle(struct gc *c, const struct gc_side *d, lo_id row);
+/* Where an element of a tile lies, by row and column of shared memory. */
 struct lo_lin gc_shared_at(struct gc *c, const struct gc_side *d, struct lo_lin row,
                            struct lo_lin col);
 
@@ -137,6 +141,11 @@ int64_t gc_slabs(const struct gc *c); /* parts in which a finished tile goes to 
 void gc_write_slab(struct gc *c, int64_t slab);
 struct lo_lin gc_slab_row(struct gc *c, struct lo_lin slab,
                           lo_id row); /* a slab's row in the tile */
+
+/* ---- gpu_mma.c: the same by tensor cores ---- */
+void gc_mma(struct gc *c, struct lo_lin stage);
+void gc_mma_slab(struct gc *c, int64_t slab);
+struct lo_lin gc_mma_slab_row(struct gc *c, struct lo_lin slab, lo_id row);
 
 /* ---- gpu_finish.c ---- */
 void gc_finish_tile(struct gc *c);

@@ -3,8 +3,20 @@
  * reads eight blocks in a row (all 32 banks) of columns and few of rows (broadcast). */
 #include "lower/gpu_contract.h"
 
+static void begin_warps(struct gc *c)
+{
+    struct lo_builder *b = &c->s->b;
+    c->ty = gc_split(c, c->warp, c->grid_x, &c->tx);
+    for (int64_t i = 0; i < c->tile.tm / 16 * c->tile.tn / 8; i++)
+        lo_set(b, c->acc, lo_lin_c(i), lo_const_f(b, (struct lo_type){NN_f32, 4}, 0));
+}
+
 void gc_begin_multiply(struct gc *c)
 {
+    if (c->unit != GC_FMA) {
+        begin_warps(c);
+        return;
+    }
     int64_t lanes_x = c->grid_x < 8 ? c->grid_x : 8;
     if (32 / lanes_x > c->grid_y)
         lanes_x = 32 / c->grid_y;
@@ -32,6 +44,10 @@ void gc_multiply(struct gc *c, struct lo_lin stage)
 {
     struct lo_builder *b = &c->s->b;
     int64_t rows = c->tile.tm / 4, cols = c->tile.tn / 4;
+    if (c->unit != GC_FMA) {
+        gc_mma(c, stage);
+        return;
+    }
     for (int64_t k = 0; k < c->tile.k; k++) {
         lo_id row[2], col[2];
         for (int64_t i = 0; i < rows; i++)
@@ -48,11 +64,7 @@ void gc_multiply(struct gc *c, struct lo_lin stage)
     }
 }
 
-int64_t gc_slabs(const struct gc *c)
-{
-    (void)c;
-    return 4;
-}
+int64_t gc_slabs(const struct gc *c) { return c->unit == GC_FMA ? 4 : c->tile.tm / 16; }
 
 /* Slab j: of each block of four rows the j-th. Row h * grid_y + ty of the slab is row
  * h * (tile / blocks) + 4 * ty + j of the tile. */
@@ -60,6 +72,10 @@ void gc_write_slab(struct gc *c, int64_t slab)
 {
     struct lo_builder *b = &c->s->b;
     int64_t rows = c->tile.tm / 4, cols = c->tile.tn / 4;
+    if (c->unit != GC_FMA) {
+        gc_mma_slab(c, slab);
+        return;
+    }
     for (int64_t h = 0; h < rows; h++)
         for (int64_t i = 0; i < cols; i++) {
             lo_id v = lo_get(b, c->acc, lo_lin_c((h * 4 + slab) * cols + i));
@@ -72,6 +88,8 @@ void gc_write_slab(struct gc *c, int64_t slab)
 struct lo_lin gc_slab_row(struct gc *c, struct lo_lin slab, lo_id row)
 {
     struct lo_builder *b = &c->s->b;
+    if (c->unit != GC_FMA)
+        return gc_mma_slab_row(c, slab, row);
     lo_id ty, h = gc_split(c, row, c->grid_y, &ty);
     struct lo_lin l = lo_lin_add(b, slab, lo_lin_mul(b, lo_lin_v(b, ty), 4));
     return gc_plus_v(c, l, h, c->tile.m / (c->tile.tm / 4));

@@ -128,16 +128,30 @@ bool gc_guarded(const struct gc *c, fx_id v, uint32_t axes)
     return walk(c, v, &c->k, 1, axes).guarded;
 }
 
+/* A cast that the way through shared memory makes anyway: to its type, or from a narrow one to f32.
+ */
+static bool cast_on_the_way(const struct gc *c, const struct fx_val *v)
+{
+    enum nn_dtype from = (enum nn_dtype)c->s->x.val.p[v->in[0]].dtype;
+    if (v->kind != FX_OP || v->op != IR_cast)
+        return false;
+    if (v->dtype == NN_f32)
+        return from == NN_f16 || from == NN_bf16;
+    return from == NN_f32 && v->dtype == gc_shared_type(c);
+}
+
 const struct fx_val *gc_plain_load(const struct gc *c, fx_id id, uint32_t *cond)
 {
     const struct fx_val *v = &c->s->x.val.p[id];
-    uint32_t pick = v->cond;
-    if (v->kind == FX_PICK && v->f == 0) {
-        pick = v->pick;
+    *cond = v->cond;
+    for (;;) {
+        if (v->kind == FX_PICK && v->f == 0)
+            *cond = v->pick;
+        else if (v->kind != FX_OP || !cast_on_the_way(c, v))
+            break;
         v = &c->s->x.val.p[v->in[0]];
     }
-    *cond = pick;
-    return v->kind == FX_LOAD && v->cond == pick ? v : NULL;
+    return v->kind == FX_LOAD && v->cond == *cond ? v : NULL;
 }
 
 bool gc_plain(const struct gc *c, fx_id id)

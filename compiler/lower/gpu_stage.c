@@ -8,7 +8,7 @@
 
 /* ---- deciding ---- */
 
-static enum nn_dtype shared_type(const struct gc *c)
+enum nn_dtype gc_shared_type(const struct gc *c)
 {
     switch (c->unit) {
     case GC_FMA:
@@ -43,7 +43,7 @@ static bool may_copy(const struct gc *c, const struct gc_side *d)
     if (!c->s->t->async || !gc_plain(c, d->v) || (c->unit == GC_FMA && d->along_k && d->vec > 1))
         return false;
     const struct fx_val *v = gc_plain_load(c, d->v, &cond);
-    return v->dtype == shared_type(c) && d->vec * gc_elem(c) >= 4;
+    return v->dtype == gc_shared_type(c) && d->vec * gc_elem(c) >= 4;
 }
 
 /* How a warp's 32 reads lie over the tile. Elements that are stored apart (FMA along k) go to
@@ -111,11 +111,11 @@ static lo_id bits(struct gc *c, enum lo_bit op, lo_id x, int64_t v)
 /* What the number of a row's 16-byte piece is xored with, so that the pieces which threads touch at
  * once lie in different banks: eight rows in a row at one piece (ldmatrix, and tf32 fragments by
  * rows of x), or four rows at two pieces in a row (tf32 fragments by rows of k). */
-static lo_id swizzle(struct gc *c, const struct gc_side *d, lo_id row)
+lo_id gc_swizzle(struct gc *c, const struct gc_side *d, lo_id row)
 {
     int64_t pieces = d->pitch * gc_elem(c) / 16;
     if (c->unit == GC_TF32 && !d->rows_x)
-        return bits(c, LO_SHL, bits(c, LO_AND, row, 3), 1);
+        return pieces >= 8 ? bits(c, LO_SHL, bits(c, LO_AND, row, 3), 1) : bits(c, LO_AND, row, 2);
     if (pieces >= 8)
         return bits(c, LO_AND, row, 7);
     lo_id by = row;
@@ -133,7 +133,7 @@ struct lo_lin gc_shared_at(struct gc *c, const struct gc_side *d, struct lo_lin 
         return lo_lin_add(b, l, col);
     int64_t piece = 16 / gc_elem(c);
     lo_id number = lo_value(b, quotient(c, col, piece, &rest));
-    number = lo_bit(b, LO_XOR, I64, number, swizzle(c, d, lo_value(b, row)));
+    number = lo_bit(b, LO_XOR, I64, number, gc_swizzle(c, d, lo_value(b, row)));
     l = lo_lin_add(b, l, lo_lin_mul(b, lo_lin_v(b, number), piece));
     return lo_lin_add(b, l, rest);
 }
@@ -259,7 +259,7 @@ static void store_step(struct gc *c, struct gc_side *d, int64_t step, struct lo_
 {
     struct lo_builder *b = &c->s->b;
     struct lo_lin to = place_in(c, d, step, stage);
-    lo_id v = lo_cast(b, shared_type(c), lo_get(b, d->reg, lo_lin_c(step)));
+    lo_id v = lo_cast(b, gc_shared_type(c), lo_get(b, d->reg, lo_lin_c(step)));
     if (c->unit != GC_FMA || !d->along_k || d->vec == 1) {
         lo_store(b, d->shared, to, v, 0);
         return;
