@@ -72,6 +72,8 @@ struct front_train {
     bool named_losses;           /* loss[G], loss[D]: outputs loss.G, loss.D; else loss */
 };
 const struct front_train *front_train(struct front *f);
+/* Whether the train block trains a model declared or named so. */
+bool front_trains(struct front *f, const char *model);
 
 /* Graphs. Each is added to the module under its name; all share the module's slots (params, states,
  * optimiser states, acc, and sys slots named step, steps, steps_per_epoch, seed).

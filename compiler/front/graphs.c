@@ -212,7 +212,8 @@ static bool check_instances(struct front *f)
     return good;
 }
 
-static bool in_train(struct front *f, const struct tree_decl *d)
+/* The train block has this model, by its declaration or (d NULL) a name. */
+static bool in_train(struct front *f, const struct tree_decl *d, const char *name)
 {
     struct elab *e = elab_new(f);
     struct module *m;
@@ -220,9 +221,37 @@ static bool in_train(struct front *f, const struct tree_decl *d)
     e->quiet++;
     struct train *t = train_decl(f, &m) ? models_only(e) : NULL;
     for (uint32_t i = 0; t && i < t->ninst; i++)
-        found = found || t->inst[i]->decl == d;
+        found = found || (d ? t->inst[i]->decl == d
+                            : !strcmp(t->name[i], name) || is_model(t->inst[i]->decl, name));
     elab_free(e);
     return found;
+}
+
+bool front_trains(struct front *f, const char *model) { return in_train(f, NULL, model); }
+
+/* --model names a model of the file. */
+static bool check_option(struct front *f)
+{
+    const struct module *m = f->module.p[0];
+    const char *wanted = f->o.model, *names[64];
+    uint32_t n = 0;
+    if (!wanted || front_trains(f, wanted))
+        return true;
+    for (uint32_t i = 0; i < m->tree->decls.n; i++) {
+        const struct tree_decl *d = m->tree->decls.p[i];
+        if (d->kind == TREE_MODEL && n < COUNT(names))
+            names[n++] = d->name.s;
+        if (is_model(d, wanted))
+            return true;
+    }
+    const char *near = nearest_name(wanted, names, n);
+    struct text has = {0};
+    text_printf(&has, near ? ", did you mean `%s`?" : "%s", near ? near : "");
+    for (uint32_t i = 0; i < n && !near; i++)
+        text_printf(&has, "%s%s", i ? ", " : "; it has ", names[i]);
+    diag_error(f->d, (struct loc){0}, "no model `%s` in %s%s", wanted, m->path, has.p);
+    text_free(&has);
+    return false;
 }
 
 /* An exported function stands on its own, like a model. */
@@ -247,7 +276,7 @@ static bool check_exported(struct front *f, const struct tree_decl *d)
 static bool check_decl(struct front *f, const struct tree_decl *d)
 {
     if (d->kind == TREE_MODEL)
-        return in_train(f, d) || check_model(f, d);
+        return in_train(f, d, NULL) || check_model(f, d);
     if (d->kind == TREE_FN && d->fn.exported)
         return check_exported(f, d);
     if (d->kind != TREE_DATASET && d->kind != TREE_CONST)
@@ -322,6 +351,7 @@ bool front_check(struct front *f)
         good = check_train(f) && good;
     if (good)
         good = check_defines(f);
+    good = check_option(f) && good;
     f->checked = good ? 1 : -1;
     return good;
 }

@@ -41,6 +41,33 @@ int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o)
     return EXIT_USAGE;
 }
 
+int nnc_check_inputs(const struct nnc_options *o, const char *const *names, uint32_t n)
+{
+    for (uint32_t i = 0; i < o->input.n; i++) {
+        const char *name = o->input.p[i].name;
+        bool known = false, twice = false;
+        for (uint32_t k = 0; name && k < n; k++)
+            known = known || !strcmp(names[k], name);
+        for (uint32_t k = 0; name && k < i; k++)
+            twice = twice || (o->input.p[k].name && !strcmp(o->input.p[k].name, name));
+        if (name ? known && !twice : n == 1 && o->input.n == 1)
+            continue;
+        if (!name) {
+            fprintf(stderr, "nnc: --input %s: of several inputs each is named, NAME=FILE.npy\n",
+                    o->input.p[i].value);
+            return EXIT_USAGE;
+        }
+        const char *near = known ? NULL : nearest_name(name, names, n);
+        fprintf(stderr, "nnc: --input %s: %s", name,
+                known ? "given twice" : "no input has this name");
+        for (uint32_t k = 0; !known && !near && k < n; k++)
+            fprintf(stderr, "%s%s", k ? ", " : "; there are: ", names[k]);
+        fprintf(stderr, near ? ", did you mean `%s`?\n" : "%s\n", near ? near : "");
+        return EXIT_USAGE;
+    }
+    return 0;
+}
+
 const char *nnc_input_file(const struct nnc_options *o, const char *name, bool only)
 {
     for (uint32_t i = 0; i < o->input.n; i++) {

@@ -27,7 +27,7 @@ struct figures {
 
 static int parse_batches(struct bench *b, const char *text)
 {
-    for (const char *p = text; *p;) {
+    for (const char *p = text; *p || !b->n;) {
         char *end;
         long long v = strtoll(p, &end, 10);
         if (end == p || v <= 0 || v > 1 << 24 || (*end && *end != ',') || b->n == BATCHES) {

@@ -14,6 +14,13 @@ struct batch {
 
 static int read_batch(const struct front_train *t, const struct nnc_options *o, struct batch *b)
 {
+    const char **names = xcalloc(t->nfields + 1, sizeof *names);
+    for (uint32_t i = 0; i < t->nfields; i++)
+        names[i] = t->field[i].name;
+    int bad = nnc_check_inputs(o, names, t->nfields);
+    free(names);
+    if (bad)
+        return bad;
     for (uint32_t i = 0; i < t->nfields; i++) {
         struct nn_message m;
         b->file[i] = nnc_input_file(o, t->field[i].name, t->nfields == 1);

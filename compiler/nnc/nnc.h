@@ -106,16 +106,19 @@ int nnc_session_graph(struct nnc_session *s, enum front_graph which, const char 
                       int64_t batch, const struct front_dim *dim, size_t dims);
 int nnc_session_link(struct nnc_session *s, const struct nnc_options *o); /* after NNC_GRAPH */
 void nnc_session_close(struct nnc_session *s);
-/* Loads `[NAME=]W.safetensors` files into the slots. 0 or the exit status. */
-int nnc_load_weights(struct nnc_session *s, const nnc_pairs *weights);
 /* Prints `nnc: message` and gives the exit status. */
 int nnc_fail(enum nn_status status, const struct nn_message *m);
-/* An integer flag that Ctrl-C (SIGINT, SIGTERM) sets; a second one ends the process at once. */
-const volatile sig_atomic_t *nnc_catch_signals(void);
+/* From here on Ctrl-C (SIGINT, SIGTERM) ends the process with status 130 and a message, and removes
+ * the folder (NULL: none) if it is empty. */
+void nnc_catch_signals(const char *folder);
+/* From here on it sets this flag, and a second one ends the process at once. */
+const volatile sig_atomic_t *nnc_stop_wanted(void);
 
 /* ---- arrays.c: weights and npy files for the commands that run one graph. ---- */
 /* --weights into the slots; required where the model has parameters. 0 or the exit status. */
 int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o);
+/* Whether each --input names one of these, once, or is the only one. 0 or the exit status. */
+int nnc_check_inputs(const struct nnc_options *o, const char *const *names, uint32_t n);
 /* The file of `--input NAME=FILE`; a lone input needs no name. NULL after printing. */
 const char *nnc_input_file(const struct nnc_options *o, const char *name, bool only);
 /* Makes of the file's array what the graph's input wants: the same shape, integers widened. */

@@ -18,6 +18,12 @@ static int read_inputs(struct nnc_session *s, const struct nnc_options *o, struc
         fprintf(stderr, "nnc: %s has no model with up to %d inputs\n", o->args.p[0], INPUTS);
         return EXIT_REFUSED;
     }
+    const char *names[INPUTS];
+    for (uint32_t i = 0; i < x->model->ninputs; i++)
+        names[i] = x->model->input[i].name;
+    int bad = nnc_check_inputs(o, names, x->model->ninputs);
+    if (bad)
+        return bad;
     for (uint32_t i = 0; i < x->model->ninputs; i++) {
         struct nn_message m;
         x->file[i] = nnc_input_file(o, x->model->input[i].name, x->model->ninputs == 1);

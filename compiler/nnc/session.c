@@ -9,21 +9,36 @@ int nnc_fail(enum nn_status status, const struct nn_message *m)
     return (int)status;
 }
 
-static volatile sig_atomic_t stop_wanted;
+static volatile sig_atomic_t stop_wanted, running;
+static const char *empty_folder;
 
 static void on_signal(int number)
 {
+    static const char text[] = "nnc: stopped before the first step; nothing was saved\n";
+    if (!running) {
+        ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+        (void)written;
+        if (empty_folder)
+            rmdir(empty_folder);
+        _exit(128 + SIGINT);
+    }
     if (stop_wanted)
         _exit(128 + number);
     stop_wanted = 1;
 }
 
-const volatile sig_atomic_t *nnc_catch_signals(void)
+void nnc_catch_signals(const char *folder)
 {
     struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    empty_folder = folder;
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+}
+
+const volatile sig_atomic_t *nnc_stop_wanted(void)
+{
+    running = 1;
     return &stop_wanted;
 }
 
@@ -246,6 +261,32 @@ static int wants_train(struct nnc_session *s)
     return EXIT_REFUSED;
 }
 
+/* The names in --model and in --init NAME=W, as the train block has them. */
+static int check_names(struct nnc_session *s, const struct nnc_options *o)
+{
+    const struct front_train *t = s->train;
+    const char *option = "--model", *name = o->model;
+    bool known = !name || front_trains(s->front, name);
+    for (uint32_t i = 0; known && i < o->init.n; i++) {
+        option = "--init";
+        name = o->init.p[i].name;
+        known = !name;
+        for (uint32_t k = 0; k < t->ninstances; k++)
+            known = known || !strcmp(name, t->instance[k]);
+    }
+    if (known)
+        return 0;
+    const char *near = nearest_name(name, t->instance, t->ninstances);
+    fprintf(stderr, "nnc: %s %s: the train block has no model of this name", option, name);
+    if (near)
+        fprintf(stderr, ", did you mean `%s`?\n", near);
+    else
+        for (uint32_t k = 0; k < t->ninstances; k++)
+            fprintf(stderr, "%s%s%s", k ? ", " : "; it has ", t->instance[k],
+                    k + 1 == t->ninstances ? "\n" : "");
+    return EXIT_REFUSED;
+}
+
 int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nnc_need need)
 {
     *s = (struct nnc_session){.diag = diag_new()};
@@ -257,6 +298,8 @@ int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nn
         return EXIT_REFUSED;
     s->train = front_train(s->front);
     if (need != NNC_GRAPH && (status = wants_train(s)))
+        return status;
+    if (need != NNC_GRAPH && (status = check_names(s, o)))
         return status;
     s->batch = s->train && s->train->present ? s->train->batch : 0;
     const struct front_model *model = front_model(s->front);
@@ -279,18 +322,4 @@ void nnc_session_close(struct nnc_session *s)
     if (s->front)
         front_close(s->front);
     diag_free(s->diag);
-}
-
-int nnc_load_weights(struct nnc_session *s, const nnc_pairs *weights)
-{
-    struct nn_message m;
-    for (uint32_t i = 0; i < weights->n; i++) {
-        char prefix[256] = "";
-        if (weights->p[i].name)
-            snprintf(prefix, sizeof prefix, "%s.", weights->p[i].name);
-        enum nn_status status = nn_weights_load(s->exec, weights->p[i].value, prefix, &m);
-        if (status)
-            return nnc_fail(status, &m);
-    }
-    return 0;
 }

@@ -3,6 +3,7 @@
 #include "nnc/nnc.h"
 #include <inttypes.h>
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Progress on a terminal replaces itself; notes and everything elsewhere are lines. */
@@ -72,6 +73,40 @@ static int report(enum nn_status status, struct nn_message *m, const struct nn_t
     return 128 + SIGINT; /* as a shell says of it */
 }
 
+static const char *folder(const struct nnc_options *o)
+{
+    return o->resume ? o->resume : o->out ? o->out : "out";
+}
+
+/* The run's folder, before anything else takes time: from then on --resume finds it. */
+static int prepare(const struct nnc_options *o, bool *made)
+{
+    struct nn_message m;
+    struct stat st;
+    nnc_catch_signals(NULL);
+    if (!o->resume) {
+        *made = access(folder(o), F_OK) != 0;
+        nnc_catch_signals(*made ? folder(o) : NULL);
+        enum nn_status status = nn_make_folder(folder(o), &m);
+        return status ? nnc_fail(status, &m) : 0;
+    }
+    if (stat(o->resume, &st) || !S_ISDIR(st.st_mode)) {
+        fprintf(stderr, "nnc: --resume %s: there is no such folder\n", o->resume);
+        return EXIT_REFUSED;
+    }
+    struct text state = {0};
+    text_printf(&state, "%s/state.safetensors", o->resume);
+    bool saved = !access(state.p, F_OK);
+    text_free(&state);
+    if (!saved || !o->init.n)
+        return 0;
+    fprintf(stderr,
+            "nnc train: --resume %s goes on with the weights saved there; --init is for a "
+            "new run\n",
+            o->resume);
+    return EXIT_USAGE;
+}
+
 static int train(struct nnc_session *s, const struct nnc_options *o)
 {
     const struct front_train *t = s->train;
@@ -79,7 +114,7 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
     VEC(struct nn_train_init) init = {0};
     struct arena *mem = arena_new();
     for (uint32_t i = 0; i < o->init.n; i++) {
-        const char *name = o->init.p[i].name;
+        const char *name = t->ninstances > 1 ? o->init.p[i].name : NULL;
         vec_push(&init, ((struct nn_train_init){name ? arena_printf(mem, "%s.", name) : "",
                                                 o->init.p[i].value}));
     }
@@ -93,14 +128,12 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
                                   .evaluate = t->evaluate,
                                   .save = t->save,
                                   .best = t->best,
-                                  .out = o->resume ? o->resume
-                                         : o->out  ? o->out
-                                                   : "out",
+                                  .out = folder(o),
                                   .resume = o->resume != NULL,
                                   .init = init.p,
                                   .inits = init.n,
                                   .terminal = screen.terminal,
-                                  .stop = nnc_catch_signals(),
+                                  .stop = nnc_stop_wanted(),
                                   .line = o->quiet ? NULL : line,
                                   .user = &screen};
     struct nn_message m;
@@ -130,10 +163,16 @@ int cmd_train(int argc, char **argv)
         fprintf(stderr, "nnc train: --resume DIR goes on in DIR; --out names another folder\n");
         return EXIT_USAGE;
     }
-    int status = nnc_session_open(&s, &o, NNC_TRAIN);
-    if (!status)
-        status = train(&s, &o);
-    nnc_session_close(&s);
+    bool made = false;
+    int status = prepare(&o, &made);
+    if (!status) {
+        status = nnc_session_open(&s, &o, NNC_TRAIN);
+        if (!status)
+            status = train(&s, &o);
+        nnc_session_close(&s);
+    }
+    if (status && made)
+        rmdir(folder(&o)); /* if nothing was put there */
     nnc_free_options(&o);
     return status;
 }

@@ -79,6 +79,8 @@ void nn_saver_close(struct nn_saver *s); /* NULL is fine */
 /* Writes `path.tmp`, syncs it, renames it to `path`, syncs the folder. On failure what `path` held
  * is untouched and the temporary file is gone. */
 enum nn_status nn_saver_write(struct nn_saver *s, struct nn_message *m);
+/* A checksum of the items' data as it is now, from item `first` on. */
+uint64_t nn_saver_sum(const struct nn_saver *s, size_t first);
 
 /* ---- order.c ---- A permutation of 0..n that needs no memory: where position i of the order `key`
  * comes from. A pure function of its arguments, on every machine. */

@@ -150,3 +150,21 @@ enum nn_status nn_saver_write(struct nn_saver *s, struct nn_message *m)
 {
     return nn_file_replace(s->path, s->tmp, s->part, s->parts, m);
 }
+
+uint64_t nn_saver_sum(const struct nn_saver *s, size_t first)
+{
+    uint64_t sum = 0x9e3779b97f4a7c15u;
+    for (size_t i = first + 1; i < s->parts; i++) {
+        const char *p = s->part[i].iov_base;
+        for (size_t n = s->part[i].iov_len; n;) {
+            uint64_t word = 0;
+            size_t k = n < sizeof word ? n : sizeof word;
+            memcpy(&word, p, k);
+            sum = (sum ^ word) * 0xff51afd7ed558ccdu;
+            sum ^= sum >> 32;
+            p += k;
+            n -= k;
+        }
+    }
+    return sum;
+}

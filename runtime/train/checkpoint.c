@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAME_MOST = 1024, POSITIONS = 10 };
+enum { NAME_MOST = 1024, POSITIONS = 11 };
 
 char *path_in(const char *dir, const char *name)
 {
@@ -21,7 +21,7 @@ char *path_in(const char *dir, const char *name)
     return p;
 }
 
-enum nn_status make_folder(const char *path, struct nn_message *m)
+enum nn_status nn_make_folder(const char *path, struct nn_message *m)
 {
     char *p = strdup(path);
     if (!p)
@@ -60,6 +60,7 @@ enum nn_status set_aside(const char *path, struct nn_message *m)
 static size_t position_items(struct position *p, struct nn_save_item *item)
 {
     struct nn_save_item all[POSITIONS] = {
+        {"train/check", NN_i64, 0, NULL, &p->check}, /* of all that follows */
         {"train/step", NN_i64, 0, NULL, &p->step},
         {"train/evaluated", NN_i64, 0, NULL, &p->evaluated},
         {"train/best", NN_f64, 0, NULL, &p->best},
@@ -117,7 +118,7 @@ enum nn_status checkpoints_open(struct checkpoints *c, struct nn_exec *e, struct
 {
     static const char *const names[] = {"last.safetensors", "best.safetensors",
                                         "state.safetensors"};
-    *c = (struct checkpoints){0};
+    *c = (struct checkpoints){.at = p};
     size_t slots = nn_exec_image(e)->slot_count;
     struct nn_save_item *item = calloc(slots + POSITIONS, sizeof *item);
     char(*name)[NAME_MOST] = calloc(slots + 1, sizeof *name);
@@ -165,6 +166,7 @@ enum nn_status checkpoints_save(struct checkpoints *c, struct nn_message *m)
     if (!c->state)
         return NN_OK;
     enum nn_status s = nn_saver_write(c->last, m);
+    c->at->check = (int64_t)nn_saver_sum(c->state, 1);
     return s ? s : nn_saver_write(c->state, m);
 }
 
@@ -230,5 +232,22 @@ enum nn_status checkpoints_load(struct checkpoints *c, struct nn_exec *e, struct
     if (!s)
         s = nn_state_load(e, t, path, m);
     nn_tensors_close(t);
+    if (!s && p->check != (int64_t)nn_saver_sum(c->state, 1))
+        s = nn_fail(m, NN_REFUSED, "%s is damaged: its contents do not have its checksum", path);
     return s;
+}
+
+enum nn_status checkpoints_complete(struct checkpoints *c, struct nn_message *m)
+{
+    struct position *p = c->at;
+    enum nn_status s = NN_OK;
+    if (access(c->path[0], F_OK))
+        s = nn_saver_write(c->last, m);
+    if (s || isnan(p->best) || !access(c->path[1], F_OK))
+        return s;
+    if (p->best_step == p->step)
+        return nn_saver_write(c->best, m);
+    p->best = NAN;
+    p->best_step = 0;
+    return NN_OK;
 }

@@ -65,10 +65,12 @@ struct position {
     int64_t losses;
     /* must be the same in the run that goes on */
     int64_t seed, batch, samples, shuffle;
+    int64_t check; /* as saved: the checksum of the state */
 };
 struct checkpoints {
     struct nn_saver *last, *best, *state;
     char *path[3]; /* last, best, state */
+    struct position *at;
 };
 enum nn_status checkpoints_open(struct checkpoints *c, struct nn_exec *e, struct position *p,
                                 const char *out, struct nn_message *m);
@@ -82,8 +84,9 @@ bool checkpoints_exist(const struct checkpoints *c);
 /* Slots and position from the state file. */
 enum nn_status checkpoints_load(struct checkpoints *c, struct nn_exec *e, struct position *p,
                                 struct nn_message *m);
-/* Makes the folder and those above it. */
-enum nn_status make_folder(const char *path, struct nn_message *m);
+/* After loading: `last` is written anew if it is missing; a missing `best` is forgotten, and the
+ * next evaluation's is kept. */
+enum nn_status checkpoints_complete(struct checkpoints *c, struct nn_message *m);
 /* `DIR/NAME`, heap memory or NULL. */
 char *path_in(const char *dir, const char *name);
 /* Renames the file, if it exists, to `PATH.old`. */

@@ -157,7 +157,7 @@ static enum nn_status open_files(struct run *r, struct nn_message *m)
     const char *out = r->o->out;
     if (!out)
         return NN_OK;
-    enum nn_status s = make_folder(out, m);
+    enum nn_status s = nn_make_folder(out, m);
     char *path = path_in(out, "log.jsonl");
     if (!s && !path)
         s = nn_fail(m, NN_MACHINE, "out of memory");
@@ -197,8 +197,13 @@ static enum nn_status begin_anew(struct run *r, struct nn_message *m)
 static enum nn_status go_on(struct run *r, struct nn_message *m)
 {
     enum nn_status s = checkpoints_load(&r->files, r->e, &r->at, m);
+    bool has_best = !isnan(r->at.best);
+    if (!s)
+        s = checkpoints_complete(&r->files, m);
     if (s)
         return s;
+    if (has_best && isnan(r->at.best))
+        note(r, "%s is gone: the next evaluation's weights are kept as the best", r->files.path[1]);
     nn_exec_set_scalar(r->e, "step", (double)r->at.step);
     set_system_slots(r);
     note(r, "going on after step %lld of %lld", (long long)r->at.step, (long long)r->total);

@@ -84,6 +84,9 @@ struct nn_train_result {
 enum nn_status nn_train(const struct nn_train_options *o, struct nn_train_result *r,
                         struct nn_message *m);
 
+/* Makes the folder and those above it, for a run that is to come. */
+enum nn_status nn_make_folder(const char *path, struct nn_message *m);
+
 /* Steps in one epoch: whole batches of the train split. */
 int64_t nn_steps_per_epoch(const struct nn_data *d, int64_t batch);
 
