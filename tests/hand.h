@@ -13,6 +13,8 @@ struct image_builder {
     struct nn_launch_rec launch[8][16];
     uint32_t slots, graphs;
     uint64_t slot_bytes;
+    const char *kernel_name[16]; /* NULL: hand */
+    const char *target;          /* NULL: not told */
 };
 
 static inline uint32_t image_put(struct image_builder *b, const void *p, size_t n)
@@ -96,6 +98,27 @@ static inline void image_launch(struct image_builder *b, uint32_t graph, uint32_
     l->flops = 1e9; /* long enough for the pool */
 }
 
+/* The last launch of the graph becomes a GPU's. */
+static inline void image_gpu(struct image_builder *b, uint32_t graph, uint32_t threads,
+                             uint32_t shared)
+{
+    struct nn_launch_rec *l = &b->launch[graph][b->graph[graph].launch_count - 1];
+    struct nn_phase_rec *p = (struct nn_phase_rec *)(void *)(b->t.p + l->phases_at);
+    for (uint32_t i = 0; i < l->phase_count; i++) {
+        p[i].threads = threads;
+        p[i].shared = shared;
+    }
+}
+
+/* The last launch of the graph becomes a product. */
+static inline void image_gemm(struct image_builder *b, uint32_t graph, const struct nn_gemm_rec *g)
+{
+    struct nn_launch_rec *l = &b->launch[graph][b->graph[graph].launch_count - 1];
+    l->kind = NN_LAUNCH_GEMM;
+    l->kernel = l->phase_count = 0;
+    l->gemm_at = image_put(b, g, sizeof *g);
+}
+
 static inline struct nn_arg_rec image_arg(enum nn_space space, uint64_t offset, enum nn_dtype t,
                                           uint64_t count, bool written)
 {
@@ -113,8 +136,9 @@ static inline struct nn_image *image_done(struct image_builder *b, uint32_t kern
     struct nn_image h = {.magic = NN_IMAGE_MAGIC, .version = NN_IMAGE_VERSION};
     h.model = origin[0].text = image_text(b, "hand");
     origin[1].text = image_text(b, "model.nn:7: layer.op");
+    h.target = b->target ? image_text(b, b->target) : 0;
     for (uint32_t k = 0; k < kernels; k++)
-        kernel[k].name = h.model;
+        kernel[k].name = b->kernel_name[k] ? image_text(b, b->kernel_name[k]) : h.model;
     for (uint32_t g = 0; g < b->graphs; g++)
         b->graph[g].launches_at =
             image_put(b, b->launch[g], b->graph[g].launch_count * sizeof b->launch[g][0]);

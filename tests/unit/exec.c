@@ -139,6 +139,82 @@ static void refused(const struct nn_image *image, size_t bytes)
     test(nn_image_check("short", 5, &m) == NN_REFUSED);
 }
 
+/* Runs in two halves: one may be under way on a CPU. */
+static void in_halves(const struct nn_image *image, size_t bytes)
+{
+    struct nn_message m;
+    struct nn_exec *e;
+    static _Alignas(64) float x[N];
+    const void *in[] = {x};
+    x[0] = 3;
+    test(nn_exec_open(&e, image, bytes, kernels, 2, NULL, &m) == NN_OK);
+    test(nn_exec_depth(e, 0) == 1 && nn_exec_under_way(e) == 0);
+    test(nn_exec_finish(e, &m) == NN_USAGE);
+    test(nn_exec_start(e, 0, in, &m) == NN_OK && nn_exec_under_way(e) == 1);
+    test(nn_exec_start(e, 0, in, &m) == NN_USAGE && nn_exec_run(e, 0, in, &m) == NN_USAGE);
+    test(nn_exec_finish(e, &m) == NN_OK && nn_exec_under_way(e) == 0);
+    test(*(const float *)nn_exec_output(e, 0, 0) == 3);
+    nn_exec_close(e);
+}
+
+/* An image of a GPU's launches: sound, but nothing that a CPU runs. */
+static struct nn_image *build_gpu(struct image_builder *b, size_t *bytes)
+{
+    struct nn_value_rec out = image_value(b, "c", NN_f32, 8, 6);
+    uint32_t g = image_graph(b, "mul", NULL, 0, &out, 1, 2048, 0);
+    struct nn_arg_rec args[] = {image_arg(NN_SPACE_ARENA, 0, NN_f32, 8 * 4, false),
+                                image_arg(NN_SPACE_ARENA, 1024, NN_f32, 4 * 6, false),
+                                image_arg(NN_SPACE_OUTPUT, 0, NN_f32, 8 * 6, true)};
+    struct nn_gemm_rec gemm = {.lda = 4, .ldb = 6, .ldc = 6, .m = 8, .n = 6, .k = 4, .batch = 1};
+    gemm.type_a = gemm.type_b = gemm.type_c = NN_f32;
+    b->target = "sm_80";
+    image_launch(b, g, 0, args, 3, 4, 0);
+    image_gpu(b, g, 64, 1024);
+    image_launch(b, g, 0, args, 3, 0, 0);
+    image_gemm(b, g, &gemm);
+    return image_done(b, 1, bytes);
+}
+
+/* Products that reach beyond their arguments, blocks that no GPU runs. */
+static void refused_gpu(struct nn_image *image, size_t bytes)
+{
+    struct nn_message m;
+    struct nn_exec *e;
+    test(nn_image_check(image, bytes, &m) == NN_OK);
+    test(nn_exec_open(&e, image, bytes, kernels, 1, NULL, &m) == NN_USAGE);
+    test_text(m.text, "the image is for a GPU (sm_80): it wants a device");
+    char *base = (char *)image;
+    struct nn_graph_rec *graph = (void *)(base + image->graphs_at);
+    struct nn_launch_rec *l = (void *)(base + graph->launches_at);
+    struct nn_gemm_rec *g = (void *)(base + l[1].gemm_at), good = *g;
+    struct nn_phase_rec *p = (void *)(base + l[0].phases_at);
+    const struct nn_gemm_rec bad[] = {
+        {.m = 9},   {.n = 7},           {.k = 5}, {.batch = 2, .stride_a = 1},
+        {.lda = 3}, {.ldc = INT64_MAX}, {.m = -1}};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        *g = good;
+        g->m = bad[i].m ? bad[i].m : g->m;
+        g->n = bad[i].n ? bad[i].n : g->n;
+        g->k = bad[i].k ? bad[i].k : g->k;
+        g->lda = bad[i].lda ? bad[i].lda : g->lda;
+        g->ldc = bad[i].ldc ? bad[i].ldc : g->ldc;
+        g->batch = bad[i].batch ? bad[i].batch : g->batch;
+        g->stride_a = bad[i].stride_a;
+        test(nn_image_check(image, bytes, &m) == NN_REFUSED);
+        test_text(m.text, "the image is damaged: the matrix product of launch 1");
+    }
+    *g = good;
+    for (uint32_t threads = 31; threads <= 2048; threads += 2017) {
+        p->threads = threads;
+        test(nn_image_check(image, bytes, &m) == NN_REFUSED);
+    }
+    p->threads = 64;
+    p->chunks = (int64_t)1 << 31;
+    test(nn_image_check(image, bytes, &m) == NN_REFUSED);
+    p->chunks = 4;
+    test(nn_image_check(image, bytes, &m) == NN_OK);
+}
+
 /* Every byte of the image is changed in several ways; what is accepted must open, nothing may
  * crash. */
 static void fuzz(const struct nn_image *image, size_t bytes)
@@ -164,6 +240,21 @@ static void fuzz(const struct nn_image *image, size_t bytes)
     free(copy);
 }
 
+/* The same of an image that is only checked, not opened. */
+static void fuzz_check(const struct nn_image *image, size_t bytes)
+{
+    unsigned char *copy = xmalloc(bytes);
+    int refusals = 0;
+    for (size_t i = 0; i < bytes; i++)
+        for (int v = 0; v < 256; v += 15) {
+            memcpy(copy, image, bytes);
+            copy[i] = (unsigned char)v;
+            refusals += nn_image_check(copy, bytes, NULL) != NN_OK;
+        }
+    test(refusals > 100);
+    free(copy);
+}
+
 int main(void)
 {
     struct image_builder *b = xcalloc(1, sizeof *b);
@@ -174,6 +265,12 @@ int main(void)
     run(image, bytes, 3);
     refused(image, bytes);
     fuzz(image, bytes);
+    in_halves(image, bytes);
+    text_free(&b->t);
+    *b = (struct image_builder){0};
+    struct nn_image *gpu = build_gpu(b, &bytes);
+    refused_gpu(gpu, bytes);
+    fuzz_check(gpu, bytes);
     text_free(&b->t);
     free(b);
     return test_done();
