@@ -119,19 +119,18 @@ static val choose(struct elab *e, val due, val yes, val no)
 
 /* ---- the update ---- */
 
-/* Gradients summed over the micro-batches: a slot beside the parameter, empty after each update. */
-static struct param *accumulator(struct elab *e, struct param *of)
+/* A slot of the training's own, saved with its state; it starts as `first`. */
+static struct param *training_slot(struct elab *e, struct param like, const char *path,
+                                   double first)
 {
-    const char *path = intern(e->names, arena_printf(e->mem, "%s.grad", of->path));
     struct param *p = param_find(e, path);
     if (p)
         return p;
     p = ARENA_NEW(e->mem, struct param);
-    *p = *of;
+    *p = like;
     p->path = path;
     p->kind = NN_SLOT_OPT;
     p->slot = UINT32_MAX;
-    p->of = of;
     p->first = p->now = NULL;
     vec_push(&e->params, p);
     if (e->m)
@@ -140,12 +139,20 @@ static struct param *accumulator(struct elab *e, struct param *of)
         struct ir_builder *b = e->b;
         struct shape s = {0, p->rank, NULL, p->dim};
         e->b = e->init;
-        val zero = broadcast_to(e, f_const(e, 0, p->dtype), s, p->at);
-        struct ir_update u = {p->slot, zero->t.node};
+        val v = broadcast_to(e, f_const(e, first, p->dtype), s, p->at);
+        struct ir_update u = {p->slot, v->t.node};
         vec_push(&e->init->g->updates, u);
         e->b = b;
     }
     return p;
+}
+
+/* Gradients summed over the micro-batches: a slot beside the parameter, empty after each update. */
+static struct param *accumulator(struct elab *e, struct param *of)
+{
+    struct param like = *of;
+    like.of = of;
+    return training_slot(e, like, intern(e->names, arena_printf(e->mem, "%s.grad", of->path)), 0);
 }
 
 struct beat { /* when the update happens, and how often it has: NULL: at every step */
@@ -179,6 +186,67 @@ static void accumulate(struct elab *e, const struct train *t, struct update *u,
     u->g = op2(e, IR_add, old, part);
     val zero = broadcast_to(e, f_const(e, 0, u->g->t.dtype), u->g->t.s, u->g->at);
     param_set(e, acc, choose(e, beat->due, zero, u->g));
+}
+
+/* ---- f16: gradients of a scaled loss ---- */
+
+/* The gradients of f16 products would be lost below 2^-24: the loss is multiplied by a scale, the
+ * gradients divided by it. An update whose gradients are not all finite is skipped and the scale
+ * halved; it is doubled after so many updates in a row that were good. */
+enum { SCALE_FIRST = 65536, SCALE_MOST = 1 << 24, SCALE_GROWS = 2000 };
+struct loss_scale {
+    struct param *scale, *good; /* NULL: not scaled */
+};
+
+static struct loss_scale loss_scale(struct elab *e, const struct train *t, const struct loss *l)
+{
+    struct loss_scale s = {NULL, NULL};
+    if (!t->out.precision || strcmp(t->out.precision, "f16") != 0)
+        return s;
+    const char *of = l->name ? arena_printf(e->mem, ".%s", l->name) : "";
+    struct param like = {.dtype = NN_f32, .at = l->at, .used = l->at};
+    s.scale = training_slot(
+        e, like, intern(e->names, arena_printf(e->mem, "optimizer.loss_scale%s", of)), SCALE_FIRST);
+    s.good = training_slot(
+        e, like, intern(e->names, arena_printf(e->mem, "optimizer.good_updates%s", of)), 0);
+    return s;
+}
+
+static val all_finite(struct elab *e, val g)
+{
+    bool fold[NN_MAX_RANK];
+    memset(fold, true, sizeof fold);
+    val zero = f_const(e, 0, g->t.dtype), r = v_tensor(e, NN_bool, shape_scalar(), g->at);
+    val finite = op2(e, IR_eq, op2(e, IR_sub, g, g), zero);
+    r->t.node = emit_reduce(e, IRM_all, finite, fold);
+    return r;
+}
+
+/* Divides the gradients by the scale. */
+static void unscale(struct elab *e, struct loss_scale s, struct update *u, uint32_t n)
+{
+    val by = op2(e, IR_div, f_const(e, 1, NN_f32), param_value(e, s.scale, s.scale->at));
+    for (uint32_t i = 0; i < n; i++)
+        u[i].g = op2(e, IR_mul, u[i].g, to_dtype(e, by, u[i].g->t.dtype, by->at));
+}
+
+/* Whether the update may be made, and the scale for the next one. */
+static val judge(struct elab *e, struct loss_scale s, const struct update *u, uint32_t n, val due)
+{
+    val finite = all_finite(e, u[0].g);
+    for (uint32_t i = 1; i < n; i++)
+        finite = op2(e, IR_and, finite, all_finite(e, u[i].g));
+    val scale = param_value(e, s.scale, s.scale->at), good = param_value(e, s.good, s.good->at);
+    val zero = f_const(e, 0, NN_f32), one = f_const(e, 1, NN_f32), two = f_const(e, 2, NN_f32);
+    val run = op2(e, IR_add, good, one);
+    val grows = op2(e, IR_ge, run, f_const(e, SCALE_GROWS, NN_f32));
+    val more = op2(e, IR_min, op2(e, IR_mul, scale, two), f_const(e, SCALE_MOST, NN_f32));
+    val less = op2(e, IR_max, op2(e, IR_div, scale, two), one);
+    val next = choose(e, finite, choose(e, grows, more, scale), less);
+    val count = choose(e, finite, choose(e, grows, zero, run), zero);
+    param_set(e, s.scale, due ? choose(e, due, next, scale) : next);
+    param_set(e, s.good, due ? choose(e, due, count, good) : count);
+    return due ? op2(e, IR_and, due, finite) : finite;
 }
 
 static void optimize(struct elab *e, struct train *t, struct update *u, const struct beat *beat)
@@ -219,6 +287,10 @@ void update_loss(struct elab *e, struct train *t, struct loss *l)
     const char *role = e->role;
     e->role = "upd";
     emit_place(e, l->at, l->name ? l->name : "loss");
+    struct loss_scale s = loss_scale(e, t, l);
+    val of = l->v;
+    if (s.scale)
+        of = op2(e, IR_mul, of, to_dtype(e, param_value(e, s.scale, l->at), of->t.dtype, l->at));
     for (uint32_t i = 0; i < all; i++) {
         struct param *p = e->params.p[i];
         if (p->kind != NN_SLOT_PARAM || !(l->models >> p->root & 1))
@@ -226,11 +298,15 @@ void update_loss(struct elab *e, struct train *t, struct loss *l)
         r = rule_of(e, t, p);
         if (!r || r->v->kind == V_NONE)
             continue;
-        u[n++] = (struct update){p, param_value(e, p, p->at), gradient(e, l->v, p), NULL};
+        u[n++] = (struct update){p, param_value(e, p, p->at), gradient(e, of, p), NULL};
     }
     struct beat beat = beat_of(e, l->every > 1 ? l->every : t->out.accumulate);
+    if (s.scale)
+        unscale(e, s, u, n);
     for (uint32_t i = 0; i < n && t->out.accumulate > 1; i++)
         accumulate(e, t, &u[i], &beat);
+    if (s.scale && n)
+        beat.due = judge(e, s, u, n, beat.due);
     if (t->clip > 0)
         clip(e, t, u, n);
     for (uint32_t i = 0; i < n; i++)

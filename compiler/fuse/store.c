@@ -79,7 +79,9 @@ static double node_cost(const struct ir_node *n)
     case IRC_FLOAT:
         if (n->op == IR_floor || n->op == IR_ceil || n->op == IR_round)
             return 1;
-        return n->op == IR_div || n->op == IR_sqrt || n->op == IR_rsqrt ? 3 : 12;
+        return n->op == IR_div || n->op == IR_sqrt || n->op == IR_rsqrt ? 3
+               : n->op == IR_tf32                                       ? 1
+                                                                        : 12;
     case IRC_ARITH: return n->op == IR_idiv || n->op == IR_mod ? 6 : 1;
     case IRC_LEAF: return n->op == IR_random ? 10 : 0;
     case IRC_ELEM: return n->op == IR_copy ? 0 : 1;

@@ -48,6 +48,20 @@ bool ir_op_find(const char *name, enum ir_op *op)
     return false;
 }
 
+static const char *const precisions[IR_PRECISION_COUNT] = {
+    [IR_F32] = "f32", [IR_TF32] = "tf32", [IR_BF16] = "bf16", [IR_F16] = "f16"};
+const char *ir_precision_name(enum ir_precision p) { return precisions[p]; }
+
+bool ir_precision_find(const char *name, enum ir_precision *p)
+{
+    for (size_t i = 0; i < IR_PRECISION_COUNT; i++)
+        if (!strcmp(precisions[i], name)) {
+            *p = (enum ir_precision)i;
+            return true;
+        }
+    return false;
+}
+
 const char *ir_monoid_name(enum ir_monoid m) { return monoids[m].name; }
 enum ir_op ir_monoid_combine(enum ir_monoid m) { return monoids[m].combine; }
 

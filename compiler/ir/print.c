@@ -267,6 +267,8 @@ void ir_print_graph(const struct ir_graph *g, struct text *out)
 {
     text_printf(out, "graph ");
     print_name(out, g->name);
+    if (g->precision)
+        text_printf(out, " precision %s", ir_precision_name(g->precision));
     text_printf(out, " {\n");
     for (ir_id id = 1; id < g->nodes.n; id++) {
         text_printf(out, "  ");

@@ -353,6 +353,16 @@ static bool slot(struct reader *r)
     return true;
 }
 
+static bool graph_precision(struct reader *r)
+{
+    const char *s;
+    uint32_t lo = (read_skip(r), r->at);
+    if (!read_name(r, &s, "a precision"))
+        return false;
+    return ir_precision_find(s, &r->g->precision) ||
+           read_fail(r, lo, "`%s` is no precision: f32, tf32, bf16 or f16", s);
+}
+
 static bool graph(struct reader *r)
 {
     const char *s;
@@ -365,6 +375,8 @@ static bool graph(struct reader *r)
     if (r->label_room)
         memset(r->labels, 0, r->label_room * sizeof *r->labels);
     r->nlabels = 0;
+    if (read_keyword(r, "precision") && !graph_precision(r))
+        return false;
     return read_expect(r, "{");
 }
 

@@ -15,6 +15,19 @@ static double round_bits(double v, int bits, int low, double largest)
     return fabs(r) > largest ? copysign(INFINITY, v) : r;
 }
 
+/* Of the bits of the nearest f32: half of the 11th is added, then all below the 10th cut off. */
+static double round_tf32(double v)
+{
+    union {
+        float f;
+        uint32_t u;
+    } x = {.f = (float)v};
+    if (isnan(v))
+        return v;
+    x.u = (x.u + 0x1000) & ~UINT32_C(0x1fff);
+    return (double)x.f;
+}
+
 static int64_t wrap(enum nn_dtype t, int64_t v)
 {
     switch (t) {
@@ -121,6 +134,7 @@ static double float_unary(enum ir_op op, double x)
     case IR_tanh: return tanh(x);
     case IR_sigmoid: return 1 / (1 + exp(-x));
     case IR_erf: return erf(x);
+    case IR_tf32: return round_tf32(x);
     }
     BUG("%s on floats", ir_op_name(op));
 }

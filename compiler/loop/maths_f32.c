@@ -1,9 +1,10 @@
-/* The transcendentals of f32, as operations on any number of lanes. The polynomials are own minimax fits
- * (relative error, coefficients rounded to f32 one after the other); the reductions are the classical
- * ones of Cody and Waite, and Payne and Hanek for large angles. Measured errors: tests/unit/maths.c.
+/* The transcendentals of f32, as operations on any number of lanes. The polynomials are own minimax
+ * fits (relative error, coefficients rounded to f32 one after the other); the reductions are the
+ * classical ones of Cody and Waite, and Payne and Hanek for large angles. Measured errors:
+ * tests/unit/maths.c.
  *
- * Denormal inputs count as 0, results below the least normal number are 0. No branch but one: angles
- * past 32768 take the long way, if any lane has one. */
+ * Denormal inputs count as 0, results below the least normal number are 0. No branch but one:
+ * angles past 32768 take the long way, if any lane has one. */
 #include "loop/private.h"
 
 #define MAGIC 0x1.8p23 /* adding it leaves the rounded integer in the low bits */
@@ -183,8 +184,8 @@ static void reduce_large(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q)
     *r = pick(m, op(m, IR_lt, magnitude(m, x), F(m, INFINITY)), *r, F(m, NAN));
 }
 
-/* Cody and Waite, |x| <= 32768; without fma the products would not be exact, and f64 is used. The parts
- * of pi/2 have one sign, so that -0 stays. */
+/* Cody and Waite, |x| <= 32768; without fma the products would not be exact, and f64 is used. The
+ * parts of pi/2 have one sign, so that -0 stays. */
 static void reduce_small(struct lo_maths *m, lo_id x, lo_id *r, lo_id *q)
 {
     if (m->fma) {
@@ -275,7 +276,8 @@ static lo_id f64_exp2(struct lo_maths *m, lo_id x)
     return bits(m, add(m, bits(m, p), bit(m, LO_SHL, bits(m, t), L(m, 52))));
 }
 
-/* 2^(y log2 |x|) in f64, so that all but the last rounding is out of sight; then C's special cases. */
+/* 2^(y log2 |x|) in f64, so that all but the last rounding is out of sight; then C's special cases.
+ */
 static lo_id f32_pow(struct lo_maths *m, lo_id x, lo_id y)
 {
     lo_id zero = F(m, 0), one = F(m, 1), a = magnitude(m, x);
@@ -337,6 +339,8 @@ lo_id lo_maths_f32(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
         return f32_sigmoid(m, x);
     if (o == IR_erf)
         return f32_erf(m, x);
+    if (o == IR_tf32)
+        return bits(m, lo_bit(m->b, LO_TF32, of(m, NN_i32), x, 0));
     if (o != IR_pow)
         return 0;
     lo_id simple = constant_pow(m, x, y);

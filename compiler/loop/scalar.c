@@ -201,6 +201,22 @@ static void cast_lanes(enum nn_dtype from, enum nn_dtype to, uint32_t n, const v
     case IR_grad:                                                                                  \
     case IR_OP_COUNT: return false
 
+/* Rounded to 11 significant bits, half away from zero; a NaN stays one. */
+static int32_t tf32_bits(float v)
+{
+    uint32_t u;
+    memcpy(&u, &v, sizeof u);
+    u = v != v ? u | 0x400000 : isinf(v) ? u : u + 0x1000;
+    return (int32_t)(u & ~(uint32_t)0x1fff);
+}
+
+static float round_tf32(float v)
+{
+    int32_t bits = tf32_bits(v);
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
 /* SUFFIX: of libm's exact functions. Transcendentals are computed in f64 and rounded once. */
 #define FLOAT_LANES(NAME, TYPE, SUFFIX)                                                            \
     static bool NAME(enum ir_op op, uint32_t n, const TYPE *x, const TYPE *y, TYPE *r, uint8_t *p) \
@@ -222,6 +238,7 @@ static void cast_lanes(enum nn_dtype from, enum nn_dtype to, uint32_t n, const v
         case IR_tanh: EACH((T)tanh((double)a));                                                    \
         case IR_sigmoid: EACH((T)(1 / (1 + exp(-(double)a))));                                     \
         case IR_erf: EACH((T)erf((double)a));                                                      \
+        case IR_tf32: EACH((T)round_tf32((float)a));                                               \
         case IR_add: EACH2(a + b);                                                                 \
         case IR_sub: EACH2(a - b);                                                                 \
         case IR_mul: EACH2(a *b);                                                                  \
@@ -289,6 +306,7 @@ static int64_t wrap(enum ir_op op, int64_t a, int64_t b)
         case IR_tanh:                                                                              \
         case IR_sigmoid:                                                                           \
         case IR_erf:                                                                               \
+        case IR_tf32:                                                                              \
         case IR_div:                                                                               \
         case IR_pow: return false; NO_CASE;                                                        \
         }                                                                                          \
@@ -412,15 +430,6 @@ static int32_t bit_i32(enum lo_bit op, int32_t a, int32_t b)
     case LO_BIT_COUNT: break;
     }
     return 0;
-}
-
-/* Rounded to 11 significant bits, half away from zero; a NaN stays one. */
-static int32_t tf32_bits(float v)
-{
-    uint32_t u;
-    memcpy(&u, &v, sizeof u);
-    u = v != v ? u | 0x400000 : isinf(v) ? u : u + 0x1000;
-    return (int32_t)(u & ~(uint32_t)0x1fff);
 }
 
 void lo_lanes_bit(enum lo_bit op, enum nn_dtype from, enum nn_dtype to, uint32_t n,

@@ -30,9 +30,9 @@ void pass_run(const struct pass *p, struct ir_graph *g)
 
 void pass_pipeline(struct ir_graph *g)
 {
-    static const char *const names[] = {"cse",      "simplify", "gradient",   "recompute",
-                                        "cse",      "simplify", "dce",        "fold_moves",
-                                        "simplify", "cse",      "axis_order", "dce"};
+    static const char *const names[] = {
+        "cse",       "simplify",   "gradient", "recompute", "cse",        "simplify", "dce",
+        "precision", "fold_moves", "simplify", "cse",       "axis_order", "dce"};
     for (size_t i = 0; i < COUNT(names); i++)
         pass_run(pass_find(names[i]), g);
 }

@@ -1,0 +1,110 @@
+/* precision: after gradient, so that the backward pass's contractions are among them. A contraction
+ * is a sum of products of f32 whose one factor has an axis of the result that the other has not,
+ * and the other way round, and which share an axis that is summed. Both factors are rounded to what
+ * the graph's precision says and the products added up in f32, which holds them exactly. All else
+ * stays as it is. The wish is carried out then: the graph's precision is f32. */
+#include "pass/pass.h"
+
+static uint32_t axes_of(const struct ix *e)
+{
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < IR_MAX_AXES; i++)
+        mask |= (uint32_t)ix_uses_axis(e, i) << i;
+    return mask;
+}
+
+static uint32_t axes_read(const struct ir_access *a)
+{
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < a->rank; i++)
+        mask |= axes_of(a->at[i].e);
+    return mask;
+}
+
+/* The axes of `sum` on which the product's operand k depends. */
+static uint32_t factor_axes(const struct ir_node *sum, const struct ir_node *product, uint32_t k)
+{
+    uint32_t inner = axes_read(&product->in[k].a), mask = 0;
+    for (uint32_t i = 0; i < product->nd; i++)
+        if (inner >> i & 1)
+            mask |= axes_of(sum->in[0].a.at[i].e);
+    for (uint32_t i = 0; i < sum->nd; i++)
+        if (sum->dom[i].n == 1)
+            mask &= ~(1u << i);
+    return mask;
+}
+
+static bool is_contraction(const struct ir_graph *g, const struct ir_node *n)
+{
+    if (n->op != IR_reduce || n->monoid != IRM_sum || n->dtype != NN_f32)
+        return false;
+    const struct ir_node *product = ir_at(g, n->in[0].node);
+    if (product->op != IR_mul || product->nin != 2)
+        return false;
+    uint32_t a = factor_axes(n, product, 0), b = factor_axes(n, product, 1);
+    uint32_t outer = (1u << (n->nd - n->nred)) - 1;
+    return (a & ~b & outer) && (b & ~a & outer) && (a & b & ~outer);
+}
+
+static ir_id element(struct ir_graph *g, ir_id x, enum ir_op op, enum nn_dtype t, bool inlined)
+{
+    struct ir_node like = *ir_at(g, x);
+    struct ir_in in = {x, ir_identity(g->m, ir_rank(&like), ir_axes(&like))};
+    struct ir_node n = {.op = (uint8_t)op,
+                        .dtype = (uint8_t)t,
+                        .inlined = inlined,
+                        .nd = (uint16_t)ir_rank(&like),
+                        .nin = 1,
+                        .checkpoint = like.checkpoint,
+                        .origin = like.origin,
+                        .dom = ir_axes(&like),
+                        .in = &in};
+    return ir_append(g, &n);
+}
+
+/* x in f32, with the fewer bits of the precision. The narrow form may be stored, as x might. */
+static ir_id rounded(struct ir_graph *g, ir_id x)
+{
+    bool inlined = ir_at(g, x)->inlined;
+    switch (g->precision) {
+    case IR_TF32: return element(g, x, IR_tf32, NN_f32, inlined);
+    case IR_BF16:
+    case IR_F16:
+        x = element(g, x, IR_cast, g->precision == IR_BF16 ? NN_bf16 : NN_f16, inlined);
+        return element(g, x, IR_cast, NN_f32, true);
+    case IR_F32:
+    case IR_PRECISION_COUNT: break;
+    }
+    return x;
+}
+
+void pass_precision(struct ir_graph *g)
+{
+    if (g->precision == IR_F32)
+        return;
+    struct pass_rewrite r;
+    pass_rewrite_begin(&r, g);
+    ir_id *narrow = xcalloc(r.old.nodes.n, sizeof *narrow); /* old to new */
+    for (ir_id id = 1; id < r.old.nodes.n; id++) {
+        const struct ir_node *n = ir_at(&r.old, id);
+        if (is_contraction(&r.old, n)) {
+            struct ir_node product = pass_rewrite_map(&r, n->in[0].node), sum = *n;
+            struct ir_in in[2] = {product.in[0], product.in[1]}, of = n->in[0];
+            for (uint32_t k = 0; k < 2; k++) {
+                ir_id old = ir_at(&r.old, n->in[0].node)->in[k].node;
+                if (!narrow[old])
+                    narrow[old] = rounded(g, in[k].node);
+                in[k].node = narrow[old];
+            }
+            product.in = in;
+            of.node = ir_append(g, &product);
+            sum.in = &of;
+            r.map[id] = ir_append(g, &sum);
+            continue;
+        }
+        pass_rewrite_copy(&r, id);
+    }
+    free(narrow);
+    pass_rewrite_end(&r);
+    g->precision = IR_F32;
+}
