@@ -357,7 +357,7 @@ static LLVMValueRef apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMVal
     case IR_or: return LLVMBuildOr(b, x, y, "");
     case IR_select: return LLVMBuildSelect(b, x, y, z, "");
     case IR_copy: return x;
-    case IR_tf32:
+    case IR_round_tf32:
     case IR_cast:
     case IR_const:
     case IR_iota:

@@ -80,7 +80,7 @@ static double node_cost(const struct ir_node *n)
         if (n->op == IR_floor || n->op == IR_ceil || n->op == IR_round)
             return 1;
         return n->op == IR_div || n->op == IR_sqrt || n->op == IR_rsqrt ? 3
-               : n->op == IR_tf32                                       ? 1
+               : n->op == IR_round_tf32                                 ? 1
                                                                         : 12;
     case IRC_ARITH: return n->op == IR_idiv || n->op == IR_mod ? 6 : 1;
     case IRC_LEAF: return n->op == IR_random ? 10 : 0;

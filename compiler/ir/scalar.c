@@ -134,7 +134,7 @@ static double float_unary(enum ir_op op, double x)
     case IR_tanh: return tanh(x);
     case IR_sigmoid: return 1 / (1 + exp(-x));
     case IR_erf: return erf(x);
-    case IR_tf32: return round_tf32(x);
+    case IR_round_tf32: return round_tf32(x);
     }
     BUG("%s on floats", ir_op_name(op));
 }

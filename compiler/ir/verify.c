@@ -166,7 +166,7 @@ static bool check_class(struct check *c)
     case IRC_FLOAT:
         if (!nn_is_float(t))
             return fail(c, "on %s", nn_dtype_name(t));
-        if (c->n->op == IR_tf32 && t != NN_f32)
+        if (c->n->op == IR_round_tf32 && t != NN_f32)
             return fail(c, "on %s, not f32", nn_dtype_name(t));
         break;
     case IRC_CMP: return result_is(c, NN_bool) && operand_is(c, 1, operand(c, 0)->dtype);

@@ -339,7 +339,7 @@ lo_id lo_maths_f32(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
         return f32_sigmoid(m, x);
     if (o == IR_erf)
         return f32_erf(m, x);
-    if (o == IR_tf32)
+    if (o == IR_round_tf32)
         return bits(m, lo_bit(m->b, LO_TF32, of(m, NN_i32), x, 0));
     if (o != IR_pow)
         return 0;

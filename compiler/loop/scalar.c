@@ -238,7 +238,7 @@ static float round_tf32(float v)
         case IR_tanh: EACH((T)tanh((double)a));                                                    \
         case IR_sigmoid: EACH((T)(1 / (1 + exp(-(double)a))));                                     \
         case IR_erf: EACH((T)erf((double)a));                                                      \
-        case IR_tf32: EACH((T)round_tf32((float)a));                                               \
+        case IR_round_tf32: EACH((T)round_tf32((float)a));                                         \
         case IR_add: EACH2(a + b);                                                                 \
         case IR_sub: EACH2(a - b);                                                                 \
         case IR_mul: EACH2(a *b);                                                                  \
@@ -306,7 +306,7 @@ static int64_t wrap(enum ir_op op, int64_t a, int64_t b)
         case IR_tanh:                                                                              \
         case IR_sigmoid:                                                                           \
         case IR_erf:                                                                               \
-        case IR_tf32:                                                                              \
+        case IR_round_tf32:                                                                        \
         case IR_div:                                                                               \
         case IR_pow: return false; NO_CASE;                                                        \
         }                                                                                          \

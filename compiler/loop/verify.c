@@ -125,7 +125,7 @@ static bool check_op(const struct check *c)
     case IRC_FLOAT:
         if (!nn_is_float(t.dtype))
             return fail(c, "for floats only");
-        if (op == IR_tf32 && t.dtype != NN_f32)
+        if (op == IR_round_tf32 && t.dtype != NN_f32)
             return fail(c, "for f32 only");
         break;
     case IRC_CMP:

@@ -373,7 +373,7 @@ static double op_cost(enum ir_op op)
     case IRC_FLOAT:
         if (op == IR_floor || op == IR_ceil || op == IR_round)
             return 1;
-        return op == IR_div || op == IR_sqrt || op == IR_rsqrt ? 5 : op == IR_tf32 ? 2 : 12;
+        return op == IR_div || op == IR_sqrt || op == IR_rsqrt ? 5 : op == IR_round_tf32 ? 2 : 12;
     case IRC_ARITH: return op == IR_idiv || op == IR_mod ? 8 : 1;
     case IRC_CMP:
     case IRC_LOGIC:

@@ -90,7 +90,7 @@ UNARY(sigmoid, mul(r, g, mul(r, y, two(r, IR_sub, num(r, 1), y))))
 UNARY(erf,
       mul(r, mul(r, g, num(r, TWO_OVER_SQRT_PI)), one(r, IR_exp, one(r, IR_neg, mul(r, x, x)))))
 
-RULE(tf32) /* as if it were not there, like a cast */
+RULE(round_tf32) /* as if it were not there, like a cast */
 {
     (void)k;
     return rule_grad(r);
@@ -327,10 +327,11 @@ bool rule_is_linear(const struct ir_node *n)
         NOT(sin)
         NOT(cos)
         NOT(tanh)
-        NOT(sigmoid) NOT(erf) NOT(tf32) NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max)
-            NOT(eq) NOT(ne) NOT(lt) NOT(le) NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const)
-                NOT(iota) NOT(random) NOT(input) NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter)
-                    NOT(stop) NOT(custom) NOT(hole) NOT(grad)
+        NOT(sigmoid)
+        NOT(erf) NOT(round_tf32) NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq)
+            NOT(ne) NOT(lt) NOT(le) NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const) NOT(iota)
+                NOT(random) NOT(input) NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter) NOT(stop)
+                    NOT(custom) NOT(hole) NOT(grad)
 #undef NOT
                         case IR_OP_COUNT : return false;
     }

@@ -67,7 +67,7 @@ static ir_id rounded(struct ir_graph *g, ir_id x)
 {
     bool inlined = ir_at(g, x)->inlined;
     switch (g->precision) {
-    case IR_TF32: return element(g, x, IR_tf32, NN_f32, inlined);
+    case IR_TF32: return element(g, x, IR_round_tf32, NN_f32, inlined);
     case IR_BF16:
     case IR_F16:
         x = element(g, x, IR_cast, g->precision == IR_BF16 ? NN_bf16 : NN_f16, inlined);

@@ -2,11 +2,11 @@
 set -eu
 D=$SOURCE/examples/mnist/data
 learn() { # NAME SED
-    sed "$2" "$SOURCE/tests/train/small.nn" >"$TMP/$1.nn"
+    sed "s/= 150/= 90/; $2" "$SOURCE/tests/train/small.nn" >"$TMP/$1.nn"
     "$NNC" train "$TMP/$1.nn" --data "$D" --out "$TMP/$1" --quiet
     best=$(sed -n 's/^{"event":"done".*"best":0\.\([0-9]\)[0-9.]*,.*/\1/p' "$TMP/$1/log.jsonl")
     echo "$1 $best"
-    [ "$best" -ge 8 ]
+    [ "$best" -ge 7 ]
 }
 learn f32 ''
 for p in tf32 bf16 f16; do
