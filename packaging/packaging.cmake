@@ -1,5 +1,4 @@
 # What `cmake --install` and `cpack` put where. The man page and its options come from the command itself.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 install(TARGETS nnc)

@@ -1,48 +1,13 @@
 /* nnc build FILE -o DIR: a C library of the model: header, objects for each level, archive. */
-#include "nnc/nnc.h"
-#include "pack/pack.h"
-#include "pass/pass.h"
+#include "nnc/build.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { LEVELS = 8, BATCHES = 16, DIMS = 32 };
-
-enum part {
-    PART_HEADER = 1,
-    PART_LIB = 2,
-    PART_OBJ = 4,
-    PART_ASM = 8,
-    PART_LLVM = 16,
-    PART_SO = 32
-};
 static const struct {
     const char *name;
     enum part part;
-} parts[] = {{"header", PART_HEADER}, {"lib", PART_LIB},   {"obj", PART_OBJ},
-             {"asm", PART_ASM},       {"llvm", PART_LLVM}, {"so", PART_SO}};
-
-struct build {
-    struct nnc_options o;
-    struct diag *diag;
-    struct arena *mem;
-    struct front *front;
-    const struct front_train *train; /* NULL: inference only */
-    const struct front_model *model;
-    const char *dim; /* the free dim that --batches sets; NULL: none */
-    int64_t batch[BATCHES];
-    uint32_t batches;
-    const struct target *target[LEVELS];
-    struct nnc_compiled c[LEVELS];
-    struct nn_image *image[LEVELS];
-    uint32_t levels;
-    unsigned parts;
-    struct nn_probe probe;
-    bool probed;
-    const char *prefix;
-};
+} parts[] = {{"header", PART_HEADER}, {"lib", PART_LIB}, {"obj", PART_OBJ}, {"asm", PART_ASM},
+             {"llvm", PART_LLVM},     {"so", PART_SO},   {"ptx", PART_GPU}, {"cubin", PART_GPU}};
 
 /* ---- what is asked for ---- */
 
@@ -117,6 +82,10 @@ static int read_parts(struct build *b)
             for (size_t i = 0; i < COUNT(parts); i++)
                 fprintf(stderr, "%s %s", i ? "," : "", parts[i].name);
             fputc('\n', stderr);
+            return EXIT_USAGE;
+        }
+        if (part == PART_GPU) {
+            fprintf(stderr, "nnc build: --emit %s: no GPU is among the targets\n", word);
             return EXIT_USAGE;
         }
         b->parts |= part;
@@ -317,117 +286,6 @@ static int make_probe(struct build *b)
     return bad;
 }
 
-/* ---- writing ---- */
-
-static int write_file(const struct build *b, const char *name, const struct text *t)
-{
-    const char *path = arena_printf(b->mem, "%s/%s", b->o.out, name);
-    if (!file_write_atomic(path, t->p, t->n))
-        return 0;
-    fprintf(stderr, "nnc build: cannot write %s: %s\n", path, strerror(errno));
-    return EXIT_MACHINE;
-}
-
-/* The objects in one form; each a file if `loose`, together a library if `lib`. */
-static int write_objects(struct build *b, const struct pack_model *m, enum back_form form,
-                         bool loose, bool lib)
-{
-    pack_files f = {0};
-    char *message = NULL;
-    int bad = 0;
-    if (!pack_objects(m, form, b->mem, &f, &message)) {
-        fprintf(stderr, "nnc build: %s\n", message ? message : "LLVM failed");
-        bad = EXIT_MACHINE;
-    }
-    for (uint32_t i = 0; loose && !bad && i < f.n; i++)
-        bad = write_file(b, f.p[i].name, &f.p[i].bytes);
-    if (lib && !bad) {
-        struct text t = {0};
-        pack_archive(f.p, f.n, &t);
-        bad = write_file(b, arena_printf(b->mem, "lib%s.a", m->prefix), &t);
-        text_free(&t);
-    }
-    free(message);
-    pack_free(&f);
-    return bad;
-}
-
-/* A module found in a folder of -I or in the standard library is named relative to that. */
-static const char *source_path(const struct build *b, const char *name)
-{
-    for (uint32_t i = 0; access(name, F_OK) && i < b->o.include.n; i++) {
-        const char *path = arena_printf(b->mem, "%s/%s", b->o.include.p[i], name);
-        if (!access(path, F_OK))
-            return path;
-    }
-    return name;
-}
-
-/* A rule in make's language: the library, then every source file. */
-static int write_depfile(const struct build *b, const char *prefix)
-{
-    struct text t = {0};
-    text_printf(&t, "%s/lib%s.a %s/%s.h:", b->o.out, prefix, b->o.out, prefix);
-    for (uint32_t i = 1; *diag_file_name(b->diag, i); i++) {
-        text_printf(&t, " \\\n ");
-        for (const char *c = source_path(b, diag_file_name(b->diag, i)); *c; c++)
-            text_printf(&t, *c == ' ' || *c == '#' ? "\\%c" : *c == '$' ? "$%c" : "%c", *c);
-    }
-    text_printf(&t, "\n");
-    int bad = file_write_atomic(b->o.depfile, t.p, t.n);
-    if (bad)
-        fprintf(stderr, "nnc build: cannot write %s: %s\n", b->o.depfile, strerror(errno));
-    text_free(&t);
-    return bad ? EXIT_MACHINE : 0;
-}
-
-static int write_all(struct build *b, const struct pack_model *m)
-{
-    int bad = 0;
-    if (mkdir(b->o.out, 0777) && errno != EEXIST) {
-        fprintf(stderr, "nnc build: cannot make the folder %s: %s\n", b->o.out, strerror(errno));
-        return EXIT_MACHINE;
-    }
-    if (b->parts & PART_HEADER) {
-        struct text t = {0};
-        pack_header(m, &t);
-        bad = write_file(b, arena_printf(b->mem, "%s.h", m->prefix), &t);
-        text_free(&t);
-    }
-    if (!bad && b->parts & (PART_OBJ | PART_LIB))
-        bad = write_objects(b, m, BACK_OBJECT, b->parts & PART_OBJ, b->parts & PART_LIB);
-    if (!bad && b->parts & PART_ASM)
-        bad = write_objects(b, m, BACK_ASM, true, false);
-    if (!bad && b->parts & PART_LLVM)
-        bad = write_objects(b, m, BACK_LLVM, true, false);
-    if (!bad && b->o.depfile)
-        bad = write_depfile(b, m->prefix);
-    return bad;
-}
-
-static int write_library(struct build *b)
-{
-    struct pack_level level[LEVELS];
-    for (uint32_t i = 0; i < b->levels; i++) {
-        level[i] = (struct pack_level){.target = b->target[i], .image = b->image[i]};
-        level[i].kernel = program_kernels(b->c[i].program, &level[i].kernels);
-    }
-    const char *file = b->o.args.p[0], *slash = strrchr(file, '/');
-    struct pack_model m = {.name = b->model->name,
-                           .prefix = b->prefix,
-                           .source = slash ? slash + 1 : file,
-                           .version = NNC_VERSION,
-                           .batch = b->train ? b->train->batch : 0,
-                           .epochs = b->train ? b->train->epochs : -1,
-                           .steps = b->train ? b->train->steps : -1,
-                           .seed = b->train ? b->train->seed : 0,
-                           .level = level,
-                           .levels = b->levels,
-                           .probe = b->probed ? &b->probe : NULL,
-                           .tolerance = b->train && b->train->precision ? 0.1 : 1e-2};
-    return write_all(b, &m);
-}
-
 static int build(struct build *b)
 {
     int bad = read_targets(b);
@@ -439,7 +297,7 @@ static int build(struct build *b)
         bad = compile_level(b, i);
     if (!bad)
         bad = make_probe(b);
-    return bad ? bad : write_library(b);
+    return bad ? bad : build_write(b);
 }
 
 int cmd_build(int argc, char **argv)

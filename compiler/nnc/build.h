@@ -1,0 +1,42 @@
+/* nnc build: what its two files share: build.c asks and compiles, build_write.c writes. */
+#ifndef NNC_BUILD_H
+#define NNC_BUILD_H
+
+#include "nnc/nnc.h"
+#include "pack/pack.h"
+
+enum { LEVELS = 8, BATCHES = 16, DIMS = 32 };
+
+enum part {
+    PART_HEADER = 1,
+    PART_LIB = 2,
+    PART_OBJ = 4,
+    PART_ASM = 8,
+    PART_LLVM = 16,
+    PART_SO = 32,
+    PART_GPU = 64 /* ptx, cubin: nothing to write without a GPU among the targets */
+};
+struct build {
+    struct nnc_options o;
+    struct diag *diag;
+    struct arena *mem;
+    struct front *front;
+    const struct front_train *train; /* NULL: inference only */
+    const struct front_model *model;
+    const char *dim; /* the free dim that --batches sets; NULL: none */
+    int64_t batch[BATCHES];
+    uint32_t batches;
+    const struct target *target[LEVELS];
+    struct nnc_compiled c[LEVELS];
+    struct nn_image *image[LEVELS];
+    uint32_t levels;
+    unsigned parts;
+    struct nn_probe probe;
+    bool probed;
+    const char *prefix;
+};
+
+/* Writes what --emit names. 0 or the exit status, after printing why. */
+int build_write(struct build *b);
+
+#endif

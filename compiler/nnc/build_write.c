@@ -1,0 +1,212 @@
+/* nnc build, the files: header, archive, loose objects, a shared library, a rule for make. */
+#include "nnc/build.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int write_file(const struct build *b, const char *name, const struct text *t)
+{
+    const char *path = arena_printf(b->mem, "%s/%s", b->o.out, name);
+    if (!file_write_atomic(path, t->p, t->n))
+        return 0;
+    fprintf(stderr, "nnc build: cannot write %s: %s\n", path, strerror(errno));
+    return EXIT_MACHINE;
+}
+
+/* The objects in one form, each a file. */
+static int write_loose(const struct build *b, const pack_files *f)
+{
+    int bad = 0;
+    for (uint32_t i = 0; !bad && i < f->n; i++)
+        bad = write_file(b, f->p[i].name, &f->p[i].bytes);
+    return bad;
+}
+
+static void remove_loose(const struct build *b, const pack_files *f)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        unlink(arena_printf(b->mem, "%s/%s", b->o.out, f->p[i].name));
+}
+
+static int write_archive(const struct build *b, const pack_files *f)
+{
+    struct text t = {0};
+    pack_archive(f->p, f->n, &t);
+    int bad = write_file(b, arena_printf(b->mem, "lib%s.a", b->prefix), &t);
+    text_free(&t);
+    return bad;
+}
+
+/* A module found in a folder of -I or in the standard library is named relative to that. */
+static const char *source_path(const struct build *b, const char *name)
+{
+    for (uint32_t i = 0; access(name, F_OK) && i < b->o.include.n; i++) {
+        const char *path = arena_printf(b->mem, "%s/%s", b->o.include.p[i], name);
+        if (!access(path, F_OK))
+            return path;
+    }
+    return name;
+}
+
+/* A rule in make's language: the library, then every source file. */
+static int write_depfile(const struct build *b, const char *prefix)
+{
+    struct text t = {0};
+    text_printf(&t, "%s/lib%s.a %s/%s.h:", b->o.out, prefix, b->o.out, prefix);
+    for (uint32_t i = 1; *diag_file_name(b->diag, i); i++) {
+        text_printf(&t, " \\\n ");
+        for (const char *c = source_path(b, diag_file_name(b->diag, i)); *c; c++)
+            text_printf(&t, *c == ' ' || *c == '#' ? "\\%c" : *c == '$' ? "$%c" : "%c", *c);
+    }
+    text_printf(&t, "\n");
+    int bad = file_write_atomic(b->o.depfile, t.p, t.n);
+    if (bad)
+        fprintf(stderr, "nnc build: cannot write %s: %s\n", b->o.depfile, strerror(errno));
+    text_free(&t);
+    return bad ? EXIT_MACHINE : 0;
+}
+
+/* ---- a shared library, by the system's compiler ---- */
+
+/* libnnrt.a beside the program, as installed or as built. */
+static const char *runtime_library(struct build *b)
+{
+    static const char *const places[] = {NNC_LIBDIR "/libnnrt.a", "lib/libnnrt.a"};
+    char exe[PATH_MAX + 1];
+    ssize_t n = readlink("/proc/self/exe", exe, PATH_MAX);
+    char *slash = n > 0 ? memrchr(exe, '/', (size_t)n) : NULL;
+    if (!slash)
+        return NULL;
+    *slash = 0;
+    const char *path = arena_printf(b->mem, "%s/libnnrt.a", exe);
+    for (size_t i = 0; i < COUNT(places) && access(path, R_OK); i++)
+        path = arena_printf(b->mem, "%s/../%s", exe, places[i]);
+    return access(path, R_OK) ? NULL : path;
+}
+
+static int run(char *const *argv)
+{
+    pid_t child;
+    int status = -1;
+    if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ)) {
+        fprintf(stderr, "nnc build: --emit so needs a C compiler to link: cannot run %s\n",
+                argv[0]);
+        return EXIT_MACHINE;
+    }
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && !WEXITSTATUS(status))
+        return 0;
+    fprintf(stderr, "nnc build: %s could not link the shared library\n", argv[0]);
+    return EXIT_MACHINE;
+}
+
+/* Links the objects, which stand in the folder, with libnnrt inside; exports the header's
+ * functions. */
+static int link_shared(struct build *b, const pack_files *f)
+{
+    VEC(char *) argv = {0};
+    const char *runtime = runtime_library(b), *cc = getenv("CC");
+    if (!runtime) {
+        fprintf(stderr, "nnc build: --emit so: libnnrt.a is not where it was installed\n");
+        return EXIT_MACHINE;
+    }
+    const char *out = arena_printf(b->mem, "%s/lib%s.so", b->o.out, b->prefix);
+    const char *head[] = {cc && *cc ? cc : "cc", "-shared", "-o", out};
+    const char *tail[] = {
+        runtime, "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-z,defs", "-lm", "-pthread"};
+    for (size_t i = 0; i < COUNT(head); i++)
+        vec_push(&argv, arena_printf(b->mem, "%s", head[i]));
+    for (uint32_t i = 0; i < f->n; i++)
+        vec_push(&argv, arena_printf(b->mem, "%s/%s", b->o.out, f->p[i].name));
+    for (size_t i = 0; i < COUNT(tail); i++)
+        vec_push(&argv, arena_printf(b->mem, "%s", tail[i]));
+    vec_push(&argv, NULL);
+    int bad = run(argv.p);
+    vec_free(&argv);
+    return bad;
+}
+
+/* ---- all ---- */
+
+/* The objects in one form, as the parts want them. */
+static int write_code(struct build *b, const struct pack_model *m, enum back_form form)
+{
+    pack_files f = {0};
+    char *message = NULL;
+    int bad = 0;
+    bool objects = form == BACK_OBJECT, keep = !objects || b->parts & PART_OBJ;
+    if (!pack_objects(m, form, b->mem, &f, &message)) {
+        fprintf(stderr, "nnc build: %s\n", message ? message : "LLVM failed");
+        bad = EXIT_MACHINE;
+    }
+    if (!bad && (keep || b->parts & PART_SO))
+        bad = write_loose(b, &f);
+    if (!bad && objects && b->parts & PART_LIB)
+        bad = write_archive(b, &f);
+    if (!bad && objects && b->parts & PART_SO)
+        bad = link_shared(b, &f);
+    if (!keep && b->parts & PART_SO)
+        remove_loose(b, &f);
+    free(message);
+    pack_free(&f);
+    return bad;
+}
+
+static int write_header(const struct build *b, const struct pack_model *m)
+{
+    struct text t = {0};
+    pack_header(m, &t);
+    int bad = write_file(b, arena_printf(b->mem, "%s.h", m->prefix), &t);
+    text_free(&t);
+    return bad;
+}
+
+static int write_all(struct build *b, const struct pack_model *m)
+{
+    int bad = 0;
+    if (mkdir(b->o.out, 0777) && errno != EEXIST) {
+        fprintf(stderr, "nnc build: cannot make the folder %s: %s\n", b->o.out, strerror(errno));
+        return EXIT_MACHINE;
+    }
+    if (b->parts & PART_HEADER)
+        bad = write_header(b, m);
+    if (!bad && b->parts & (PART_OBJ | PART_LIB | PART_SO))
+        bad = write_code(b, m, BACK_OBJECT);
+    if (!bad && b->parts & PART_ASM)
+        bad = write_code(b, m, BACK_ASM);
+    if (!bad && b->parts & PART_LLVM)
+        bad = write_code(b, m, BACK_LLVM);
+    if (!bad && b->o.depfile)
+        bad = write_depfile(b, m->prefix);
+    return bad;
+}
+
+int build_write(struct build *b)
+{
+    struct pack_level level[LEVELS];
+    for (uint32_t i = 0; i < b->levels; i++) {
+        level[i] = (struct pack_level){.target = b->target[i], .image = b->image[i]};
+        level[i].kernel = program_kernels(b->c[i].program, &level[i].kernels);
+    }
+    const char *file = b->o.args.p[0], *slash = strrchr(file, '/');
+    struct pack_model m = {.name = b->model->name,
+                           .prefix = b->prefix,
+                           .source = slash ? slash + 1 : file,
+                           .version = NNC_VERSION,
+                           .batch = b->train ? b->train->batch : 0,
+                           .epochs = b->train ? b->train->epochs : -1,
+                           .steps = b->train ? b->train->steps : -1,
+                           .seed = b->train ? b->train->seed : 0,
+                           .level = level,
+                           .levels = b->levels,
+                           .probe = b->probed ? &b->probe : NULL,
+                           .tolerance = b->train && b->train->precision ? 0.1 : 1e-2};
+    return write_all(b, &m);
+}

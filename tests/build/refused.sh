@@ -1,0 +1,29 @@
+# What `nnc build` refuses, in a line each; a shared library carries the runtime in itself.
+model="$SOURCE/examples/mnist/mlp.nn"
+refuses() { # STATUS TEXT ARGUMENTS
+    want=$1 text=$2
+    shift 2
+    "$NNC" build "$@" >"$TMP/out" 2>"$TMP/err"
+    status=$?
+    if [ $status != "$want" ] || ! grep -qF -- "$text" "$TMP/err"; then
+        echo "build $*: status $status, expected $want and: $text"
+        cat "$TMP/err"
+        exit 1
+    fi
+}
+refuses 2 "-o DIR is missing" "$model"
+refuses 2 "unknown target z80" "$model" -o "$TMP/lib" --target z80
+refuses 2 "one kind of processor" "$model" -o "$TMP/lib" --target x86-64,aarch64
+refuses 2 "--emit tar: known are header, lib" "$model" -o "$TMP/lib" --emit tar
+refuses 2 "no GPU is among the targets" "$model" -o "$TMP/lib" --emit ptx
+refuses 2 "up to 16 sizes" "$model" -o "$TMP/lib" --batches 1,x
+refuses 2 "no free dim" "$SOURCE/examples/mnist/mlp.nn" -o "$TMP/lib" --batches 1 -D batch=3
+refuses 3 "cannot make the folder" "$model" -o /proc/nowhere
+refuses 1 "error" tests/none.nn -o "$TMP/lib"
+[ ! -e "$TMP/lib" ] || exit 1
+if command -v nm >/dev/null && [ -z "$CFLAGS" ]; then
+    "$NNC" build "$model" -o "$TMP/lib" --inference --emit so || exit 1
+    [ "$(ls "$TMP/lib")" = libmlp.so ] || exit 1
+    nm -D --defined-only "$TMP/lib/libmlp.so" | grep -q ' T mlp_forward$' || exit 1
+    ! nm -D --defined-only "$TMP/lib/libmlp.so" | grep -v ' mlp_' || exit 1
+fi
