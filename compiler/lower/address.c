@@ -36,9 +36,8 @@ static lo_id as_vector(struct sk *s, struct sk_index i, enum nn_dtype type)
     return i.vec ? lo_op(&s->b, IR_add, t, v, i.vec, 0) : v;
 }
 
-/* x // q or x % q by shift and mask where q is a power of two (floor semantics hold for both
- * signs). */
-static lo_id divide(struct sk *s, enum ix_kind kind, struct lo_type t, lo_id x, int64_t q)
+/* By shift and mask where q is a power of two (floor semantics hold for both signs). */
+lo_id sk_divide(struct sk *s, enum ix_kind kind, struct lo_type t, lo_id x, int64_t q)
 {
     if ((q & (q - 1)) == 0) {
         int shift = __builtin_ctzll((unsigned long long)q);
@@ -88,7 +87,7 @@ static bool add_aligned(struct sk *s, struct sk_index *r, const struct ix_part *
     if (inner.vec || inner.lane != 1 || p->a.q % s->lanes || !multiple(s, inner.base, s->lanes, 4))
         return false;
     struct lo_type t = {NN_i64, 1};
-    add_scalar(s, r, divide(s, p->a.kind, t, lo_value(&s->b, inner.base), p->a.q), p->c);
+    add_scalar(s, r, sk_divide(s, p->a.kind, t, lo_value(&s->b, inner.base), p->a.q), p->c);
     r->lane += p->a.kind == IX_MOD ? p->c : 0;
     return true;
 }
@@ -98,7 +97,7 @@ static void add_quotient(struct sk *s, struct sk_index *r, const struct ix_part 
 {
     if (!on_vector(s, p->a.e)) {
         struct sk_index inner = sk_address(s, p->a.e, NN_i64);
-        add_scalar(s, r, divide(s, p->a.kind, I64, lo_value(&s->b, inner.base), p->a.q), p->c);
+        add_scalar(s, r, sk_divide(s, p->a.kind, I64, lo_value(&s->b, inner.base), p->a.q), p->c);
         return;
     }
     enum nn_dtype w = fits_i32(s, p->a.e) ? NN_i32 : NN_i64;
@@ -106,7 +105,7 @@ static void add_quotient(struct sk *s, struct sk_index *r, const struct ix_part 
     struct lo_type t = {(uint8_t)w, (uint16_t)s->lanes};
     if (add_aligned(s, r, p, inner))
         return;
-    add_vector(s, r, type, divide(s, p->a.kind, t, as_vector(s, inner, w), p->a.q), p->c);
+    add_vector(s, r, type, sk_divide(s, p->a.kind, t, as_vector(s, inner, w), p->a.q), p->c);
 }
 
 struct sk_index sk_address(struct sk *s, const struct ix *e, enum nn_dtype type)
@@ -199,7 +198,7 @@ static lo_id guard(struct sk *s, const struct fx_guard *g)
     if (r.hi > (g->n - 1) * g->q)
         ok = both(s, ok, lo_op(&s->b, IR_lt, t, v, lo_const_i(&s->b, t, g->n * g->q), 0));
     if (g->q > 1) {
-        lo_id rest = divide(s, IX_MOD, t, v, g->q);
+        lo_id rest = sk_divide(s, IX_MOD, t, v, g->q);
         ok = both(s, ok, lo_op(&s->b, IR_eq, t, rest, lo_const_i(&s->b, t, 0), 0));
     }
     struct lo_type b = {NN_bool, 1};

@@ -24,9 +24,7 @@ static bool folds_rows(const struct nest *n, uint32_t i)
     return true;
 }
 
-/* Reductions in the sweep of their level; what is stored element by element in the last, so that a
- * buffer read in earlier ones may be written in place. */
-static void assign_sweeps(struct nest *n)
+void nest_assign_sweeps(struct nest *n)
 {
     uint32_t count = n->s->c->members.n, last = 0;
     n->sweep = xcalloc(count, sizeof *n->sweep);
@@ -227,7 +225,7 @@ static void main_phase(struct nest *n, const struct plan *p)
 
 /* ---- folds: the end ---- */
 
-static void store_last(struct nest *n)
+void nest_store_last(struct nest *n)
 {
     struct sk *s = n->s;
     uint32_t count = s->c->members.n;
@@ -262,7 +260,7 @@ static void end_chunk(struct nest *n, struct lo_lin chunk, bool only)
         sk_bind(s, member(n, i)->node, v);
     }
     if (only)
-        store_last(n);
+        nest_store_last(n);
 }
 
 static void finish_phase(struct nest *n, int64_t chunks)
@@ -283,12 +281,12 @@ static void finish_phase(struct nest *n, int64_t chunks)
         f->value[0] = lo_get(&s->b, f->reg, lo_lin_c(0));
         sk_bind(s, member(n, i)->node, f->value[0]);
     }
-    store_last(n);
+    nest_store_last(n);
     sk_close(s, mark);
     lo_end(&s->b);
 }
 
-static bool has_folds(const struct nest *n)
+bool nest_has_folds(const struct nest *n)
 {
     for (uint32_t i = 0; i < n->s->c->members.n; i++)
         if (member(n, i)->role == FUSE_FOLD)
@@ -325,11 +323,11 @@ void sk_nest(struct sk *s)
     nest_survey(&n);
     nest_merge_axes(&n);
     nest_choose_vector(&n);
-    assign_sweeps(&n);
+    nest_assign_sweeps(&n);
     n.cost = point_cost(&n);
     choose_copies(&n);
     struct plan p = make_plan(&n);
-    bool fold = has_folds(&n), only = p.chunks.chunks == 1;
+    bool fold = nest_has_folds(&n), only = p.chunks.chunks == 1;
     make_temporaries(&n, p.chunks.chunks);
     nest_make_folds(&n);
     nest_hold(&n);

@@ -1,4 +1,5 @@
-/* nest: the loops of map, row and column clusters. Private to survey.c, nest.c, hold.c, sweep.c. */
+/* nest: the loops of map, row and column clusters. Private to survey.c, nest.c, hold.c, sweep.c and
+ * to what threads of a GPU make of the same clusters (gpu.h). */
 #ifndef NNC_NEST_H
 #define NNC_NEST_H
 
@@ -53,6 +54,13 @@ void nest_choose_vector(struct nest *n);
 double nest_time(const struct nest *n, int axis, uint32_t lanes);
 const struct ix *nest_fold_index(struct nest *n, uint32_t member);
 
+/* ---- nest.c ---- */
+/* Reductions in the sweep of their level; what is stored element by element in the last, so that a
+ * buffer read in earlier ones may be written in place. */
+void nest_assign_sweeps(struct nest *n);
+bool nest_has_folds(const struct nest *n);
+void nest_store_last(struct nest *n); /* what folds give, and what follows from them */
+
 /* ---- hold.c ---- Gives buffers to costly values that several sweeps want. */
 void nest_hold(struct nest *n);
 
@@ -67,6 +75,10 @@ static inline bool nest_v_inner(const struct nest *n)
     return n->v >= 0 && (uint32_t)n->v >= n->s->c->outer;
 }
 void nest_make_folds(struct nest *n);  /* register arrays */
+void nest_start_fold(struct nest *n, uint32_t member, uint32_t copies);
+enum nn_dtype nest_folded_type(struct nest *n, uint32_t member);
+void nest_at_point(struct nest *n, uint32_t u);   /* n->current's members, into copy u */
+void nest_row_values(struct nest *n, uint32_t u); /* stores and folds what is known once a row */
 void nest_row(struct nest *n);         /* all sweeps, stores, row values, at n->block */
 void nest_start_folds(struct nest *n); /* of the chunk */
 lo_id nest_end_fold(struct nest *n, uint32_t member); /* the chunk's result, a scalar */

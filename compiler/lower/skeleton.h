@@ -5,14 +5,14 @@
  * masks, fills and traps are made here and nowhere else.
  *
  * Sections: skeleton.c (context, loops, values), address.c (index expressions, conditions, loads),
- * nest.c (map, row, column), contract.c, scatter.c, prefix.c. */
+ * nest.c (map, row, column), contract.c, scatter.c, prefix.c; gpu_*.c (the same for a GPU). */
 #ifndef NNC_SKELETON_H
 #define NNC_SKELETON_H
 
 #include "lower/lower.h"
 
-/* A costly value that several sweeps over a row want: the first stores it to a local buffer, at Σ
- * held_stride·axis, the others load it. */
+/* A costly value that several sweeps over a row want: the first stores it to a buffer, the others
+ * load it: a local one at Σ held_stride·axis; registers and shared memory at held_at. */
 struct sk_held {
     uint32_t buf; /* 0: not held */
     bool ready;
@@ -41,6 +41,7 @@ struct sk {
     struct sk_held *held; /* by value, held_n of them */
     uint32_t held_n;
     int64_t held_stride[IR_MAX_AXES];
+    struct lo_lin held_at;
     lo_id *binding;        /* of each node: sk_bind */
     fx_id *member;         /* sk_member */
     VEC(uint32_t) journal; /* values (2*id) and conditions (2*id+1) in order of emission */
@@ -94,6 +95,8 @@ struct sk_index {
     int64_t lane; /* factor of the lane number */
     lo_id vec;    /* further vector of `type`, or 0 */
 };
+/* x // q or x % q (IX_DIV, IX_MOD), t an integer type. */
+lo_id sk_divide(struct sk *s, enum ix_kind kind, struct lo_type t, lo_id x, int64_t q);
 struct sk_index sk_address(struct sk *s, const struct ix *e, enum nn_dtype type);
 lo_id sk_number(struct sk *s, const struct ix *e, enum nn_dtype type); /* scalar or vector */
 lo_id sk_load(struct sk *s, uint32_t buf, const struct ix *at, bool vector, lo_id mask, lo_id fill);
@@ -127,6 +130,11 @@ bool sk_contract(struct sk *s); /* false: not for it (shape, prologue): sk_nest 
 bool sk_gpu_contract(struct sk *s); /* the same on a GPU (gpu_contract.c) */
 void sk_scatter(struct sk *s);
 void sk_prefix(struct sk *s);
+/* The same for a GPU: phases of blocks of threads. */
+void sk_gpu_nest(struct sk *s);
+bool sk_gpu_contract(struct sk *s);
+void sk_gpu_scatter(struct sk *s);
+void sk_gpu_prefix(struct sk *s);
 
 /* ---- bundle.c ---- kernels side by side in one: the launches are copied and stay the caller's. */
 bool low_may_bundle(const struct lo_kernel *k);

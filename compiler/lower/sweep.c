@@ -39,7 +39,7 @@ static void stand_outer(struct nest *n, uint32_t u)
 
 /* ---- folding one value ---- */
 
-static enum nn_dtype folded_type(struct nest *n, uint32_t i)
+enum nn_dtype nest_folded_type(struct nest *n, uint32_t i)
 {
     return sk_compute_type(is_arg(node_of(n, i)) ? n->s->x.val.p[sk_member(n->s, i)].dtype
                                                  : node_of(n, i)->dtype);
@@ -65,7 +65,7 @@ void nest_make_folds(struct nest *n)
         if (member(n, i)->role != FUSE_REDUCE && member(n, i)->role != FUSE_FOLD)
             continue;
         uint16_t lanes = (uint16_t)fold_lanes(n, i);
-        struct lo_type t = {(uint8_t)folded_type(n, i), lanes};
+        struct lo_type t = {(uint8_t)nest_folded_type(n, i), lanes};
         n->fold[i].reg = lo_buffer(k, LO_REG, "acc", t, n->copies);
         t.dtype = NN_i32;
         if (is_arg(node_of(n, i)))
@@ -73,12 +73,12 @@ void nest_make_folds(struct nest *n)
     }
 }
 
-static void start(struct nest *n, uint32_t i, uint32_t copies)
+void nest_start_fold(struct nest *n, uint32_t i, uint32_t copies)
 {
     struct sk *s = n->s;
     const struct nest_fold *f = &n->fold[i];
     uint32_t lanes = fold_lanes(n, i);
-    lo_id v = sk_identity(s, node_of(n, i)->monoid, folded_type(n, i), lanes);
+    lo_id v = sk_identity(s, node_of(n, i)->monoid, nest_folded_type(n, i), lanes);
     for (uint32_t u = 0; u < copies; u++) {
         lo_set(&s->b, f->reg, lo_lin_c(u), v);
         if (f->index)
@@ -91,7 +91,7 @@ void nest_start_folds(struct nest *n)
 {
     for (uint32_t i = 0; i < n->s->c->members.n; i++)
         if (member(n, i)->role == FUSE_FOLD)
-            start(n, i, n->copies);
+            nest_start_fold(n, i, n->copies);
 }
 
 static lo_id masked(struct nest *n, lo_id take, lo_id keep)
@@ -255,7 +255,7 @@ bool nest_in_sweep(const struct nest *n, uint32_t i, uint32_t sweep)
 }
 
 /* One point (or vector) of the sweep: what is stored is computed before anything is. */
-static void at_point(struct nest *n, uint32_t u)
+void nest_at_point(struct nest *n, uint32_t u)
 {
     struct sk *s = n->s;
     uint32_t count = s->c->members.n;
@@ -278,7 +278,7 @@ static void inner_block(struct nest *n, const struct nest_block *b)
 {
     for (uint32_t u = 0; u < b->copies; u++) {
         stand(n, b, u);
-        at_point(n, u);
+        nest_at_point(n, u);
     }
 }
 
@@ -288,7 +288,7 @@ static void innermost(struct nest *n)
     if (!nest_v_inner(n)) {
         for (uint32_t u = 0; u < n->block.copies; u++) {
             stand_outer(n, u);
-            at_point(n, u);
+            nest_at_point(n, u);
         }
         return;
     }
@@ -356,7 +356,7 @@ static void run_sweep(struct nest *n, uint32_t sweep)
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         any = any || nest_in_sweep(n, i, sweep);
         if (nest_in_sweep(n, i, sweep) && member(n, i)->role == FUSE_REDUCE)
-            start(n, i, copies);
+            nest_start_fold(n, i, copies);
     }
     if (!any)
         return;
@@ -371,7 +371,7 @@ static void run_sweep(struct nest *n, uint32_t sweep)
 
 /* What is known once a row: element-wise members over outer axes, the reductions themselves, and
  * folds of such values. */
-static void row_values(struct nest *n, uint32_t u)
+void nest_row_values(struct nest *n, uint32_t u)
 {
     struct sk *s = n->s;
     uint32_t count = s->c->members.n;
@@ -401,6 +401,6 @@ void nest_row(struct nest *n)
         run_sweep(n, k);
     for (uint32_t u = 0; u < n->block.copies; u++) {
         stand_outer(n, u);
-        row_values(n, u);
+        nest_row_values(n, u);
     }
 }
