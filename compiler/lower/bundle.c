@@ -47,6 +47,7 @@ static void copy_insn(struct copy *c, lo_id id)
         return;
     }
     in.buf = in.buf ? c->buffer[in.buf] : 0;
+    in.from = in.from ? c->buffer[in.from] : 0;
     vec_push(&b->k->insns, in);
     c->value[id] = b->k->insns.n - 1;
     vec_push(&b->k->blocks.p[b->block].insn, c->value[id]);
@@ -91,9 +92,14 @@ static void copy_phase(struct copy *c, uint32_t n, uint32_t phase)
     struct lo_type i64 = {NN_i64, 1};
     int64_t total = 0, from = 0;
     uint32_t open = 0;
-    for (uint32_t i = 0; i < n; i++)
-        total += phase < c[i].from->phases.n ? c[i].from->phases.p[phase].chunks : 0;
-    lo_id chunk = lo_phase(b, total);
+    int32_t threads = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (phase >= c[i].from->phases.n)
+            continue;
+        total += c[i].from->phases.p[phase].chunks;
+        threads = c[i].from->phases.p[phase].threads;
+    }
+    lo_id chunk = lo_phase_gpu(b, total, threads);
     for (uint32_t i = 0; i < n; i++) {
         if (phase >= c[i].from->phases.n)
             continue;
@@ -105,6 +111,7 @@ static void copy_phase(struct copy *c, uint32_t n, uint32_t phase)
         }
         struct lo_lin own = lo_lin_add(b, lo_lin_v(b, chunk), lo_lin_c(-from));
         c[i].value[p->chunk] = lo_value(b, own);
+        c[i].value[p->thread] = lo_thread(b);
         copy_block(&c[i], p->body);
         from += p->chunks;
         if (from < total)
@@ -115,8 +122,11 @@ static void copy_phase(struct copy *c, uint32_t n, uint32_t phase)
     lo_end(b);
 }
 
-bool low_may_bundle(const struct lo_kernel *k)
+bool low_may_bundle(const struct lo_kernel *k, const struct lo_kernel *first)
 {
+    for (uint32_t i = 0; i < k->phases.n && i < first->phases.n; i++)
+        if (k->phases.p[i].threads != first->phases.p[i].threads)
+            return false;
     for (uint32_t i = 1; i < k->buffers.n; i++)
         if (k->buffers.p[i].space == LO_SCRATCH)
             return false;

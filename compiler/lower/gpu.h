@@ -116,7 +116,7 @@ void gpu_row(struct gpu *g);
 void gpu_results(struct gpu *g, const struct gpu_team *team, const uint32_t *list, uint32_t n,
                  lo_id *value, lo_id *index);
 
-/* ---- gpu_finish.c: phases that end what blocks leave ---- */
+/* ---- gpu_parts.c: phases that end what blocks leave ---- */
 void gpu_make_parts(struct gpu *g);
 void gpu_end_folds(struct gpu *g);     /* at the end of a block */
 void gpu_finish_folds(struct gpu *g);  /* a phase of one block */

@@ -29,6 +29,9 @@ struct gpu_team gpu_team(struct sk *s, lo_id thread, uint32_t threads, bool alon
     if (t.group == 1) {
         t.t = all;
         t.g = lo_lin_c(0);
+    } else if (count == 1) {
+        t.t = lo_lin_c(0);
+        t.g = all;
     } else if (along) {
         gpu_split(s, all, count, &t.g, &t.t);
     } else {
@@ -65,7 +68,7 @@ static void meet_along(struct sk *s, lo_id thread, const struct gpu_team *team, 
     struct lo_builder *b = &s->b;
     int64_t count = team->count < 32 ? team->count : 32, warps = team->count / 32;
     for (uint32_t i = 0; i < n; i++)
-        p[i].v = lo_warp_fold(b, p[i].m, p[i].v, (uint32_t)count);
+        p[i].v = lo_warp_fold(b, p[i].m, p[i].v, (int)count);
     if (warps < 2)
         return;
     struct lo_lin warp, lane, first, turn, place;
@@ -81,7 +84,7 @@ static void meet_along(struct sk *s, lo_id thread, const struct gpu_team *team, 
     lo_barrier(b);
     place = lo_lin_add(b, lo_lin_mul(b, team->g, warps), turn);
     for (uint32_t i = 0; i < n; i++)
-        p[i].v = lo_warp_fold(b, p[i].m, lo_load(b, buf[i], place, 1, 0, 0), (uint32_t)warps);
+        p[i].v = lo_warp_fold(b, p[i].m, lo_load(b, buf[i], place, 1, 0, 0), (int)warps);
     free(buf);
 }
 

@@ -29,7 +29,8 @@ static void note_read(void *ctx, const struct fx *x, fx_id id)
     r->elsewhere = r->elsewhere || !want || axes == 0;
 }
 
-/* Every output of the node's size is stored once a point, at the point. */
+/* Every output of the node's size is stored once a point, at the point; by the thread that reads
+ * there: a row's value may still be read by other threads of its team. */
 static bool outputs_follow(const struct sk *s, ir_id node)
 {
     int64_t size = ir_count(ir_at(s->plan->g, node));
@@ -39,7 +40,9 @@ static bool outputs_follow(const struct sk *s, ir_id node)
         if (!m->stored || ir_count(ir_at(s->plan->g, m->node)) != size)
             continue;
         bool contracted = m->role == FUSE_REDUCE && s->c->skeleton == FUSE_CONTRACT;
-        if (m->role != FUSE_ELEM && m->role != FUSE_KEPT && !contracted)
+        bool team = s->t->kind == TARGET_GPU && s->c->inner;
+        if ((m->role != FUSE_ELEM && m->role != FUSE_KEPT && !contracted) ||
+            (team && m->role != FUSE_ELEM))
             return false;
         const struct ix *at = sk_member_address((struct sk *)(uintptr_t)s, i);
         if (first && !ix_equal(first, at))
@@ -110,7 +113,19 @@ static void set_figures(struct sk *s)
 
 /* ---- the plan ---- */
 
-static void run_skeleton(struct sk *s)
+static void run_gpu_skeleton(struct sk *s)
+{
+    switch (s->c->skeleton) {
+    case FUSE_CONTRACT:
+    case FUSE_MAP:
+    case FUSE_ROW:
+    case FUSE_COLUMN: sk_gpu_nest(s); return;
+    case FUSE_SCATTER: sk_gpu_scatter(s); return;
+    case FUSE_PREFIX: sk_gpu_prefix(s); return;
+    }
+}
+
+static void run_cpu_skeleton(struct sk *s)
 {
     switch (s->c->skeleton) {
     case FUSE_CONTRACT:
@@ -141,7 +156,10 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
     struct low_launch l = {0};
     struct sk s;
     sk_begin(&s, p, c, &l);
-    run_skeleton(&s);
+    if (p->target->kind == TARGET_GPU)
+        run_gpu_skeleton(&s);
+    else
+        run_cpu_skeleton(&s);
     for (uint32_t i = 0; i < l.args.n; i++)
         if (l.args.p[i].node && !l.args.p[i].write)
             l.args.p[i].pointwise = pointwise(&s, l.args.p[i].node);
@@ -182,11 +200,12 @@ struct low_launches *lower_plan(const struct fuse_plan *p)
     for (uint32_t i = 0; i < p->clusters.n; i++) {
         const struct fuse_cluster *c = &p->clusters.p[i];
         struct low_launch one = lower_cluster(p, c);
-        bool joins = c->segment && c->segment == segment && low_may_bundle(one.kernel);
+        const struct lo_kernel *first = from < l->p.n ? l->p.p[from].kernel : one.kernel;
+        bool joins = c->segment && c->segment == segment && low_may_bundle(one.kernel, first);
         if (!joins) {
             bundle(p, l, from);
             from = l->p.n;
-            segment = low_may_bundle(one.kernel) ? c->segment : 0;
+            segment = low_may_bundle(one.kernel, one.kernel) ? c->segment : 0;
         }
         vec_push(&l->p, one);
     }

@@ -7,37 +7,43 @@ struct scatter {
     struct sk *s;
     const struct ir_node *n;
     const struct fuse_member *m;
-    const struct ix *target; /* flat address in the value */
-    uint32_t cond;           /* where the point lands in the value */
-    int own;                 /* axis of the space, or -1 */
+    struct sk_target to;
+    int own; /* axis of the space, or -1 */
     uint32_t axes;
-    bool dead; /* no point lands in the value */
 };
 
-static void find_target(struct scatter *c)
+void sk_find_target(struct sk *s, struct sk_target *to)
 {
-    struct sk *s = c->s;
-    const struct ix *at[IR_MAX_AXES], *coord[IR_MAX_AXES], *unused;
-    fuse_member_coords(&s->x, c->m, at);
+    const struct fuse_member *m = &s->c->members.p[0];
+    const struct ir_node *n = ir_at(s->plan->g, m->node);
+    const struct ix *at[IR_MAX_AXES], *unused;
+    *to = (struct sk_target){0};
+    fuse_member_coords(&s->x, m, at);
     for (int strict = 0; strict < 2; strict++)
-        for (uint32_t i = 0; i < c->n->out->rank + c->n->out->nguard; i++) {
-            bool guard = i >= c->n->out->rank;
-            const struct ir_term *t =
-                guard ? &c->n->out->guard[i - c->n->out->rank] : &c->n->out->at[i];
-            bool is_strict = c->n->out->strict && ix_uses_operand(t->e);
+        for (uint32_t i = 0; i < n->out->rank + n->out->nguard; i++) {
+            bool guard = i >= n->out->rank;
+            const struct ir_term *t = guard ? &n->out->guard[i - n->out->rank] : &n->out->at[i];
+            bool is_strict = n->out->strict && ix_uses_operand(t->e);
             struct fx_guard g;
             if (is_strict != (strict != 0) ||
-                !fx_term(&s->x, c->m->node, t, at, 0, &g, guard ? &unused : &coord[i]))
+                !fx_term(&s->x, m->node, t, at, 0, &g, guard ? &unused : &to->coord[i]))
                 continue;
             g.strict = is_strict;
-            c->dead = c->dead || (!is_strict && fx_never(&s->x, &g));
-            c->cond = fx_and(&s->x, c->cond, &g);
+            to->dead = to->dead || (!is_strict && fx_never(&s->x, &g));
+            to->cond = fx_and(&s->x, to->cond, &g);
         }
-    c->target = fx_flat(&s->x, c->n, coord);
+    to->flat = fx_flat(&s->x, n, to->coord);
+    for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++)
+        to->dead = to->dead || s->x.dim[i] == 0;
+}
+
+/* The last coordinate that an axis of the space gives by itself. */
+static void find_own(struct scatter *c)
+{
     c->own = -1;
     for (uint32_t i = c->n->out->rank; i-- > 0 && c->own < 0;) {
         uint32_t axis;
-        if (ix_is_axis(coord[i], &axis) && s->x.dim[axis] == c->n->val[i].n)
+        if (ix_is_axis(c->to.coord[i], &axis) && c->s->x.dim[axis] == c->n->val[i].n)
             c->own = (int)axis;
     }
 }
@@ -70,7 +76,7 @@ static void add_scalar(struct scatter *c, fx_id value, lo_id ok)
 {
     struct sk *s = c->s;
     uint32_t buf = s->out[c->m->node];
-    struct lo_lin at = sk_address(s, c->target, NN_i64).base;
+    struct lo_lin at = sk_address(s, c->to.flat, NN_i64).base;
     if (ok)
         lo_if(&s->b, ok);
     uint32_t mark = sk_open(s);
@@ -87,14 +93,14 @@ static void add_vector(struct scatter *c, fx_id value, lo_id ok)
     struct sk *s = c->s;
     uint32_t buf = s->out[c->m->node];
     lo_id old =
-        lo_cast(&s->b, sk_compute_type(c->n->dtype), sk_load(s, buf, c->target, true, ok, 0));
+        lo_cast(&s->b, sk_compute_type(c->n->dtype), sk_load(s, buf, c->to.flat, true, ok, 0));
     lo_id keep = s->mask;
     if (ok) { /* a condition on the vector axis masks the store too */
         struct lo_type b = {NN_bool, (uint16_t)s->lanes};
         ok = lo_splat(&s->b, ok, s->lanes);
         s->mask = keep ? lo_op(&s->b, IR_and, b, keep, ok, 0) : ok;
     }
-    sk_store_at(s, buf, c->target, sk_combine(s, IRM_sum, old, sk_lanes(s, value)));
+    sk_store_at(s, buf, c->to.flat, sk_combine(s, IRM_sum, old, sk_lanes(s, value)));
     s->mask = keep;
 }
 
@@ -102,8 +108,8 @@ static void add_point(struct scatter *c)
 {
     struct sk *s = c->s;
     fx_id value = fuse_member_value(&s->x, s->c, 0);
-    sk_traps(s, c->cond, 0);
-    lo_id ok = sk_condition(s, c->cond, 0);
+    sk_traps(s, c->to.cond, 0);
+    lo_id ok = sk_condition(s, c->to.cond, 0);
     if (s->vaxis >= 0)
         add_vector(c, value, ok);
     else
@@ -151,11 +157,10 @@ void sk_scatter(struct sk *s)
         .s = s, .n = ir_at(s->plan->g, m->node), .m = m, .axes = s->c->outer + s->c->inner};
     for (uint32_t i = 0; i < c.axes; i++)
         s->axis[i] = lo_lin_c(0);
-    for (uint32_t i = 0; i < c.axes; i++)
-        c.dead = c.dead || s->x.dim[i] == 0;
-    find_target(&c);
+    sk_find_target(s, &c.to);
+    find_own(&c);
     clear(&c);
-    if (c.dead)
+    if (c.to.dead)
         return;
     uint32_t lanes = target_lanes(s->t, 4);
     struct lo_lin from, to;

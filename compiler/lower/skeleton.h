@@ -136,8 +136,17 @@ bool sk_gpu_contract(struct sk *s);
 void sk_gpu_scatter(struct sk *s);
 void sk_gpu_prefix(struct sk *s);
 
+/* ---- scatter.c ---- where the cluster's scatter adds what it has at a point of the space. */
+struct sk_target {
+    const struct ix *coord[IR_MAX_AXES]; /* in the value */
+    const struct ix *flat;
+    uint32_t cond; /* where the point lands in the value */
+    bool dead;     /* no point does */
+};
+void sk_find_target(struct sk *s, struct sk_target *to);
+
 /* ---- bundle.c ---- kernels side by side in one: the launches are copied and stay the caller's. */
-bool low_may_bundle(const struct lo_kernel *k);
+bool low_may_bundle(const struct lo_kernel *k, const struct lo_kernel *first);
 struct low_launch low_bundle(const struct ir_graph *g, const struct low_launch *l, uint32_t n);
 
 #endif

@@ -1,0 +1,194 @@
+/* What a thread keeps, so that memory is read once: values that several sweeps over a row want (what
+ * is read, and what is costly to compute) stay in registers, or in shared memory where the row is too
+ * long for them; what every row wants (a norm's weights) is read before the first. */
+#include "lower/gpu.h"
+
+enum { COSTLY = 10, WORTH_MOVING = 5 };
+
+/* A read, or a guarded one. */
+static bool is_read(const struct gpu *g, const struct fx_val *v)
+{
+    if (v->kind == FX_PICK)
+        return g->s->x.val.p[v->in[0]].kind == FX_LOAD;
+    return v->kind == FX_LOAD && !v->cond;
+}
+
+static bool may_keep(const struct gpu *g, const struct fx_val *v)
+{
+    bool worth = is_read(g, v) || v->kind == FX_RANDOM ||
+                 (v->kind == FX_OP && sk_value_cost(v) >= COSTLY);
+    bool lanes = g->lanes == 1 || (v->axes >> g->x & 1);
+    return worth && lanes && (v->axes & gpu_inner_mask(g)) && v->dtype != NN_bool;
+}
+
+/* ---- which ---- */
+
+struct wanted {
+    struct gpu *g;
+    uint32_t sweep;
+    uint8_t *by;     /* how many sweeps want a value */
+    uint32_t *first; /* of them the first */
+};
+
+static void count_value(void *ctx, const struct fx *x, fx_id id)
+{
+    struct wanted *w = ctx;
+    (void)x;
+    if (!w->by[id])
+        w->first[id] = w->sweep;
+    w->by[id]++;
+}
+
+static void walk_sweep(struct gpu *g, uint32_t sweep, uint8_t *seen,
+                       void (*fn)(void *, const struct fx *, fx_id), void *ctx)
+{
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        if (nest_in_sweep(&g->n, i, sweep))
+            fx_walk(&g->s->x, sk_member(g->s, i), seen, fn, ctx);
+}
+
+struct reach {
+    fx_id id;
+    bool met;
+};
+
+static void note_met(void *ctx, const struct fx *x, fx_id id)
+{
+    struct reach *r = ctx;
+    (void)x;
+    r->met = r->met || id == r->id;
+}
+
+/* Whether the sweep still wants the value, with all others that are kept at hand. */
+static bool reached(struct gpu *g, fx_id id, uint32_t sweep)
+{
+    struct reach r = {id, false};
+    uint8_t *seen = xcalloc(g->s->x.val.n, 1);
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].id != id && g->kept.p[i].first < sweep)
+            seen[g->kept.p[i].id] = 1;
+    walk_sweep(g, sweep, seen, note_met, &r);
+    free(seen);
+    return r.met;
+}
+
+void gpu_find_kept(struct gpu *g)
+{
+    struct sk *s = g->s;
+    uint32_t n = s->x.val.n, outer = gpu_mask(0, s->c->outer);
+    struct wanted w = {g, 0, xcalloc(n, 1), xcalloc(n, sizeof *w.first)};
+    for (; w.sweep < g->n.sweeps; w.sweep++) {
+        uint8_t *seen = xcalloc(n, 1);
+        walk_sweep(g, w.sweep, seen, count_value, &w);
+        free(seen);
+    }
+    for (fx_id id = 1; id < n; id++) {
+        const struct fx_val *v = &s->x.val.p[id];
+        bool always = is_read(g, v) && !(v->axes & outer);
+        if (!may_keep(g, v) || (w.by[id] < 2 && !(always && w.by[id])))
+            continue;
+        struct gpu_kept k = {.id = id, .first = w.first[id], .last = w.first[id], .always = always};
+        vec_push(&g->kept, k);
+    }
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        for (uint32_t k = g->kept.p[i].first + 1; k < g->n.sweeps; k++)
+            if (reached(g, g->kept.p[i].id, k))
+                g->kept.p[i].last = k;
+    free(w.by);
+    free(w.first);
+}
+
+uint32_t gpu_kept_most(const struct gpu *g)
+{
+    uint32_t most = 0, always = 0;
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        always += g->kept.p[i].on && g->kept.p[i].always;
+    for (uint32_t sweep = 0; sweep < g->n.sweeps; sweep++) {
+        uint32_t stand = 0;
+        for (uint32_t i = 0; i < g->kept.n; i++) {
+            const struct gpu_kept *k = &g->kept.p[i];
+            stand += k->on && !k->always && k->first <= sweep && sweep < k->last;
+        }
+        most = stand > most ? stand : most;
+    }
+    return most + always;
+}
+
+bool gpu_has_always(const struct gpu *g)
+{
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].always && g->kept.p[i].on)
+            return true;
+    return false;
+}
+
+/* ---- where ---- */
+
+void gpu_make_kept(struct gpu *g)
+{
+    struct sk *s = g->s;
+    s->held_n = s->x.val.n;
+    s->held = xcalloc(s->held_n, sizeof *s->held);
+    for (uint32_t i = 0; i < g->kept.n; i++) {
+        const struct gpu_kept *k = &g->kept.p[i];
+        struct lo_type t = {(uint8_t)sk_compute_type(s->x.val.p[k->id].dtype), 1};
+        if (!k->on)
+            continue;
+        if (g->shared) {
+            s->held[k->id].buf = lo_buffer(s->b.k, LO_SHARED, "row", t,
+                                           g->team.group * g->points * (int64_t)g->lanes);
+            continue;
+        }
+        t.lanes = (uint16_t)g->lanes;
+        s->held[k->id].buf = lo_buffer(s->b.k, LO_REG, "row", t, g->turns);
+    }
+}
+
+void gpu_row_starts(struct gpu *g)
+{
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].on)
+            g->s->held[g->kept.p[i].id].ready = g->kept.p[i].always;
+}
+
+void gpu_kept_ready(struct gpu *g, uint32_t sweep)
+{
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].on && g->kept.p[i].first == sweep)
+            g->s->held[g->kept.p[i].id].ready = true;
+}
+
+/* ---- what loops need not compute ---- */
+
+struct steady {
+    const struct gpu *g;
+    uint32_t moving;
+    bool bound; /* results of reductions are known */
+    VEC(fx_id) id;
+};
+
+static void note_steady(void *ctx, const struct fx *x, fx_id id)
+{
+    struct steady *f = ctx;
+    const struct fx_val *v = &x->val.p[id];
+    bool worth = is_read(f->g, v) || v->kind == FX_RANDOM ||
+                 (v->kind == FX_OP && sk_value_cost(v) >= WORTH_MOVING);
+    if (worth && !(v->axes & f->moving) && (f->bound || !v->bound))
+        vec_push(&f->id, id);
+}
+
+void gpu_prefetch(struct gpu *g, uint32_t moving, uint32_t sweep)
+{
+    struct sk *s = g->s;
+    struct steady f = {.g = g, .moving = moving, .bound = sweep != UINT32_MAX};
+    uint8_t *seen = xcalloc(s->x.val.n, 1);
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        bool last = gpu_member(g, i)->role == FUSE_FINISH;
+        if (sweep == UINT32_MAX ? !last : nest_in_sweep(&g->n, i, sweep))
+            fx_walk(&s->x, sk_member(s, i), seen, note_steady, &f);
+    }
+    free(seen);
+    for (uint32_t i = 0; i < f.id.n; i++)
+        sk_value(s, f.id.p[i]);
+    vec_free(&f.id);
+}

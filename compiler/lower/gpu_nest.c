@@ -1,0 +1,356 @@
+/* Map, row and column clusters on a GPU: how tasks are shared among threads and blocks, the phases.
+ * Rows whose values a team's registers or shared memory hold are read once; blocks that keep something
+ * for every row (a norm's weights) or leave parts of folds take several runs of rows, others one; a few
+ * long rows are split among blocks. */
+#include "lower/gpu.h"
+
+enum {
+    WARP = 32,
+    MOST_TURNS = 8,      /* of a thread whose values are kept, before the team grows */
+    KEPT_REGISTERS = 96, /* of a thread, in blocks of 256 */
+    SM_THREADS = 1024,   /* that keep a multiprocessor busy */
+    SM_BLOCKS = 4,
+    MOST_RUN = 16,
+    ACROSS = 8, /* a team's threads past each other */
+};
+
+static int64_t power_from(int64_t n) /* the least power of two that is at least n */
+{
+    int64_t p = 1;
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
+static int64_t busy(const struct gpu *g) { return (int64_t)g->s->t->sms * SM_THREADS; }
+
+static bool has_role(const struct gpu *g, enum fuse_role role)
+{
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        if (gpu_member(g, i)->role == role)
+            return true;
+    return false;
+}
+
+/* ---- a walk along an axis ---- */
+
+/* Bytes of reads that depend on some axis but not on this one. */
+static double bytes_without(const struct gpu *g, uint32_t axis, double *all)
+{
+    double saved = 0;
+    for (uint32_t i = 0; i < g->n.access.n; i++) {
+        const struct nest_access *a = &g->n.access.p[i];
+        uint32_t axes = a->memory ? fx_ix_axes(&g->s->x, a->e) : 0;
+        bool once = g->x >= 0 && !(axes >> g->x & 1);
+        double bytes = a->memory ? (double)a->bytes * (once ? 0.25 : 1) : 0;
+        *all += bytes;
+        saved += axes >> axis & 1 ? 0 : bytes;
+    }
+    return saved;
+}
+
+/* In a map a thread walks along an outer axis by itself where that spares it reads. */
+static void choose_loop(struct gpu *g)
+{
+    double most = 0.04;
+    g->loop = -1;
+    g->run = g->runs = 1;
+    if (g->s->c->inner || has_role(g, FUSE_FOLD))
+        return;
+    for (uint32_t i = 0; i < g->s->c->outer; i++) {
+        double all = 0, saved = bytes_without(g, i, &all);
+        if ((int)i == g->x || g->n.trip[i] < 2 || saved <= most * all)
+            continue;
+        most = saved / all;
+        g->loop = (int)i;
+    }
+    if (g->loop < 0)
+        return;
+    gpu_list_axes(g);
+    int64_t trip = g->n.trip[g->loop], run = g->tasks * trip / busy(g);
+    g->run = run < 1 ? 1 : run > MOST_RUN ? MOST_RUN : run;
+    g->runs = gpu_ceil(trip, g->run);
+    g->run = gpu_ceil(trip, g->runs);
+    if (g->run == 1)
+        g->loop = -1;
+    g->runs = g->run == 1 ? 1 : gpu_ceil(trip, g->run);
+}
+
+/* ---- teams ---- */
+
+static void set_team(struct gpu *g, bool along, int64_t count)
+{
+    int64_t block = g->s->t->block;
+    g->team = (struct gpu_team){.along = along, .count = count};
+    g->threads = (uint32_t)(count > block ? count : block);
+    g->team.group = g->threads / count;
+}
+
+/* Registers that what is kept would take of each thread. */
+static int64_t kept_registers(const struct gpu *g, int64_t count)
+{
+    return gpu_ceil(g->points, count) * g->lanes * gpu_kept_most(g);
+}
+
+static bool kept_fits(const struct gpu *g, int64_t count)
+{
+    int64_t room = count <= 256 ? KEPT_REGISTERS : count <= 512 ? KEPT_REGISTERS / 2 : 32;
+    return kept_registers(g, count) <= room;
+}
+
+/* Without registers for a whole row nothing is kept for every row. */
+static void forget_always(struct gpu *g)
+{
+    for (uint32_t i = 0; i < g->kept.n; i++) {
+        g->kept.p[i].always = false;
+        g->kept.p[i].on = g->kept.p[i].last > g->kept.p[i].first;
+    }
+}
+
+/* Rows along x: the least team that keeps what it wants, then more threads while the machine has
+ * room. What no register holds goes to shared memory. */
+static void team_along(struct gpu *g)
+{
+    int64_t most = g->points <= WARP ? power_from(g->points) : 1024;
+    int64_t full = power_from(g->points) < most ? power_from(g->points) : most;
+    int64_t count = full < WARP ? full : WARP;
+    if (!gpu_kept_most(g)) {
+        int64_t turns = power_from(gpu_ceil(g->points, MOST_TURNS));
+        count = turns > 256 ? 256 : turns > count ? turns : count;
+    }
+    bool keep = gpu_kept_most(g) && kept_fits(g, full);
+    while (keep && count < full && (!kept_fits(g, count) || gpu_ceil(g->points, count) > MOST_TURNS))
+        count *= 2;
+    if (gpu_kept_most(g) && !keep)
+        count = full > 512 ? 512 : full;
+    while (count < full && g->tasks * count < busy(g))
+        count *= 2;
+    set_team(g, true, count);
+    if (keep)
+        g->turns = gpu_ceil(g->points, count);
+}
+
+static void team_across(struct gpu *g)
+{
+    int64_t count = g->points < 2 * ACROSS || g->tasks >= busy(g) ? 1 : ACROSS;
+    bool keep = gpu_kept_most(g) > 0;
+    while (keep && count > 1 && count < 4 * ACROSS && !kept_fits(g, count))
+        count *= 2;
+    if (g->n.sweeps > 1 && count > 1)
+        while (count < 4 * ACROSS && g->tasks * count < busy(g) && g->points >= 4 * count)
+            count *= 2;
+    set_team(g, false, count);
+    if (keep && count > 1 && kept_fits(g, count))
+        g->turns = gpu_ceil(g->points, count);
+}
+
+/* What registers do not hold may fit shared memory. */
+static void try_shared(struct gpu *g)
+{
+    int64_t bytes = 4096, count = g->team.group * g->points * g->lanes;
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].on)
+            bytes += count * (int64_t)nn_dtype_size(
+                                 sk_compute_type(g->s->x.val.p[g->kept.p[i].id].dtype));
+    g->shared = g->team.along && gpu_kept_most(g) && bytes <= (int64_t)g->s->t->shared_block;
+}
+
+/* ---- blocks ---- */
+
+static void choose_splits(struct gpu *g)
+{
+    int64_t want = (int64_t)g->s->t->sms * SM_BLOCKS, least = g->team.count * MOST_TURNS * 2;
+    g->splits = 1;
+    g->split = g->points;
+    bool whole = g->n.sweeps > 1 || has_role(g, FUSE_FOLD) || has_role(g, FUSE_ELEM);
+    if (whole || g->team.count == 1 || g->turns || 2 * g->blocks >= want || !g->tasks)
+        return;
+    int64_t splits = want / g->blocks, most = g->points / least;
+    splits = splits < most ? splits : most;
+    if (splits < 2)
+        return;
+    g->split = gpu_ceil(gpu_ceil(g->points, splits), 4 * g->team.count) * 4 * g->team.count;
+    g->splits = gpu_ceil(g->points, g->split);
+}
+
+static void choose_blocks(struct gpu *g)
+{
+    int64_t runs = gpu_ceil(g->tasks * g->runs, g->team.group), most = g->s->t->max_chunks;
+    int64_t want = (int64_t)g->s->t->sms * SM_BLOCKS;
+    bool fold = has_role(g, FUSE_FOLD);
+    g->per = 1;
+    if (fold && g->team.count == 1 && runs <= 4)
+        g->per = runs;
+    else if ((fold || (gpu_has_always(g) && g->turns)) && runs > want)
+        g->per = gpu_ceil(runs, want);
+    if (gpu_ceil(runs, g->per) > most)
+        g->per = gpu_ceil(runs, most);
+    g->per = g->per < 1 ? 1 : g->per;
+    g->blocks = gpu_ceil(runs, g->per);
+    g->blocks = g->blocks < 1 ? 1 : g->blocks;
+    choose_splits(g);
+}
+
+static void plan(struct gpu *g)
+{
+    choose_loop(g);
+    gpu_list_axes(g);
+    gpu_find_kept(g);
+    bool along = g->x >= (int)g->s->c->outer;
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        g->kept.p[i].on = g->kept.p[i].always ? along : g->kept.p[i].last > g->kept.p[i].first;
+    if (along)
+        team_along(g);
+    else
+        team_across(g);
+    if (!g->turns) {
+        forget_always(g);
+        try_shared(g);
+    }
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        g->kept.p[i].on = g->kept.p[i].on && (g->turns || g->shared);
+    choose_blocks(g);
+}
+
+/* ---- the main phase ---- */
+
+/* Threads that each walk a run of points along an axis. */
+static void walk_axis(struct gpu *g)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    struct lo_lin flat = lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, g->chunk), g->threads * g->per),
+                                    lo_lin_v(b, g->thread));
+    struct lo_lin run = lo_lin_c(0), task = flat;
+    uint32_t axis = (uint32_t)g->loop, mark = sk_open(s);
+    bool guard = g->tasks * g->runs % (g->threads * g->per) != 0;
+    lo_id turn = 0;
+    if (g->per > 1) {
+        turn = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(g->per), 1);
+        flat = lo_lin_add(b, flat, lo_lin_mul(b, lo_lin_v(b, turn), g->threads));
+        task = flat;
+    }
+    if (guard)
+        lo_if(b, gpu_below(s, flat, g->tasks * g->runs));
+    if (g->runs > 1)
+        gpu_split(s, flat, g->tasks, &run, &task);
+    gpu_stand(g, &g->outer, task);
+    gpu_prefetch(g, 1u << axis, UINT32_MAX);
+    struct lo_lin from = lo_lin_mul(b, run, g->run), to = lo_lin_add(b, from, lo_lin_c(g->run));
+    if (g->n.trip[axis] % g->run)
+        to = lo_lin_v(b, lo_op(b, IR_min, GPU_I64, lo_value(b, to),
+                               lo_const_i(b, GPU_I64, g->n.trip[axis]), 0));
+    uint32_t inside = sk_open(s);
+    sk_for(s, axis, LO_SERIAL, from, to, 1);
+    gpu_row(g);
+    sk_close(s, inside);
+    lo_end(b);
+    sk_close(s, mark);
+    if (guard)
+        lo_end(b);
+    if (turn)
+        lo_end(b);
+}
+
+static bool meets_in_shared(const struct gpu *g)
+{
+    return g->team.count > (g->team.along ? WARP : 1) && has_role(g, FUSE_REDUCE);
+}
+
+/* One run of teams: number `at` of all. */
+static void one_run(struct gpu *g, struct lo_lin at)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    bool guard = g->tasks % (g->team.group * g->per * g->blocks) != 0;
+    struct lo_lin task = lo_lin_add(b, lo_lin_mul(b, at, g->team.group), g->team.g);
+    lo_id valid = guard ? gpu_below(s, task, g->tasks) : 0;
+    uint32_t mark = sk_open(s);
+    g->valid = 0;
+    if (valid && g->team.count == 1) {
+        lo_if(b, valid);
+    } else if (valid) {
+        g->valid = valid;
+        task = lo_lin_v(b, lo_op(b, IR_min, GPU_I64, lo_value(b, task),
+                                 lo_const_i(b, GPU_I64, g->tasks - 1), 0));
+    }
+    g->task = task;
+    gpu_stand(g, &g->outer, task);
+    gpu_row(g);
+    sk_close(s, mark);
+    if (valid && g->team.count == 1)
+        lo_end(b);
+}
+
+static void run_blocks(struct gpu *g)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    struct lo_lin block = lo_lin_v(b, g->chunk);
+    if (g->splits > 1)
+        gpu_split(s, block, g->blocks, &g->at_split, &block);
+    gpu_prefetch(g, UINT32_MAX, UINT32_MAX);
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].on)
+            s->held[g->kept.p[i].id].ready = false;
+    gpu_load_always(g);
+    if (g->per == 1) {
+        one_run(g, block);
+        return;
+    }
+    lo_id i = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(g->per), 1);
+    one_run(g, lo_lin_add(b, lo_lin_mul(b, block, g->per), lo_lin_v(b, i)));
+    if (meets_in_shared(g))
+        lo_barrier(b);
+    lo_end(b);
+}
+
+static void main_phase(struct gpu *g)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    g->chunk = lo_phase_gpu(b, g->blocks * g->splits, (int32_t)g->threads);
+    g->thread = lo_thread(b);
+    struct gpu_team team = gpu_team(s, g->thread, g->threads, g->team.along, g->team.count);
+    g->team.t = team.t;
+    g->team.g = team.g;
+    uint32_t mark = sk_open(s);
+    for (uint32_t i = 0; i < s->c->members.n; i++)
+        if (gpu_member(g, i)->role == FUSE_FOLD)
+            nest_start_fold(&g->n, i, 1);
+    if (g->tasks && g->loop >= 0)
+        walk_axis(g);
+    else if (g->tasks)
+        run_blocks(g);
+    gpu_end_folds(g);
+    sk_close(s, mark);
+    lo_end(b);
+    sk_scalar(s);
+}
+
+void sk_gpu_nest(struct sk *s)
+{
+    struct gpu g = {.s = s, .n = {.s = s, .v = -1, .lanes = 1, .copies = 1}, .splits = 1};
+    g.n.fold = xcalloc(s->c->members.n, sizeof *g.n.fold);
+    nest_survey(&g.n);
+    nest_merge_axes(&g.n);
+    gpu_choose_axis(&g);
+    g.n.v = g.lanes > 1 ? g.x : -1;
+    g.n.lanes = g.lanes;
+    nest_assign_sweeps(&g.n);
+    plan(&g);
+    gpu_make_parts(&g);
+    nest_make_folds(&g.n);
+    gpu_make_kept(&g);
+    main_phase(&g);
+    if (g.splits > 1)
+        gpu_finish_splits(&g);
+    else if (nest_has_folds(&g.n) && g.blocks > 1)
+        gpu_finish_folds(&g);
+    vec_free(&g.n.access);
+    vec_free(&g.n.work);
+    vec_free(&g.kept);
+    free(g.n.sweep);
+    free(g.n.fold);
+    free(g.part);
+}

@@ -1,0 +1,249 @@
+/* Sums of more than one block: each leaves a part in global memory, a phase behind folds the parts,
+ * threads taking turns at them in a fixed order. Folds leave one part a block; a row that is split
+ * among blocks one a split. */
+#include "lower/gpu.h"
+
+enum { FEW = 16, TURNS = 8 };
+
+static const struct ir_node *node_of(const struct gpu *g, uint32_t i)
+{
+    return ir_at(g->s->plan->g, gpu_member(g, i)->node);
+}
+
+static bool is_arg(const struct ir_node *n)
+{
+    return n->monoid == IRM_argmax || n->monoid == IRM_argmin;
+}
+
+static enum ir_monoid value_monoid(enum ir_monoid m)
+{
+    return m == IRM_argmax ? IRM_max : m == IRM_argmin ? IRM_min : m;
+}
+
+/* Lanes of a row's results: those of an outer x. */
+static uint32_t row_lanes(const struct gpu *g)
+{
+    return g->x >= 0 && g->x < (int)g->s->c->outer ? g->lanes : 1;
+}
+
+/* The members of a role; the list is the caller's. */
+static uint32_t *members(const struct gpu *g, enum fuse_role role, uint32_t *n)
+{
+    uint32_t *list = xcalloc(g->s->c->members.n + 1, sizeof *list);
+    *n = 0;
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        if (gpu_member(g, i)->role == role)
+            list[(*n)++] = i;
+    return list;
+}
+
+void gpu_make_parts(struct gpu *g)
+{
+    struct sk *s = g->s;
+    g->part = xcalloc(s->c->members.n, sizeof *g->part);
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        bool fold = gpu_member(g, i)->role == FUSE_FOLD && g->blocks > 1;
+        bool split = gpu_member(g, i)->role == FUSE_REDUCE && g->splits > 1;
+        if (!fold && !split)
+            continue;
+        int64_t count = split ? g->splits * g->tasks * row_lanes(g) : g->blocks;
+        g->part[i].value = sk_temporary(s, "part", nest_folded_type(&g->n, i), count);
+        if (is_arg(node_of(g, i)))
+            g->part[i].index = sk_temporary(s, "index", NN_i32, count);
+    }
+}
+
+/* ---- folding parts ---- */
+
+/* Part number k is at base + k*stride; a thread takes first, first + by, … below n. */
+struct parts {
+    struct lo_lin base, first;
+    int64_t stride, by, n;
+    uint32_t lanes;
+};
+
+static lo_id load_part(struct gpu *g, const struct parts *p, uint32_t buf, lo_id k)
+{
+    struct lo_builder *b = &g->s->b;
+    struct lo_lin at = lo_lin_add(b, p->base, lo_lin_mul(b, lo_lin_v(b, k), p->stride));
+    return lo_load(b, buf, at, p->lanes, 0, 0);
+}
+
+static lo_id index_where(struct lo_builder *b, lo_id x, lo_id best, lo_id index)
+{
+    struct lo_type t = b->k->insns.p[x].type, bits = {NN_bool, t.lanes}, ti = {NN_i32, t.lanes};
+    lo_id hit = lo_op(b, IR_eq, t, x, best, 0);
+    if (nn_is_float(t.dtype))
+        hit = lo_op(b, IR_or, bits, hit, lo_op(b, IR_ne, t, x, x, 0), 0);
+    return lo_op(b, IR_select, ti, hit, index, lo_const_i(b, ti, INT32_MAX));
+}
+
+/* This thread's parts of member i, or (best: the value that all agreed on) their least index. */
+static lo_id fold_parts(struct gpu *g, const struct parts *p, uint32_t i, lo_id best)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    enum ir_monoid m = best ? IRM_min : value_monoid(node_of(g, i)->monoid);
+    enum nn_dtype dtype = best ? NN_i32 : nest_folded_type(&g->n, i);
+    struct lo_type t = {(uint8_t)dtype, (uint16_t)p->lanes};
+    uint32_t reg = lo_buffer(b->k, LO_REG, best ? "best" : "sum", t, 1);
+    lo_set(b, reg, lo_lin_c(0), sk_identity(s, m, dtype, p->lanes));
+    lo_id k = lo_for(b, LO_SERIAL, p->first, lo_lin_c(p->n), p->by);
+    lo_id v = load_part(g, p, g->part[i].value, k);
+    if (best)
+        v = index_where(b, v, best, load_part(g, p, g->part[i].index, k));
+    lo_set(b, reg, lo_lin_c(0), sk_combine(s, m, lo_get(b, reg, lo_lin_c(0)), v));
+    lo_end(b);
+    return lo_get(b, reg, lo_lin_c(0));
+}
+
+static void bind_results(struct gpu *g, const struct gpu_team *team, const struct parts *p,
+                         const uint32_t *list, uint32_t n)
+{
+    struct gpu_meet *v = xcalloc(n + 1, sizeof *v), *at = xcalloc(n + 1, sizeof *at);
+    uint32_t indices = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        v[i].m = value_monoid(node_of(g, list[i])->monoid);
+        v[i].v = fold_parts(g, p, list[i], 0);
+    }
+    gpu_meet(g->s, g->thread, team, v, n);
+    for (uint32_t i = 0; i < n; i++)
+        if (g->part[list[i]].index)
+            at[indices++] = (struct gpu_meet){IRM_min, fold_parts(g, p, list[i], v[i].v)};
+    gpu_meet(g->s, g->thread, team, at, indices);
+    for (uint32_t i = 0, k = 0; i < n; i++) {
+        lo_id r = g->part[list[i]].index ? at[k++].v : v[i].v;
+        g->n.fold[list[i]].value[0] = r;
+        g->n.fold[list[i]].done = true;
+        sk_bind(g->s, gpu_member(g, list[i])->node, r);
+    }
+    free(v);
+    free(at);
+}
+
+/* ---- folds ---- */
+
+/* One thread computes and stores what follows from the folds: others may still read what it writes
+ * over if they did too. */
+static void store_last(struct gpu *g)
+{
+    struct sk *s = g->s;
+    lo_if(&s->b, gpu_below(s, lo_lin_v(&s->b, g->thread), 1));
+    uint32_t mark = sk_open(s);
+    nest_store_last(&g->n);
+    sk_close(s, mark);
+    lo_end(&s->b);
+}
+
+void gpu_end_folds(struct gpu *g)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    uint32_t n, *list = members(g, FUSE_FOLD, &n);
+    lo_id *value = xcalloc(n + 1, sizeof *value), *index = xcalloc(n + 1, sizeof *index);
+    struct gpu_team block = gpu_team(s, g->thread, g->threads, true, g->threads);
+    sk_scalar(s);
+    if (n)
+        gpu_results(g, &block, list, n, value, index);
+    if (n && g->blocks > 1) {
+        lo_if(b, gpu_below(s, lo_lin_v(b, g->thread), 1));
+        for (uint32_t i = 0; i < n; i++) {
+            lo_store(b, g->part[list[i]].value, lo_lin_v(b, g->chunk), value[i], 0);
+            if (index[i])
+                lo_store(b, g->part[list[i]].index, lo_lin_v(b, g->chunk), index[i], 0);
+        }
+        lo_end(b);
+    } else if (n) {
+        for (uint32_t i = 0; i < n; i++) {
+            g->n.fold[list[i]].value[0] = index[i] ? index[i] : value[i];
+            sk_bind(s, gpu_member(g, list[i])->node, g->n.fold[list[i]].value[0]);
+        }
+        store_last(g);
+    }
+    free(list);
+    free(value);
+    free(index);
+}
+
+void gpu_finish_folds(struct gpu *g)
+{
+    struct sk *s = g->s;
+    uint32_t n, *list = members(g, FUSE_FOLD, &n);
+    g->chunk = lo_phase_gpu(&s->b, 1, (int32_t)g->threads);
+    g->thread = lo_thread(&s->b);
+    uint32_t mark = sk_open(s);
+    struct gpu_team block = gpu_team(s, g->thread, g->threads, true, g->threads);
+    struct parts p = {.base = lo_lin_c(0), .first = block.t, .stride = 1, .by = g->threads,
+                      .n = g->blocks, .lanes = 1};
+    bind_results(g, &block, &p, list, n);
+    store_last(g);
+    sk_close(s, mark);
+    lo_end(&s->b);
+    free(list);
+}
+
+/* ---- splits ---- */
+
+void gpu_store_split(struct gpu *g)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    uint32_t n, *list = members(g, FUSE_REDUCE, &n);
+    lo_id *value = xcalloc(n + 1, sizeof *value), *index = xcalloc(n + 1, sizeof *index);
+    gpu_results(g, &g->team, list, n, value, index);
+    lo_id own = g->valid, first = gpu_below(s, g->team.t, 1);
+    if (g->team.count > 1)
+        own = own ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, own, first, 0) : first;
+    struct lo_lin at = lo_lin_add(b, lo_lin_mul(b, g->at_split, g->tasks), g->task);
+    at = lo_lin_mul(b, at, row_lanes(g));
+    if (own)
+        lo_if(b, own);
+    for (uint32_t i = 0; i < n; i++) {
+        lo_store(b, g->part[list[i]].value, at, value[i], 0);
+        if (index[i])
+            lo_store(b, g->part[list[i]].index, at, index[i], 0);
+    }
+    if (own)
+        lo_end(b);
+    free(list);
+    free(value);
+    free(index);
+}
+
+void gpu_finish_splits(struct gpu *g)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    uint32_t n, *list = members(g, FUSE_REDUCE, &n), lanes = row_lanes(g);
+    uint32_t threads = s->t->block;
+    int64_t count = g->splits >= FEW ? TURNS : 1, group = threads / count;
+    g->chunk = lo_phase_gpu(b, gpu_ceil(g->tasks, group), (int32_t)threads);
+    g->thread = lo_thread(b);
+    uint32_t mark = sk_open(s);
+    struct gpu_team team = gpu_team(s, g->thread, threads, false, count);
+    struct lo_lin task = lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, g->chunk), group), team.g);
+    lo_id own = 0;
+    if (g->tasks % group) {
+        own = gpu_below(s, task, g->tasks);
+        task = lo_lin_v(b, lo_op(b, IR_min, GPU_I64, lo_value(b, task),
+                                 lo_const_i(b, GPU_I64, g->tasks - 1), 0));
+    }
+    sk_scalar(s);
+    gpu_stand(g, &g->outer, task);
+    struct parts p = {.base = lo_lin_mul(b, task, lanes), .first = team.t,
+                      .stride = g->tasks * lanes, .by = count, .n = g->splits, .lanes = lanes};
+    bind_results(g, &team, &p, list, n);
+    lo_id first = gpu_below(s, team.t, 1);
+    if (count > 1)
+        own = own ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, own, first, 0) : first;
+    uint32_t inside = sk_open(s);
+    if (own)
+        lo_if(b, own);
+    nest_row_values(&g->n, 0);
+    sk_close(s, inside);
+    if (own)
+        lo_end(b);
+    sk_close(s, mark);
+    lo_end(b);
+    free(list);
+}

@@ -1,0 +1,298 @@
+/* What a team does at its task: the sweeps over the row, one for each level of reductions, each thread
+ * at its turns; what is known once a row by the team's first thread. */
+#include "lower/gpu.h"
+
+enum { NEAR = 4, WRITTEN_OUT = 32 };
+
+/* ---- where we stand ---- */
+
+void gpu_stand(struct gpu *g, const struct gpu_axes *list, struct lo_lin at)
+{
+    struct sk *s = g->s;
+    for (uint32_t i = 0; i < list->n; i++) {
+        struct lo_lin here = at;
+        if (i + 1 < list->n)
+            gpu_split(s, at, gpu_trip(g, list->axis[i]), &at, &here);
+        if ((int)list->axis[i] == g->x && g->lanes > 1)
+            sk_vector(s, list->axis[i], lo_lin_mul(&s->b, here, g->lanes), g->lanes, 0);
+        else
+            sk_axis(s, list->axis[i], here);
+    }
+}
+
+static bool x_inner(const struct gpu *g) { return g->x >= (int)g->s->c->outer; }
+
+/* Nothing stands at a point of the row. */
+static void leave_row(struct gpu *g)
+{
+    if (x_inner(g))
+        sk_scalar(g->s);
+}
+
+/* ---- turns ---- */
+
+/* The team's step number q of the row, this thread's `turn`-th. */
+static void at_step(struct gpu *g, struct lo_lin q, struct lo_lin turn)
+{
+    struct sk *s = g->s;
+    gpu_stand(g, &g->inner, q);
+    if (g->turns)
+        s->held_at = turn;
+    else if (g->shared)
+        s->held_at = lo_lin_mul(
+            &s->b, lo_lin_add(&s->b, q, lo_lin_mul(&s->b, g->team.g, g->points)), g->lanes);
+}
+
+typedef void step_fn(struct gpu *g, void *ctx);
+
+static void one_step(struct gpu *g, struct lo_lin q, struct lo_lin turn, bool guard, step_fn *body,
+                     void *ctx)
+{
+    struct sk *s = g->s;
+    uint32_t mark = sk_open(s);
+    if (guard)
+        lo_if(&s->b, gpu_below(s, q, g->points));
+    at_step(g, q, turn);
+    body(g, ctx);
+    sk_close(s, mark);
+    if (guard)
+        lo_end(&s->b);
+}
+
+/* Turns whose values have registers: written out. */
+static void kept_steps(struct gpu *g, step_fn *body, void *ctx)
+{
+    struct lo_builder *b = &g->s->b;
+    int64_t whole = g->points / g->team.count;
+    if (whole) {
+        lo_id k = lo_for(b, LO_UNROLL, lo_lin_c(0), lo_lin_c(whole), 1);
+        struct lo_lin turn = lo_lin_v(b, k);
+        struct lo_lin q = lo_lin_add(b, lo_lin_mul(b, turn, g->team.count), g->team.t);
+        one_step(g, q, turn, false, body, ctx);
+        lo_end(b);
+    }
+    if (whole * g->team.count < g->points) {
+        struct lo_lin q = lo_lin_add(b, lo_lin_c(whole * g->team.count), g->team.t);
+        one_step(g, q, lo_lin_c(whole), true, body, ctx);
+    }
+}
+
+/* Steps from..to: several of the thread's beside each other, so that their reads are under way at
+ * once, then what is left. */
+static void loose_steps(struct gpu *g, struct lo_lin from, struct lo_lin to, step_fn *body,
+                        void *ctx)
+{
+    struct lo_builder *b = &g->s->b;
+    int64_t near = g->points >= NEAR * g->team.count ? NEAR : 1, by = near * g->team.count;
+    struct lo_lin length = lo_lin_add(b, to, lo_lin_mul(b, from, -1)), whole, rest;
+    if (near > 1) {
+        gpu_split(g->s, length, by, &whole, &rest);
+        struct lo_lin mid = lo_lin_add(b, from, lo_lin_mul(b, whole, by));
+        struct lo_lin first = lo_lin_v(b, lo_for(b, LO_SERIAL, from, mid, by));
+        first = lo_lin_add(b, first, g->team.t);
+        for (int64_t u = 0; u < near; u++) {
+            struct lo_lin q = lo_lin_add(b, first, lo_lin_c(u * g->team.count));
+            one_step(g, q, lo_lin_c(0), false, body, ctx);
+        }
+        lo_end(b);
+        from = mid;
+    }
+    if (!from.n && !to.n && from.c0 >= to.c0)
+        return;
+    lo_id q =
+        lo_for(b, LO_SERIAL, lo_lin_add(b, from, g->team.t), to, g->team.count);
+    one_step(g, lo_lin_v(b, q), lo_lin_c(0), false, body, ctx);
+    lo_end(b);
+}
+
+/* One thread's own row: loops over the axes, short ones written out. */
+static void nested_steps(struct gpu *g, uint32_t depth, step_fn *body, void *ctx)
+{
+    struct sk *s = g->s;
+    if (depth == 0) {
+        uint32_t mark = sk_open(s);
+        body(g, ctx);
+        sk_close(s, mark);
+        return;
+    }
+    uint32_t axis = g->inner.axis[depth - 1], mark = sk_open(s);
+    enum lo_loop how = g->points <= WRITTEN_OUT ? LO_UNROLL : LO_SERIAL;
+    sk_for(s, axis, how, lo_lin_c(0), lo_lin_c(g->n.trip[axis]), 1);
+    nested_steps(g, depth - 1, body, ctx);
+    sk_close(s, mark);
+    lo_end(&s->b);
+}
+
+static void all_steps(struct gpu *g, step_fn *body, void *ctx)
+{
+    struct lo_builder *b = &g->s->b;
+    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(g->points);
+    if (g->points == 0)
+        return;
+    if (g->splits > 1) {
+        from = lo_lin_mul(b, g->at_split, g->split);
+        struct lo_lin end = lo_lin_add(b, from, lo_lin_c(g->split));
+        if (g->points % g->split) {
+            lo_id least = lo_op(b, IR_min, GPU_I64, lo_value(b, end),
+                                lo_const_i(b, GPU_I64, g->points), 0);
+            end = lo_lin_v(b, least);
+        }
+        to = end;
+    }
+    if (g->turns)
+        kept_steps(g, body, ctx);
+    else if (g->team.count == 1 && !x_inner(g))
+        nested_steps(g, g->inner.n, body, ctx);
+    else
+        loose_steps(g, from, to, body, ctx);
+    leave_row(g);
+}
+
+/* ---- sweeps ---- */
+
+static void at_point(struct gpu *g, void *ctx)
+{
+    (void)ctx;
+    nest_at_point(&g->n, 0);
+}
+
+static void load_always(struct gpu *g, void *ctx)
+{
+    (void)ctx;
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].on && g->kept.p[i].always)
+            sk_value(g->s, g->kept.p[i].id);
+}
+
+void gpu_load_always(struct gpu *g)
+{
+    if (gpu_has_always(g))
+        all_steps(g, load_always, NULL);
+}
+
+/* A team without a task computes another's once more; it must leave nothing. */
+static bool leaves_something(const struct gpu *g, uint32_t sweep)
+{
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        if (nest_in_sweep(&g->n, i, sweep) && gpu_member(g, i)->role != FUSE_REDUCE)
+            return true;
+    return false;
+}
+
+static void run_sweep(struct gpu *g, uint32_t sweep)
+{
+    struct sk *s = g->s;
+    uint32_t count = s->c->members.n, reductions = 0;
+    uint32_t *list = xcalloc(count, sizeof *list);
+    lo_id *value = xcalloc(count, sizeof *value), *index = xcalloc(count, sizeof *index);
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++) {
+        any = any || nest_in_sweep(&g->n, i, sweep);
+        if (nest_in_sweep(&g->n, i, sweep) && gpu_member(g, i)->role == FUSE_REDUCE) {
+            nest_start_fold(&g->n, i, 1);
+            list[reductions++] = i;
+        }
+    }
+    g->n.current = sweep;
+    if (any) {
+        bool guard = g->valid && leaves_something(g, sweep);
+        uint32_t mark = sk_open(s);
+        if (guard)
+            lo_if(&s->b, g->valid);
+        gpu_prefetch(g, gpu_inner_mask(g), sweep);
+        all_steps(g, at_point, NULL);
+        if (guard) {
+            sk_close(s, mark);
+            lo_end(&s->b);
+        }
+    }
+    if (g->splits == 1)
+        gpu_results(g, &g->team, list, reductions, value, index);
+    for (uint32_t i = 0; i < reductions && g->splits == 1; i++) {
+        struct nest_fold *f = &g->n.fold[list[i]];
+        f->value[0] = index[i] ? index[i] : value[i];
+        f->done = true;
+        sk_bind(s, gpu_member(g, list[i])->node, f->value[0]);
+    }
+    gpu_kept_ready(g, sweep);
+    free(list);
+    free(value);
+    free(index);
+}
+
+void gpu_row(struct gpu *g)
+{
+    struct sk *s = g->s;
+    gpu_row_starts(g);
+    for (uint32_t k = 0; k < g->n.sweeps; k++)
+        run_sweep(g, k);
+    if (g->splits > 1) {
+        gpu_store_split(g);
+        return;
+    }
+    lo_id own = g->valid;
+    if (g->team.count > 1) {
+        struct lo_type t = {NN_bool, 1};
+        lo_id first = gpu_below(s, g->team.t, 1);
+        own = own ? lo_op(&s->b, IR_and, t, own, first, 0) : first;
+    }
+    uint32_t mark = sk_open(s);
+    if (own)
+        lo_if(&s->b, own);
+    nest_row_values(&g->n, 0);
+    sk_close(s, mark);
+    if (own)
+        lo_end(&s->b);
+}
+
+/* ---- results ---- */
+
+static enum ir_monoid monoid_of(const struct gpu *g, uint32_t i)
+{
+    return ir_at(g->s->plan->g, gpu_member(g, i)->node)->monoid;
+}
+
+static enum ir_monoid value_monoid(enum ir_monoid m)
+{
+    return m == IRM_argmax ? IRM_max : m == IRM_argmin ? IRM_min : m;
+}
+
+/* This thread's index, where it has the best value (or a NaN, if there is one). */
+static lo_id index_of(struct gpu *g, uint32_t i, lo_id best)
+{
+    struct lo_builder *b = &g->s->b;
+    lo_id x = lo_get(b, g->n.fold[i].reg, lo_lin_c(0));
+    lo_id index = lo_get(b, g->n.fold[i].index, lo_lin_c(0));
+    struct lo_type t = b->k->insns.p[x].type, bits = {NN_bool, t.lanes}, ti = {NN_i32, t.lanes};
+    lo_id hit = lo_op(b, IR_eq, t, x, best, 0);
+    if (nn_is_float(t.dtype))
+        hit = lo_op(b, IR_or, bits, hit, lo_op(b, IR_ne, t, x, x, 0), 0);
+    return lo_op(b, IR_select, ti, hit, index, lo_const_i(b, ti, INT32_MAX));
+}
+
+void gpu_results(struct gpu *g, const struct gpu_team *team, const uint32_t *list, uint32_t n,
+                 lo_id *value, lo_id *index)
+{
+    struct lo_builder *b = &g->s->b;
+    struct gpu_meet *p = xcalloc(n, sizeof *p), *q = xcalloc(n, sizeof *q);
+    uint32_t indices = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        p[i].m = value_monoid(monoid_of(g, list[i]));
+        p[i].v = lo_get(b, g->n.fold[list[i]].reg, lo_lin_c(0));
+        if (team->along)
+            p[i].v = lo_across(b, p[i].m, p[i].v);
+    }
+    gpu_meet(g->s, g->thread, team, p, n);
+    for (uint32_t i = 0; i < n; i++) {
+        value[i] = p[i].v;
+        if (!g->n.fold[list[i]].index)
+            continue;
+        lo_id at = index_of(g, list[i], p[i].v);
+        q[indices++] = (struct gpu_meet){IRM_min, team->along ? lo_across(b, IRM_min, at) : at};
+    }
+    gpu_meet(g->s, g->thread, team, q, indices);
+    for (uint32_t i = 0, k = 0; i < n; i++)
+        index[i] = g->n.fold[list[i]].index ? q[k++].v : 0;
+    free(p);
+    free(q);
+}
