@@ -1,12 +1,11 @@
 /* gpu: blocks of threads for map, row and column clusters. Private to gpu_*.c.
  *
  * A task is a point of the outer axes, or a vector of points where the threads run along an outer
- * axis. A team of threads shares a task, taking turns at the points of its row; the teams of a block
- * work side by side. Two ways to lay them:
- *   along   consecutive threads at consecutive points of the row; a task's sums meet by shuffles and,
- *           past a warp, in shared memory
- *   across  consecutive threads at consecutive tasks; sums meet in shared memory
- * Everything that orders a sum comes from the shape and the target. */
+ * axis. A team of threads shares a task, taking turns at the points of its row; the teams of a
+ * block work side by side. Two ways to lay them: along   consecutive threads at consecutive points
+ * of the row; a task's sums meet by shuffles and, past a warp, in shared memory across  consecutive
+ * threads at consecutive tasks; sums meet in shared memory Everything that orders a sum comes from
+ * the shape and the target. */
 #ifndef NNC_GPU_H
 #define NNC_GPU_H
 

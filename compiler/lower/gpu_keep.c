@@ -1,6 +1,6 @@
-/* What a thread keeps, so that memory is read once: values that several sweeps over a row want (what
- * is read, and what is costly to compute) stay in registers, or in shared memory where the row is too
- * long for them; what every row wants (a norm's weights) is read before the first. */
+/* What a thread keeps, so that memory is read once: values that several sweeps over a row want
+ * (what is read, and what is costly to compute) stay in registers, or in shared memory where the
+ * row is too long for them; what every row wants (a norm's weights) is read before the first. */
 #include "lower/gpu.h"
 
 enum { COSTLY = 10, WORTH_MOVING = 5 };
@@ -15,8 +15,8 @@ static bool is_read(const struct gpu *g, const struct fx_val *v)
 
 static bool may_keep(const struct gpu *g, const struct fx_val *v)
 {
-    bool worth = is_read(g, v) || v->kind == FX_RANDOM ||
-                 (v->kind == FX_OP && sk_value_cost(v) >= COSTLY);
+    bool worth =
+        is_read(g, v) || v->kind == FX_RANDOM || (v->kind == FX_OP && sk_value_cost(v) >= COSTLY);
     bool lanes = g->lanes == 1 || (v->axes >> g->x & 1);
     return worth && lanes && (v->axes & gpu_inner_mask(g)) && v->dtype != NN_bool;
 }

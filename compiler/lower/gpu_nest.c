@@ -1,7 +1,7 @@
 /* Map, row and column clusters on a GPU: how tasks are shared among threads and blocks, the phases.
- * Rows whose values a team's registers or shared memory hold are read once; blocks that keep something
- * for every row (a norm's weights) or leave parts of folds take several runs of rows, others one; a few
- * long rows are split among blocks. */
+ * Rows whose values a team's registers or shared memory hold are read once; blocks that keep
+ * something for every row (a norm's weights) or leave parts of folds take several runs of rows,
+ * others one; a few long rows are split among blocks. */
 #include "lower/gpu.h"
 
 enum {
@@ -119,7 +119,8 @@ static void team_along(struct gpu *g)
         count = turns > 256 ? 256 : turns > count ? turns : count;
     }
     bool keep = gpu_kept_most(g) && kept_fits(g, full);
-    while (keep && count < full && (!kept_fits(g, count) || gpu_ceil(g->points, count) > MOST_TURNS))
+    while (keep && count < full &&
+           (!kept_fits(g, count) || gpu_ceil(g->points, count) > MOST_TURNS))
         count *= 2;
     if (gpu_kept_most(g) && !keep)
         count = full > 512 ? 512 : full;
@@ -150,8 +151,8 @@ static void try_shared(struct gpu *g)
     int64_t bytes = 4096, count = g->team.group * g->points * g->lanes;
     for (uint32_t i = 0; i < g->kept.n; i++)
         if (g->kept.p[i].on)
-            bytes += count * (int64_t)nn_dtype_size(
-                                 sk_compute_type(g->s->x.val.p[g->kept.p[i].id].dtype));
+            bytes += count *
+                     (int64_t)nn_dtype_size(sk_compute_type(g->s->x.val.p[g->kept.p[i].id].dtype));
     g->shared = g->team.along && gpu_kept_most(g) && bytes <= (int64_t)g->s->t->shared_block;
 }
 
@@ -183,9 +184,9 @@ static void choose_blocks(struct gpu *g)
         g->per = runs;
     else if ((fold || (gpu_has_always(g) && g->turns)) && runs > want)
         g->per = gpu_ceil(runs, want);
+    g->per = g->per < 1 ? 1 : g->per;
     if (gpu_ceil(runs, g->per) > most)
         g->per = gpu_ceil(runs, most);
-    g->per = g->per < 1 ? 1 : g->per;
     g->blocks = gpu_ceil(runs, g->per);
     g->blocks = g->blocks < 1 ? 1 : g->blocks;
     choose_splits(g);

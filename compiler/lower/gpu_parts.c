@@ -173,8 +173,12 @@ void gpu_finish_folds(struct gpu *g)
     g->thread = lo_thread(&s->b);
     uint32_t mark = sk_open(s);
     struct gpu_team block = gpu_team(s, g->thread, g->threads, true, g->threads);
-    struct parts p = {.base = lo_lin_c(0), .first = block.t, .stride = 1, .by = g->threads,
-                      .n = g->blocks, .lanes = 1};
+    struct parts p = {.base = lo_lin_c(0),
+                      .first = block.t,
+                      .stride = 1,
+                      .by = g->threads,
+                      .n = g->blocks,
+                      .lanes = 1};
     bind_results(g, &block, &p, list, n);
     store_last(g);
     sk_close(s, mark);
@@ -230,8 +234,12 @@ void gpu_finish_splits(struct gpu *g)
     }
     sk_scalar(s);
     gpu_stand(g, &g->outer, task);
-    struct parts p = {.base = lo_lin_mul(b, task, lanes), .first = team.t,
-                      .stride = g->tasks * lanes, .by = count, .n = g->splits, .lanes = lanes};
+    struct parts p = {.base = lo_lin_mul(b, task, lanes),
+                      .first = team.t,
+                      .stride = g->tasks * lanes,
+                      .by = count,
+                      .n = g->splits,
+                      .lanes = lanes};
     bind_results(g, &team, &p, list, n);
     lo_id first = gpu_below(s, team.t, 1);
     if (count > 1)

@@ -1,6 +1,6 @@
-/* Cumulative sums on a GPU. Where the sum runs along memory a block walks a row: each thread sums its
- * own elements, a warp and then the block scan these sums, and what came before is added; else each
- * thread walks a row of its own, beside its neighbours. */
+/* Cumulative sums on a GPU. Where the sum runs along memory a block walks a row: each thread sums
+ * its own elements, a warp and then the block scan these sums, and what came before is added; else
+ * each thread walks a row of its own, beside its neighbours. */
 #include "lower/gpu.h"
 
 enum { WARP = 32, LANES = 4 };
@@ -48,8 +48,8 @@ static void thread_rows(struct prefix *p)
     struct lo_type t = {(uint8_t)p->type, 1};
     uint32_t acc = lo_buffer(b->k, LO_REG, "acc", t, 1);
     lo_id chunk = lo_phase_gpu(b, p->rows ? gpu_ceil(p->rows, block) : 1, (int32_t)block);
-    struct lo_lin row = lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, chunk), block),
-                                   lo_lin_v(b, lo_thread(b)));
+    struct lo_lin row =
+        lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, chunk), block), lo_lin_v(b, lo_thread(b)));
     lo_if(b, gpu_below(s, row, p->rows));
     uint32_t mark = sk_open(s);
     stand_row(p, lo_value(b, row));

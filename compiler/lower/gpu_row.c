@@ -1,5 +1,5 @@
-/* What a team does at its task: the sweeps over the row, one for each level of reductions, each thread
- * at its turns; what is known once a row by the team's first thread. */
+/* What a team does at its task: the sweeps over the row, one for each level of reductions, each
+ * thread at its turns; what is known once a row by the team's first thread. */
 #include "lower/gpu.h"
 
 enum { NEAR = 4, WRITTEN_OUT = 32 };
@@ -99,8 +99,7 @@ static void loose_steps(struct gpu *g, struct lo_lin from, struct lo_lin to, ste
     }
     if (!from.n && !to.n && from.c0 >= to.c0)
         return;
-    lo_id q =
-        lo_for(b, LO_SERIAL, lo_lin_add(b, from, g->team.t), to, g->team.count);
+    lo_id q = lo_for(b, LO_SERIAL, lo_lin_add(b, from, g->team.t), to, g->team.count);
     one_step(g, lo_lin_v(b, q), lo_lin_c(0), false, body, ctx);
     lo_end(b);
 }
@@ -133,8 +132,8 @@ static void all_steps(struct gpu *g, step_fn *body, void *ctx)
         from = lo_lin_mul(b, g->at_split, g->split);
         struct lo_lin end = lo_lin_add(b, from, lo_lin_c(g->split));
         if (g->points % g->split) {
-            lo_id least = lo_op(b, IR_min, GPU_I64, lo_value(b, end),
-                                lo_const_i(b, GPU_I64, g->points), 0);
+            lo_id least =
+                lo_op(b, IR_min, GPU_I64, lo_value(b, end), lo_const_i(b, GPU_I64, g->points), 0);
             end = lo_lin_v(b, least);
         }
         to = end;

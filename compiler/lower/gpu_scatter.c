@@ -1,10 +1,9 @@
-/* Scatter on a GPU, each element of the value summed in the order of the points, without atomics. Axes
- * of the space that are a coordinate of the value (an embedding's columns) are its owners: points of
- * other owners never meet. Two ways:
- *   linked  where a point lands does not depend on the owners (an embedding): a key for each of the
- *           other points; each finds the next with its key, and how many follow if it is the first;
- *           then owners at first points walk these chains and store each sum once
- *   walk    each owner walks all other points and adds to the value in memory */
+/* Scatter on a GPU, each element of the value summed in the order of the points, without atomics.
+ * Axes of the space that are a coordinate of the value (an embedding's columns) are its owners:
+ * points of other owners never meet. Two ways: linked  where a point lands does not depend on the
+ * owners (an embedding): a key for each of the other points; each finds the next with its key, and
+ * how many follow if it is the first; then owners at first points walk these chains and store each
+ * sum once walk    each owner walks all other points and adds to the value in memory */
 #include "lower/gpu.h"
 
 enum { MOST_LINKED = 1 << 18 };
@@ -49,11 +48,8 @@ static void find_axes(struct scatter *c)
             c->points *= s->x.dim[i];
         }
     c->lanes = 1;
-    uint32_t last = c->own.n ? c->own.axis[0] : 0;
-    const struct ix *end = c->n->out->rank ? c->to.coord[c->n->out->rank - 1] : NULL;
-    uint32_t wide = nn_dtype_size(c->n->dtype) == 8 ? 2 : 4;
-    if (c->own.n && ix_is_axis(end, &last) && last == c->own.axis[0] &&
-        s->x.dim[last] % wide == 0)
+    uint32_t last = c->own.n ? c->own.axis[0] : 0, wide = nn_dtype_size(c->n->dtype) == 8 ? 2 : 4;
+    if (c->own.n && s->x.dim[last] % wide == 0 && sk_stride(s, c->to.flat, last) == 1)
         c->lanes = wide;
     c->owners /= c->lanes;
 }
@@ -191,8 +187,7 @@ static void link_keys(struct scatter *c)
            lo_op(b, IR_add, I32, k, lo_op(b, IR_select, I32, same, one, zero), 0));
     lo_end(b);
     lo_id first = lo_op(b, IR_eq, I32, lo_get(b, before, lo_lin_c(0)), zero, 0);
-    first = lo_op(b, IR_and, bit, first,
-                  lo_op(b, IR_ge, t, mine, lo_const_i(b, t, 0), 0), 0);
+    first = lo_op(b, IR_and, bit, first, lo_op(b, IR_ge, t, mine, lo_const_i(b, t, 0), 0), 0);
     lo_id total = lo_get(b, count, lo_lin_c(0));
     lo_store(b, c->next, at, lo_get(b, next, lo_lin_c(0)), 0);
     lo_store(b, c->count, at, lo_op(b, IR_select, I32, first, total, zero), 0);
@@ -226,8 +221,13 @@ static void add_chains(struct scatter *c)
     lo_set(b, here, lo_lin_c(0), lo_load(b, c->next, step, 1, 0, 0));
     sk_close(s, inside);
     lo_end(b);
-    stand_point(c, point);
-    sk_store_at(s, s->out[s->c->members.p[0].node], c->to.flat, lo_get(b, sum, lo_lin_c(0)));
+    lo_id key = lo_cast(b, NN_i64, lo_load(b, c->keys, point, 1, 0, 0));
+    struct lo_lin to = lo_lin_v(b, key);
+    for (uint32_t i = 0; i < c->own.n; i++)
+        to = lo_lin_add(
+            b, to, lo_lin_mul(b, s->axis[c->own.axis[i]], ix_coef(c->to.flat, c->own.axis[i])));
+    lo_store(b, s->out[s->c->members.p[0].node], to,
+             lo_cast(b, c->n->dtype, lo_get(b, sum, lo_lin_c(0))), 0);
     sk_close(s, mark);
     lo_end(b);
     lo_end(b);

@@ -50,10 +50,7 @@ static enum ir_monoid widened_monoid(enum ir_monoid m)
     return m == IRM_any ? IRM_max : m == IRM_all ? IRM_min : m;
 }
 
-static enum nn_dtype type_of(const struct sk *s, lo_id v)
-{
-    return s->b.k->insns.p[v].type.dtype;
-}
+static enum nn_dtype type_of(const struct sk *s, lo_id v) { return s->b.k->insns.p[v].type.dtype; }
 
 static uint32_t meeting_place(struct sk *s, lo_id v, int64_t count)
 {

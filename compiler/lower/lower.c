@@ -40,7 +40,8 @@ static bool outputs_follow(const struct sk *s, ir_id node)
         if (!m->stored || ir_count(ir_at(s->plan->g, m->node)) != size)
             continue;
         bool contracted = m->role == FUSE_REDUCE && s->c->skeleton == FUSE_CONTRACT;
-        bool team = s->t->kind == TARGET_GPU && s->c->inner;
+        bool team = s->t->kind == TARGET_GPU && s->c->inner &&
+                    s->c->skeleton != FUSE_CONTRACT;
         if ((m->role != FUSE_ELEM && m->role != FUSE_KEPT && !contracted) ||
             (team && m->role != FUSE_ELEM))
             return false;
@@ -117,6 +118,9 @@ static void run_gpu_skeleton(struct sk *s)
 {
     switch (s->c->skeleton) {
     case FUSE_CONTRACT:
+        if (!sk_gpu_contract(s))
+            sk_gpu_nest(s);
+        return;
     case FUSE_MAP:
     case FUSE_ROW:
     case FUSE_COLUMN: sk_gpu_nest(s); return;

@@ -132,7 +132,6 @@ void sk_scatter(struct sk *s);
 void sk_prefix(struct sk *s);
 /* The same for a GPU: phases of blocks of threads. */
 void sk_gpu_nest(struct sk *s);
-bool sk_gpu_contract(struct sk *s);
 void sk_gpu_scatter(struct sk *s);
 void sk_gpu_prefix(struct sk *s);
 

@@ -431,10 +431,11 @@ static void close_machines(struct machine *m, size_t n)
         back_jit_free(m[i].jit);
 }
 
+/* `exec TARGET FILE`: the interpreter alone, for that target's loops. */
 int mode_exec(int argc, char **argv)
 {
-    struct machine m[2];
-    size_t machines = open_machines(m);
+    struct machine m[2] = {{argc == 3 ? target_find(argv[1]) : NULL, NULL}};
+    size_t machines = argc == 3 ? m[0].t != NULL : open_machines(m);
     int bad = !machines;
     for (int k = 0; k < 4 && machines; k++) {
         struct way w = {m, machines, k & 1 ? "greedy" : "none", k & 2};
@@ -447,10 +448,10 @@ int mode_exec(int argc, char **argv)
     return bad != 0;
 }
 
-char *tool_execute(const struct ir_graph *g, bool machine_code)
+char *tool_execute(const struct ir_graph *g, const struct target *t)
 {
-    struct machine m[2] = {{target_host(), NULL}};
-    size_t machines = machine_code ? open_machines(m) : 1;
+    struct machine m[2] = {{t, NULL}};
+    size_t machines = t ? 1 : open_machines(m);
     int bad = !machines;
     for (int k = 0; k < 4 && machines; k++) {
         struct ir_graph *c = tool_clone(g);
@@ -458,7 +459,7 @@ char *tool_execute(const struct ir_graph *g, bool machine_code)
         bad += check_graph(m, machines, c, k & 1 ? "greedy" : "none", k & 2);
         ir_graph_free(c);
     }
-    if (machine_code)
+    if (!t)
         close_machines(m, machines);
     char *complaints = tool_complaints();
     if (bad)
@@ -480,10 +481,9 @@ static void prepare(struct ir_graph *g)
 
 static int print_plan(struct ir_graph *g, void *ctx)
 {
-    (void)ctx;
     prepare(g);
     struct text t = {0};
-    struct fuse_plan *p = fuse_graph(g, target_find("x86-64-v4"), "greedy");
+    struct fuse_plan *p = fuse_graph(g, ctx, "greedy");
     ir_print_graph(g, &t);
     fuse_print(p, &t);
     fputs(t.p, stdout);
@@ -492,10 +492,21 @@ static int print_plan(struct ir_graph *g, void *ctx)
     return 0;
 }
 
-int mode_fuse(int argc, char **argv) { return each_graph(argc, argv, print_plan, NULL); }
+/* The target that the first word after the mode names, else another. */
+static void *target_word(int argc, char **argv, const char *otherwise)
+{
+    const struct target *t = argc > 2 ? target_find(argv[1]) : NULL;
+    return (void *)(uintptr_t)(t ? t : target_find(otherwise));
+}
+
+int mode_fuse(int argc, char **argv)
+{
+    return each_graph(argc, argv, print_plan, target_word(argc, argv, "x86-64-v4"));
+}
 
 /* The skeletons that argv names against those of the plan. */
 struct wanted {
+    const struct target *t;
     int n;
     char **name;
 };
@@ -505,7 +516,7 @@ static int check_clusters(struct ir_graph *g, void *ctx)
     static const char *const name[] = {"map", "row", "column", "contract", "scatter", "prefix"};
     const struct wanted *w = ctx;
     prepare(g);
-    struct fuse_plan *p = fuse_graph(g, target_find("x86-64-v4"), "greedy");
+    struct fuse_plan *p = fuse_graph(g, w->t, "greedy");
     bool same = (uint32_t)w->n == p->clusters.n;
     for (uint32_t i = 0; same && i < p->clusters.n; i++)
         same = !strcmp(w->name[i], name[p->clusters.p[i].skeleton]);
@@ -521,15 +532,15 @@ static int check_clusters(struct ir_graph *g, void *ctx)
 
 int mode_clusters(int argc, char **argv)
 {
-    struct wanted w = {argc - 2, argv + 1};
+    int named = argc > 2 && target_find(argv[1]);
+    struct wanted w = {target_word(argc, argv, "x86-64-v4"), argc - 2 - named, argv + 1 + named};
     return each_graph(argc, argv, check_clusters, &w);
 }
 
 static int print_loops(struct ir_graph *g, void *ctx)
 {
-    (void)ctx;
     prepare(g);
-    struct fuse_plan *p = fuse_graph(g, target_host(), "greedy");
+    struct fuse_plan *p = fuse_graph(g, ctx, "greedy");
     struct low_launches *l = lower_plan(p);
     for (uint32_t i = 0; i < l->p.n; i++) {
         struct text t = {0};
@@ -542,7 +553,10 @@ static int print_loops(struct ir_graph *g, void *ctx)
     return 0;
 }
 
-int mode_loops(int argc, char **argv) { return each_graph(argc, argv, print_loops, NULL); }
+int mode_loops(int argc, char **argv)
+{
+    return each_graph(argc, argv, print_loops, target_word(argc, argv, "host"));
+}
 
 /* ---- timing ---- */
 

@@ -170,34 +170,36 @@ static char *check_passes(const struct ir_graph *g)
 
 /* In a process of its own: an internal error or a crash is a failure to be shrunk like any other.
  */
-static char *apart(const struct ir_graph *g, bool machine_code)
+static char *apart(const struct ir_graph *g, const struct target *t)
 {
     int to[2], status;
     char buf[4096];
-    struct text t = {0};
+    struct text said = {0};
     CHECK(!pipe(to), "no pipe");
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
         alarm(60);
         dup2(to[1], STDERR_FILENO);
-        char *wrong = tool_execute(g, machine_code);
+        char *wrong = tool_execute(g, t);
         if (wrong)
             dprintf(STDERR_FILENO, "%s", wrong);
         _exit(0);
     }
     close(to[1]);
     for (ssize_t n; (n = read(to[0], buf, sizeof buf)) > 0;)
-        text_write(&t, buf, (size_t)n);
+        text_write(&said, buf, (size_t)n);
     close(to[0]);
     waitpid(child, &status, 0);
     if (status)
-        text_printf(&t, "ended with status %d", status);
-    return t.p;
+        text_printf(&said, "ended with status %d", status);
+    return said.p;
 }
 
-static char *check_interpreter(const struct ir_graph *g) { return apart(g, false); }
-static char *check_machine(const struct ir_graph *g) { return apart(g, true); }
+static const struct target *target; /* whose loops are interpreted */
+
+static char *check_interpreter(const struct ir_graph *g) { return apart(g, target); }
+static char *check_machine(const struct ir_graph *g) { return apart(g, NULL); }
 
 static char *check_gradient(const struct ir_graph *g)
 {
@@ -210,7 +212,7 @@ static char *check_gradient(const struct ir_graph *g)
 static char *check_backward(const struct ir_graph *g)
 {
     struct ir_graph *b = tool_backward(g);
-    char *wrong = b ? apart(b, false) : NULL;
+    char *wrong = b ? apart(b, target) : NULL;
     ir_graph_free(b);
     return wrong;
 }
@@ -248,7 +250,8 @@ int mode_random(int argc, char **argv)
                 {"interpreter", check_interpreter},
                 {"backward", check_backward},
                 {"machine", check_machine}};
-    if (argc != 4)
+    target = argc == 5 ? target_find(argv[4]) : target_host();
+    if (argc < 4 || !target)
         return -1;
     uint64_t seed = strtoull(argv[2], NULL, 10), count = strtoull(argv[3], NULL, 10);
     int failures = 0;

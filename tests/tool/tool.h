@@ -6,6 +6,7 @@
 
 #include "ir/ir.h"
 #include "pass/pass.h"
+#include "target/target.h"
 
 /* A mode: args[0] is the mode's name, the words after it are its arguments, then the file. 0:
  * passed. */
@@ -47,9 +48,10 @@ char *tool_passes(struct ir_graph *g, const char *list);
 void tool_complain(const char *fmt, ...) NNC_PRINTF(1, 2);
 char *tool_complaints(void); /* and forgets them; heap, "" if there are none */
 
-/* ---- exec.c ---- by each policy, with and without the passes: the interpreter of the lowered loops, and
- * machine code if asked, agree with the evaluator. NULL, or the complaints (heap). */
-char *tool_execute(const struct ir_graph *g, bool machine_code);
+/* ---- exec.c ---- by each policy, with and without the passes: the interpreter of the loops that are
+ * lowered for the target (NULL: for this machine, and its machine code) agrees with the evaluator. NULL,
+ * or the complaints (heap). */
+char *tool_execute(const struct ir_graph *g, const struct target *t);
 
 /* ---- grad.c ---- a weighted sum of the float outputs, differentiated by pass gradient (in `passes`) and by
  * central differences. NULL, or the first difference (heap). */
