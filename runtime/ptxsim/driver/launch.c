@@ -1,0 +1,364 @@
+/* Launches: what the chip, the kernel's directives and the function's attributes allow, parameters
+ * packed from pointers or from a buffer, and the run; and how many blocks a multiprocessor would
+ * hold. */
+#include "driver.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- checking and packing ---- */
+
+static CUresult limits(const struct function *f, const struct launch *l)
+{
+    static const uint32_t grid[3] = {2147483647, 65535, 65535}, block[3] = {1024, 1024, 64};
+    const struct sim_kernel_facts *k = f->facts;
+    const struct sim_chip *chip = f->o.context->device->chip;
+    uint64_t threads = 1;
+    for (int i = 0; i < 3; i++) {
+        if (!l->grid[i] || l->grid[i] > grid[i] || !l->block[i] || l->block[i] > block[i])
+            return CUDA_ERROR_INVALID_VALUE;
+        threads *= l->block[i];
+    }
+    if (threads > 1024)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (k->required[0])
+        for (int i = 0; i < 3; i++)
+            if (l->block[i] != (k->required[i] ? k->required[i] : 1))
+                return CUDA_ERROR_INVALID_VALUE;
+    if (threads > k->max_threads)
+        return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    if (l->shared > f->dynamic)
+        return CUDA_ERROR_INVALID_VALUE;
+    uint64_t warps = (threads + 31) / 32;
+    if (warps * ((k->registers * 32 + 255) / 256 * 256) > chip->regs_block)
+        return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    return CUDA_SUCCESS;
+}
+
+/* `extra` is a list of names and values up to CU_LAUNCH_PARAM_END. */
+static CUresult from_buffer(const struct sim_kernel_facts *k, void **extra, void *params)
+{
+    const void *buffer = NULL;
+    const size_t *bytes = NULL;
+    for (int i = 0; extra[i] != CU_LAUNCH_PARAM_END; i += 2) {
+        if (extra[i] == CU_LAUNCH_PARAM_BUFFER_POINTER)
+            buffer = extra[i + 1];
+        else if (extra[i] == CU_LAUNCH_PARAM_BUFFER_SIZE)
+            bytes = extra[i + 1];
+        else
+            return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (!k->param_bytes)
+        return CUDA_SUCCESS;
+    if (!buffer || !bytes)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (*bytes < k->param_bytes || *bytes > ((size_t)k->param_bytes + 15) / 16 * 16) {
+        say("launch of %s: its parameters are %u bytes, the buffer has %zu", k->name,
+            k->param_bytes, *bytes);
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    memcpy(params, buffer, k->param_bytes);
+    return CUDA_SUCCESS;
+}
+
+static CUresult from_pointers(const struct sim_kernel_facts *k, void **given, char *params)
+{
+    for (uint32_t i = 0; i < k->param_count; i++) {
+        if (!given || !given[i]) {
+            say("launch of %s: no pointer to parameter %u", k->name, i);
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        memcpy(params + k->param[i].offset, given[i], k->param[i].bytes);
+    }
+    return CUDA_SUCCESS;
+}
+
+static CUresult pack(const struct sim_kernel_facts *k, const struct launch *l, struct op_kernel *to)
+{
+    if (l->params && l->extra)
+        return CUDA_ERROR_INVALID_VALUE;
+    to->param_count = k->param_count;
+    to->param_bytes = k->param_bytes;
+    to->params = calloc(1, (size_t)k->param_bytes + 1);
+    to->pointers = calloc((size_t)k->param_count + 1, sizeof *to->pointers);
+    if (!to->params || !to->pointers)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < k->param_count; i++)
+        to->pointers[i] = (char *)to->params + k->param[i].offset;
+    return l->extra ? from_buffer(k, l->extra, to->params)
+                    : from_pointers(k, l->params, to->params);
+}
+
+/* Blocks that wait for each other must all be there at once; here they come one after another. */
+static CUresult cooperative(const struct launch *l)
+{
+    uint64_t blocks = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
+    return blocks == 1
+               ? CUDA_SUCCESS
+               : unsupported("a cooperative launch", "blocks of a grid cannot wait for each other");
+}
+
+CUresult launch_op(struct context *c, const struct launch *l, struct op *op)
+{
+    struct function *f = function_get(c, l->function);
+    *op = (struct op){.kind = OP_KERNEL, .context = c, .context_handle = c->o.handle};
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
+    CUresult r = limits(f, l);
+    if (!r && l->cooperative)
+        r = cooperative(l);
+    if (!r)
+        r = pack(f->facts, l, &op->kernel);
+    if (r) {
+        op_free(op);
+        return r;
+    }
+    op->kernel.function = f;
+    op->kernel.handle = f->o.handle;
+    op->kernel.shared = l->shared;
+    op->kernel.cooperative = l->cooperative;
+    memcpy(op->kernel.grid, l->grid, sizeof l->grid);
+    memcpy(op->kernel.block, l->block, sizeof l->block);
+    return CUDA_SUCCESS;
+}
+
+/* ---- running, without the lock ---- */
+
+static CUresult fault_code(const struct sim_fault *f)
+{
+    switch (f->kind) {
+    case SIM_FAULT_NONE: return CUDA_SUCCESS;
+    case SIM_FAULT_BOUNDS:
+    case SIM_FAULT_FREED: return CUDA_ERROR_ILLEGAL_ADDRESS;
+    case SIM_FAULT_ALIGN: return CUDA_ERROR_MISALIGNED_ADDRESS;
+    case SIM_FAULT_READ_ONLY: return CUDA_ERROR_INVALID_ADDRESS_SPACE;
+    case SIM_FAULT_TRAP:
+        return strstr(f->text, "assert") ? CUDA_ERROR_ASSERT : CUDA_ERROR_LAUNCH_FAILED;
+    case SIM_FAULT_UNSUPPORTED: return CUDA_ERROR_ILLEGAL_INSTRUCTION;
+    case SIM_FAULT_HANG: return CUDA_ERROR_LAUNCH_TIMEOUT;
+    case SIM_FAULT_UNINIT: /* what hardware lets pass */
+    case SIM_FAULT_RACE:
+    case SIM_FAULT_BARRIER:
+    case SIM_FAULT_SHUFFLE: return CUDA_ERROR_LAUNCH_FAILED;
+    }
+    return CUDA_ERROR_LAUNCH_FAILED;
+}
+
+/* A fault shows as hardware's do: the launch succeeded, the context's next call fails; with
+ * CUDA_LAUNCH_BLOCKING the launch itself does. */
+CUresult launch_run(struct context *c, const struct op_kernel *k)
+{
+    const struct sim_chip *chip = c->device->chip;
+    struct sim_launch l = {
+        .grid = {k->grid[0], k->grid[1], k->grid[2]},
+        .block = {k->block[0], k->block[1], k->block[2]},
+        .shared = k->shared,
+        .params = k->params,
+        .unchecked = !setting_on("NN_SIM_CHECK", true),
+        .limit = setting_number("NN_SIM_LIMIT", 0),
+        .shared_allowed = chip->shared_optin,
+    };
+    struct sim_counters counters = {0};
+    struct sim_fault fault = {0};
+    bool count = counting();
+    enum sim_status s =
+        sim_run(c->device->sim, k->function->sim, &l, count ? &counters : NULL, &fault);
+    if (count)
+        report_counters(k->function->facts->name, &counters);
+    if (s != SIM_FAULT)
+        return from_status(s);
+    report_fault(&fault);
+    lock_acquire();
+    c->sticky = fault_code(&fault);
+    lock_release();
+    return setting_on("CUDA_LAUNCH_BLOCKING", false) ? c->sticky : CUDA_SUCCESS;
+}
+
+/* ---- the API ---- */
+
+static CUresult launch(struct context *c, const struct launch *l, CUstream stream)
+{
+    struct stream *s;
+    struct op op;
+    CUresult r = stream_get(c, stream, &s);
+    if (!r && s->o.context != c)
+        r = CUDA_ERROR_INVALID_HANDLE;
+    if (!r)
+        r = launch_op(c, l, &op);
+    if (r)
+        return r;
+    r = stream_submit(s, &op);
+    op_free(&op);
+    return r;
+}
+
+CUresult cuLaunchKernel(CUfunction f, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared,
+                        CUstream stream, void **params, void **extra)
+{
+    ENTER(NEED_CONTEXT);
+    struct launch l = {
+        f, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, params, extra, false};
+    return launch(call.context, &l, stream);
+}
+
+CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                                   unsigned block_x, unsigned block_y, unsigned block_z,
+                                   unsigned shared, CUstream stream, void **params)
+{
+    ENTER(NEED_CONTEXT);
+    struct launch l = {
+        f, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, params, NULL, true};
+    return launch(call.context, &l, stream);
+}
+
+/* Hints are without effect, what changes the launch's meaning is refused. */
+static CUresult launch_attribute(struct launch *l, const CUlaunchAttribute *a)
+{
+    switch (a->id) {
+    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+        l->cooperative = a->value.cooperative != 0;
+        return CUDA_SUCCESS;
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+        if ((uint64_t)a->value.clusterDim.x * a->value.clusterDim.y * a->value.clusterDim.z <= 1)
+            return CUDA_SUCCESS;
+        return unsupported("cuLaunchKernelEx", "clusters of blocks are not simulated");
+    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
+    case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
+        return unsupported("cuLaunchKernelEx", "events within a launch are not simulated");
+    case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
+        return unsupported("cuLaunchKernelEx", "graph nodes that kernels change are not simulated");
+    case CU_LAUNCH_ATTRIBUTE_IGNORE:
+    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+    case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING: return CUDA_SUCCESS;
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **params, void **extra)
+{
+    ENTER(NEED_CONTEXT);
+    if (!config || (config->numAttrs && !config->attrs))
+        return CUDA_ERROR_INVALID_VALUE;
+    struct launch l = {f,
+                       {config->gridDimX, config->gridDimY, config->gridDimZ},
+                       {config->blockDimX, config->blockDimY, config->blockDimZ},
+                       config->sharedMemBytes,
+                       params,
+                       extra,
+                       false};
+    CUresult r = CUDA_SUCCESS;
+    for (unsigned i = 0; !r && i < config->numAttrs; i++)
+        r = launch_attribute(&l, &config->attrs[i]);
+    return r ? r : launch(call.context, &l, config->hStream);
+}
+
+/* ---- occupancy ---- */
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+
+/* Registers are given to warps by 256, shared memory to blocks by 128 bytes, with 1 KB of the
+ * system's. */
+static int active_blocks(const struct function *f, uint64_t threads, uint64_t dynamic)
+{
+    const struct sim_chip *chip = f->o.context->device->chip;
+    const struct sim_kernel_facts *k = f->facts;
+    if (threads > k->max_threads || dynamic + k->shared_static > chip->shared_optin)
+        return 0;
+    uint64_t warps = (threads + 31) / 32;
+    uint64_t n = least(chip->blocks_sm, chip->threads_sm / 32 / warps);
+    uint64_t warp_registers = round_up((uint64_t)k->registers * 32, 256);
+    if (warp_registers)
+        n = least(n, chip->regs_sm / warp_registers / warps);
+    uint64_t shared = round_up(k->shared_static + dynamic + (chip->major >= 8 ? 1024 : 0), 128);
+    return (int)(shared ? least(n, chip->shared_sm / shared) : n);
+}
+
+static CUresult occupancy(struct context *c, int *blocks, CUfunction function, int threads,
+                          size_t dynamic, unsigned flags)
+{
+    struct function *f = function_get(c, function);
+    if (!blocks || threads <= 0 || flags > CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
+    *blocks = active_blocks(f, (uint64_t)threads, dynamic);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction f, int threads,
+                                                     size_t dynamic)
+{
+    ENTER(NEED_CONTEXT);
+    return occupancy(call.context, blocks, f, threads, dynamic, 0);
+}
+
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, CUfunction f,
+                                                              int threads, size_t dynamic,
+                                                              unsigned flags)
+{
+    ENTER(NEED_CONTEXT);
+    return occupancy(call.context, blocks, f, threads, dynamic, flags);
+}
+
+/* The size that keeps most threads of a multiprocessor busy, the largest of equals. */
+static CUresult best_block(struct context *c, int *grid, int *block, CUfunction function,
+                           CUoccupancyB2DSize dynamic_of, size_t dynamic, int limit, unsigned flags)
+{
+    struct function *f = function_get(c, function);
+    if (!grid || !block || limit < 0 || flags > CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
+    int most = (int)f->facts->max_threads, best = 0;
+    most = limit && limit < most ? limit : most;
+    for (int n = most; n > 0; n = (n - 1) / 32 * 32) {
+        int blocks = active_blocks(f, (uint64_t)n, dynamic_of ? dynamic_of(n) : dynamic);
+        if (blocks * n > best) {
+            best = blocks * n;
+            *block = n;
+            *grid = blocks * (int)c->device->chip->sms;
+        }
+    }
+    return best ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuOccupancyMaxPotentialBlockSize(int *grid, int *block, CUfunction f,
+                                          CUoccupancyB2DSize dynamic_of, size_t dynamic, int limit)
+{
+    ENTER(NEED_CONTEXT);
+    return best_block(call.context, grid, block, f, dynamic_of, dynamic, limit, 0);
+}
+
+CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int *grid, int *block, CUfunction f,
+                                                   CUoccupancyB2DSize dynamic_of, size_t dynamic,
+                                                   int limit, unsigned flags)
+{
+    ENTER(NEED_CONTEXT);
+    return best_block(call.context, grid, block, f, dynamic_of, dynamic, limit, flags);
+}
+
+CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t *bytes, CUfunction function, int blocks,
+                                                 int threads)
+{
+    ENTER(NEED_CONTEXT);
+    struct function *f = function_get(call.context, function);
+    if (!bytes || blocks <= 0 || threads <= 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
+    const struct sim_chip *chip = call.context->device->chip;
+    uint64_t each = chip->shared_sm / (uint64_t)blocks / 128 * 128;
+    uint64_t taken = f->facts->shared_static + (chip->major >= 8 ? 1024u : 0u);
+    *bytes = each > taken ? least(each - taken, chip->shared_optin - f->facts->shared_static) : 0;
+    return CUDA_SUCCESS;
+}

@@ -1,0 +1,768 @@
+/* Allocations: device, pinned, registered and managed memory, stream-ordered pools; and what may be
+ * asked about a pointer. The table of them, sorted by address, knows what the simulator does not:
+ * whose they are. Managed memory is host memory that every device may touch. */
+#include "driver.h"
+#include <stdlib.h>
+#include <string.h>
+
+static struct memory *table;
+static size_t count, room;
+
+/* The first that ends behind `at`. */
+static size_t place(uint64_t at)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (table[middle].at + table[middle].bytes > at)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+struct memory *memory_find(uint64_t at)
+{
+    size_t i = place(at);
+    return i < count && table[i].at <= at ? &table[i] : NULL;
+}
+
+static bool insert(const struct memory *m)
+{
+    if (count == room) {
+        size_t n = room ? room * 2 : 64;
+        struct memory *grown = realloc(table, n * sizeof *grown);
+        if (!grown)
+            return false;
+        table = grown;
+        room = n;
+    }
+    size_t i = place(m->at);
+    memmove(table + i + 1, table + i, (count - i) * sizeof *table);
+    table[i] = *m;
+    count++;
+    return true;
+}
+
+/* Host memory is reachable from every device. */
+static enum sim_status map_everywhere(void *p, uint64_t bytes, uint32_t kind)
+{
+    for (int i = 0; i < device_count; i++) {
+        enum sim_status s = sim_map_host(devices[i].sim, p, bytes, kind);
+        if (s != SIM_OK) {
+            while (i-- > 0)
+                sim_unmap_host(devices[i].sim, p);
+            return s;
+        }
+    }
+    return SIM_OK;
+}
+
+static void unmap_everywhere(void *p)
+{
+    for (int i = 0; i < device_count; i++)
+        sim_unmap_host(devices[i].sim, p);
+}
+
+static bool of_host(uint32_t kind)
+{
+    return kind == MEMORY_HOST || kind == MEMORY_REGISTERED || kind == MEMORY_MANAGED;
+}
+
+/* What stands behind an allocation of the kind; *at is given for registered memory. */
+static enum sim_status back(struct context *c, uint32_t kind, uint64_t bytes, uint64_t *at)
+{
+    if (!of_host(kind))
+        return sim_alloc(c->device->sim, bytes, kind, at);
+    void *p = (void *)(uintptr_t)*at;
+    if (kind != MEMORY_REGISTERED &&
+        (bytes > SIZE_MAX / 2 || posix_memalign(&p, 4096, (size_t)bytes)))
+        return SIM_NO_MEMORY;
+    enum sim_status s = map_everywhere(p, bytes, kind);
+    if (s != SIM_OK && kind != MEMORY_REGISTERED)
+        free(p);
+    *at = (uint64_t)(uintptr_t)p;
+    return s;
+}
+
+static void unback(const struct memory *m)
+{
+    void *p = (void *)(uintptr_t)m->at;
+    if (!of_host(m->kind)) {
+        sim_free(m->context->device->sim, m->at);
+        return;
+    }
+    unmap_everywhere(p);
+    if (m->kind != MEMORY_REGISTERED)
+        free(p);
+}
+
+CUresult memory_new(struct context *c, uint32_t kind, uint64_t bytes, unsigned flags,
+                    struct pool *pool, uint64_t *at)
+{
+    static uint64_t ids;
+    if (!bytes)
+        return CUDA_ERROR_INVALID_VALUE;
+    enum sim_status s = back(c, kind, bytes, at);
+    if (s != SIM_OK)
+        return from_status(s);
+    struct memory m = {.at = *at,
+                       .bytes = bytes,
+                       .id = ++ids,
+                       .kind = kind,
+                       .flags = flags,
+                       .context = c,
+                       .pool = pool};
+    if (!insert(&m)) {
+        unback(&m);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    if (pool) {
+        pool->used += bytes;
+        pool->high = pool->used > pool->high ? pool->used : pool->high;
+    }
+    return CUDA_SUCCESS;
+}
+
+static void drop(size_t i)
+{
+    if (table[i].pool)
+        table[i].pool->used -= table[i].bytes;
+    unback(&table[i]);
+    memmove(table + i, table + i + 1, (count - i - 1) * sizeof *table);
+    count--;
+}
+
+/* One bit a kind. */
+#define KINDS(a, b) (1u << (a) | 1u << (b))
+
+static CUresult release(uint64_t at, unsigned kinds)
+{
+    struct memory *m = memory_find(at);
+    if (!m || m->at != at || !(kinds >> m->kind & 1))
+        return CUDA_ERROR_INVALID_VALUE;
+    drop((size_t)(m - table));
+    return CUDA_SUCCESS;
+}
+
+size_t memory_alive(uint64_t *bytes)
+{
+    *bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        *bytes += table[i].bytes;
+    return count;
+}
+
+size_t nnsim_alive(uint64_t *bytes)
+{
+    uint64_t sum;
+    lock_acquire();
+    size_t n = memory_alive(&sum);
+    lock_release();
+    if (bytes)
+        *bytes = sum;
+    return n;
+}
+
+void memory_end(struct context *c)
+{
+    bool report = setting_on("NN_SIM_LEAKS", false);
+    static const char *const names[] = {"", "device", "pinned", "registered", "managed", "pool"};
+    size_t leaked = 0;
+    uint64_t bytes = 0;
+    for (size_t i = count; i-- > 0;) {
+        if (table[i].context != c)
+            continue;
+        if (report)
+            say("leak: %llu bytes of %s memory at %#llx (allocation %llu)",
+                (unsigned long long)table[i].bytes, names[table[i].kind],
+                (unsigned long long)table[i].at, (unsigned long long)table[i].id);
+        leaked++;
+        bytes += table[i].bytes;
+        drop(i);
+    }
+    if (report && leaked)
+        say("leaks of the context: %zu allocations, %llu bytes", leaked, (unsigned long long)bytes);
+}
+
+/* ---- device memory ---- */
+
+CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
+{
+    ENTER(NEED_CONTEXT);
+    if (!free_bytes || !total)
+        return CUDA_ERROR_INVALID_VALUE;
+    uint64_t used, all;
+    uint32_t allocations;
+    sim_usage(call.context->device->sim, &used, &all, &allocations);
+    *free_bytes = used < all ? all - used : 0;
+    *total = all;
+    return CUDA_SUCCESS;
+}
+
+static CUresult device_memory(struct context *c, CUdeviceptr *at, size_t bytes)
+{
+    CUresult r = capture_unsafe(c);
+    if (r)
+        return r;
+    uint64_t address = 0;
+    r = memory_new(c, MEMORY_DEVICE, bytes, 0, NULL, &address);
+    if (!r)
+        *at = address;
+    return r;
+}
+
+CUresult cuMemAlloc_v2(CUdeviceptr *at, size_t bytes)
+{
+    ENTER(NEED_CONTEXT);
+    return at ? device_memory(call.context, at, bytes) : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemAllocPitch_v2(CUdeviceptr *at, size_t *pitch, size_t width, size_t height,
+                            unsigned element)
+{
+    ENTER(NEED_CONTEXT);
+    if (!at || !pitch || !width || !height || (element != 4 && element != 8 && element != 16) ||
+        width > SIZE_MAX / 2)
+        return CUDA_ERROR_INVALID_VALUE;
+    size_t row = (width + 511) & ~(size_t)511;
+    if (height > SIZE_MAX / row)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult r = device_memory(call.context, at, row * height);
+    if (!r)
+        *pitch = row;
+    return r;
+}
+
+CUresult cuMemFree_v2(CUdeviceptr at)
+{
+    ENTER(NEED_CONTEXT);
+    CUresult r = capture_unsafe(call.context);
+    return r ? r : release(at, KINDS(MEMORY_DEVICE, MEMORY_MANAGED) | 1u << MEMORY_POOL);
+}
+
+CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *bytes, CUdeviceptr at)
+{
+    ENTER(NEED_CONTEXT);
+    struct memory *m = memory_find(at);
+    struct sim_allocation a;
+    if (m) {
+        a.at = m->at;
+        a.bytes = m->bytes;
+    } else if (!sim_find(call.context->device->sim, at, &a)) { /* a module's variable */
+        return CUDA_ERROR_NOT_FOUND;
+    }
+    if (base)
+        *base = a.at;
+    if (bytes)
+        *bytes = a.bytes;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemAllocManaged(CUdeviceptr *at, size_t bytes, unsigned flags)
+{
+    ENTER(NEED_CONTEXT);
+    if (!at || (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST))
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult r = capture_unsafe(call.context);
+    uint64_t address = 0;
+    if (!r)
+        r = memory_new(call.context, MEMORY_MANAGED, bytes, flags, NULL, &address);
+    if (!r)
+        *at = address;
+    return r;
+}
+
+/* Hints: there is one memory. */
+static CUresult managed_range(CUdeviceptr at, size_t bytes)
+{
+    struct memory *m = memory_find(at);
+    bool inside = m && m->kind == MEMORY_MANAGED && bytes && bytes <= m->at + m->bytes - at;
+    return inside ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemAdvise(CUdeviceptr at, size_t bytes, int advice, CUdevice device)
+{
+    ENTER(NEED_INIT);
+    if (device != CU_DEVICE_CPU && !device_get(device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    return advice >= 1 && advice <= 6 ? managed_range(at, bytes) : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemAdvise_v2(CUdeviceptr at, size_t bytes, int advice, CUmemLocation location)
+{
+    ENTER(NEED_INIT);
+    (void)location;
+    return advice >= 1 && advice <= 6 ? managed_range(at, bytes) : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemPrefetchAsync(CUdeviceptr at, size_t bytes, CUdevice device, CUstream stream)
+{
+    ENTER(NEED_CONTEXT);
+    struct stream *s;
+    CUresult r = stream_get(call.context, stream, &s);
+    if (r)
+        return r;
+    if (device != CU_DEVICE_CPU && !device_get(device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    return managed_range(at, bytes);
+}
+
+CUresult cuMemPrefetchAsync_v2(CUdeviceptr at, size_t bytes, CUmemLocation location, unsigned flags,
+                               CUstream stream)
+{
+    ENTER(NEED_CONTEXT);
+    struct stream *s;
+    CUresult r = stream_get(call.context, stream, &s);
+    if (r)
+        return r;
+    if (flags || (location.type == 1 && !device_get(location.id)))
+        return CUDA_ERROR_INVALID_VALUE;
+    return managed_range(at, bytes);
+}
+
+CUresult cuStreamAttachMemAsync(CUstream stream, CUdeviceptr at, size_t bytes, unsigned flags)
+{
+    ENTER(NEED_CONTEXT);
+    struct stream *s;
+    CUresult r = stream_get(call.context, stream, &s);
+    if (r)
+        return r;
+    if (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST &&
+        flags != CU_MEM_ATTACH_SINGLE)
+        return CUDA_ERROR_INVALID_VALUE;
+    return managed_range(at, bytes ? bytes : 1);
+}
+
+/* ---- host memory ---- */
+
+static CUresult host_memory(struct context *c, void **p, size_t bytes, unsigned flags)
+{
+    uint64_t address = 0;
+    if (!p || flags > 7)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult r = capture_unsafe(c);
+    if (!r)
+        r = memory_new(c, MEMORY_HOST, bytes, flags, NULL, &address);
+    if (!r)
+        *p = (void *)(uintptr_t)address;
+    return r;
+}
+
+CUresult cuMemAllocHost_v2(void **p, size_t bytes)
+{
+    ENTER(NEED_CONTEXT);
+    return host_memory(call.context, p, bytes, 0);
+}
+
+CUresult cuMemHostAlloc(void **p, size_t bytes, unsigned flags)
+{
+    ENTER(NEED_CONTEXT);
+    return host_memory(call.context, p, bytes, flags);
+}
+
+CUresult cuMemFreeHost(void *p)
+{
+    ENTER(NEED_CONTEXT);
+    CUresult r = capture_unsafe(call.context);
+    return r ? r : release((uint64_t)(uintptr_t)p, 1u << MEMORY_HOST);
+}
+
+CUresult cuMemHostRegister_v2(void *p, size_t bytes, unsigned flags)
+{
+    ENTER(NEED_CONTEXT);
+    uint64_t at = (uint64_t)(uintptr_t)p;
+    if (!p || !bytes || flags > 15 || bytes > UINT64_MAX - at)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (flags & CU_MEMHOSTREGISTER_IOMEMORY)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    size_t i = place(at);
+    if (i < count && table[i].at < at + bytes)
+        return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+    return memory_new(call.context, MEMORY_REGISTERED, bytes, flags, NULL, &at);
+}
+
+CUresult cuMemHostUnregister(void *p)
+{
+    ENTER(NEED_CONTEXT);
+    if (!p)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult r = release((uint64_t)(uintptr_t)p, 1u << MEMORY_REGISTERED);
+    return r ? CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED : CUDA_SUCCESS;
+}
+
+CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *at, void *p, unsigned flags)
+{
+    ENTER(NEED_CONTEXT);
+    struct memory *m = memory_find((uint64_t)(uintptr_t)p);
+    if (!at || flags || !m || (m->kind != MEMORY_HOST && m->kind != MEMORY_REGISTERED))
+        return CUDA_ERROR_INVALID_VALUE;
+    *at = (CUdeviceptr)(uintptr_t)p;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemHostGetFlags(unsigned *flags, void *p)
+{
+    ENTER(NEED_CONTEXT);
+    struct memory *m = memory_find((uint64_t)(uintptr_t)p);
+    if (!flags || !m || m->kind != MEMORY_HOST)
+        return CUDA_ERROR_INVALID_VALUE;
+    *flags = m->flags | CU_MEMHOSTALLOC_DEVICEMAP;
+    return CUDA_SUCCESS;
+}
+
+/* ---- pools ---- */
+
+static struct pool *pool_new(struct device *d)
+{
+    struct pool *p = calloc(1, sizeof *p);
+    if (!p || !object_add(&p->o, KIND_POOL, NULL)) {
+        free(p);
+        return NULL;
+    }
+    p->device = d;
+    for (int i = 0; i < 3; i++)
+        p->reuse[i] = 1;
+    return p;
+}
+
+CUresult pools_open(struct device *d)
+{
+    d->pool = d->default_pool = pool_new(d);
+    if (!d->pool)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    d->pool->default_of_device = true;
+    return CUDA_SUCCESS;
+}
+
+static CUresult device_pool(CUmemoryPool *pool, CUdevice device, bool the_default)
+{
+    struct device *d = device_get(device);
+    if (!pool)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!d)
+        return CUDA_ERROR_INVALID_DEVICE;
+    *pool = (the_default ? d->default_pool : d->pool)->o.handle;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device)
+{
+    ENTER(NEED_INIT);
+    return device_pool(pool, device, true);
+}
+
+CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device)
+{
+    ENTER(NEED_INIT);
+    return device_pool(pool, device, false);
+}
+
+CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle)
+{
+    ENTER(NEED_INIT);
+    struct device *d = device_get(device);
+    struct pool *p = object_get(KIND_POOL, handle);
+    if (!d)
+        return CUDA_ERROR_INVALID_DEVICE;
+    if (!p || p->device != d)
+        return CUDA_ERROR_INVALID_VALUE;
+    d->pool = p;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *p)
+{
+    ENTER(NEED_INIT);
+    if (!handle || !p || p->allocType != 1 || p->location.type != 1)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!device_get(p->location.id))
+        return CUDA_ERROR_INVALID_DEVICE;
+    if (p->handleTypes)
+        return unsupported("cuMemPoolCreate", "memory cannot be shared between processes");
+    struct pool *pool = pool_new(device_get(p->location.id));
+    if (!pool)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pool->max = p->maxSize;
+    *handle = pool->o.handle;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolDestroy(CUmemoryPool handle)
+{
+    ENTER(NEED_INIT);
+    struct pool *p = object_get(KIND_POOL, handle);
+    if (!p || p->default_of_device)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (p->device->pool == p)
+        p->device->pool = p->device->default_pool;
+    for (size_t i = 0; i < count; i++)
+        if (table[i].pool == p)
+            table[i].pool = NULL;
+    object_remove(&p->o);
+    free(p);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep)
+{
+    ENTER(NEED_INIT);
+    (void)keep; /* nothing is held back */
+    return object_get(KIND_POOL, handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
+{
+    ENTER(NEED_INIT);
+    struct pool *p = object_get(KIND_POOL, handle);
+    if (!p || !value)
+        return CUDA_ERROR_INVALID_VALUE;
+    switch (attribute) {
+    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
+        p->reuse[attribute - 1] = *(const int *)value;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+        p->threshold = *(const cuuint64_t *)value;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+        if (*(const cuuint64_t *)value)
+            return CUDA_ERROR_INVALID_VALUE;
+        p->high = p->used;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
+    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT: return CUDA_ERROR_INVALID_VALUE;
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
+{
+    ENTER(NEED_INIT);
+    struct pool *p = object_get(KIND_POOL, handle);
+    if (!p || !value)
+        return CUDA_ERROR_INVALID_VALUE;
+    switch (attribute) {
+    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
+        *(int *)value = p->reuse[attribute - 1];
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+        *(cuuint64_t *)value = p->threshold;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH: *(cuuint64_t *)value = p->high; return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
+    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT: *(cuuint64_t *)value = p->used; return CUDA_SUCCESS;
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc *access, size_t n)
+{
+    ENTER(NEED_INIT);
+    struct pool *p = object_get(KIND_POOL, handle);
+    if (!p || (n && !access))
+        return CUDA_ERROR_INVALID_VALUE;
+    for (size_t i = 0; i < n; i++) {
+        if (access[i].location.type != 1 || !device_get(access[i].location.id))
+            return CUDA_ERROR_INVALID_VALUE;
+        if (access[i].location.id != p->device->ordinal && access[i].flags)
+            return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolGetAccess(int *flags, CUmemoryPool handle, CUmemLocation *location)
+{
+    ENTER(NEED_INIT);
+    struct pool *p = object_get(KIND_POOL, handle);
+    if (!p || !flags || !location || location->type != 1 || !device_get(location->id))
+        return CUDA_ERROR_INVALID_VALUE;
+    *flags = location->id == p->device->ordinal ? 3 : 0;
+    return CUDA_SUCCESS;
+}
+
+static CUresult pool_memory(struct context *c, CUdeviceptr *at, size_t bytes, struct pool *p,
+                            CUstream stream)
+{
+    struct stream *s;
+    CUresult r = stream_get(c, stream, &s);
+    if (r)
+        return r;
+    if (!at || !p || p->device != c->device)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (s->capture) {
+        say("memory nodes of graphs are not simulated: allocate before the capture");
+        return capture_refuse(s);
+    }
+    if (p->max && (p->used > p->max || bytes > p->max - p->used))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    uint64_t address = 0;
+    r = memory_new(c, MEMORY_POOL, bytes, 0, p, &address);
+    if (!r)
+        *at = address;
+    return r;
+}
+
+CUresult cuMemAllocAsync(CUdeviceptr *at, size_t bytes, CUstream stream)
+{
+    ENTER(NEED_CONTEXT);
+    return pool_memory(call.context, at, bytes, call.context->device->pool, stream);
+}
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *at, size_t bytes, CUmemoryPool pool, CUstream stream)
+{
+    ENTER(NEED_CONTEXT);
+    return pool_memory(call.context, at, bytes, object_get(KIND_POOL, pool), stream);
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr at, CUstream stream)
+{
+    ENTER(NEED_CONTEXT);
+    struct stream *s;
+    CUresult r = stream_get(call.context, stream, &s);
+    if (r)
+        return r;
+    if (s->capture)
+        return capture_refuse(s);
+    return release(at, KINDS(MEMORY_POOL, MEMORY_DEVICE));
+}
+
+/* ---- pointers ---- */
+
+static CUresult pointer_attribute(void *data, CUpointer_attribute attribute, CUdeviceptr at,
+                                  const struct memory *m)
+{
+    bool host = m->kind == MEMORY_HOST || m->kind == MEMORY_REGISTERED;
+    switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_CONTEXT:
+        *(CUcontext *)data = m->context->o.handle;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+        *(unsigned *)data = host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER: *(CUdeviceptr *)data = at; return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
+        if (!of_host(m->kind))
+            return CUDA_ERROR_INVALID_VALUE;
+        *(void **)data = (void *)(uintptr_t)at;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS: *(unsigned *)data = m->sync; return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+        *(unsigned long long *)data = m->id;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+        *(unsigned *)data = m->kind == MEMORY_MANAGED;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+        *(int *)data = m->context->device->ordinal;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: *(unsigned *)data = 0; return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: *(CUdeviceptr *)data = m->at; return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: *(size_t *)data = m->bytes; return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_MAPPED: *(unsigned *)data = 1; return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+        *(unsigned long long *)data = 0;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: *(unsigned *)data = 3; return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+        *(CUmemoryPool *)data = m->pool ? m->pool->o.handle : NULL;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_P2P_TOKENS: return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+/* An allocation of the driver's, or a module's variable in the current context. */
+static bool pointer_memory(struct context *c, CUdeviceptr at, struct memory *m)
+{
+    struct memory *found = memory_find(at);
+    struct sim_allocation a;
+    if (found)
+        *m = *found;
+    else if (c && sim_find(c->device->sim, at, &a))
+        *m = (struct memory){
+            .at = a.at, .bytes = a.bytes, .id = a.at, .kind = MEMORY_DEVICE, .context = c};
+    else
+        return false;
+    return true;
+}
+
+CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr at)
+{
+    ENTER(NEED_INIT);
+    struct memory m;
+    if (!data || !pointer_memory(call.context, at, &m))
+        return CUDA_ERROR_INVALID_VALUE;
+    return pointer_attribute(data, attribute, at, &m);
+}
+
+static size_t attribute_bytes(CUpointer_attribute attribute)
+{
+    switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_CONTEXT:
+    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
+    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID: return 8;
+    case CU_POINTER_ATTRIBUTE_P2P_TOKENS: return 0;
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_MAPPED:
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return 4;
+    }
+    return 0;
+}
+
+/* Of a pointer that is nobody's every attribute is 0 (the ordinal: CU_DEVICE_INVALID). */
+CUresult cuPointerGetAttributes(unsigned n, CUpointer_attribute *attributes, void **data,
+                                CUdeviceptr at)
+{
+    ENTER(NEED_INIT);
+    struct memory m;
+    bool known = pointer_memory(call.context, at, &m);
+    if (n && (!attributes || !data))
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < n; i++) {
+        size_t bytes = attribute_bytes(attributes[i]);
+        if (!bytes || !data[i])
+            return CUDA_ERROR_INVALID_VALUE;
+        if (known && !pointer_attribute(data[i], attributes[i], at, &m))
+            continue;
+        memset(data[i], 0, bytes);
+        if (attributes[i] == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL)
+            *(int *)data[i] = CU_DEVICE_INVALID;
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute, CUdeviceptr at)
+{
+    ENTER(NEED_INIT);
+    struct memory *m = memory_find(at);
+    if (!value || !m || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
+        return CUDA_ERROR_INVALID_VALUE;
+    m->sync = *(const unsigned *)value != 0;
+    return CUDA_SUCCESS;
+}
