@@ -5,6 +5,8 @@
 
 #include "sim.h"
 
+#pragma GCC visibility push(default)
+
 /* The chip (or a comma-separated list, one a device) of the devices to come: call it before cuInit.
  * False: no such chip, or the driver is initialised already with another. */
 bool nnsim_select(const char *chip);
@@ -23,5 +25,7 @@ size_t nnsim_alive(uint64_t *bytes);
 
 /* The n-th call from now on fails with `code` (a CUresult); 0: none. As NN_SIM_FAIL does. */
 void nnsim_fail(uint64_t n, int code);
+
+#pragma GCC visibility pop
 
 #endif

@@ -36,23 +36,22 @@ static enum sim_status across(struct sim_device *d, uint64_t to, struct sim_devi
     return SIM_OK;
 }
 
-CUresult copy_linear(struct context *c, uint64_t to, uint64_t from, uint64_t bytes)
+/* d, s: whose memory the sides are, NULL: the host's. */
+static enum sim_status move(struct sim_device *d, uint64_t to, struct sim_device *s, uint64_t from,
+                            uint64_t bytes)
 {
-    if (!bytes)
-        return CUDA_SUCCESS;
-    struct sim_device *d = sim_around(c, to), *s = sim_around(c, from);
     void *host_to = (void *)(uintptr_t)to;
     const void *host_from = (const void *)(uintptr_t)from;
-    if (d && s && d == s)
-        return from_status(sim_move(d, to, from, bytes));
+    if (!bytes)
+        return SIM_OK;
     if (d && s)
-        return from_status(across(d, to, s, from, bytes));
+        return d == s ? sim_move(d, to, from, bytes) : across(d, to, s, from, bytes);
     if (d)
-        return from_status(sim_write(d, to, host_from, bytes));
+        return sim_write(d, to, host_from, bytes);
     if (s)
-        return from_status(sim_read(s, host_to, from, bytes));
+        return sim_read(s, host_to, from, bytes);
     memmove(host_to, host_from, bytes);
-    return CUDA_SUCCESS;
+    return SIM_OK;
 }
 
 /* One side of a 3-D copy: where row (y, z) begins. */
@@ -76,9 +75,18 @@ static struct side target(const CUDA_MEMCPY3D *p)
     return s;
 }
 
+/* By where the copy begins; what is called a device address is never read or written unchecked. */
+static struct sim_device *owner(struct context *c, CUmemorytype type, uint64_t at)
+{
+    struct sim_device *d = sim_around(c, at);
+    return d || type != CU_MEMORYTYPE_DEVICE ? d : c->device->sim;
+}
+
 CUresult copy_run(struct context *c, const CUDA_MEMCPY3D *p)
 {
     struct side from = source(p), to = target(p);
+    struct sim_device *s = owner(c, p->srcMemoryType, from.at),
+                      *d = owner(c, p->dstMemoryType, to.at);
     uint64_t width = p->WidthInBytes, height = p->Height;
     if (from.pitch == width && to.pitch == width) { /* rows without gaps are one */
         width *= height;
@@ -86,10 +94,10 @@ CUresult copy_run(struct context *c, const CUDA_MEMCPY3D *p)
     }
     for (uint64_t z = 0; z < p->Depth; z++)
         for (uint64_t y = 0; y < height; y++) {
-            CUresult r = copy_linear(c, to.at + y * to.pitch + z * to.slice,
+            enum sim_status r = move(d, to.at + y * to.pitch + z * to.slice, s,
                                      from.at + y * from.pitch + z * from.slice, width);
-            if (r)
-                return r;
+            if (r != SIM_OK)
+                return from_status(r);
         }
     return CUDA_SUCCESS;
 }
@@ -142,6 +150,8 @@ CUresult copy_check(const CUDA_MEMCPY3D *p)
         return CUDA_ERROR_INVALID_VALUE;
     if (!p->WidthInBytes || !p->Height || !p->Depth)
         return CUDA_SUCCESS;
+    if (p->WidthInBytes > SIZE_MAX / p->Height)
+        return CUDA_ERROR_INVALID_VALUE;
     CUresult r = side_check(p->srcMemoryType, p->srcHost, p->srcDevice, p->srcLOD, p->srcXInBytes,
                             p->srcPitch, p->srcHeight, p, source(p).at);
     return r ? r

@@ -198,7 +198,6 @@ CUresult copy_check(const CUDA_MEMCPY3D *p);
 CUresult copy_run(struct context *c, const CUDA_MEMCPY3D *p);
 CUresult set_check(const CUDA_MEMSET_NODE_PARAMS *p);
 CUresult set_run(struct context *c, const CUDA_MEMSET_NODE_PARAMS *p);
-CUresult copy_linear(struct context *c, uint64_t to, uint64_t from, uint64_t bytes);
 struct sim_device *sim_around(struct context *c,
                               uint64_t at); /* whose memory it is; NULL: the host's */
 

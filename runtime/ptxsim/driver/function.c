@@ -222,18 +222,6 @@ CUresult cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice d
     return kernel_for(call.context, kernel, device, &f);
 }
 
-CUresult cuKernelGetName(const char **name, CUkernel kernel)
-{
-    ENTER(NEED_INIT);
-    struct kernel *k = object_get(KIND_KERNEL, kernel);
-    if (!name)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!k)
-        return CUDA_ERROR_INVALID_HANDLE;
-    *name = k->name;
-    return CUDA_SUCCESS;
-}
-
 CUresult cuKernelGetParamInfo(CUkernel kernel, size_t i, size_t *offset, size_t *bytes)
 {
     ENTER(NEED_CONTEXT);

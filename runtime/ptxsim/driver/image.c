@@ -40,6 +40,19 @@ _Static_assert(sizeof(struct container) == 16 && sizeof(struct entry) == 64,
 
 /* ---- decompression ---- */
 
+/* A length of 15 goes on in bytes up to one below 255; false: the data end. */
+static bool long_length(const uint8_t *in, size_t n, size_t *i, size_t *length)
+{
+    uint8_t more;
+    do {
+        if (*i >= n)
+            return false;
+        more = in[(*i)++];
+        *length += more;
+    } while (more == 255);
+    return true;
+}
+
 /* An LZ4 block; the number of bytes written, 0 if it is damaged. */
 static size_t lz4(const uint8_t *in, size_t n, char *out, size_t room)
 {
@@ -47,12 +60,8 @@ static size_t lz4(const uint8_t *in, size_t n, char *out, size_t room)
     while (i < n) {
         unsigned token = in[i++];
         size_t literal = token >> 4, match = token & 15;
-        if (literal == 15)
-            for (uint8_t more = 255; more == 255; literal += more)
-                if (i >= n)
-                    return 0;
-                else
-                    more = in[i++];
+        if (literal == 15 && !long_length(in, n, &i, &literal))
+            return 0;
         if (literal > n - i || literal > room - o)
             return 0;
         memcpy(out + o, in + i, literal);
@@ -64,12 +73,8 @@ static size_t lz4(const uint8_t *in, size_t n, char *out, size_t room)
             return 0;
         size_t distance = in[i] | (size_t)in[i + 1] << 8;
         i += 2;
-        if (match == 15)
-            for (uint8_t more = 255; more == 255; match += more)
-                if (i >= n)
-                    return 0;
-                else
-                    more = in[i++];
+        if (match == 15 && !long_length(in, n, &i, &match))
+            return 0;
         match += 4;
         if (!distance || distance > o || match > room - o)
             return 0;

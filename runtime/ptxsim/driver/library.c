@@ -278,6 +278,18 @@ CUresult cuKernelGetLibrary(CUlibrary *library, CUkernel kernel)
     return CUDA_SUCCESS;
 }
 
+CUresult cuKernelGetName(const char **name, CUkernel kernel)
+{
+    ENTER(NEED_INIT);
+    struct kernel *k = object_get(KIND_KERNEL, kernel);
+    if (!name)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!k)
+        return CUDA_ERROR_INVALID_HANDLE;
+    *name = k->name;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuLibraryGetGlobal(CUdeviceptr *at, size_t *bytes, CUlibrary library, const char *name)
 {
     ENTER(NEED_CONTEXT);
