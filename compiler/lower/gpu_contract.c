@@ -75,27 +75,29 @@ void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b),
 
 /* ---- tiles ---- */
 
-/* Of a block: rows, columns, a step of k; of a thread (fma) or warp (tensor cores): rows, columns.
- * The best first. */
+/* Of a block: rows, columns, a step of k; of a thread (fma) or warp (tensor cores): rows, columns. Of
+ * equal prices the first is taken. */
+/* clang-format off */
 static const struct gc_tile fma_tiles[] = {
-    {128, 128, 16, 8, 8}, {128, 64, 16, 8, 4}, {64, 128, 16, 4, 8}, {64, 64, 16, 4, 4},
-    {32, 128, 16, 4, 4},  {128, 32, 16, 4, 4}, {32, 64, 16, 4, 4},  {64, 32, 16, 4, 4},
-    {32, 32, 16, 4, 4},   {16, 128, 16, 4, 4}, {128, 16, 16, 4, 4}, {16, 64, 16, 4, 4},
-    {64, 16, 16, 4, 4},   {8, 128, 16, 4, 4},  {128, 8, 16, 4, 4},  {8, 64, 16, 4, 4},
-    {64, 8, 16, 4, 4},
+    {128, 128, 16, 8, 8}, {128, 64, 16, 8, 8}, {64, 128, 16, 8, 8}, {64, 64, 16, 8, 4},
+    {64, 64, 16, 4, 4},   {32, 128, 16, 4, 8}, {128, 32, 16, 8, 4}, {32, 64, 16, 4, 4},
+    {64, 32, 16, 4, 4},   {32, 32, 16, 4, 4},  {16, 128, 16, 4, 4}, {128, 16, 16, 4, 4},
+    {16, 64, 16, 4, 4},   {64, 16, 16, 4, 4},  {8, 128, 16, 4, 4},  {128, 8, 16, 4, 4},
+    {8, 64, 16, 4, 4},    {64, 8, 16, 4, 4},
 };
 static const struct gc_tile half_tiles[] = {
-    {128, 128, 32, 64, 32}, {128, 64, 32, 64, 32}, {64, 128, 32, 32, 64}, {64, 64, 32, 32, 32},
-    {32, 128, 32, 32, 32},  {128, 32, 32, 32, 32}, {32, 64, 32, 16, 32},  {64, 32, 32, 32, 16},
-    {32, 32, 32, 16, 16},   {16, 128, 32, 16, 32}, {128, 16, 32, 32, 16}, {16, 64, 32, 16, 16},
-    {64, 16, 32, 16, 16},
+    {128, 256, 32, 64, 64}, {128, 128, 32, 64, 64}, {128, 128, 32, 64, 32}, {128, 64, 32, 64, 32},
+    {64, 128, 32, 32, 64},  {64, 64, 32, 32, 32},   {32, 128, 32, 32, 32},  {128, 32, 32, 32, 32},
+    {32, 64, 32, 16, 32},   {64, 32, 32, 32, 16},   {32, 32, 32, 16, 16},   {16, 128, 32, 16, 32},
+    {128, 16, 32, 32, 16},  {16, 64, 32, 16, 16},   {64, 16, 32, 16, 16},
 };
 static const struct gc_tile tf32_tiles[] = {
-    {128, 128, 16, 64, 32}, {128, 64, 16, 64, 32}, {64, 128, 16, 32, 64}, {64, 64, 16, 32, 32},
-    {32, 128, 16, 32, 32},  {128, 32, 16, 32, 32}, {32, 64, 16, 16, 32},  {64, 32, 16, 32, 16},
-    {32, 32, 16, 16, 16},   {16, 128, 16, 16, 32}, {128, 16, 16, 32, 16}, {16, 64, 16, 16, 16},
-    {64, 16, 16, 16, 16},
+    {128, 256, 16, 64, 64}, {128, 128, 16, 64, 64}, {128, 128, 16, 64, 32}, {128, 64, 16, 64, 32},
+    {64, 128, 16, 32, 64},  {64, 64, 16, 32, 32},   {32, 128, 16, 32, 32},  {128, 32, 16, 32, 32},
+    {32, 64, 16, 16, 32},   {64, 32, 16, 32, 16},   {32, 32, 16, 16, 16},   {16, 128, 16, 16, 32},
+    {128, 16, 16, 32, 16},  {16, 64, 16, 16, 16},   {64, 16, 16, 16, 16},
 };
+/* clang-format on */
 struct tiles {
     const struct gc_tile *p;
     size_t n;
@@ -134,21 +136,19 @@ static double speed(const struct gc *c)
     return c->unit == GC_FMA ? FMA : c->unit == GC_TF32 ? half / 2 : half;
 }
 
-/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products,
- * reads of shared memory (16 bytes a thread for four rows or columns; 128 bytes a cycle), what
- * comes from the second cache; and waiting where warps are few. */
+/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products, reads of
+ * shared memory (by fma 16 bytes a thread, some 2.5 cycles a warp; by tensor cores 128 bytes a cycle),
+ * what comes from the second cache; more where warps are too few to hide waiting. */
 static double step_cycles(const struct gc *c, const struct gc_tile *t, double blocks)
 {
+    double warps = blocks * (double)threads_of(c, t) / 32;
     double products = blocks * t->m * t->n * t->k / speed(c);
-    double threads = blocks * (double)threads_of(c, t), warps = threads / 32;
-    double parts = c->unit == GC_FMA ? threads : warps;
-    double reads = parts * (t->tm + t->tn) * t->k * (double)gc_elem(c) / 128;
+    double reads = warps * (t->tm + t->tn) * t->k;
+    reads = c->unit == GC_FMA ? reads / 4 * 2.5 : reads * (double)gc_elem(c) / 128;
     double fills = blocks * (t->m + t->n) * t->k * (double)gc_elem(c) / CACHE;
-    if (c->unit == GC_FMA)
-        reads /= 8; /* threads of a warp share rows and columns */
-    double busy = products > reads ? products + reads / 4 : reads + products / 4;
+    double busy = products > reads ? products + reads / 8 : reads + products / 8;
     busy = busy > fills ? busy : fills;
-    return busy * (warps < 8 ? 0.5 + 4 / warps : 1);
+    return busy * (warps < 4 ? 4 / warps : 1) * (warps < 8 ? 1.3 : 1);
 }
 
 /* Cycles of the whole with this tile and so many parts of k. */
@@ -171,6 +171,23 @@ static double cycles(const struct gc *c, const struct gc_tile *t, int64_t parts)
     return total;
 }
 
+/* Bytes of shared memory: tiles on their way, and the slab of results where it has a buffer of its own
+ * type. */
+static int64_t shared_bytes(const struct gc *c, const struct gc_tile *t, int64_t stages)
+{
+    int64_t tiles = stages * (t->m + t->n) * t->k * gc_elem(c);
+    int64_t slab = gc_elem(c) == 2 ? t->m / t->tm * 16 * (t->n + 8) * 4 : 0;
+    return tiles + slab;
+}
+
+/* By tensor cores four steps on their way, or three, so that two blocks share a multiprocessor. */
+static int64_t stages_of(const struct gc *c, const struct gc_tile *t)
+{
+    if (c->unit == GC_FMA || !c->s->t->async)
+        return 2;
+    return shared_bytes(c, t, 4) <= c->s->t->shared_sm / 2 - 1024 ? 4 : 3;
+}
+
 static void choose_tile(struct gc *c)
 {
     struct tiles all = tiles_of(c);
@@ -178,7 +195,8 @@ static void choose_tile(struct gc *c)
     for (uint32_t i = 0; i < all.n; i++)
         for (int64_t parts = 1; parts <= 64; parts *= 2) {
             const struct gc_tile *t = &all.p[i];
-            if (parts > 1 && c->k.size / parts < 4 * t->k)
+            if ((parts > 1 && c->k.size / parts < 4 * t->k) ||
+                shared_bytes(c, t, stages_of(c, t)) > c->s->t->shared_block)
                 continue;
             double now = cycles(c, t, parts);
             if (best >= 0 && now >= best)
@@ -187,28 +205,7 @@ static void choose_tile(struct gc *c)
             c->tile = *t;
             c->splits = parts;
         }
-}
-
-/* Bytes of shared memory: tiles on their way, and the slab of results where it has a buffer of its
- * own type. */
-static int64_t shared_bytes(const struct gc *c, int64_t stages)
-{
-    int64_t tiles = stages * (c->tile.m + c->tile.n) * c->tile.k * gc_elem(c);
-    int64_t slab = gc_elem(c) == 2 ? c->tile.m / gc_slabs(c) * (c->tile.n + 8) * 4 : 0;
-    return tiles + slab;
-}
-
-/* By tensor cores four steps on their way, or three, so that two blocks share a multiprocessor. */
-static void choose_stages(struct gc *c)
-{
-    const struct target *t = c->s->t;
-    c->stages = 2;
-    if (c->unit == GC_FMA || !t->async)
-        return;
-    int64_t room = t->shared_sm / 2 - 1024;
-    c->stages = shared_bytes(c, 4) <= room ? 4 : 3;
-    CHECK(shared_bytes(c, c->stages) <= t->shared_block, "%s: a tile too large for %s",
-          c->s->b.k->name, t->name);
+    c->stages = stages_of(c, &c->tile);
 }
 
 static void count_tiles(struct gc *c)
@@ -430,7 +427,6 @@ bool sk_gpu_contract(struct sk *s)
     c.node = s->c->members.p[c.member].node;
     c.unit = unit_of(&c);
     choose_tile(&c);
-    choose_stages(&c);
     count_tiles(&c);
     gc_choose_staging(&c, &c.a);
     gc_choose_staging(&c, &c.b);
