@@ -144,6 +144,14 @@ struct sk_target {
 };
 void sk_find_target(struct sk *s, struct sk_target *to);
 
+/* ---- gemm.c ---- contractions that a library's matrix product computes. */
+struct low_gemm {
+    struct nn_gemm_rec rec;
+    ir_id a, b, c;
+};
+bool low_is_gemm(struct sk *s, struct low_gemm *out);
+void low_make_gemm(struct sk *s, const struct low_gemm *gemm); /* the launch has no kernel then */
+
 /* ---- bundle.c ---- kernels side by side in one: the launches are copied and stay the caller's. */
 bool low_may_bundle(const struct lo_kernel *k, const struct lo_kernel *first);
 struct low_launch low_bundle(const struct ir_graph *g, const struct low_launch *l, uint32_t n);
