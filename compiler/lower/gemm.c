@@ -49,10 +49,14 @@ static bool stored(const struct matrix *m, int64_t rows, int64_t cols, uint8_t *
     return (*trans ? m->row == 1 : true) && *ld >= (*trans ? rows : cols) && *ld <= INT32_MAX;
 }
 
-/* A factor that is a stored value as it lies: its load; an exact cast to f32 does not matter. */
-static const struct fx_val *factor(const struct fx *x, fx_id id)
+/* A factor that is a stored value as it lies: its load; an exact cast to f32 does not matter, and
+ * rounding to tf32 the library does itself. */
+static const struct fx_val *factor(const struct fx *x, fx_id id, bool *tf32)
 {
     const struct fx_val *v = &x->val.p[id];
+    *tf32 = v->kind == FX_OP && v->op == IR_round_tf32;
+    if (*tf32)
+        v = &x->val.p[v->in[0]];
     if (v->kind == FX_OP && v->op == IR_cast && v->dtype == NN_f32 &&
         (x->val.p[v->in[0]].dtype == NN_bf16 || x->val.p[v->in[0]].dtype == NN_f16))
         v = &x->val.p[v->in[0]];
@@ -77,12 +81,14 @@ bool low_is_gemm(struct sk *s, struct low_gemm *out)
     ir_id node = s->c->members.p[0].node;
     const struct ix *to = sk_member_address(s, 0);
     struct matrix a, b, c;
+    bool tf32_a, tf32_b;
     bool turned = f.m > f.n; /* the result's last axis is a row's: C' = B' A' */
     fx_id left = turned ? f.b : f.a, right = turned ? f.a : f.b;
     uint32_t m = turned ? f.n : f.m, n = turned ? f.m : f.n;
-    const struct fx_val *va = factor(x, left), *vb = factor(x, right);
-    if (!va || !vb || f.ka || f.kb || !matrix_of(x, va->at, m, f.k, f.batch, &a) ||
-        !matrix_of(x, vb->at, f.k, n, f.batch, &b) || !matrix_of(x, to, m, n, f.batch, &c))
+    const struct fx_val *va = factor(x, left, &tf32_a), *vb = factor(x, right, &tf32_b);
+    if (!va || !vb || tf32_a != tf32_b || f.ka || f.kb ||
+        !matrix_of(x, va->at, m, f.k, f.batch, &a) || !matrix_of(x, vb->at, f.k, n, f.batch, &b) ||
+        !matrix_of(x, to, m, n, f.batch, &c))
         return false;
     int64_t sizes[] = {size_of(x, m), size_of(x, n), size_of(x, f.k), size_of(x, f.batch)};
     for (size_t i = 0; i < COUNT(sizes); i++)
@@ -100,7 +106,7 @@ bool low_is_gemm(struct sk *s, struct low_gemm *out)
                             .type_c = ir_at(s->plan->g, node)->dtype};
     uint8_t trans_c;
     if (!stored(&a, g.m, g.k, &g.trans_a, &g.lda) || !stored(&b, g.k, g.n, &g.trans_b, &g.ldb) ||
-        !stored(&c, g.m, g.n, &trans_c, &g.ldc) || trans_c || !types(&g, s->tf32))
+        !stored(&c, g.m, g.n, &trans_c, &g.ldc) || trans_c || !types(&g, tf32_a))
         return false;
     *out = (struct low_gemm){g, va->node, vb->node, node};
     return true;

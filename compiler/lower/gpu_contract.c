@@ -75,8 +75,8 @@ void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b),
 
 /* ---- tiles ---- */
 
-/* Of a block: rows, columns, a step of k; of a thread (fma) or warp (tensor cores): rows, columns. Of
- * equal prices the first is taken. */
+/* Of a block: rows, columns, a step of k; of a thread (fma) or warp (tensor cores): rows, columns.
+ * Of equal prices the first is taken. */
 /* clang-format off */
 static const struct gc_tile fma_tiles[] = {
     {128, 128, 16, 8, 8}, {128, 64, 16, 8, 8}, {64, 128, 16, 8, 8}, {64, 64, 16, 8, 4},
@@ -136,9 +136,10 @@ static double speed(const struct gc *c)
     return c->unit == GC_FMA ? FMA : c->unit == GC_TF32 ? half / 2 : half;
 }
 
-/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products, reads of
- * shared memory (by fma 16 bytes a thread, some 2.5 cycles a warp; by tensor cores 128 bytes a cycle),
- * what comes from the second cache; more where warps are too few to hide waiting. */
+/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products,
+ * reads of shared memory (by fma 16 bytes a thread, some 2.5 cycles a warp; by tensor cores 128
+ * bytes a cycle), what comes from the second cache; more where warps are too few to hide waiting.
+ */
 static double step_cycles(const struct gc *c, const struct gc_tile *t, double blocks)
 {
     double warps = blocks * (double)threads_of(c, t) / 32;
@@ -171,8 +172,8 @@ static double cycles(const struct gc *c, const struct gc_tile *t, int64_t parts)
     return total;
 }
 
-/* Bytes of shared memory: tiles on their way, and the slab of results where it has a buffer of its own
- * type. */
+/* Bytes of shared memory: tiles on their way, and the slab of results where it has a buffer of its
+ * own type. */
 static int64_t shared_bytes(const struct gc *c, const struct gc_tile *t, int64_t stages)
 {
     int64_t tiles = stages * (t->m + t->n) * t->k * gc_elem(c);
@@ -386,28 +387,35 @@ static void phase_multiply(struct gc *c)
 
 /* ---- the unit ---- */
 
-/* The narrow type in which the value is known to be, NN_f32 if in none. */
-static enum nn_dtype narrow(const struct fx *x, fx_id id)
+/* Values with fewer bits than f32: of a 16-bit type (f32 that was cast from it, too), or rounded to
+ * tf32. 0 stays itself. */
+enum precision { WHOLE, TF32, BF16, F16 };
+static enum precision precision_of(const struct fx *x, fx_id id)
 {
     const struct fx_val *v = &x->val.p[id];
     while (v->dtype == NN_f32 &&
            ((v->kind == FX_PICK && v->f == 0) || (v->kind == FX_OP && v->op == IR_cast)))
         v = &x->val.p[v->in[0]];
-    return v->dtype == NN_f16 || v->dtype == NN_bf16 ? (enum nn_dtype)v->dtype : NN_f32;
+    bool rounded = v->kind == FX_OP
+                       ? v->op == IR_round_tf32
+                       : v->kind == FX_LOAD && ir_at(x->g, v->node)->op == IR_round_tf32;
+    return v->dtype == NN_bf16 ? BF16 : v->dtype == NN_f16 ? F16 : rounded ? TF32 : WHOLE;
 }
 
-/* Tensor cores where both factors are narrow, or f32 of which tf32 is all that is wanted. */
+/* Tensor cores where both factors have few bits, and the level such cores. */
 static enum gc_unit unit_of(const struct gc *c)
 {
-    const struct target *t = c->s->t;
-    enum nn_dtype a = narrow(&c->s->x, c->a.v), b = narrow(&c->s->x, c->b.v);
-    if (a == NN_bf16 && b == NN_bf16 && t->tensor & TARGET_BF16)
-        return GC_BF16;
-    if (a == NN_f16 && b == NN_f16 && t->tensor & TARGET_F16)
-        return GC_F16;
-    if (a == NN_f16 && b == NN_f16 && t->tensor & TARGET_F16_K8)
-        return GC_F16_K8;
-    return c->s->tf32 && t->tensor & TARGET_TF32 ? GC_TF32 : GC_FMA;
+    uint32_t have = c->s->t->tensor;
+    enum precision a = precision_of(&c->s->x, c->a.v), b = precision_of(&c->s->x, c->b.v);
+    if (a != b)
+        return GC_FMA;
+    switch (a) {
+    case TF32: return have & TARGET_TF32 ? GC_TF32 : GC_FMA;
+    case BF16: return have & TARGET_BF16 ? GC_BF16 : GC_FMA;
+    case F16: return have & TARGET_F16 ? GC_F16 : have & TARGET_F16_K8 ? GC_F16_K8 : GC_FMA;
+    case WHOLE: break;
+    }
+    return GC_FMA;
 }
 
 bool sk_gpu_contract(struct sk *s)

@@ -128,11 +128,13 @@ bool gc_guarded(const struct gc *c, fx_id v, uint32_t axes)
     return walk(c, v, &c->k, 1, axes).guarded;
 }
 
-/* A cast that the way through shared memory makes anyway: to its type, or from a narrow one to f32.
- */
+/* What the way to the products does anyway: a cast to the type of shared memory, or from a narrow
+ * one to f32; the rounding of fragments. */
 static bool cast_on_the_way(const struct gc *c, const struct fx_val *v)
 {
     enum nn_dtype from = (enum nn_dtype)c->s->x.val.p[v->in[0]].dtype;
+    if (v->kind == FX_OP && v->op == IR_round_tf32)
+        return c->unit == GC_TF32;
     if (v->kind != FX_OP || v->op != IR_cast)
         return false;
     if (v->dtype == NN_f32)

@@ -27,7 +27,6 @@ struct sk {
     uint8_t *mode; /* fuse_modes */
     struct lo_builder b;
     struct low_launch *launch;
-    bool tf32;     /* GPU: products of f32 may be rounded to tf32 */
     uint32_t *buf; /* of each node: its LO_ARG, 0 none */
     uint32_t *out; /* of each node: the LO_ARG that its value is stored to */
 

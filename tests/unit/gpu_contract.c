@@ -5,7 +5,6 @@
 #include "test.h"
 
 static const struct target *target;
-static bool tf32;
 
 struct run {
     struct ir_graph *g;
@@ -127,7 +126,6 @@ static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
     struct run r = {.g = g};
     struct sk s;
     sk_begin(&s, plan, c, &r.launch);
-    s.tf32 = tf32;
     bool taken = sk_gpu_contract(&s);
     sk_end(&s);
     test(taken);
@@ -203,11 +201,15 @@ static void checkf(const char *fmt, ...)
 /* y[i, j] = sum over k of a, b in the four layouts. */
 static void matmul(const char *type, int m, int k, int n, bool ta, bool tb)
 {
+    bool tf32 = !strcmp(type, "tf32");
+    const char *t = tf32 ? "f32" : type, *op = tf32 ? "round_tf32" : "copy";
     checkf("%%a = input a : %s[x %d, y %d]\n%%b = input b : %s[x %d, y %d]\n"
-           "%%p = mul %%a[%s] %%b[%s] : %s[i %d, j %d, k %d] inline\n"
+           "%%u = %s %%a[x, y] : %s[x %d, y %d]\n%%v = %s %%b[x, y] : %s[x %d, y %d]\n"
+           "%%p = mul %%u[%s] %%v[%s] : %s[i %d, j %d, k %d] inline\n"
            "%%y = reduce sum(k %d) %%p[i, j, k] : %s[i %d, j %d]\noutput y %%y",
-           type, ta ? k : m, ta ? m : k, type, tb ? n : k, tb ? k : n, ta ? "k, i" : "i, k",
-           tb ? "j, k" : "k, j", type, m, n, k, k, type, m, n);
+           t, ta ? k : m, ta ? m : k, t, tb ? n : k, tb ? k : n, op, t, ta ? k : m, ta ? m : k, op,
+           t, tb ? n : k, tb ? k : n, ta ? "k, i" : "i, k", tb ? "j, k" : "k, j", t, m, n, k, k, t,
+           m, n);
 }
 
 static void matmuls(const char *type, size_t count)
@@ -379,9 +381,7 @@ int main(void)
     tensor("sm_75", "f16");
     tensor("sm_80", "f16");
     tensor("sm_90a", "bf16");
-    tf32 = true;
-    tensor("sm_80", "f32");
-    tf32 = false;
+    tensor("sm_80", "tf32");
     struct target few = *target_find("sm_80");
     few.sms = 1;
     target = &few;
