@@ -143,10 +143,17 @@ struct fuse_refusal {
     ir_id a, b; /* the anchors */
     enum fuse_reason why;
 };
+/* Who computes plain matrix products on a GPU. */
+enum fuse_gemm {
+    FUSE_GEMM_OWN,     /* own kernels */
+    FUSE_GEMM_AUTO,    /* the library where the target's prices say so */
+    FUSE_GEMM_LIBRARY, /* the library wherever it can: a product that nothing is fused with */
+};
 struct fuse_plan {
     struct ir_graph *g;
     const struct target *target;
     const char *policy;
+    enum fuse_gemm gemm; /* fuse_graph says OWN; the caller may choose otherwise before lowering */
     uint8_t *mode; /* enum fx_mode of each node: FX_STORED or FX_INLINE */
     VEC(struct fuse_cluster) clusters;
     VEC(struct fuse_refusal) refusals;

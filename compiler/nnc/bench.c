@@ -276,7 +276,7 @@ int cmd_bench(int argc, char **argv)
 {
     struct bench b = {0};
     nnc_parse_options(&b.o, "bench", argc, argv,
-                      "define include_opt model device target policy threads batch batches seed "
+                      "define include_opt model device target gemm policy threads batch batches seed "
                       "json kernels",
                       1);
     int bad = nnc_session_open(&b.s, &b.o, NNC_GRAPH);

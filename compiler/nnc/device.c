@@ -123,6 +123,30 @@ static int choose_level(struct nnc_device *d, const struct nnc_options *o)
     return EXIT_REFUSED;
 }
 
+/* --gemm, by default own kernels on the software GPU, else by price where cuBLAS is found. */
+static int choose_gemm(struct nnc_device *d, const struct nnc_options *o)
+{
+    static const char *const words[] = {"own", "auto", "cublas"};
+    char name[256];
+    struct nn_message m;
+    size_t word = 0;
+    while (o->gemm && word < COUNT(words) && strcmp(o->gemm, words[word]))
+        word++;
+    if (word == COUNT(words)) {
+        fprintf(stderr, "nnc: --gemm %s: own, cublas or auto is wanted\n", o->gemm);
+        return EXIT_USAGE;
+    }
+    if (!o->gemm && d->cuda && !nn_cuda_is_sim(d->cuda))
+        word = FUSE_GEMM_AUTO;
+    d->gemm = (enum fuse_gemm)word;
+    if (d->gemm == FUSE_GEMM_OWN || !d->device || !nn_cuda_blas(d->cuda, name, sizeof name, &m))
+        return 0;
+    if (d->gemm == FUSE_GEMM_LIBRARY)
+        return fail(&m, NN_MACHINE);
+    d->gemm = FUSE_GEMM_OWN;
+    return 0;
+}
+
 static int open_gpu(struct nnc_device *d, const struct wish *w, const struct nnc_options *o)
 {
     struct nn_message m;
@@ -172,7 +196,8 @@ int nnc_device_open(struct nnc_device *d, const struct nnc_options *o)
             fprintf(stderr, "nnc: computing on the CPU: %s\n", m.text);
         w.kind = status ? WANT_CPU : WANT_CUDA;
     }
-    return w.kind == WANT_CUDA || w.kind == WANT_SIM ? open_gpu(d, &w, o) : use_cpu(d, o);
+    int bad = w.kind == WANT_CUDA || w.kind == WANT_SIM ? open_gpu(d, &w, o) : use_cpu(d, o);
+    return bad ? bad : choose_gemm(d, o);
 }
 
 void nnc_device_close(struct nnc_device *d)

@@ -36,7 +36,7 @@ int cmd_eval(int argc, char **argv)
     struct nnc_options o;
     struct nnc_session s;
     nnc_parse_options(&o, "eval", argc, argv,
-                      "define include_opt model device target policy threads batch seed data "
+                      "define include_opt model device target gemm policy threads batch seed data "
                       "weights json check_nan",
                       1);
     int bad = nnc_session_open(&s, &o, NNC_EVAL);

@@ -137,7 +137,7 @@ int cmd_grad(int argc, char **argv)
     struct nnc_options o;
     struct nnc_session s;
     nnc_parse_options(&o, "grad", argc, argv,
-                      "define include_opt model device target policy threads seed weights input "
+                      "define include_opt model device target gemm policy threads seed weights input "
                       "output_dir eval_mode check_nan",
                       1);
     if (!o.output_dir) {

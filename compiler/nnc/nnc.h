@@ -49,7 +49,8 @@ struct nnc_device {
     struct nn_device *device; /* NULL: the CPU */
     int ordinal;
     const struct target *target; /* what to compile for */
-    char title[128];             /* the GPU's name; cpu */
+    enum fuse_gemm gemm;
+    char title[128]; /* the GPU's name; cpu */
 };
 /* The level of --target, by default this machine's; NULL after printing the known ones. */
 const struct target *nnc_target(const struct nnc_options *o);
@@ -65,6 +66,7 @@ struct nnc_compiled {
     struct program *program;
     const struct target *target;
     const char *policy;
+    enum fuse_gemm gemm;
     struct nn_image *image; /* set by nnc_link, with the kernels' functions */
     nn_kernel **kernel;
     struct back_jit *jit;

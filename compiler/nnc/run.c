@@ -113,7 +113,7 @@ int cmd_run(int argc, char **argv)
     struct nnc_session s;
     struct inputs x = {0};
     nnc_parse_options(&o, "run", argc, argv,
-                      "define include_opt model device target policy threads weights input output "
+                      "define include_opt model device target gemm policy threads weights input output "
                       "check_nan",
                       1);
     if (!o.output) {

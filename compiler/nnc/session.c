@@ -305,6 +305,7 @@ int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nn
     const struct front_model *model = front_model(s->front);
     if (!nnc_compile_begin(&s->c, s->diag, o, s->device.target, model ? model->name : "model"))
         return EXIT_REFUSED;
+    s->c.gemm = s->device.gemm;
     if (need == NNC_GRAPH)
         return 0;
     status = add_graphs(s, o, need);
