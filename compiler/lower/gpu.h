@@ -99,6 +99,8 @@ void gpu_find_kept(struct gpu *g);
 /* The most values that stand at once: those for good, and at the busiest sweep. */
 uint32_t gpu_kept_most(const struct gpu *g);
 bool gpu_has_always(const struct gpu *g);
+/* Where each would lie in shared memory, those with lives apart in one place; the bytes of all. */
+int64_t gpu_find_places(const struct gpu *g, uint32_t *place);
 /* Buffers in registers (g->turns) or shared memory (g->shared) for those that are on. */
 void gpu_make_kept(struct gpu *g);
 void gpu_row_starts(struct gpu *g);

@@ -124,24 +124,66 @@ bool gpu_has_always(const struct gpu *g)
 
 /* ---- where ---- */
 
+static enum nn_dtype type_of(const struct gpu *g, const struct gpu_kept *k)
+{
+    return sk_compute_type(g->s->x.val.p[k->id].dtype);
+}
+
+/* Shared memory of one that nobody wants any more by the sweep that computes k, or a new place. */
+static uint32_t place_of(const struct gpu *g, uint32_t k, const uint32_t *place, uint32_t *places)
+{
+    const struct gpu_kept *own = &g->kept.p[k];
+    for (uint32_t p = 0; p < *places; p++) {
+        bool fits = true;
+        for (uint32_t i = 0; i < g->kept.n; i++) {
+            const struct gpu_kept *o = &g->kept.p[i];
+            bool over = o->last <= own->first || own->last <= o->first;
+            if (i < k && o->on && place[i] == p)
+                fits = fits && over && type_of(g, o) == type_of(g, own);
+        }
+        if (fits)
+            return p;
+    }
+    return (*places)++;
+}
+
+int64_t gpu_find_places(const struct gpu *g, uint32_t *place)
+{
+    uint32_t places = 0;
+    int64_t bytes = 0, count = g->team.group * g->points * g->lanes;
+    for (uint32_t i = 0; i < g->kept.n; i++) {
+        uint32_t before = places;
+        if (!g->kept.p[i].on)
+            continue;
+        place[i] = place_of(g, i, place, &places);
+        if (places > before)
+            bytes += count * (int64_t)nn_dtype_size(type_of(g, &g->kept.p[i]));
+    }
+    return bytes;
+}
+
 void gpu_make_kept(struct gpu *g)
 {
     struct sk *s = g->s;
+    uint32_t *place = xcalloc(g->kept.n + 1, sizeof *place);
+    uint32_t *buf = xcalloc(g->kept.n + 1, sizeof *buf);
     s->held_n = s->x.val.n;
     s->held = xcalloc(s->held_n, sizeof *s->held);
+    gpu_find_places(g, place);
     for (uint32_t i = 0; i < g->kept.n; i++) {
         const struct gpu_kept *k = &g->kept.p[i];
-        struct lo_type t = {(uint8_t)sk_compute_type(s->x.val.p[k->id].dtype), 1};
+        struct lo_type t = {(uint8_t)type_of(g, k), (uint16_t)(g->shared ? 1 : g->lanes)};
         if (!k->on)
             continue;
-        if (g->shared) {
-            s->held[k->id].buf = lo_buffer(s->b.k, LO_SHARED, "row", t,
-                                           g->team.group * g->points * (int64_t)g->lanes);
-            continue;
-        }
-        t.lanes = (uint16_t)g->lanes;
-        s->held[k->id].buf = lo_buffer(s->b.k, LO_REG, "row", t, g->turns);
+        uint32_t *b = g->shared ? &buf[place[i]] : &s->held[k->id].buf;
+        int64_t count = g->team.group * g->points * g->lanes;
+        if (!*b)
+            *b = lo_buffer(s->b.k, g->shared ? LO_SHARED : LO_REG, "row", t,
+                           g->shared ? count : g->turns);
+        s->held[k->id].buf = *b;
     }
+    free(place);
+    free(buf);
 }
 
 void gpu_row_starts(struct gpu *g)

@@ -11,7 +11,8 @@ enum {
     SM_THREADS = 1024,   /* that keep a multiprocessor busy */
     SM_BLOCKS = 4,
     MOST_RUN = 16,
-    ACROSS = 8, /* a team's threads past each other */
+    ACROSS = 8,  /* a team's threads past each other */
+    ROOM = 4096, /* bytes of shared memory for what meets */
 };
 
 static int64_t power_from(int64_t n) /* the least power of two that is at least n */
@@ -107,6 +108,12 @@ static void forget_always(struct gpu *g)
     }
 }
 
+/* Rows may be cut where nothing waits for a whole one. */
+static bool may_split(const struct gpu *g)
+{
+    return g->n.sweeps == 1 && !has_role(g, FUSE_FOLD) && !has_role(g, FUSE_ELEM) && g->tasks;
+}
+
 /* Rows along x: the least team that keeps what it wants, then more threads while the machine has
  * room. What no register holds goes to shared memory. */
 static void team_along(struct gpu *g)
@@ -124,7 +131,9 @@ static void team_along(struct gpu *g)
         count *= 2;
     if (gpu_kept_most(g) && !keep)
         count = full > 512 ? 512 : full;
-    while (count < full && g->tasks * count < busy(g))
+    bool splits = may_split(g); /* then blocks make up for it */
+    int64_t end = splits && full > g->s->t->block ? g->s->t->block : full;
+    while (count < end && g->tasks * count < busy(g))
         count *= 2;
     set_team(g, true, count);
     if (keep)
@@ -148,12 +157,10 @@ static void team_across(struct gpu *g)
 /* What registers do not hold may fit shared memory. */
 static void try_shared(struct gpu *g)
 {
-    int64_t bytes = 4096, count = g->team.group * g->points * g->lanes;
-    for (uint32_t i = 0; i < g->kept.n; i++)
-        if (g->kept.p[i].on)
-            bytes += count *
-                     (int64_t)nn_dtype_size(sk_compute_type(g->s->x.val.p[g->kept.p[i].id].dtype));
-    g->shared = g->team.along && gpu_kept_most(g) && bytes <= (int64_t)g->s->t->shared_block;
+    uint32_t *place = xcalloc(g->kept.n + 1, sizeof *place);
+    g->shared = g->team.along && gpu_kept_most(g) &&
+                gpu_find_places(g, place) + ROOM <= (int64_t)g->s->t->shared_block;
+    free(place);
 }
 
 /* ---- blocks ---- */
@@ -163,8 +170,7 @@ static void choose_splits(struct gpu *g)
     int64_t want = (int64_t)g->s->t->sms * SM_BLOCKS, least = g->team.count * MOST_TURNS * 2;
     g->splits = 1;
     g->split = g->points;
-    bool whole = g->n.sweeps > 1 || has_role(g, FUSE_FOLD) || has_role(g, FUSE_ELEM);
-    if (whole || g->team.count == 1 || g->turns || 2 * g->blocks >= want || !g->tasks)
+    if (!may_split(g) || g->team.count == 1 || g->turns || 2 * g->blocks >= want)
         return;
     int64_t splits = want / g->blocks, most = g->points / least;
     splits = splits < most ? splits : most;
@@ -329,6 +335,19 @@ static void main_phase(struct gpu *g)
     sk_scalar(s);
 }
 
+static void all_phases(struct gpu *g)
+{
+    plan(g);
+    gpu_make_parts(g);
+    nest_make_folds(&g->n);
+    gpu_make_kept(g);
+    main_phase(g);
+    if (g->splits > 1)
+        gpu_finish_splits(g);
+    else if (nest_has_folds(&g->n) && g->blocks > 1)
+        gpu_finish_folds(g);
+}
+
 void sk_gpu_nest(struct sk *s)
 {
     struct gpu g = {.s = s, .n = {.s = s, .v = -1, .lanes = 1, .copies = 1}, .splits = 1};
@@ -339,15 +358,8 @@ void sk_gpu_nest(struct sk *s)
     g.n.v = g.lanes > 1 ? g.x : -1;
     g.n.lanes = g.lanes;
     nest_assign_sweeps(&g.n);
-    plan(&g);
-    gpu_make_parts(&g);
-    nest_make_folds(&g.n);
-    gpu_make_kept(&g);
-    main_phase(&g);
-    if (g.splits > 1)
-        gpu_finish_splits(&g);
-    else if (nest_has_folds(&g.n) && g.blocks > 1)
-        gpu_finish_folds(&g);
+    if (!gpu_tiles(&g))
+        all_phases(&g);
     vec_free(&g.n.access);
     vec_free(&g.n.work);
     vec_free(&g.kept);

@@ -133,7 +133,7 @@ static enum nn_dtype key_type(const struct scatter *c)
     return ir_count(c->n) < INT32_MAX ? NN_i32 : NN_i64;
 }
 
-/* Each point's key; -1: it lands nowhere. */
+/* Each point's key, in vectors; -1: it lands nowhere. */
 static void make_keys(struct scatter *c)
 {
     struct sk *s = c->s;
@@ -144,7 +144,10 @@ static void make_keys(struct scatter *c)
     uint32_t mark = sk_open(s);
     stand_point(c, at);
     sk_traps(s, c->to.cond, 0);
-    lo_id ok = sk_condition(s, c->to.cond, 0), key = sk_number(s, c->key, (enum nn_dtype)t.dtype);
+    lo_id ok = sk_condition(s, c->to.cond, 0);
+    lo_id key = sk_number(s, c->key, (enum nn_dtype)t.dtype);
+    if (c->lanes > 1)
+        key = sk_divide(s, IX_DIV, t, key, c->lanes);
     if (ok)
         key = lo_op(b, IR_select, t, ok, key, lo_const_i(b, t, -1));
     lo_store(b, c->keys, at, key, 0);
@@ -222,7 +225,7 @@ static void add_chains(struct scatter *c)
     sk_close(s, inside);
     lo_end(b);
     lo_id key = lo_cast(b, NN_i64, lo_load(b, c->keys, point, 1, 0, 0));
-    struct lo_lin to = lo_lin_v(b, key);
+    struct lo_lin to = lo_lin_mul(b, lo_lin_v(b, key), c->lanes);
     for (uint32_t i = 0; i < c->own.n; i++)
         to = lo_lin_add(
             b, to, lo_lin_mul(b, s->axis[c->own.axis[i]], ix_coef(c->to.flat, c->own.axis[i])));
