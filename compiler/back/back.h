@@ -15,8 +15,12 @@ void back_jit_free(struct back_jit *j);
 bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_kernel **fn,
                   char **message);
 
-/* LLVM IR, assembly, or an object of the kernels as text or bytes: `nnc emit llvm|asm`, `nnc
- * build`. */
+/* LLVM IR, assembly, or an object of the kernels as text or bytes: `nnc emit llvm|asm|ptx`, `nnc
+ * build`. For a GPU's target BACK_ASM gives PTX, one module with an entry SYMBOL_p<phase> for every
+ * phase of every kernel (those without chunks too); equal kernels are written once, see
+ * back_symbol. The entry's parameters are a pointer for each argument, then one to a struct
+ * nn_fault, all to global memory, arguments 256-byte aligned; grid (chunks, 1, 1), block (threads,
+ * 1, 1), back_shared dynamic bytes. */
 enum back_form { BACK_LLVM, BACK_ASM, BACK_OBJECT };
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
                struct text *out, char **message);
@@ -33,8 +37,8 @@ struct back_word { /* the address of `symbol`; NULL: the number */
 };
 void back_object_words(struct back_object *o, const char *symbol, const struct back_word *w,
                        size_t n);
-/* An exported function `symbol` with the parameters `param` ('p' a pointer, 'l' an int64_t, each; 'i' an
- * int32_t) and result `result` ('v': none), which returns what `callee` does with `arg`. */
+/* An exported function `symbol` with the parameters `param` ('p' a pointer, 'l' an int64_t, each;
+ * 'i' an int32_t) and result `result` ('v': none), which returns what `callee` does with `arg`. */
 enum back_arg_kind {
     BACK_PARAM,  /* parameter `at` */
     BACK_PACK,   /* a pointer to an array that holds the `n` pointer parameters from `at` on */
@@ -50,8 +54,13 @@ struct back_arg {
 void back_object_call(struct back_object *o, const char *symbol, const char *param, char result,
                       const char *callee, const struct back_arg *arg, uint32_t n);
 /* BACK_LLVM, BACK_ASM or BACK_OBJECT, once. */
-bool back_object_emit(struct back_object *o, enum back_form form, struct text *out,
-                      char **message);
+bool back_object_emit(struct back_object *o, enum back_form form, struct text *out, char **message);
+
+/* The symbols that back_emit gives the kernels for a GPU, in order: letters, digits, `_`; equal kernels
+ * share one. To be called before back_emit, which changes the kernels. The text is k[i]'s. */
+void back_symbols(struct lo_kernel *const *k, size_t n, const char **symbol);
+/* Dynamic shared memory of a block in a phase: 0 where it is static (up to 48 KiB). */
+uint32_t back_shared(const struct lo_kernel *k, uint32_t phase);
 
 /* Bytes of scratch a thread that the kernel wants. */
 uint64_t back_scratch(const struct lo_kernel *k);

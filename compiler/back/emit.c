@@ -25,6 +25,10 @@ static void initialise(void)
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
 }
 
 LLVMTargetMachineRef gen_target_machine(const struct target *t, char **message)
@@ -89,28 +93,48 @@ LLVMMemoryBufferRef gen_file(struct gen *g, LLVMTargetMachineRef tm, LLVMCodeGen
     return out;
 }
 
-/* The module's kernels, hidden where it is linked; of equal ones the later are aliases of the
- * first. */
+/* An alias of the first of equal kernels. */
+static void add_alias(struct gen *g, const char *name, const char *of)
+{
+    LLVMValueRef first = LLVMGetNamedFunction(g->m, of);
+    LLVMValueRef alias = LLVMAddAlias2(g->m, LLVMGlobalGetValueType(first), 0, first, name);
+    LLVMSetVisibility(alias, LLVMHiddenVisibility);
+}
+
+/* The module's kernels. On a CPU hidden where it is linked, and equal ones are aliases of the first; a
+ * GPU has neither, equal ones share back_symbols' symbol. */
 static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
 {
+    bool gpu = g->target->kind == TARGET_GPU;
     uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
+    const char **symbol = xcalloc(n ? n : 1, sizeof *symbol);
+    if (gpu)
+        back_symbols(k, n, symbol);
     for (size_t i = 0; i < n; i++) {
         hash[i] = lo_hash(k[i]);
         size_t same = 0;
         while (hash[same] != hash[i])
             same++;
-        if (same == i) {
-            lo_expand_maths(k[i], g->target->fma);
-            gen_kernel(g, k[i], k[i]->name);
-            LLVMSetVisibility(LLVMGetNamedFunction(g->m, k[i]->name), LLVMHiddenVisibility);
+        if (same < i && !gpu)
+            add_alias(g, k[i]->name, k[same]->name);
+        if (same < i)
             continue;
-        }
-        LLVMValueRef first = LLVMGetNamedFunction(g->m, k[same]->name);
-        LLVMValueRef alias =
-            LLVMAddAlias2(g->m, LLVMGlobalGetValueType(first), 0, first, k[i]->name);
-        LLVMSetVisibility(alias, LLVMHiddenVisibility);
+        lo_expand_maths(k[i], g->target->fma);
+        gen_kernel(g, k[i], gpu ? symbol[i] : k[i]->name);
+        if (!gpu)
+            LLVMSetVisibility(LLVMGetNamedFunction(g->m, k[i]->name), LLVMHiddenVisibility);
     }
     free(hash);
+    free(symbol);
+}
+
+/* Why the target cannot have one of the kernels; NULL: it can have all. */
+static char *refuses(const struct target *t, struct lo_kernel *const *k, size_t n)
+{
+    char *why = NULL;
+    for (size_t i = 0; i < n && !why && t->kind == TARGET_GPU; i++)
+        why = nvptx_refuses(t, k[i]);
+    return why;
 }
 
 bool gen_emit(struct gen *g, LLVMTargetMachineRef tm, enum back_form form, struct text *out,
@@ -137,6 +161,9 @@ bool gen_emit(struct gen *g, LLVMTargetMachineRef tm, enum back_form form, struc
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
                struct text *out, char **message)
 {
+    *message = refuses(t, k, n);
+    if (*message)
+        return false;
     LLVMTargetMachineRef tm = gen_target_machine(t, message);
     if (!tm)
         return false;

@@ -15,11 +15,18 @@ struct gen;
 struct gen_machine {
     /* Emits one kernel: its functions, with gen_block called for every phase's body. */
     void (*kernel)(struct gen *g, const char *symbol);
-    /* A GPU's own instruction; its value, if it has one. NULL on a CPU. */
+    /* NULL on a CPU: shared.c's and ops.c's own ways are taken. */
+    LLVMValueRef (*load)(struct gen *g, const struct lo_insn *in);
+    void (*store)(struct gen *g, const struct lo_insn *in);
+    /* A GPU's own instructions; the value, if it has one. */
     LLVMValueRef (*gpu)(struct gen *g, const struct lo_insn *in);
+    /* An operator that the machine does in its own way; NULL: in the common one. */
+    LLVMValueRef (*op)(struct gen *g, const struct lo_insn *in);
+    LLVMValueRef (*cast)(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
+    LLVMValueRef (*any)(struct gen *g, LLVMValueRef mask, uint32_t lanes); /* of lanes > 1: an i1 */
     bool libm; /* the C library's functions can be called */
 };
-extern const struct gen_machine gen_cpu;
+extern const struct gen_machine gen_cpu, gen_nvptx;
 
 struct gen {
     const struct target *target;
@@ -37,6 +44,11 @@ struct gen {
     LLVMValueRef fault;  /* pointer to its struct nn_fault */
     LLVMValueRef *value; /* by lo_id */
     LLVMValueRef *base;  /* by buffer: where it begins */
+    /* GPU: what is known of values, by lo_id; integers that fit are computed in 32 bits, their i64
+     * form is a sign extension (gen_narrow). NULL on a CPU. */
+    struct lo_fact *fact;
+    LLVMMetadataRef scope;    /* of debug locations; NULL: none are wanted */
+    LLVMMetadataRef location; /* of the instruction in work */
 };
 
 /* ---- shared.c ---- */
@@ -56,7 +68,30 @@ LLVMValueRef gen_intrinsic(struct gen *g, const char *name, LLVMTypeRef type, LL
                            unsigned n);
 void gen_attribute(struct gen *g, LLVMValueRef fn, const char *name, const char *value);
 
+/* The sum as an i64. */
+LLVMValueRef gen_lin(struct gen *g, const struct lo_lin *l);
+/* Element `l` of the buffer, `elem` its type. */
+LLVMValueRef gen_address(struct gen *g, uint32_t buf, const struct lo_lin *l, LLVMTypeRef elem);
+LLVMBasicBlockRef gen_new_block(struct gen *g, const char *name);
+/* From an element of memory to a value, and back: only bool differs. */
+LLVMValueRef gen_from_memory(struct gen *g, enum nn_dtype t, LLVMValueRef v);
+LLVMValueRef gen_to_memory(struct gen *g, struct lo_type t, LLVMValueRef v);
+
+/* ---- narrow.c: 32-bit index arithmetic ---- */
+bool gen_fits(const struct gen *g, lo_id v); /* an i64 known to fit */
+LLVMValueRef gen_narrow(struct gen *g,
+                        LLVMValueRef v); /* such a value, or a vector of them, as i32 */
+LLVMValueRef gen_widen(struct gen *g, LLVMValueRef v);          /* back to i64 */
+bool gen_lin_fits(const struct gen *g, const struct lo_lin *l); /* and every partial sum */
+/* An operator on integers in 32 bits, or unsigned; NULL: it cannot be. */
+LLVMValueRef gen_narrow_op(struct gen *g, const struct lo_insn *in);
+
 /* ---- ops.c ---- */
+LLVMValueRef gen_apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMValueRef x,
+                       LLVMValueRef y, LLVMValueRef z);
+LLVMValueRef gen_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
+LLVMValueRef gen_real_like(LLVMValueRef x, double v); /* in all of x's lanes */
+LLVMValueRef gen_int_like(LLVMValueRef x, int64_t v);
 LLVMValueRef gen_op(struct gen *g, const struct lo_insn *in);
 LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in);
 LLVMValueRef gen_across(struct gen *g, const struct lo_insn *in);
@@ -69,6 +104,27 @@ LLVMValueRef gen_near_gather(struct gen *g, LLVMTypeRef elem, uint32_t lanes, LL
                              unsigned align);
 
 LLVMValueRef gen_trade(struct gen *g, const struct lo_insn *in);
+
+/* ---- nvptx.c, nvptx_memory.c, nvptx_ops.c ---- */
+/* Why the target cannot have the kernel (heap); NULL: it can. */
+char *nvptx_refuses(const struct target *t, const struct lo_kernel *k);
+/* A buffer's first byte in the phase's shared memory; all of it for buf 0. */
+uint64_t nvptx_shared(const struct lo_kernel *k, uint32_t phase, uint32_t buf);
+LLVMValueRef nvptx_load(struct gen *g, const struct lo_insn *in);
+void nvptx_store(struct gen *g, const struct lo_insn *in);
+LLVMValueRef nvptx_gpu(struct gen *g, const struct lo_insn *in);
+LLVMValueRef nvptx_op(struct gen *g, const struct lo_insn *in);
+LLVMValueRef nvptx_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
+LLVMValueRef nvptx_any(struct gen *g, LLVMValueRef mask, uint32_t lanes);
+/* What inline assembly does beside giving its value. */
+enum nvptx_effect {
+    NVPTX_PURE,
+    NVPTX_WARP /* with its warp */,
+    NVPTX_MEMORY,
+    NVPTX_BLOCK /* both */
+};
+LLVMValueRef nvptx_asm(struct gen *g, enum nvptx_effect e, LLVMTypeRef type, const char *text,
+                       const char *constraints, LLVMValueRef *arg, unsigned n);
 
 /* ---- emit.c ---- */
 /* NULL: LLVM does not know the triple or the processor; *message says so (heap). */

@@ -2,7 +2,7 @@
  * IR. What they mean is what the loop IR's interpreter computes, to the bit. */
 #include "back/gen.h"
 
-static LLVMValueRef real_like(LLVMValueRef x, double v)
+LLVMValueRef gen_real_like(LLVMValueRef x, double v)
 {
     LLVMTypeRef t = LLVMTypeOf(x);
     if (LLVMGetTypeKind(t) != LLVMVectorTypeKind)
@@ -14,7 +14,7 @@ static LLVMValueRef real_like(LLVMValueRef x, double v)
     return LLVMConstVector(all, n);
 }
 
-static LLVMValueRef int_like(LLVMValueRef x, int64_t v)
+LLVMValueRef gen_int_like(LLVMValueRef x, int64_t v)
 {
     LLVMTypeRef t = LLVMTypeOf(x);
     if (LLVMGetTypeKind(t) != LLVMVectorTypeKind)
@@ -105,19 +105,19 @@ static LLVMValueRef extreme(struct gen *g, bool max, enum nn_dtype t, LLVMValueR
 static LLVMValueRef sign(struct gen *g, enum nn_dtype t, LLVMValueRef x)
 {
     if (nn_is_float(t)) {
-        LLVMValueRef zero = real_like(x, 0);
+        LLVMValueRef zero = gen_real_like(x, 0);
         LLVMValueRef up = LLVMBuildFCmp(g->b, LLVMRealOGT, x, zero, "");
         LLVMValueRef down = LLVMBuildFCmp(g->b, LLVMRealOLT, x, zero, "");
-        LLVMValueRef r = LLVMBuildSelect(g->b, down, real_like(x, -1), x, "");
-        return LLVMBuildSelect(g->b, up, real_like(x, 1), r, "");
+        LLVMValueRef r = LLVMBuildSelect(g->b, down, gen_real_like(x, -1), x, "");
+        return LLVMBuildSelect(g->b, up, gen_real_like(x, 1), r, "");
     }
-    LLVMValueRef zero = int_like(x, 0);
+    LLVMValueRef zero = gen_int_like(x, 0);
     LLVMValueRef up = LLVMBuildICmp(g->b, t == NN_u8 ? LLVMIntUGT : LLVMIntSGT, x, zero, "");
-    LLVMValueRef one = LLVMBuildSelect(g->b, up, int_like(x, 1), zero, "");
+    LLVMValueRef one = LLVMBuildSelect(g->b, up, gen_int_like(x, 1), zero, "");
     if (t == NN_u8)
         return one;
     LLVMValueRef down = LLVMBuildICmp(g->b, LLVMIntSLT, x, zero, "");
-    return LLVMBuildSelect(g->b, down, int_like(x, -1), one, "");
+    return LLVMBuildSelect(g->b, down, gen_int_like(x, -1), one, "");
 }
 
 static LLVMValueRef absolute(struct gen *g, enum nn_dtype t, LLVMValueRef x)
@@ -126,7 +126,7 @@ static LLVMValueRef absolute(struct gen *g, enum nn_dtype t, LLVMValueRef x)
         return unary_intrinsic(g, "llvm.fabs", x);
     if (t == NN_u8)
         return x;
-    LLVMValueRef down = LLVMBuildICmp(g->b, LLVMIntSLT, x, int_like(x, 0), "");
+    LLVMValueRef down = LLVMBuildICmp(g->b, LLVMIntSLT, x, gen_int_like(x, 0), "");
     return LLVMBuildSelect(g->b, down, LLVMBuildNeg(g->b, x, ""), x, "");
 }
 
@@ -136,7 +136,7 @@ static LLVMValueRef int_floor(struct gen *g, bool mod, enum nn_dtype t, LLVMValu
                               LLVMValueRef y)
 {
     LLVMBuilderRef b = g->b;
-    LLVMValueRef zero = int_like(x, 0), one = int_like(x, 1), minus = int_like(x, -1);
+    LLVMValueRef zero = gen_int_like(x, 0), one = gen_int_like(x, 1), minus = gen_int_like(x, -1);
     LLVMValueRef by0 = LLVMBuildICmp(b, LLVMIntEQ, y, zero, "");
     if (t == NN_u8) {
         LLVMValueRef d = LLVMBuildSelect(b, by0, one, y, "");
@@ -179,24 +179,24 @@ static LLVMValueRef compare(struct gen *g, enum nn_dtype t, LLVMRealPredicate f,
 /* ---- casts ---- */
 static LLVMValueRef shift(struct gen *g, LLVMValueRef x, int by)
 { /* left; negative: right */
-    return by > 0 ? LLVMBuildShl(g->b, x, int_like(x, by), "")
-                  : LLVMBuildLShr(g->b, x, int_like(x, -by), "");
+    return by > 0 ? LLVMBuildShl(g->b, x, gen_int_like(x, by), "")
+                  : LLVMBuildLShr(g->b, x, gen_int_like(x, -by), "");
 }
 
 static LLVMValueRef pick(struct gen *g, LLVMIntPredicate p, LLVMValueRef x, int64_t c,
                          LLVMValueRef a, LLVMValueRef b)
 {
-    return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, p, x, int_like(x, c), ""), a, b, "");
+    return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, p, x, gen_int_like(x, c), ""), a, b, "");
 }
 
 static LLVMValueRef masked(struct gen *g, LLVMValueRef x, int64_t mask)
 {
-    return LLVMBuildAnd(g->b, x, int_like(x, mask), "");
+    return LLVMBuildAnd(g->b, x, gen_int_like(x, mask), "");
 }
 
 static LLVMValueRef plus(struct gen *g, LLVMValueRef x, int64_t c)
 {
-    return LLVMBuildAdd(g->b, x, int_like(x, c), "");
+    return LLVMBuildAdd(g->b, x, gen_int_like(x, c), "");
 }
 
 static LLVMValueRef bf16_to_f32(struct gen *g, LLVMValueRef h)
@@ -211,7 +211,7 @@ static LLVMValueRef f32_to_bf16(struct gen *g, LLVMValueRef x)
     LLVMValueRef u = LLVMBuildBitCast(g->b, x, like(x, g->i32), "");
     LLVMValueRef odd = masked(g, shift(g, u, -16), 1);
     LLVMValueRef r = LLVMBuildAdd(g->b, plus(g, u, 0x7fff), odd, "");
-    LLVMValueRef nan = LLVMBuildOr(g->b, u, int_like(u, 0x400000), "");
+    LLVMValueRef nan = LLVMBuildOr(g->b, u, gen_int_like(u, 0x400000), "");
     LLVMValueRef is_nan = LLVMBuildFCmp(g->b, LLVMRealUNO, x, x, "");
     r = LLVMBuildSelect(g->b, is_nan, nan, r, "");
     return LLVMBuildTrunc(g->b, shift(g, r, -16), like(x, g->i16), "");
@@ -229,11 +229,11 @@ static LLVMValueRef f16_to_f32(struct gen *g, LLVMValueRef h)
     LLVMValueRef a = masked(g, w, 0x7fff), s = shift(g, masked(g, w, 0x8000), 16);
     LLVMValueRef up = shift(g, a, 13);
     LLVMValueRef tiny = LLVMBuildSIToFP(g->b, a, f32, "");
-    tiny = LLVMBuildFMul(g->b, tiny, real_like(tiny, 0x1p-24), "");
+    tiny = LLVMBuildFMul(g->b, tiny, gen_real_like(tiny, 0x1p-24), "");
     tiny = LLVMBuildBitCast(g->b, tiny, i32, "");
     LLVMValueRef r = pick(g, LLVMIntULT, a, 0x400, tiny, plus(g, up, 112 << 23));
-    LLVMValueRef huge = LLVMBuildOr(g->b, up, int_like(up, 0x7f800000), "");
-    LLVMValueRef quiet = LLVMBuildOr(g->b, huge, int_like(up, 0x400000), "");
+    LLVMValueRef huge = LLVMBuildOr(g->b, up, gen_int_like(up, 0x7f800000), "");
+    LLVMValueRef quiet = LLVMBuildOr(g->b, huge, gen_int_like(up, 0x400000), "");
     r = pick(g, LLVMIntUGE, a, 0x7c00, pick(g, LLVMIntUGT, a, 0x7c00, quiet, huge), r);
     return LLVMBuildBitCast(g->b, LLVMBuildOr(g->b, r, s, ""), f32, "");
 }
@@ -249,14 +249,14 @@ static LLVMValueRef f32_to_f16(struct gen *g, LLVMValueRef x)
     LLVMValueRef a = masked(g, w, 0x7fffffff), s = shift(g, masked(g, w, 0x80000000), -16);
     /* Denormal results: the sum's unit in the last place is theirs, so the addition rounds. */
     LLVMValueRef tiny = LLVMBuildBitCast(g->b, a, LLVMTypeOf(x), "");
-    tiny = LLVMBuildFAdd(g->b, tiny, real_like(tiny, 0.5), "");
+    tiny = LLVMBuildFAdd(g->b, tiny, gen_real_like(tiny, 0.5), "");
     tiny = plus(g, LLVMBuildBitCast(g->b, tiny, i32, ""), -0x3f000000);
     LLVMValueRef odd = masked(g, shift(g, a, -13), 1);
     LLVMValueRef r = LLVMBuildAdd(g->b, plus(g, a, 0xfff - (112 << 23)), odd, "");
     r = pick(g, LLVMIntULT, a, 0x38800000, tiny, shift(g, r, -13));
-    r = pick(g, LLVMIntUGE, a, 0x47800000, int_like(a, 0x7c00), r);
+    r = pick(g, LLVMIntUGE, a, 0x47800000, gen_int_like(a, 0x7c00), r);
     LLVMValueRef nan =
-        LLVMBuildOr(g->b, masked(g, shift(g, a, -13), 0x3ff), int_like(a, 0x7e00), "");
+        LLVMBuildOr(g->b, masked(g, shift(g, a, -13), 0x3ff), gen_int_like(a, 0x7e00), "");
     r = pick(g, LLVMIntUGT, a, 0x7f800000, nan, r);
     return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, r, s, ""), i16, "");
 }
@@ -267,7 +267,7 @@ static LLVMValueRef float_to(struct gen *g, enum nn_dtype from, enum nn_dtype to
 {
     LLVMTypeRef type = like(x, gen_scalar(g, to));
     if (to == NN_bool)
-        return LLVMBuildFCmp(g->b, LLVMRealUNE, x, real_like(x, 0), "");
+        return LLVMBuildFCmp(g->b, LLVMRealUNE, x, gen_real_like(x, 0), "");
     if (nn_is_float(to))
         return from == to     ? x
                : to == NN_f64 ? LLVMBuildFPExt(g->b, x, type, "")
@@ -284,7 +284,7 @@ static LLVMValueRef int_to(struct gen *g, enum nn_dtype from, enum nn_dtype to, 
     LLVMTypeRef type = like(x, gen_scalar(g, to));
     bool uns = from == NN_u8 || from == NN_bool;
     if (to == NN_bool)
-        return LLVMBuildICmp(g->b, LLVMIntNE, x, int_like(x, 0), "");
+        return LLVMBuildICmp(g->b, LLVMIntNE, x, gen_int_like(x, 0), "");
     if (nn_is_float(to))
         return uns ? LLVMBuildUIToFP(g->b, x, type, "") : LLVMBuildSIToFP(g->b, x, type, "");
     if (bits_of(from) == bits_of(to))
@@ -295,14 +295,17 @@ static LLVMValueRef int_to(struct gen *g, enum nn_dtype from, enum nn_dtype to, 
 }
 
 /* To f16 and bf16 everything goes by way of f32, from them too. */
-static LLVMValueRef cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x)
+LLVMValueRef gen_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x)
 {
     if (from == to)
         return x;
+    LLVMValueRef own = g->machine->cast ? g->machine->cast(g, from, to, x) : NULL;
+    if (own)
+        return own;
     if (from == NN_f16 || from == NN_bf16)
-        return cast(g, NN_f32, to, from == NN_f16 ? f16_to_f32(g, x) : bf16_to_f32(g, x));
+        return gen_cast(g, NN_f32, to, from == NN_f16 ? f16_to_f32(g, x) : bf16_to_f32(g, x));
     if (to == NN_f16 || to == NN_bf16) {
-        x = cast(g, from, NN_f32, x);
+        x = gen_cast(g, from, NN_f32, x);
         return to == NN_f16 ? f32_to_f16(g, x) : f32_to_bf16(g, x);
     }
     return nn_is_float(from) ? float_to(g, from, to, x) : int_to(g, from, to, x);
@@ -311,13 +314,14 @@ static LLVMValueRef cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LL
 /* ---- operators ---- */
 static LLVMValueRef sigmoid(struct gen *g, LLVMValueRef x)
 {
-    LLVMValueRef e = libm_call(g, "exp", LLVMBuildFNeg(g->b, x, ""), NULL), one = real_like(x, 1);
+    LLVMValueRef e = libm_call(g, "exp", LLVMBuildFNeg(g->b, x, ""), NULL),
+                 one = gen_real_like(x, 1);
     return LLVMBuildFDiv(g->b, one, LLVMBuildFAdd(g->b, one, e, ""), "");
 }
 
 /* `t` is the operands' dtype; for select and cast: the result's. */
-static LLVMValueRef apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMValueRef x,
-                          LLVMValueRef y, LLVMValueRef z)
+LLVMValueRef gen_apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMValueRef x,
+                       LLVMValueRef y, LLVMValueRef z)
 {
     bool f = nn_is_float(t);
     LLVMBuilderRef b = g->b;
@@ -329,7 +333,8 @@ static LLVMValueRef apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMVal
     case IR_ceil: return unary_intrinsic(g, "llvm.ceil", x);
     case IR_round: return unary_intrinsic(g, "llvm.roundeven", x);
     case IR_sqrt: return unary_intrinsic(g, "llvm.sqrt", x);
-    case IR_rsqrt: return LLVMBuildFDiv(b, real_like(x, 1), unary_intrinsic(g, "llvm.sqrt", x), "");
+    case IR_rsqrt:
+        return LLVMBuildFDiv(b, gen_real_like(x, 1), unary_intrinsic(g, "llvm.sqrt", x), "");
     case IR_exp: return libm_call(g, "exp", x, NULL);
     case IR_log: return libm_call(g, "log", x, NULL);
     case IR_sin: return libm_call(g, "sin", x, NULL);
@@ -384,9 +389,12 @@ LLVMValueRef gen_op(struct gen *g, const struct lo_insn *in)
     for (int i = 0; i < 3; i++)
         if (in->in[i])
             v[i] = g->value[in->in[i]];
+    LLVMValueRef own = g->machine->op ? g->machine->op(g, in) : NULL;
+    if (own)
+        return own;
     if (in->op == IR_cast)
-        return cast(g, from, (enum nn_dtype)in->type.dtype, v[0]);
-    return apply(g, (enum ir_op)in->op, from, v[0], v[1], v[2]);
+        return gen_cast(g, from, (enum nn_dtype)in->type.dtype, v[0]);
+    return gen_apply(g, (enum ir_op)in->op, from, v[0], v[1], v[2]);
 }
 
 /* ---- bits ---- */
@@ -400,8 +408,8 @@ static LLVMValueRef round_to_int(struct gen *g, LLVMValueRef x, LLVMTypeRef type
             b, LLVMBuildFPToSI(b, unary_intrinsic(g, "llvm.roundeven", x), type, ""), "");
     LLVMValueRef n = LLVMBuildFreeze(b, LLVMBuildFPToSI(b, x, type, ""), "");
     LLVMValueRef rest = LLVMBuildFSub(b, x, LLVMBuildSIToFP(b, n, LLVMTypeOf(x), ""), "");
-    LLVMValueRef half = real_like(x, 0.5), minus = real_like(x, -0.5);
-    LLVMValueRef odd = LLVMBuildICmp(b, LLVMIntNE, masked(g, n, 1), int_like(n, 0), "");
+    LLVMValueRef half = gen_real_like(x, 0.5), minus = gen_real_like(x, -0.5);
+    LLVMValueRef odd = LLVMBuildICmp(b, LLVMIntNE, masked(g, n, 1), gen_int_like(n, 0), "");
     LLVMValueRef up =
         LLVMBuildOr(b, LLVMBuildFCmp(b, LLVMRealOGT, rest, half, ""),
                     LLVMBuildAnd(b, odd, LLVMBuildFCmp(b, LLVMRealOEQ, rest, half, ""), ""), "");
@@ -429,7 +437,7 @@ static LLVMValueRef high_product(struct gen *g, LLVMValueRef x, LLVMValueRef y)
 static LLVMValueRef tf32_bits(struct gen *g, LLVMValueRef x)
 {
     LLVMValueRef u = LLVMBuildBitCast(g->b, x, like(x, g->i32), "");
-    LLVMValueRef nan = LLVMBuildOr(g->b, u, int_like(u, 0x400000), "");
+    LLVMValueRef nan = LLVMBuildOr(g->b, u, gen_int_like(u, 0x400000), "");
     LLVMValueRef up = plus(g, u, 0x1000), size = masked(g, u, 0x7fffffff);
     LLVMValueRef r =
         pick(g, LLVMIntULT, size, 0x7f800000, up, pick(g, LLVMIntEQ, size, 0x7f800000, u, nan));
@@ -481,7 +489,7 @@ LLVMValueRef gen_across(struct gen *g, const struct lo_insn *in)
         for (unsigned i = 0; i < n / 2; i++)
             lane[i] = LLVMConstInt(g->i32, i + n / 2, false);
         high = LLVMBuildShuffleVector(g->b, x, none, LLVMConstVector(lane, n / 2), "");
-        x = apply(g, op, t, low, high, NULL);
+        x = gen_apply(g, op, t, low, high, NULL);
     }
     if (LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind)
         x = LLVMBuildExtractElement(g->b, x, LLVMConstInt(g->i32, 0, false), "");

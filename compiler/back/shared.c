@@ -74,12 +74,13 @@ static LLVMValueRef index_const(const struct gen *g, int64_t v)
 
 /* ---- affine sums and addresses ---- */
 
-/* The sum without its constant, which goes to *c. Parts stand in the order of their definition,
- * outer loops first, so that what an inner loop does not change is a value of its own. NULL: no
- * parts. */
-static LLVMValueRef variable_part(struct gen *g, const struct lo_lin *l, int64_t *c)
+/* The sum without its constant, which goes to *c; in 32 bits if `narrow`. Parts stand in the order
+ * of their definition, outer loops first, so that what an inner loop does not change is a value of
+ * its own. NULL: no parts. */
+static LLVMValueRef variable_part(struct gen *g, const struct lo_lin *l, bool narrow, int64_t *c)
 {
     LLVMValueRef sum = NULL;
+    LLVMTypeRef type = narrow ? g->i32 : g->i64;
     *c = l->c0;
     for (lo_id done = 0;;) {
         const struct lo_part *next = NULL;
@@ -95,34 +96,41 @@ static LLVMValueRef variable_part(struct gen *g, const struct lo_lin *l, int64_t
             *c += next->c * LLVMConstIntGetSExtValue(v);
             continue;
         }
+        v = narrow ? gen_narrow(g, v) : v;
         if (next->c != 1)
-            v = LLVMBuildNSWMul(g->b, v, index_const(g, next->c), "");
+            v = LLVMBuildNSWMul(g->b, v, LLVMConstInt(type, (unsigned long long)next->c, true), "");
         sum = sum ? LLVMBuildNSWAdd(g->b, sum, v, "") : v;
     }
 }
 
-static LLVMValueRef lin_value(struct gen *g, const struct lo_lin *l)
+LLVMValueRef gen_lin(struct gen *g, const struct lo_lin *l)
 {
     int64_t c;
-    LLVMValueRef v = variable_part(g, l, &c);
+    bool narrow = gen_lin_fits(g, l);
+    LLVMValueRef v = variable_part(g, l, narrow, &c);
     if (!v)
         return index_const(g, c);
-    return c ? LLVMBuildNSWAdd(g->b, v, index_const(g, c), "") : v;
+    LLVMValueRef rest = LLVMConstInt(LLVMTypeOf(v), (unsigned long long)c, true);
+    v = c ? LLVMBuildNSWAdd(g->b, v, rest, "") : v;
+    return narrow ? gen_widen(g, v) : v;
 }
 
-/* Element lin of the buffer. The constant comes last: it ends as a displacement. */
-static LLVMValueRef address(struct gen *g, uint32_t buf, const struct lo_lin *l, LLVMTypeRef elem)
+/* The constant comes last: it ends as a displacement. */
+LLVMValueRef gen_address(struct gen *g, uint32_t buf, const struct lo_lin *l, LLVMTypeRef elem)
 {
     int64_t c;
-    LLVMValueRef p = g->base[buf], v = variable_part(g, l, &c);
-    if (v)
+    bool narrow = gen_lin_fits(g, l);
+    LLVMValueRef p = g->base[buf], v = variable_part(g, l, narrow, &c);
+    if (v) {
+        v = narrow ? gen_widen(g, v) : v;
         p = LLVMBuildInBoundsGEP2(g->b, elem, p, &v, 1, "");
+    }
     LLVMValueRef off = index_const(g, c);
     return c ? LLVMBuildInBoundsGEP2(g->b, elem, p, &off, 1, "") : p;
 }
 
 /* ---- loads and stores ---- */
-static LLVMBasicBlockRef new_block(struct gen *g, const char *name)
+LLVMBasicBlockRef gen_new_block(struct gen *g, const char *name)
 {
     return LLVMAppendBasicBlockInContext(g->cx, g->fn, name);
 }
@@ -156,14 +164,14 @@ static LLVMValueRef masked_call(struct gen *g, const char *name, LLVMTypeRef typ
 }
 
 /* From an element of memory to a value, and back: only bool differs. */
-static LLVMValueRef from_memory(struct gen *g, enum nn_dtype t, LLVMValueRef v)
+LLVMValueRef gen_from_memory(struct gen *g, enum nn_dtype t, LLVMValueRef v)
 {
     if (t != NN_bool)
         return v;
     return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
 }
 
-static LLVMValueRef to_memory(struct gen *g, struct lo_type t, LLVMValueRef v)
+LLVMValueRef gen_to_memory(struct gen *g, struct lo_type t, LLVMValueRef v)
 {
     return t.dtype == NN_bool ? LLVMBuildZExt(g->b, v, gen_wide(g->i8, t.lanes), "") : v;
 }
@@ -171,8 +179,8 @@ static LLVMValueRef to_memory(struct gen *g, struct lo_type t, LLVMValueRef v)
 static LLVMValueRef scalar_masked_load(struct gen *g, LLVMTypeRef type, LLVMValueRef p,
                                        LLVMValueRef mask, LLVMValueRef fill, unsigned align)
 {
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(g->b), then = new_block(g, "load");
-    LLVMBasicBlockRef end = new_block(g, "loaded");
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(g->b), then = gen_new_block(g, "load");
+    LLVMBasicBlockRef end = gen_new_block(g, "loaded");
     LLVMBuildCondBr(g->b, mask, then, end);
     LLVMPositionBuilderAtEnd(g->b, then);
     LLVMValueRef v = LLVMBuildLoad2(g->b, type, p, "");
@@ -186,19 +194,21 @@ static LLVMValueRef scalar_masked_load(struct gen *g, LLVMTypeRef type, LLVMValu
 
 static LLVMValueRef gen_load(struct gen *g, const struct lo_insn *in)
 {
+    if (g->machine->load)
+        return g->machine->load(g, in);
     enum nn_dtype t = (enum nn_dtype)in->type.dtype;
     LLVMTypeRef elem = gen_memory(g, t), type = gen_wide(elem, in->type.lanes);
-    LLVMValueRef p = address(g, in->buf, &in->lin, elem);
+    LLVMValueRef p = gen_address(g, in->buf, &in->lin, elem);
     LLVMValueRef mask = in->in[0] ? g->value[in->in[0]] : NULL;
     LLVMValueRef fill =
-        in->in[1] ? to_memory(g, in->type, g->value[in->in[1]]) : LLVMConstNull(type);
+        in->in[1] ? gen_to_memory(g, in->type, g->value[in->in[1]]) : LLVMConstNull(type);
     unsigned align = (unsigned)nn_dtype_size(t);
     LLVMValueRef v;
     if (in->in[2]) {
         LLVMValueRef index = g->value[in->in[2]];
         if (in->type.lanes > 1 &&
             (v = gen_near_gather(g, elem, in->type.lanes, p, index, mask, fill, align)))
-            return from_memory(g, t, v);
+            return gen_from_memory(g, t, v);
         p = LLVMBuildInBoundsGEP2(g->b, elem, p, &index, 1, "");
         if (!mask)
             mask = LLVMConstAllOnes(gen_wide(g->i1, in->type.lanes));
@@ -207,7 +217,7 @@ static LLVMValueRef gen_load(struct gen *g, const struct lo_insn *in)
         v = masked_call(g, "llvm.masked.gather", type, NULL, p, mask, fill, align);
     } else if (!mask || (LLVMIsConstant(mask) && in->type.lanes == 1)) {
         if (mask && LLVMIsNull(mask))
-            return from_memory(g, t, fill);
+            return gen_from_memory(g, t, fill);
         v = LLVMBuildLoad2(g->b, type, p, "");
         LLVMSetAlignment(v, align);
     } else if (in->type.lanes == 1) {
@@ -215,13 +225,13 @@ static LLVMValueRef gen_load(struct gen *g, const struct lo_insn *in)
     } else {
         v = masked_call(g, "llvm.masked.load", type, NULL, p, mask, fill, align);
     }
-    return from_memory(g, t, v);
+    return gen_from_memory(g, t, v);
 }
 
 static void scalar_masked_store(struct gen *g, LLVMValueRef v, LLVMValueRef p, LLVMValueRef mask,
                                 unsigned align)
 {
-    LLVMBasicBlockRef then = new_block(g, "store"), end = new_block(g, "stored");
+    LLVMBasicBlockRef then = gen_new_block(g, "store"), end = gen_new_block(g, "stored");
     LLVMBuildCondBr(g->b, mask, then, end);
     LLVMPositionBuilderAtEnd(g->b, then);
     LLVMSetAlignment(LLVMBuildStore(g->b, v, p), align);
@@ -231,12 +241,16 @@ static void scalar_masked_store(struct gen *g, LLVMValueRef v, LLVMValueRef p, L
 
 static void gen_store(struct gen *g, const struct lo_insn *in)
 {
+    if (g->machine->store) {
+        g->machine->store(g, in);
+        return;
+    }
     struct lo_type vt = g->k->insns.p[in->in[0]].type;
     enum nn_dtype t = (enum nn_dtype)vt.dtype;
     LLVMTypeRef elem = gen_memory(g, t), type = gen_wide(elem, vt.lanes);
-    LLVMValueRef p = address(g, in->buf, &in->lin, elem);
+    LLVMValueRef p = gen_address(g, in->buf, &in->lin, elem);
     LLVMValueRef mask = in->in[1] ? g->value[in->in[1]] : NULL;
-    LLVMValueRef v = to_memory(g, vt, g->value[in->in[0]]);
+    LLVMValueRef v = gen_to_memory(g, vt, g->value[in->in[0]]);
     unsigned align = (unsigned)nn_dtype_size(t);
     if (in->in[2]) {
         LLVMValueRef index = g->value[in->in[2]];
@@ -258,24 +272,32 @@ static void gen_store(struct gen *g, const struct lo_insn *in)
 /* A register of a register array: memory that SROA takes apart, its indices being constants. */
 static LLVMValueRef register_address(struct gen *g, const struct lo_insn *in)
 {
-    return address(g, in->buf, &in->lin, gen_type(g, g->k->buffers.p[in->buf].type));
+    return gen_address(g, in->buf, &in->lin, gen_type(g, g->k->buffers.p[in->buf].type));
 }
 
 /* ---- structured control ---- */
 static void serial_for(struct gen *g, lo_id id, const struct lo_insn *in)
 {
-    LLVMValueRef from = lin_value(g, &in->lin), to = lin_value(g, &in->hi);
-    LLVMBasicBlockRef body = new_block(g, "for"), end = new_block(g, "end");
+    LLVMValueRef from = gen_lin(g, &in->lin), to = gen_lin(g, &in->hi);
+    bool narrow = g->fact && gen_fits(g, id) && gen_lin_fits(g, &in->lin) &&
+                  gen_lin_fits(g, &in->hi) && g->fact[id].hi + in->step <= INT32_MAX;
+    if (narrow) {
+        from = gen_narrow(g, from);
+        to = gen_narrow(g, to);
+    }
+    LLVMTypeRef type = LLVMTypeOf(from);
+    LLVMValueRef step = LLVMConstInt(type, (unsigned long long)in->step, false);
+    LLVMBasicBlockRef body = gen_new_block(g, "for"), end = gen_new_block(g, "end");
     if (LLVMIsConstant(from) && LLVMIsConstant(to))
         LLVMBuildBr(g->b, body);
     else
         LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, from, to, ""), body, end);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b);
     LLVMPositionBuilderAtEnd(g->b, body);
-    LLVMValueRef i = LLVMBuildPhi(g->b, g->i64, "i");
-    g->value[id] = i;
+    LLVMValueRef i = LLVMBuildPhi(g->b, type, "i");
+    g->value[id] = narrow ? gen_widen(g, i) : i;
     gen_block(g, in->body);
-    LLVMValueRef next = LLVMBuildNSWAdd(g->b, i, index_const(g, in->step), "");
+    LLVMValueRef next = LLVMBuildNSWAdd(g->b, i, step, "");
     LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, next, to, ""), body, end);
     LLVMAddIncoming(i, (LLVMValueRef[]){from, next},
                     (LLVMBasicBlockRef[]){before, LLVMGetInsertBlock(g->b)}, 2);
@@ -284,7 +306,7 @@ static void serial_for(struct gen *g, lo_id id, const struct lo_insn *in)
 
 static void gen_for(struct gen *g, lo_id id, const struct lo_insn *in)
 {
-    LLVMValueRef from = lin_value(g, &in->lin), to = lin_value(g, &in->hi);
+    LLVMValueRef from = gen_lin(g, &in->lin), to = gen_lin(g, &in->hi);
     if (!LLVMIsAConstantInt(from) || !LLVMIsAConstantInt(to)) {
         serial_for(g, id, in);
         return;
@@ -309,9 +331,9 @@ static void gen_if(struct gen *g, const struct lo_insn *in)
             gen_block(g, taken);
         return;
     }
-    LLVMBasicBlockRef then = new_block(g, "then"), end = NULL;
-    LLVMBasicBlockRef other = in->other ? new_block(g, "else") : NULL;
-    end = new_block(g, "endif");
+    LLVMBasicBlockRef then = gen_new_block(g, "then"), end = NULL;
+    LLVMBasicBlockRef other = in->other ? gen_new_block(g, "else") : NULL;
+    end = gen_new_block(g, "endif");
     LLVMBuildCondBr(g->b, cond, then, other ? other : end);
     LLVMPositionBuilderAtEnd(g->b, then);
     gen_block(g, in->body);
@@ -331,6 +353,16 @@ static LLVMValueRef trapping_value(struct gen *g, const struct lo_insn *in, LLVM
     LLVMValueRef v = g->value[in->in[1]];
     if (lanes == 1 || g->k->insns.p[in->in[1]].type.lanes == 1)
         return v;
+    if (g->machine->any) {
+        LLVMValueRef r = NULL;
+        for (uint32_t i = lanes; i-- > 0;) {
+            LLVMValueRef at = LLVMConstInt(g->i32, i, false);
+            LLVMValueRef lane = LLVMBuildExtractElement(g->b, v, at, "");
+            LLVMValueRef here = LLVMBuildExtractElement(g->b, cond, at, "");
+            r = r ? LLVMBuildSelect(g->b, here, lane, r, "") : lane;
+        }
+        return r;
+    }
     LLVMValueRef bits = LLVMBuildBitCast(g->b, cond, LLVMIntTypeInContext(g->cx, lanes), "");
     bits = LLVMBuildZExt(g->b, bits, g->i64, "");
     LLVMValueRef lane = gen_intrinsic(g, "llvm.cttz", g->i64,
@@ -343,20 +375,23 @@ static void gen_trap(struct gen *g, const struct lo_insn *in)
 {
     LLVMValueRef cond = g->value[in->in[0]], any = cond;
     uint32_t lanes = g->k->insns.p[in->in[0]].type.lanes;
-    if (lanes > 1) {
+    if (lanes > 1 && g->machine->any) {
+        any = g->machine->any(g, cond, lanes);
+    } else if (lanes > 1) {
         LLVMTypeRef bits = LLVMIntTypeInContext(g->cx, lanes);
         any = LLVMBuildICmp(g->b, LLVMIntNE, LLVMBuildBitCast(g->b, cond, bits, ""),
                             LLVMConstNull(bits), "");
     }
-    LLVMBasicBlockRef trap = new_block(g, "trap"), first = new_block(g, "first"),
-                      leave = new_block(g, "leave"), on = new_block(g, "on");
+    LLVMBasicBlockRef trap = gen_new_block(g, "trap"), first = gen_new_block(g, "first"),
+                      leave = gen_new_block(g, "leave"), on = gen_new_block(g, "on");
     LLVMBuildCondBr(g->b, any, trap, on);
     LLVMPositionBuilderAtEnd(g->b, trap);
     LLVMValueRef none = LLVMConstInt(g->i32, 0, false);
     LLVMValueRef code = LLVMConstInt(g->i32, (unsigned long long)in->i, true);
-    LLVMValueRef old =
-        LLVMBuildAtomicCmpXchg(g->b, g->fault, none, code, LLVMAtomicOrderingSequentiallyConsistent,
-                               LLVMAtomicOrderingSequentiallyConsistent, false);
+    LLVMAtomicOrdering order = g->target->kind == TARGET_GPU
+                                   ? LLVMAtomicOrderingMonotonic
+                                   : LLVMAtomicOrderingSequentiallyConsistent;
+    LLVMValueRef old = LLVMBuildAtomicCmpXchg(g->b, g->fault, none, code, order, order, false);
     LLVMBuildCondBr(g->b, LLVMBuildExtractValue(g->b, old, 1, ""), first, leave);
     LLVMPositionBuilderAtEnd(g->b, first);
     LLVMValueRef at = index_const(g, (int64_t)offsetof(struct nn_fault, value));
@@ -391,15 +426,19 @@ static LLVMValueRef gen_const(const struct gen *g, const struct lo_insn *in)
 static LLVMValueRef gen_lanes(struct gen *g, const struct lo_insn *in)
 {
     LLVMTypeRef s = gen_scalar(g, (enum nn_dtype)in->type.dtype);
-    LLVMValueRef from = lin_value(g, &in->lin), step[64];
-    if (in->type.dtype == NN_i32)
-        from = LLVMBuildTrunc(g->b, from, g->i32, "");
+    LLVMValueRef from = gen_lin(g, &in->lin), step[64];
+    bool narrow = in->type.dtype == NN_i64 && gen_fits(g, (lo_id)(in - g->k->insns.p));
+    if (in->type.dtype == NN_i32 || narrow) {
+        from = gen_narrow(g, from);
+        s = g->i32;
+    }
     if (in->type.lanes == 1)
-        return from;
+        return narrow ? gen_widen(g, from) : from;
     for (uint32_t i = 0; i < in->type.lanes; i++)
         step[i] = LLVMConstInt(s, i, false);
-    return LLVMBuildAdd(g->b, gen_splat(g, from, in->type.lanes),
-                        LLVMConstVector(step, in->type.lanes), "");
+    LLVMValueRef v = LLVMBuildAdd(g->b, gen_splat(g, from, in->type.lanes),
+                                  LLVMConstVector(step, in->type.lanes), "");
+    return narrow ? gen_widen(g, v) : v;
 }
 
 static LLVMValueRef gen_fma(struct gen *g, const struct lo_insn *in)
@@ -417,9 +456,15 @@ static void gen_insn(struct gen *g, lo_id id)
     case LO_OP: *v = gen_op(g, in); return;
     case LO_FMA: *v = gen_fma(g, in); return;
     case LO_BIT: *v = gen_bit(g, in); return;
-    case LO_SPLAT: *v = gen_splat(g, g->value[in->in[0]], in->type.lanes); return;
+    case LO_SPLAT:
+        *v = g->value[in->in[0]];
+        if (in->type.dtype == NN_i64 && gen_fits(g, id))
+            *v = gen_widen(g, gen_splat(g, gen_narrow(g, *v), in->type.lanes));
+        else
+            *v = gen_splat(g, *v, in->type.lanes);
+        return;
     case LO_LANES: *v = gen_lanes(g, in); return;
-    case LO_LIN: *v = lin_value(g, &in->lin); return;
+    case LO_LIN: *v = gen_lin(g, &in->lin); return;
     case LO_LOAD: *v = gen_load(g, in); return;
     case LO_STORE: gen_store(g, in); return;
     case LO_GET:
@@ -475,8 +520,9 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *context)
 
 void gen_open(struct gen *g, const struct target *t, const char *name)
 {
-    CHECK(t->kind == TARGET_CPU, "back: no machine for target %s", t->name);
-    *g = (struct gen){.target = t, .machine = &gen_cpu, .cx = LLVMContextCreate()};
+    bool gpu = t->kind == TARGET_GPU;
+    *g = (struct gen){
+        .target = t, .machine = gpu ? &gen_nvptx : &gen_cpu, .cx = LLVMContextCreate()};
     bool least = !strcmp(t->name, "x86-64");
     g->half = g->roundeven = !least;
     LLVMContextSetDiagnosticHandler(g->cx, on_diagnostic, g);
@@ -505,9 +551,12 @@ void gen_kernel(struct gen *g, const struct lo_kernel *k, const char *symbol)
     g->k = k;
     g->value = xcalloc(k->insns.n, sizeof *g->value);
     g->base = xcalloc(k->buffers.n, sizeof *g->base);
+    g->fact = g->target->kind == TARGET_GPU ? lo_facts(k) : NULL;
     g->machine->kernel(g, symbol);
     free(g->value);
     free(g->base);
+    free(g->fact);
+    g->fact = NULL;
     g->k = NULL;
     g->value = g->base = NULL;
 }

@@ -1,7 +1,7 @@
-/* Shuffles: the steps of transpositions, and gathers whose indices are constants close together (every
- * second element of a pooling window, each element twice): loads of neighbours, shuffled, where the
- * machine's gather would fetch lane by lane. Nothing outside the elements from the first to the last
- * wanted is read. */
+/* Shuffles: the steps of transpositions, and gathers whose indices are constants close together
+ * (every second element of a pooling window, each element twice): loads of neighbours, shuffled,
+ * where the machine's gather would fetch lane by lane. Nothing outside the elements from the first
+ * to the last wanted is read. */
 #include "back/gen.h"
 
 enum { REACH = 4 /* vectors, at most */, LANES = 32 };

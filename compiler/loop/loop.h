@@ -303,6 +303,15 @@ void lo_simplify(struct lo_kernel *k);
  * emission. ---- */
 void lo_unroll(struct lo_kernel *k);
 
+/* ---- facts.c: what is known of each integer value, in every lane; by lo_id (heap, the caller frees) ---- */
+struct lo_fact {
+    bool known;        /* its range: */
+    int64_t lo, hi;    /* inclusive, both far from overflow */
+    uint32_t multiple; /* a power of two that divides it; of a vector 1 unless its lanes are alike */
+};
+struct lo_fact *lo_facts(const struct lo_kernel *k);
+uint32_t lo_lin_multiple(struct lo_lin l, const struct lo_fact *facts);
+
 /* ---- maths.c: transcendentals and random become arithmetic, bits and selects (own polynomials).
  * f64 transcendentals stay: back/ calls libm for them (sigmoid becomes 1 / (1 + exp(-x))). `fma`:
  * the target has the instruction; without it only plain products and sums are made. ---- */

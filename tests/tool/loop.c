@@ -328,3 +328,22 @@ int mode_loop(int argc, char **argv)
     free(wrong);
     return status;
 }
+
+int mode_ptx(int argc, char **argv)
+{
+    size_t n;
+    char *text = argc == 3 ? file_read(argv[2], 1 << 24, &n) : NULL, *message = NULL;
+    const struct target *t = argc == 3 ? target_find(argv[1]) : NULL;
+    struct lo_kernel *k = text && t ? read_text(argv[2], text, n) : NULL;
+    struct text out = {0};
+    free(text);
+    if (!k)
+        return argc == 3 ? 1 : -1;
+    lo_simplify(k);
+    bool ok = back_emit(t, &k, 1, BACK_ASM, &out, &message);
+    puts(ok ? out.p : message);
+    free(message);
+    text_free(&out);
+    lo_kernel_free(k);
+    return !ok;
+}
