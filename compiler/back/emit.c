@@ -119,7 +119,10 @@ static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
             add_alias(g, k[i]->name, k[same]->name);
         if (same < i)
             continue;
-        lo_expand_maths(k[i], g->target->fma);
+        if (gpu)
+            lo_expand_maths_gpu(k[i]);
+        else
+            lo_expand_maths(k[i], g->target->fma);
         gen_kernel(g, k[i], gpu ? symbol[i] : k[i]->name);
         if (!gpu)
             LLVMSetVisibility(LLVMGetNamedFunction(g->m, k[i]->name), LLVMHiddenVisibility);

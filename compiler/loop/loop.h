@@ -172,10 +172,11 @@ struct lo_kernel {
 /* ---- scalar.c: what an operator does to a lane, in every executor ----
  * Arithmetic is IEEE, rounded to nearest even, in the operands' type; f32 and f64 denormals count
  * as 0 and are flushed in results (interp.c and the runtime set the processor so; f16 denormals
- * stay). min, max   a is NaN ? a : a < b ? a : b (so of two zeros the second); NaN if either is
+ * stay). min, max   a is NaN ? a : a < b ? a : b (so of two zeros the second, on a
+ *              GPU -0 is less than 0); NaN if either is
  *   sign       x > 0 ? 1 : x < 0 ? -1 : x (zeros and NaN stay)
  *   round      half to even; floor, ceil, round keep -0
- *   rsqrt      1 / sqrt(x), both rounded
+ *   rsqrt      1 / sqrt(x), both rounded; on a GPU within 2 units of the last place
  *   idiv, mod  floats: floor(a / b), a - b * floor(a / b), every step rounded; integers: floor, by
  *              zero 0
  *   integers   wrap around; abs and neg of the least value are itself; u8 is unsigned in all
@@ -316,6 +317,9 @@ uint32_t lo_lin_multiple(struct lo_lin l, const struct lo_fact *facts);
  * f64 transcendentals stay: back/ calls libm for them (sigmoid becomes 1 / (1 + exp(-x))). `fma`:
  * the target has the instruction; without it only plain products and sums are made. ---- */
 void lo_expand_maths(struct lo_kernel *k, bool fma);
+/* For a GPU: exp, sigmoid, tanh, rsqrt are made of its ex2, rcp and rsqrt, within 4 units of the last
+ * place as the PTX manual bounds these; the others as on a CPU with fma. */
+void lo_expand_maths_gpu(struct lo_kernel *k);
 
 /* ---- hash.c: of all but names, origins and the figures for reports, whatever the numbering. ----
  */

@@ -1,8 +1,9 @@
-/* Random numbers and the transcendentals of f32 become arithmetic, bits and selects (maths_f32.c). */
+/* Random numbers and the transcendentals of f32 become arithmetic, bits and selects (maths_f32.c).
+ */
 #include "loop/private.h"
 
-/* Philox2x32-10 keyed by seed and stream, counting in step and index: ir/random.c in loop IR. The key
- * depends on scalars only; each round is one 32-bit product, its two halves. */
+/* Philox2x32-10 keyed by seed and stream, counting in step and index: ir/random.c in loop IR. The
+ * key depends on scalars only; each round is one 32-bit product, its two halves. */
 static lo_id random_uniform(struct lo_builder *b, const struct lo_insn *in)
 {
     struct lo_type ti = {NN_i32, in->type.lanes}, tl = {NN_i64, in->type.lanes}, s = LO_I64;
@@ -65,5 +66,11 @@ static lo_id expand(struct lo_rewrite *r, lo_id id)
 void lo_expand_maths(struct lo_kernel *k, bool fma)
 {
     struct lo_maths m = {.fma = fma};
+    lo_rewrite(k, expand, &m);
+}
+
+void lo_expand_maths_gpu(struct lo_kernel *k)
+{
+    struct lo_maths m = {.fma = true, .gpu = true};
     lo_rewrite(k, expand, &m);
 }

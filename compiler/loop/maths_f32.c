@@ -34,7 +34,6 @@ static lo_id op(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
 static lo_id add(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_add, x, y); }
 static lo_id sub(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_sub, x, y); }
 static lo_id mul(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_mul, x, y); }
-static lo_id divide(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_div, x, y); }
 static lo_id mad(struct lo_maths *m, lo_id x, lo_id y, lo_id z)
 {
     return m->fma ? lo_fma(m->b, x, y, z) : add(m, mul(m, x, y), z);
@@ -55,15 +54,34 @@ static lo_id bits(struct lo_maths *m, lo_id x)
 }
 static lo_id cast(struct lo_maths *m, enum nn_dtype t, lo_id x) { return lo_cast(m->b, t, x); }
 
+static lo_id approx(struct lo_maths *m, enum lo_approx f, lo_id x) { return lo_approx(m->b, f, x); }
+
+/* A GPU takes the approximate reciprocal; of f64 two of Newton's steps double its digits each. */
+static lo_id divide(struct lo_maths *m, lo_id x, lo_id y)
+{
+    if (!m->gpu)
+        return op(m, IR_div, x, y);
+    if (dtype(m, x) == NN_f32)
+        return mul(m, x, approx(m, LO_RCP, y));
+    lo_id r = cast(m, NN_f64, approx(m, LO_RCP, cast(m, NN_f32, y))), minus = op(m, IR_neg, y, 0);
+    for (int i = 0; i < 2; i++)
+        r = mad(m, r, mad(m, minus, r, D(m, 1)), r);
+    return mul(m, x, r);
+}
+
 /* The lesser of x and bound; NaN stays. */
 static lo_id at_most(struct lo_maths *m, lo_id x, double bound)
 {
     lo_id c = dtype(m, x) == NN_f64 ? D(m, bound) : F(m, bound);
+    if (m->gpu && dtype(m, x) == NN_f32)
+        return op(m, IR_min, x, c);
     return pick(m, op(m, IR_lt, c, x), c, x);
 }
 static lo_id at_least(struct lo_maths *m, lo_id x, double bound)
 {
     lo_id c = dtype(m, x) == NN_f64 ? D(m, bound) : F(m, bound);
+    if (m->gpu && dtype(m, x) == NN_f32)
+        return op(m, IR_max, x, c);
     return pick(m, op(m, IR_gt, c, x), c, x);
 }
 
@@ -88,11 +106,22 @@ static lo_id with_sign(struct lo_maths *m, lo_id x, lo_id from)
 
 /* ---- exp, sigmoid, tanh ---- */
 
+/* 2^(x log2 e), the product in two parts: 2^high (1 + low ln 2). */
+static lo_id gpu_exp(struct lo_maths *m, lo_id x)
+{
+    lo_id a = at_least(m, at_most(m, x, 90), -104), log2_e = F(m, 0x1.715476p+0);
+    lo_id high = mul(m, a, log2_e), low = mad(m, a, log2_e, op(m, IR_neg, high, 0));
+    low = mad(m, a, F(m, 0x1.4ae0bfp-26), low);
+    return mul(m, approx(m, LO_EX2, high), mad(m, low, F(m, 0x1.62e43p-1), F(m, 1)));
+}
+
 /* e^x = 2^n e^r, |r| <= ln 2 / 2; n goes into the exponent's bits. */
 static lo_id f32_exp(struct lo_maths *m, lo_id x)
 {
     static const double c[] = {0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558acp-5, 0x1.12397cp-7,
                                0x1.6a511ap-10};
+    if (m->gpu)
+        return gpu_exp(m, x);
     lo_id t = mad(m, x, F(m, 0x1.715476p+0), F(m, MAGIC)), n = sub(m, t, F(m, MAGIC));
     lo_id r = mad(m, n, F(m, -LN2_LO), mad(m, n, F(m, -LN2_HI), x));
     lo_id p = add(m, mad(m, mul(m, r, r), POLY(m, r, c), r), F(m, 1));
@@ -339,6 +368,8 @@ lo_id lo_maths_f32(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
         return f32_sigmoid(m, x);
     if (o == IR_erf)
         return f32_erf(m, x);
+    if (o == IR_rsqrt && m->gpu)
+        return approx(m, LO_RSQRT, x);
     if (o == IR_round_tf32)
         return bits(m, lo_bit(m->b, LO_TF32, of(m, NN_i32), x, 0));
     if (o != IR_pow)

@@ -98,7 +98,7 @@ bool lo_transpose(struct lo_kernel *k);
 struct lo_maths {
     struct lo_builder *b;
     uint16_t lanes;
-    bool fma;
+    bool fma, gpu;
     uint32_t reg[2][6]; /* f32, i32 by the logarithm of lanes: made on demand, shared */
 };
 uint32_t lo_maths_reg(struct lo_maths *m, enum nn_dtype t);

@@ -190,7 +190,10 @@ static bool check_form(const struct target *t, const struct lo_kernel *form, str
     struct memory m[2] = {open_memory(form), open_memory(form)};
     bool ok = k != NULL;
     if (ok) {
-        lo_expand_maths(k, t->fma);
+        if (t->kind == TARGET_GPU)
+            lo_expand_maths_gpu(k);
+        else
+            lo_expand_maths(k, t->fma);
         char *wrong = lo_verify(k);
         if (wrong)
             tool_complain("%s: %s\n", name, wrong);

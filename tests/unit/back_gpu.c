@@ -23,7 +23,7 @@ static void value(const char *from, const char *to, const char *what)
 {
     struct text t = {0};
     text_printf(&t,
-                "kernel %s%u(x %s[1000], z %s[1000], w %s[1000], p bool[1000], y %s[1000])\n"
+                "kernel %s%u.%.*s(x %s[1000], z %s[1000], w %s[1000], p bool[1000], y %s[1000])\n"
                 "phase 4 %%c threads 64 %%t {\n  %%n = const 1000 : i64x4\n"
                 "  %%l = lanes %%c*256 + %%t*4 : i64x4\n  %%m = lt %%l %%n : boolx4\n"
                 "  %%x = load x[%%c*256 + %%t*4] mask %%m : %sx4\n"
@@ -31,8 +31,8 @@ static void value(const char *from, const char *to, const char *what)
                 "  %%w = load w[%%c*256 + %%t*4] mask %%m : %sx4\n"
                 "  %%p = load p[%%c*256 + %%t*4] mask %%m : boolx4\n"
                 "  %%y = %s : %sx4\n  store y[%%c*256 + %%t*4] %%y mask %%m\n}\n",
-                strstr(from, "64") ? "wide" : "k", serial++, from, from, from, to, from, from, from,
-                what, to);
+                strstr(from, "64") ? "wide" : "k", serial++, (int)strcspn(what, " "), what, from,
+                from, from, to, from, from, from, what, to);
     add(t.p);
     text_free(&t);
 }
@@ -61,7 +61,8 @@ static void operators(void)
     for (int op = 0; op < IR_OP_COUNT; op++)
         for (int d = 0; d < NN_DTYPE_COUNT; d++) {
             enum nn_dtype t = (enum nn_dtype)d;
-            if (!takes((enum ir_op)op, t) || (t == NN_f64 && transcendental((enum ir_op)op)))
+            bool single = transcendental((enum ir_op)op) || op == IR_round_tf32;
+            if (!takes((enum ir_op)op, t) || (t == NN_f64 && single))
                 continue;
             bool cmp = ir_op_class((enum ir_op)op) == IRC_CMP;
             int n = ir_op_arity((enum ir_op)op);
