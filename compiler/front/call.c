@@ -236,6 +236,8 @@ static val check_result(struct elab *e, const struct tree_decl *d, val v)
     }
     if (type_of_number(t, v))
         return config_value(e, v, t, "the result", at);
+    if (d->kind == TREE_MODEL && !type_names_bound(e, t))
+        return v_poison(e);
     if (t->kind == TREE_TYPE_TUPLE)
         return check_tuple(e, d, v, at);
     struct match m = {t, v, NULL, at, NULL};
@@ -377,19 +379,24 @@ static bool takes_gradients(const struct elab *e)
     return !e->b || (e->train && (e->train->mode == TRAIN_STEP || e->train->mode == TRAIN_GRAD));
 }
 
-static bool too_deep(struct elab *e, const char *name, struct loc at)
+static bool too_deep(struct elab *e, const struct tree_decl *d, struct loc at)
 {
+    bool within = false;
     if (e->depth < MAX_CALLS)
         return false;
-    elab_error(e, elab_user_loc(e, at), "`%s` calls itself without end: calls are %d deep here",
-               name, MAX_CALLS);
+    for (const struct frame *f = e->frame; f; f = f->up)
+        within = within || f->decl == d;
+    elab_error(e, elab_user_loc(e, at),
+               within ? "`%s` calls itself without end: calls are %d deep here"
+                      : "`%s` is called within %d other calls, which is the most",
+               d->name.s, MAX_CALLS);
     return true;
 }
 
 static val call_fn(struct elab *e, val fn, struct args *a, const struct want *w)
 {
     const struct tree_decl *d = fn->def.decl;
-    if (a->bad || too_deep(e, d->name.s, a->at))
+    if (a->bad || too_deep(e, d, a->at))
         return v_poison(e);
     struct frame f;
     frame_push(e, &f, fn->def.mod, d, a->at);
@@ -498,7 +505,7 @@ val apply_inst(struct elab *e, struct inst *i, struct args *a, const struct want
 {
     bool was = e->training, root = i->path && (i->is_root);
     const char *what = i->decl->name.s;
-    if (a->bad || too_deep(e, what, a->at))
+    if (a->bad || too_deep(e, i->decl, a->at))
         return v_poison(e);
     if (i->decl->kind == TREE_OPTIMIZER) {
         elab_error(e, a->at, "an optimizer is not applied: `optimizer = %s(…)`", what);

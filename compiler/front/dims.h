@@ -14,8 +14,9 @@ struct dim;  /* a polynomial */
 struct dim_sym {
     const char *name;
     int64_t lo;
-    bool free;  /* a model's free name: no parameter may have it in its shape */
-    bool known; /* has a value for the graph that is being built */
+    bool free;   /* a model's free name: no parameter may have it in its shape */
+    bool known;  /* has a value for the graph that is being built */
+    bool solved; /* an input's size gives it */
     int64_t value;
     const struct dim *solution; /* of a signature's new name, once bound; else NULL */
     uint32_t atom;

@@ -191,6 +191,8 @@ val module_lookup(struct elab *e, struct module *m, const char *name, struct loc
 val module_member(struct elab *e, const struct module_use *u, const char *name, struct loc at);
 /* The declaration as seen from `m` (own ones first), and the module it is in. */
 const struct tree_decl *module_decl(struct module *m, const char *name, struct module **in);
+/* The standard library has this name, but `m` does not use it. */
+bool module_std_has(struct elab *e, const struct module *m, const char *name);
 /* Every name seen from `m`, for suggestions; the count. */
 uint32_t module_names(const struct module *m, const char **out, uint32_t cap);
 /* The value of `-D name=…`, or NULL if there is none. With `text_wanted` it may be bare: -D
@@ -445,6 +447,8 @@ const struct form *form_mul(struct elab *e, const struct form *a, const struct f
 const struct form *form_div(struct elab *e, const struct form *a, const struct form *b, bool mod);
 bool form_is_index(const struct form *f, struct index **ix);
 bool form_has_value(const struct form *f);
+/* Nothing in it comes near the end of 64 bits, as far as that shows without sizes; reports. */
+bool form_is_near(struct elab *e, const struct form *f, struct loc at);
 void form_indices(struct elab *e, const struct form *f, val *part, uint32_t *n);
 /* Over the axes of `dom`; operand numbers of gathered values start at *operands and the values are
  * appended to gathered[]. */
@@ -521,6 +525,10 @@ void type_bind_wanted(struct elab *e, const struct tree_type *t, const struct wa
 bool type_known(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype, struct shape *s);
 /* Binds every free name of a model's inputs to a symbol, and makes the inputs. */
 bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype, struct shape *s);
+/* Whether the inputs' sizes give every free name in them; reports. */
+bool types_solvable(struct elab *e, const struct tree_type *const *t, val const *input, uint32_t n);
+/* Whether every name in a result type's sizes is known; reports. */
+bool type_names_bound(struct elab *e, const struct tree_type *t);
 /* Gives a model's free dim its value, if the graph or -D says one. */
 void model_dim(struct elab *e, struct dim_sym *y);
 val config_value(struct elab *e, val v, const struct tree_type *t, const char *name, struct loc at);
@@ -656,6 +664,7 @@ struct train {
     VEC(struct field) field;
     VEC(struct loss) loss;
     VEC(struct rule) rule;
+    bool bad_rule; /* one was given that is in error */
     VEC(struct metric) metric;
     struct front_train out;
     double clip; /* 0: none */

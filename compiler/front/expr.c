@@ -39,7 +39,10 @@ static val unknown_name(struct elab *e, const char *name, struct loc at)
     for (size_t i = 0; i < COUNT(words); i++)
         seen[n++] = words[i];
     n += module_names(e->frame->mod, seen + n, (uint32_t)COUNT(seen) - n);
-    if (elab_error(e, at, "no name `%s` here%s", name, elab_suggest(e, name, seen, n)))
+    const char *hint = module_std_has(e, e->frame->mod, name)
+                           ? "; it is in the standard library: begin the file with `use std`"
+                           : elab_suggest(e, name, seen, n);
+    if (elab_error(e, at, "no name `%s` here%s", name, hint))
         elab_called(e);
     return v_poison(e);
 }

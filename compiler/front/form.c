@@ -159,6 +159,33 @@ static int64_t reach(const struct ix *x, const int64_t *dim)
     return most;
 }
 
+/* As reach, of a form before its graph exists: sizes that are no numbers count as 1. */
+static int64_t form_reach(struct elab *e, const struct form *f)
+{
+    int64_t most, c, n;
+    most = dim_is_const(f->c0, &c) ? size_of(c) : 0;
+    for (uint32_t i = 0; i < f->n && most <= FURTHEST; i++) {
+        const struct form_part *p = &f->part[i];
+        int64_t own = 1;
+        if (p->kind == PART_INDEX && p->ix->n && dim_is_const(p->ix->n, &n))
+            own = n > 1 ? n - 1 : n;
+        if (p->kind == PART_DIV || p->kind == PART_MOD)
+            own = form_reach(e, p->of) > FURTHEST ? FURTHEST + 1 : 1;
+        c = dim_is_const(p->c, &c) ? size_of(c) : 1;
+        most = own > FURTHEST || (c && own > FURTHEST / c) ? FURTHEST + 1 : most + own * c;
+    }
+    return most;
+}
+
+bool form_is_near(struct elab *e, const struct form *f, struct loc at)
+{
+    if (form_reach(e, f) <= FURTHEST)
+        return true;
+    if (elab_error(e, at, "an index goes beyond 2**55"))
+        elab_called(e);
+    return false;
+}
+
 /* x + c*p, refused where that would come near the end of 64 bits. */
 static const struct ix *add_scaled(struct elab *e, const struct ix *x, const struct ix *p,
                                    int64_t c, const int64_t *dim)

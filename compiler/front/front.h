@@ -24,6 +24,8 @@ struct front *front_open(struct diag *d, const char *path, const struct front_op
 void front_close(struct front *f);
 /* Checks everything, for all sizes: every function, layer and model where used, the train block. */
 bool front_check(struct front *f);
+/* Warns of models that it left out, for want of a configuration's value. */
+void front_warn_unchecked(struct front *f);
 
 /* What the train block and its dataset say; owned by the front. */
 enum front_source { FRONT_IDX, FRONT_NPY, FRONT_BYTES, FRONT_CSV, FRONT_IMAGES, FRONT_FOLDERS };

@@ -78,7 +78,12 @@ static bool model_body(struct elab *e, struct inst *i, struct model_run *r)
         inst_name(e, i->config[k].v, i->config[k].name, i->config[k].at);
     for (uint32_t k = 0; k < d->fn.input.n; k++)
         model_input(e, &d->fn.input.p[k], r);
-    r->result = r->ninput == d->fn.input.n ? run_declared(e, d, NULL) : v_poison(e);
+    const struct tree_type **type = ARENA_ARRAY(e->mem, const struct tree_type *, d->fn.input.n);
+    for (uint32_t k = 0; k < d->fn.input.n; k++)
+        type[k] = d->fn.input.p[k].type;
+    bool good =
+        r->ninput == d->fn.input.n && (e->b || types_solvable(e, type, r->input, r->ninput));
+    r->result = good ? run_declared(e, d, NULL) : v_poison(e);
     if (v_is_number(r->result)) /* known without a run, as in `-> bool = true` */
         r->result = to_tensor(e, r->result, NN_DTYPE_COUNT, d->name.at);
     elab_overflow(e, d->name.at);
@@ -252,6 +257,26 @@ static bool check_option(struct front *f)
     diag_error(f->d, (struct loc){0}, "no model `%s` in %s%s", wanted, m->path, has.p);
     text_free(&has);
     return false;
+}
+
+void front_warn_unchecked(struct front *f)
+{
+    const struct tree_file *t = f->module.p[0]->tree;
+    for (uint32_t i = 0; i < t->decls.n; i++) {
+        const struct tree_decl *d = t->decls.p[i];
+        const char *missing = NULL;
+        if (d->kind != TREE_MODEL || in_train(f, d, NULL))
+            continue;
+        struct elab *e = elab_new(f);
+        e->quiet++;
+        default_inst(e, f->module.p[0], d, &missing);
+        elab_free(e);
+        if (!missing)
+            continue;
+        diag_warn(f->d, d->name.at, "the model %s is not checked: `%s` has no value", d->name.s,
+                  missing);
+        diag_label(f->d, "give it one with -D %s=…, a default, or in a train block", missing);
+    }
 }
 
 /* An exported function stands on its own, like a model. */

@@ -335,6 +335,23 @@ uint32_t module_names(const struct module *m, const char **out, uint32_t cap)
     return n + builtin_names(out + n, cap - n);
 }
 
+bool module_std_has(struct elab *e, const struct module *m, const char *name)
+{
+    struct front *f = e->f;
+    struct module_use std = {0};
+    bool good = true, has = false;
+    struct loc nowhere = {0};
+    for (uint32_t u = 0; u < m->nuse; u++)
+        if (!strcmp(m->use[u].name, "std"))
+            return false;
+    if (m->library || !f->o.include_count ||
+        !load_found(f, &std, f->o.include[f->o.include_count - 1], "std", nowhere, &good))
+        return false;
+    for (uint32_t i = 0; i < std.n; i++)
+        has = has || module_own(std.mod[i], name);
+    return has;
+}
+
 /* ---- -D ---- */
 
 val front_defined(struct elab *e, const char *name, bool text_wanted)

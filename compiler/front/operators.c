@@ -431,8 +431,11 @@ val select_value(struct elab *e, val c, val x, val y, struct loc at)
         return v_poison(e);
     }
     if (!v_is_tensor(c) || c->t.dtype != NN_bool) {
-        if (elab_error(e, c->at, "where: the condition is a bool, not %s", v_text(e, c)))
+        if (elab_error(e, at, "where: the condition is a bool, not %s", v_text(e, c))) {
+            if (c->at.file && (c->at.lo < at.lo || c->at.hi > at.hi))
+                diag_note(e->d, c->at, "it is from here");
             elab_called(e);
+        }
         return v_poison(e);
     }
     val v[3] = {x, y, NULL};

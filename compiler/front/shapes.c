@@ -92,6 +92,22 @@ bool shape_join(struct elab *e, struct loc at, const char *what, uint32_t n, val
     return true;
 }
 
+static bool fits_dtype(struct elab *e, val v, enum nn_dtype t, struct loc at)
+{
+    int64_t i;
+    unsigned bits = 8 * (unsigned)nn_dtype_size(t);
+    if (v->kind != V_INT || !nn_is_int(t) || t == NN_i64 || !dim_value(e->dims, v->i, &i))
+        return true;
+    int64_t most = t == NN_u8 ? 255 : ((int64_t)1 << (bits - 1)) - 1;
+    if (i <= most && i >= (t == NN_u8 ? 0 : -most - 1))
+        return true;
+    if (elab_error(e, at, "the number %lld does not fit in %s", (long long)i, nn_dtype_name(t))) {
+        diag_label(e->d, "cast the other side to a wider type, as in i64(…)");
+        elab_called(e);
+    }
+    return false;
+}
+
 val to_tensor(struct elab *e, val v, enum nn_dtype t, struct loc at)
 {
     if (v_is_tensor(v) || v_bad(v))
@@ -104,6 +120,8 @@ val to_tensor(struct elab *e, val v, enum nn_dtype t, struct loc at)
     bool weak = t == NN_DTYPE_COUNT;
     if (weak)
         t = v->kind == V_FLOAT ? NN_f32 : v->kind == V_INT ? NN_i32 : NN_bool;
+    if (!fits_dtype(e, v, t, at))
+        return v_poison(e);
     val r = v_tensor(e, t, shape_scalar(), v->at);
     r->t.weak = weak && v->kind != V_BOOL;
     r->t.node = emit_const(e, t, v);

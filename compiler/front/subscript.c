@@ -130,6 +130,8 @@ static bool element(struct subscript *s, val v, struct loc at, const struct dim 
         p->gather = p->form ? NULL : v;
         if (p->form && form_is_index(p->form, &ix) && !ix->n)
             ix->n = n;
+        if (p->form && !form_is_near(e, p->form, at))
+            return false;
         if (v->t.of.field && !v->t.weak)
             train_limit(e, v->t.of, n);
         return true;

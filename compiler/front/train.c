@@ -442,6 +442,7 @@ static bool add_rule(struct elab *e, struct train *t, const struct tree_items *i
                      const struct tree_expr *value, struct loc at)
 {
     val v = eval(e, value, NULL);
+    t->bad_rule = true;
     if (v->kind == V_DEF && v->def.decl->kind == TREE_OPTIMIZER) {
         struct args none = {.at = value->at};
         v = call_value(e, v, &none, NULL);
@@ -454,6 +455,7 @@ static bool add_rule(struct elab *e, struct train *t, const struct tree_items *i
         return false;
     }
     vec_push(&t->rule, ((struct rule){items, at, v, 0}));
+    t->bad_rule = false;
     return true;
 }
 
@@ -616,7 +618,7 @@ static bool complete(struct elab *e, struct train *t)
     struct loc at = header_at(t);
     if (!t->loss.n)
         good = elab_error(e, at, "the train block needs a `loss`") && false;
-    if (!t->rule.n)
+    if (!t->rule.n && !t->bad_rule)
         good = elab_error(e, at, "the train block needs an `optimizer`") && false;
     if (t->out.epochs < 0 && t->out.steps < 0)
         good = elab_error(e, at, "the train block needs `epochs` or `steps`") && false;

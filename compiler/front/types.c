@@ -124,8 +124,15 @@ static const struct dim *dim_expr(struct elab *e, const struct tree_expr *x)
     e->in_type++;
     val v = eval(e, x, NULL);
     e->in_type--;
-    if (v->kind == V_INT)
-        return v->i;
+    int64_t lo, hi;
+    if (v->kind == V_INT) {
+        dim_range(e->dims, v->i, &lo, &hi);
+        if (hi >= 0)
+            return v->i;
+        if (elab_error(e, x->at, "a size cannot be negative: this is %s", v_dim_text(e, v->i)))
+            elab_called(e);
+        return NULL;
+    }
     if (!v_bad(v))
         elab_error(e, x->at, "a size is an integer, not %s", v_text(e, v));
     return NULL;
@@ -569,6 +576,63 @@ bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtyp
         env_fix(e, t->named.name, v_dtype(e, *dtype, t->at), t->at);
     }
     return type_known(e, t, dtype, s);
+}
+
+/* Free names that `p` leaves open: 1 where there is one and the size gives it. */
+static uint32_t open_names(struct elab *e, const struct dim *p, struct dim_sym **open)
+{
+    struct dim_sym *y[16];
+    uint32_t n = dim_symbols(e->dims, p, y, COUNT(y)), left = 0;
+    for (uint32_t i = 0; i < n && i < COUNT(y); i++)
+        if (y[i]->free && !y[i]->known && !y[i]->solved) {
+            *open = y[i];
+            left++;
+        }
+    bool linear = false;
+    if (left == 1)
+        dim_solve(e->dims, p, *open, dim_const(e->dims, 0), &linear);
+    return left == 1 && !linear ? 2 : left;
+}
+
+bool types_solvable(struct elab *e, const struct tree_type *const *t, val const *input, uint32_t n)
+{
+    struct dim_sym *y;
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t k = 0; k < n; k++)
+            for (uint32_t i = 0; i < input[k]->t.s.rank; i++)
+                if (open_names(e, input[k]->t.s.dim[i], &y) == 1)
+                    y->solved = more = true;
+    }
+    for (uint32_t k = 0; k < n; k++)
+        for (uint32_t i = 0; i < input[k]->t.s.rank; i++)
+            if (open_names(e, input[k]->t.s.dim[i], &y)) {
+                struct loc at = t[k]->named.dims.p[i].value->at;
+                if (elab_error(e, at, "the size %s does not say what its new name is",
+                               source_text(e, at)))
+                    diag_label(
+                        e->d, "a sum or multiple of one new name can be solved: `16*h`, `seq + 1`");
+                return false;
+            }
+    return true;
+}
+
+bool type_names_bound(struct elab *e, const struct tree_type *t)
+{
+    bool good = true;
+    const char *missing;
+    for (uint32_t i = 0; t->kind == TREE_TYPE_TUPLE && i < t->tuple.n; i++)
+        good = type_names_bound(e, t->tuple.type[i]) && good;
+    for (uint32_t i = 0; t->kind == TREE_TYPE_NAMED && i < t->named.dims.n; i++) {
+        const struct tree_item *x = &t->named.dims.p[i];
+        if (x->kind == TREE_ITEM_SPREAD || names_known(e, x->value, &missing))
+            continue;
+        good = false;
+        if (elab_error(e, x->at, "no input says what `%s` is", missing))
+            diag_label(e->d, "a result's size is made of the inputs' names, constants and "
+                             "configuration, or the type is left out");
+    }
+    return good;
 }
 
 /* ---- configuration ---- */

@@ -31,6 +31,9 @@ int cmd_check(int argc, char **argv)
     nnc_parse_options(&o, "check", argc, argv, "define include_opt model verbose", 1);
     struct diag *d = diag_new();
     struct front *f = nnc_front(d, &o);
+    if (f)
+        front_warn_unchecked(f);
+    diag_print(d, stderr);
     if (f && o.verbose)
         list_parameters(f, d);
     front_close(f);

@@ -303,7 +303,10 @@ int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nn
         return status;
     s->batch = s->train && s->train->present ? s->train->batch : 0;
     const struct front_model *model = front_model(s->front);
-    if (!nnc_compile_begin(&s->c, s->diag, o, s->device.target, model ? model->name : "model"))
+    diag_print(s->diag, stderr);
+    if (!model)
+        return EXIT_REFUSED;
+    if (!nnc_compile_begin(&s->c, s->diag, o, s->device.target, model->name))
         return EXIT_REFUSED;
     s->c.gemm = s->device.gemm;
     if (need == NNC_GRAPH)
