@@ -124,6 +124,8 @@ static void copy_phase(struct copy *c, uint32_t n, uint32_t phase)
 
 bool low_may_bundle(const struct lo_kernel *k, const struct lo_kernel *first)
 {
+    if (!k || !first)
+        return false;
     for (uint32_t i = 0; i < k->phases.n && i < first->phases.n; i++)
         if (k->phases.p[i].threads != first->phases.p[i].threads)
             return false;

@@ -79,7 +79,7 @@ void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b),
  * Of equal prices the first is taken. */
 /* clang-format off */
 static const struct gc_tile fma_tiles[] = {
-    {128, 128, 16, 8, 8}, {128, 64, 16, 8, 8}, {64, 128, 16, 8, 8}, {64, 64, 16, 8, 4},
+    {128, 128, 8, 8, 8}, {128, 64, 8, 8, 8}, {64, 128, 8, 8, 8}, {64, 64, 16, 8, 4},
     {64, 64, 16, 4, 4},   {32, 128, 16, 4, 8}, {128, 32, 16, 8, 4}, {32, 64, 16, 4, 4},
     {64, 32, 16, 4, 4},   {32, 32, 16, 4, 4},  {16, 128, 16, 4, 4}, {128, 16, 16, 4, 4},
     {16, 64, 16, 4, 4},   {64, 16, 16, 4, 4},  {8, 128, 16, 4, 4},  {128, 8, 16, 4, 4},
@@ -326,45 +326,49 @@ static struct lo_lin stage_of(struct gc *c, struct lo_lin t)
     return lo_lin_v(&c->s->b, rest);
 }
 
-/* The steps of k: while one is multiplied, the one `stages` - 1 ahead is on its way. */
-static void k_loop(struct gc *c)
+/* The steps from..to of k. `more`: while one is multiplied, the one `stages` - 1 ahead is on its
+ * way (else nothing is left to load: groups of copies are empty, so that waiting counts alike). */
+static void steps(struct gc *c, int64_t from, int64_t to, bool more)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
     int64_t ahead = c->stages - 1;
     bool async = c->a.async || c->b.async;
+    if (from >= to)
+        return;
+    uint32_t mark = sk_open(s);
+    lo_id t = lo_for(b, LO_SERIAL, lo_lin_c(from), lo_lin_c(to), 1);
+    struct lo_lin next = gc_plus(c, lo_lin_v(b, t), ahead), stage = stage_of(c, next);
+    if (async)
+        lo_wait(b, (int)ahead - 1);
+    lo_barrier(b);
+    if (more)
+        load_both(c, next, stage);
+    if (async)
+        lo_commit(b);
+    gc_multiply(c, stage_of(c, lo_lin_v(b, t)));
+    if (more)
+        store_both(c, stage);
+    lo_end(b);
+    sk_close(s, mark);
+}
+
+static void k_loop(struct gc *c)
+{
+    struct sk *s = c->s;
+    int64_t ahead = c->stages - 1, full = c->part_k > ahead ? c->part_k - ahead : 0;
     for (int64_t i = 0; i < ahead; i++) {
         uint32_t mark = sk_open(s);
         if (i < c->part_k) {
             load_both(c, lo_lin_c(i), lo_lin_c(i));
             store_both(c, lo_lin_c(i));
         }
-        if (async)
-            lo_commit(b);
+        if (c->a.async || c->b.async)
+            lo_commit(&s->b);
         sk_close(s, mark);
     }
-    uint32_t loop = sk_open(s);
-    lo_id t = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(c->part_k), 1);
-    struct lo_lin next = gc_plus(c, lo_lin_v(b, t), ahead), stage = stage_of(c, next);
-    if (async)
-        lo_wait(b, (int)ahead - 1);
-    lo_barrier(b);
-    lo_id more = gc_below(c, next, c->part_k);
-    lo_if(b, more);
-    uint32_t mark = sk_open(s);
-    load_both(c, next, stage);
-    lo_end(b);
-    sk_close(s, mark);
-    if (async)
-        lo_commit(b);
-    gc_multiply(c, stage_of(c, lo_lin_v(b, t)));
-    if (!c->a.async || !c->b.async) {
-        lo_if(b, more);
-        store_both(c, stage);
-        lo_end(b);
-    }
-    lo_end(b);
-    sk_close(s, loop);
+    steps(c, 0, full, true);
+    steps(c, full, c->part_k, false);
 }
 
 static void phase_multiply(struct gc *c)
@@ -418,30 +422,96 @@ static enum gc_unit unit_of(const struct gc *c)
     return GC_FMA;
 }
 
-bool sk_gpu_contract(struct sk *s)
+static bool decide(struct gc *c, struct sk *s)
 {
-    struct gc c = {.s = s, .member = UINT32_MAX};
+    *c = (struct gc){.s = s, .member = UINT32_MAX};
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         const struct fuse_member *m = &s->c->members.p[i];
-        if (m->role == FUSE_REDUCE && c.member == UINT32_MAX)
-            c.member = i;
+        if (m->role == FUSE_REDUCE && c->member == UINT32_MAX)
+            c->member = i;
         else if (m->role != FUSE_KEPT)
             return false;
     }
     struct fuse_contraction f;
-    if (c.member == UINT32_MAX || !fuse_contraction(&s->x, s->c, sk_member(s, c.member), &f) ||
-        sk_compute_type(s->x.val.p[f.value].dtype) != NN_f32 || !classify(&c, &f))
+    if (c->member == UINT32_MAX || !fuse_contraction(&s->x, s->c, sk_member(s, c->member), &f) ||
+        sk_compute_type(s->x.val.p[f.value].dtype) != NN_f32 || !classify(c, &f))
         return false;
-    c.node = s->c->members.p[c.member].node;
-    c.unit = unit_of(&c);
-    choose_tile(&c);
-    count_tiles(&c);
-    gc_choose_staging(&c, &c.a);
-    gc_choose_staging(&c, &c.b);
-    gc_choose_end(&c);
+    c->node = s->c->members.p[c->member].node;
+    c->unit = unit_of(c);
+    choose_tile(c);
+    count_tiles(c);
+    gc_choose_staging(c, &c->a);
+    gc_choose_staging(c, &c->b);
+    gc_choose_end(c);
+    return true;
+}
+
+bool sk_gpu_contract(struct sk *s)
+{
+    struct gc c;
+    if (!decide(&c, s))
+        return false;
     make_buffers(&c);
     phase_multiply(&c);
     if (c.splits > 1)
         gc_phase_finish(&c);
     return true;
+}
+
+/* ---- the library's price ---- */
+
+/* Own kernels reach about 4/5 of the processor's fma, and of tensor cores from sm_90 on the half
+ * that mma.sync has; the library's reach nine tenths, with tiles of 128 by 128. */
+static bool library_is_faster(const struct gc *c)
+{
+    const struct target *t = c->s->t;
+    bool warpgroups = c->unit != GC_FMA && t->shared_block > 200000;
+    double own = cycles(c, &c->tile, c->splits) / (warpgroups ? 0.55 : 0.8);
+    double tiles = (double)gc_ceil(c->a.x.size, 128) * (double)gc_ceil(c->b.x.size, 128) *
+                   (double)c->batch.size;
+    double rounds = tiles < t->sms ? 1 : tiles / t->sms;
+    double products = 128.0 * 128 * (double)c->k.size / speed(c);
+    return rounds * products / 0.9 + TILE_CYCLES + PHASE_CYCLES / 2 < own;
+}
+
+bool sk_gpu_library(struct sk *s, struct low_gemm *gemm)
+{
+    struct gc c;
+    if (s->plan->gemm == FUSE_GEMM_OWN || !low_is_gemm(s, gemm))
+        return false;
+    return s->plan->gemm == FUSE_GEMM_LIBRARY || !decide(&c, s) || library_is_faster(&c);
+}
+
+/* ---- for reports ---- */
+
+static void print_side(const struct gc_side *d, const char *name, struct text *out)
+{
+    text_printf(out, ", %s by %s of %lld along %s", name,
+                d->async   ? "copies"
+                : d->plain ? "loads"
+                           : "computed",
+                (long long)d->vec, d->along_k ? "k" : name);
+}
+
+void sk_gpu_describe(struct sk *s, struct text *out)
+{
+    static const char *const unit[] = {"fma", "mma tf32", "mma bf16", "mma f16", "mma f16 k8"};
+    struct low_gemm gemm;
+    struct gc c;
+    if (sk_gpu_library(s, &gemm)) {
+        text_printf(out, "cublas %d x %d x %d, batch %d", gemm.rec.m, gemm.rec.n, gemm.rec.k,
+                    gemm.rec.batch);
+        return;
+    }
+    if (!decide(&c, s)) {
+        text_printf(out, "own loops");
+        return;
+    }
+    text_printf(out, "own %s %lld x %lld x %lld, batch %lld: tile %d x %d x %d, stages %lld",
+                unit[c.unit], (long long)c.a.x.size, (long long)c.b.x.size, (long long)c.k.size,
+                (long long)c.batch.size, c.tile.m, c.tile.n, c.tile.k, (long long)c.stages);
+    if (c.splits > 1)
+        text_printf(out, ", k in %lld parts", (long long)c.splits);
+    print_side(&c.a, "m", out);
+    print_side(&c.b, "n", out);
 }

@@ -40,8 +40,7 @@ static bool outputs_follow(const struct sk *s, ir_id node)
         if (!m->stored || ir_count(ir_at(s->plan->g, m->node)) != size)
             continue;
         bool contracted = m->role == FUSE_REDUCE && s->c->skeleton == FUSE_CONTRACT;
-        bool team = s->t->kind == TARGET_GPU && s->c->inner &&
-                    s->c->skeleton != FUSE_CONTRACT;
+        bool team = s->t->kind == TARGET_GPU && s->c->inner && s->c->skeleton != FUSE_CONTRACT;
         if ((m->role != FUSE_ELEM && m->role != FUSE_KEPT && !contracted) ||
             (team && m->role != FUSE_ELEM))
             return false;
@@ -155,11 +154,22 @@ static void check(const struct lo_kernel *k, const char *when)
     BUG("after %s: %s", when, wrong);
 }
 
+static bool is_gpu_contraction(const struct fuse_plan *p, const struct fuse_cluster *c)
+{
+    return p->target->kind == TARGET_GPU && c->skeleton == FUSE_CONTRACT;
+}
+
 static struct low_launch lower_cluster(const struct fuse_plan *p, const struct fuse_cluster *c)
 {
     struct low_launch l = {0};
     struct sk s;
     sk_begin(&s, p, c, &l);
+    struct low_gemm gemm;
+    if (is_gpu_contraction(p, c) && sk_gpu_library(&s, &gemm)) {
+        low_make_gemm(&s, &gemm);
+        sk_end(&s);
+        return l;
+    }
     if (p->target->kind == TARGET_GPU)
         run_gpu_skeleton(&s);
     else
@@ -215,6 +225,23 @@ struct low_launches *lower_plan(const struct fuse_plan *p)
     }
     bundle(p, l, from);
     return l;
+}
+
+void lower_print(const struct fuse_plan *p, struct text *out)
+{
+    for (uint32_t i = 0; i < p->clusters.n; i++) {
+        const struct fuse_cluster *c = &p->clusters.p[i];
+        if (!is_gpu_contraction(p, c))
+            continue;
+        struct low_launch l = {0};
+        struct sk s;
+        sk_begin(&s, p, c, &l);
+        text_printf(out, "contraction %%%u %s: ", c->anchor, l.kernel->name);
+        sk_gpu_describe(&s, out);
+        text_printf(out, "\n");
+        sk_end(&s);
+        free_launch(&l);
+    }
 }
 
 void lower_free(struct low_launches *l)

@@ -26,10 +26,13 @@ struct low_launch {
 struct low_launches {
     VEC(struct low_launch) p;
 };
-/* Lowers, verifies and simplifies every cluster of the plan, in order; neighbours of one segment become
- * one launch. Every output and update has a node of its own (fuse_graph). Kernels still hold maths
- * operators. */
+/* Lowers, verifies and simplifies every cluster of the plan, in order; neighbours of one segment
+ * become one launch. Every output and update has a node of its own (fuse_graph). Kernels still hold
+ * maths operators. */
 struct low_launches *lower_plan(const struct fuse_plan *p);
 void lower_free(struct low_launches *l);
+/* How each contraction of a plan for a GPU is computed (tile, parts of k, or the library), a line
+ * each. */
+void lower_print(const struct fuse_plan *p, struct text *out);
 
 #endif

@@ -125,7 +125,7 @@ double sk_value_cost(const struct fx_val *v); /* of one value, its operands apar
 
 /* ---- skeletons ---- each lowers s->c whole: phases, loops, stores of all stored members. */
 void sk_nest(struct sk *s);
-bool sk_contract(struct sk *s); /* false: not for it (shape, prologue): sk_nest takes it */
+bool sk_contract(struct sk *s);     /* false: not for it (shape, prologue): sk_nest takes it */
 bool sk_gpu_contract(struct sk *s); /* the same on a GPU (gpu_contract.c) */
 void sk_scatter(struct sk *s);
 void sk_prefix(struct sk *s);
@@ -150,6 +150,10 @@ struct low_gemm {
 };
 bool low_is_gemm(struct sk *s, struct low_gemm *out);
 void low_make_gemm(struct sk *s, const struct low_gemm *gemm); /* the launch has no kernel then */
+/* Whether it is to be left to the library, by the plan's choice or by price (gpu_contract.c). */
+bool sk_gpu_library(struct sk *s, struct low_gemm *gemm);
+void sk_gpu_describe(struct sk *s,
+                     struct text *out); /* how the contraction is computed, in words */
 
 /* ---- bundle.c ---- kernels side by side in one: the launches are copied and stay the caller's. */
 bool low_may_bundle(const struct lo_kernel *k, const struct lo_kernel *first);

@@ -55,6 +55,8 @@ static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char
         struct fuse_plan *plan = fuse_graph(g, c->target, c->policy);
         ir_print_graph(g, out);
         fuse_print(plan, out);
+        plan->gemm = c->gemm;
+        lower_print(plan, out);
         fuse_free(plan);
         return true;
     }
