@@ -71,6 +71,16 @@ static bool link_functions(struct nnc_compiled *c, struct lo_kernel *const *kern
     return (c->jit && back_jit_add(c->jit, kernels, n, c->kernel, &message)) || refused(message);
 }
 
+/* Kernels of a GPU are found by name: equal ones have one. */
+static void name_symbols(struct lo_kernel *const *kernels, size_t n)
+{
+    const char **symbol = xcalloc(n, sizeof *symbol);
+    back_symbols(kernels, n, symbol);
+    for (size_t i = 0; i < n; i++)
+        kernels[i]->name = symbol[i];
+    free(symbol);
+}
+
 /* A GPU's kernels as one text. */
 static bool link_text(struct nnc_compiled *c, struct lo_kernel *const *kernels, size_t n)
 {
@@ -86,6 +96,8 @@ bool nnc_link(struct nnc_compiled *c)
     size_t n;
     struct lo_kernel *const *kernels = program_kernels(c->program, &n);
     bool cpu = c->target->kind == TARGET_CPU;
+    if (!cpu)
+        name_symbols(kernels, n);
     c->image = program_image(c->program);
     return cpu ? link_functions(c, kernels, n) : link_text(c, kernels, n);
 }

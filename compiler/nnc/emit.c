@@ -60,10 +60,15 @@ static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char
         fuse_free(plan);
         return true;
     }
+    if (!strcmp(stage, "ptx") && c->target->kind != TARGET_GPU) {
+        fprintf(stderr, "nnc: %s has no PTX; give a GPU's level: --target sm_80\n",
+                c->target->name);
+        return false;
+    }
     nnc_compile_graph(c, g);
     if (!strcmp(stage, "llvm"))
         return emit_code(c, BACK_LLVM, out);
-    if (!strcmp(stage, "asm"))
+    if (!strcmp(stage, "asm") || !strcmp(stage, "ptx"))
         return emit_code(c, BACK_ASM, out);
     size_t n;
     struct lo_kernel *const *k = program_kernels(c->program, &n);
@@ -110,7 +115,7 @@ static bool emit_ast(struct diag *d, const char *path, struct text *out)
 
 int cmd_emit(int argc, char **argv)
 {
-    static const char *const stages[] = {"ast", "graph", "fused", "loops", "llvm", "asm"};
+    static const char *const stages[] = {"ast", "graph", "fused", "loops", "llvm", "asm", "ptx"};
     struct nnc_options o;
     nnc_parse_options(&o, "emit", argc, argv, "define include_opt model target policy batch graph",
                       2);

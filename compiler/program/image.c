@@ -1,4 +1,5 @@
 /* The image: records of fixed layout, appended to one growing block; offsets, never pointers. */
+#include "back/back.h"
 #include "program/program_internal.h"
 
 struct out {
@@ -75,7 +76,7 @@ static void describe_kernel(struct out *o, const struct lo_kernel *k, struct nn_
     for (uint32_t f = 0; f < k->phases.n; f++) {
         struct nn_phase_rec ph = {.chunks = k->phases.p[f].chunks,
                                   .threads = (uint32_t)k->phases.p[f].threads,
-                                  .shared = 0};
+                                  .shared = back_shared(k, f)};
         put(o, r->phases_at + f * (uint32_t)sizeof ph, &ph, sizeof ph);
     }
 }

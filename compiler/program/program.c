@@ -28,7 +28,11 @@ void program_free(struct program *p)
     free(p);
 }
 
-void program_for(struct program *p, const struct target *t) { p->target = t->name; }
+void program_for(struct program *p, const struct target *t)
+{
+    p->target = t->name;
+    p->block = t->block;
+}
 
 struct lo_kernel *const *program_kernels(const struct program *p, size_t *n)
 {
@@ -160,14 +164,31 @@ static void arena_homes(struct plan *q, uint32_t **temp)
     free(last);
 }
 
+/* By a GPU's blocks of `block` threads, four elements each. */
+static void copy_block(struct lo_builder *b, uint32_t from, uint32_t to, int64_t count,
+                       uint32_t block)
+{
+    struct lo_type index = {NN_i64, 4};
+    lo_id chunk = lo_phase_gpu(b, (count + 4 * block - 1) / (4 * block), (int32_t)block);
+    struct lo_lin at = lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, chunk), 4 * block),
+                                  lo_lin_mul(b, lo_lin_v(b, lo_thread(b)), 4));
+    lo_id mask = lo_op(b, IR_lt, index, lo_lanes(b, index, at), lo_const_i(b, index, count), 0);
+    lo_store(b, to, at, lo_load(b, from, at, 4, mask, 0), mask);
+    lo_end(b);
+}
+
 /* A kernel that copies `count` elements, for an update that could not be made in place. */
-static struct lo_kernel *copy_kernel(enum nn_dtype t, int64_t count)
+static struct lo_kernel *copy_kernel(const struct program *p, enum nn_dtype t, int64_t count)
 {
     struct lo_kernel *k = lo_kernel_new("copy");
     struct lo_builder b = {.k = k};
     struct lo_type type = {(uint8_t)t, 1};
     uint32_t from = lo_buffer(k, LO_ARG, "from", type, count);
     uint32_t to = lo_buffer(k, LO_ARG, "to", type, count);
+    if (p->block) {
+        copy_block(&b, from, to, count, p->block);
+        return k;
+    }
     lo_phase(&b, 1);
     lo_id i = lo_for(&b, LO_SERIAL, lo_lin_c(0), lo_lin_c(count), 1);
     lo_store(&b, to, lo_lin_v(&b, i), lo_load(&b, from, lo_lin_v(&b, i), 1, 0, 0), 0);
@@ -184,7 +205,8 @@ static void append_copies(struct plan *q, bool *direct)
             continue;
         ir_id id = q->g->updates.p[u].node;
         const struct ir_node *n = ir_at(q->g, id);
-        struct low_launch l = {.kernel = copy_kernel(n->dtype, ir_count(n)), .origin = n->origin};
+        struct low_launch l = {.kernel = copy_kernel(q->p, n->dtype, ir_count(n)),
+                               .origin = n->origin};
         vec_push(&l.args, ((struct low_arg){.node = id}));
         vec_push(&l.args, ((struct low_arg){.write = true}));
         vec_push(&q->l->p, l);

@@ -40,6 +40,7 @@ struct program {
     VEC(struct program_graph) graphs;
     VEC(struct low_launches *) taken;
     const char *target; /* NULL until program_for */
+    uint32_t block;     /* threads of a GPU's block; 0 on a CPU */
 };
 
 /* ---- order.c: a launch order in which a slot is read before it is overwritten. `direct[u]` says

@@ -1,0 +1,11 @@
+# PTX of a whole training step: every launch has its entry, and names are what PTX allows.
+set -e
+for target in sm_75 sm_80 sm_90a; do
+    "$NNC" emit ptx "$SOURCE/examples/mnist/mlp.nn" --target $target >"$TMP/$target.ptx"
+    grep -q "^\.target $target" "$TMP/$target.ptx"
+    [ "$(grep -c '\.visible \.entry [A-Za-z0-9_]*_p[0-9]*(' "$TMP/$target.ptx")" -ge 10 ]
+    grep -q 'ld\.global\.nc\.v4' "$TMP/$target.ptx"
+    [ "$(grep -c '\.visible \.entry' "$TMP/$target.ptx")" = "$(grep -c '\.reqntid' "$TMP/$target.ptx")" ]
+done
+if "$NNC" emit ptx "$SOURCE/examples/mnist/mlp.nn" --target x86-64 2>"$TMP/err"; then exit 1; fi
+grep -q 'x86-64 has no PTX' "$TMP/err"
