@@ -24,6 +24,18 @@ bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_k
 enum back_form { BACK_LLVM, BACK_ASM, BACK_OBJECT };
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
                struct text *out, char **message);
+/* With the places of the source that the instructions' origins are, for .loc lines. */
+struct back_line {
+    const char *file; /* NULL: no place */
+    uint32_t line;
+};
+struct back_lines {
+    uint32_t n;
+    const struct back_line *of; /* by origin */
+};
+bool back_emit_lines(const struct target *t, struct lo_kernel *const *k, size_t n,
+                     enum back_form form, const struct back_lines *lines, struct text *out,
+                     char **message);
 
 /* ---- data.c: an object of constant data and of functions that call on, for libraries. ----
  * Symbols are hidden unless exported: seen inside what they are linked into. */

@@ -164,6 +164,13 @@ bool gen_emit(struct gen *g, LLVMTargetMachineRef tm, enum back_form form, struc
 bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
                struct text *out, char **message)
 {
+    return back_emit_lines(t, k, n, form, NULL, out, message);
+}
+
+bool back_emit_lines(const struct target *t, struct lo_kernel *const *k, size_t n,
+                     enum back_form form, const struct back_lines *lines, struct text *out,
+                     char **message)
+{
     *message = refuses(t, k, n);
     if (*message)
         return false;
@@ -172,7 +179,9 @@ bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enu
         return false;
     struct gen g;
     gen_open(&g, t, "nnc");
+    g.lines = lines && t->kind == TARGET_GPU ? gen_lines_open(&g, lines) : NULL;
     add_kernels(&g, k, n);
+    gen_lines_close(&g);
     bool ok = gen_emit(&g, tm, form, out, message);
     gen_close(&g);
     LLVMDisposeTargetMachine(tm);

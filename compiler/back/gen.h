@@ -47,8 +47,7 @@ struct gen {
     /* GPU: what is known of values, by lo_id; integers that fit are computed in 32 bits, their i64
      * form is a sign extension (gen_narrow). NULL on a CPU. */
     struct lo_fact *fact;
-    LLVMMetadataRef scope;    /* of debug locations; NULL: none are wanted */
-    LLVMMetadataRef location; /* of the instruction in work */
+    struct gen_lines *lines; /* debug locations; NULL: none are wanted */
 };
 
 /* ---- shared.c ---- */
@@ -125,6 +124,12 @@ enum nvptx_effect {
 };
 LLVMValueRef nvptx_asm(struct gen *g, enum nvptx_effect e, LLVMTypeRef type, const char *text,
                        const char *constraints, LLVMValueRef *arg, unsigned n);
+
+/* ---- lines.c ---- */
+struct gen_lines *gen_lines_open(struct gen *g, const struct back_lines *lines);
+void gen_lines_close(struct gen *g); /* before the module is verified */
+void gen_lines_function(struct gen *g, const char *name); /* g->fn; begins at the kernel's first place */
+void gen_lines_at(struct gen *g, uint32_t origin); /* what follows is of this origin */
 
 /* ---- emit.c ---- */
 /* NULL: LLVM does not know the triple or the processor; *message says so (heap). */

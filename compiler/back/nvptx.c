@@ -247,6 +247,7 @@ static void entry(struct gen *g, const char *symbol, uint32_t phase)
     snprintf(name, sizeof name, "%.260s_p%u", symbol, phase);
     declare(g, phase, name);
     LLVMPositionBuilderAtEnd(g->b, gen_new_block(g, "entry"));
+    gen_lines_function(g, name);
     place_buffers(g, phase, name);
     g->value[p->chunk] = gen_widen(g, special_register(g, "llvm.nvvm.read.ptx.sreg.ctaid.x"));
     g->value[p->thread] = gen_widen(g, special_register(g, "llvm.nvvm.read.ptx.sreg.tid.x"));

@@ -501,8 +501,11 @@ static void gen_insn(struct gen *g, lo_id id)
 
 void gen_block(struct gen *g, uint32_t block)
 {
-    for (uint32_t i = 0; i < g->k->blocks.p[block].insn.n; i++)
-        gen_insn(g, g->k->blocks.p[block].insn.p[i]);
+    for (uint32_t i = 0; i < g->k->blocks.p[block].insn.n; i++) {
+        lo_id id = g->k->blocks.p[block].insn.p[i];
+        gen_lines_at(g, g->k->insns.p[id].origin);
+        gen_insn(g, id);
+    }
 }
 
 /* ---- modules and kernels ---- */

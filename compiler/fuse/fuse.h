@@ -56,6 +56,7 @@ struct fx_val {
     int64_t i;
     uint32_t axes; /* the axes of the space on which it depends, a mask */
     bool bound;    /* a FX_BOUND is below it */
+    uint32_t origin; /* of the node that first asked for it; no part of the number */
     uint64_t hash;
 };
 struct fx {
@@ -68,6 +69,7 @@ struct fx {
     VEC(struct fx_cond) cond; /* p[0]: true */
     uint32_t *table;          /* of value numbers, by hash */
     uint32_t table_size;
+    uint32_t origin; /* of the node being read */
 };
 void fx_begin(struct fx *x, const struct ir_graph *g, const uint8_t *mode, uint32_t n,
               const int64_t *dim);

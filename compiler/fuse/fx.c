@@ -128,6 +128,7 @@ static fx_id number(struct fx *x, struct fx_val v)
             return x->table[s];
     v.axes = axes_of(x, &v);
     v.bound = is_bound(x, &v);
+    v.origin = x->origin;
     vec_push(&x->val, v);
     return x->table[s] = x->val.n - 1;
 }
@@ -459,7 +460,7 @@ static fx_id reshape(struct fx *x, ir_id node, const struct ix *const *at, uint3
     return fx_value(x, from, coord, cond);
 }
 
-static fx_id compute(struct fx *x, ir_id node, const struct ix *const *at, uint32_t cond)
+static fx_id compute_node(struct fx *x, ir_id node, const struct ix *const *at, uint32_t cond)
 {
     const struct ir_node *n = ir_at(x->g, node);
     enum ir_op op = n->op;
@@ -488,6 +489,15 @@ static fx_id compute(struct fx *x, ir_id node, const struct ix *const *at, uint3
     for (int i = 0; i < ir_op_arity(op); i++)
         in[i] = read_operand(x, node, (uint32_t)i, at, cond);
     return op_value(x, node, op, ir_at(x->g, node)->dtype, in);
+}
+
+static fx_id compute(struct fx *x, ir_id node, const struct ix *const *at, uint32_t cond)
+{
+    uint32_t outer = x->origin;
+    x->origin = ir_at(x->g, node)->origin;
+    fx_id v = compute_node(x, node, at, cond);
+    x->origin = outer;
+    return v;
 }
 
 fx_id fx_value(struct fx *x, ir_id node, const struct ix *const *at, uint32_t cond)

@@ -304,11 +304,14 @@ lo_id sk_value(struct sk *s, fx_id id)
     const struct fx_val v = s->x.val.p[id];
     bool vector = sk_is_vector(s, id);
     lo_id r = 0;
+    uint32_t outer = s->b.origin;
+    s->b.origin = v.origin ? v.origin : outer;
     switch ((enum fx_kind)v.kind) {
     case FX_LOAD: r = load_value(s, &v, v.cond, 0, vector); break;
     case FX_BOUND:
         r = s->binding[v.node];
         CHECK(r, "%s: %%%u is used before it is known", s->b.k->name, v.node);
+        s->b.origin = outer;
         return vector ? lo_splat(&s->b, r, s->lanes) : r;
     case FX_CONST: r = number_constant(s, v.dtype, v.f, v.i); break;
     case FX_INDEX: r = sk_number(s, v.at, v.dtype); break;
@@ -318,6 +321,7 @@ lo_id sk_value(struct sk *s, fx_id id)
     }
     if (held.buf)
         held_store(s, held.buf, r);
+    s->b.origin = outer;
     return remember(s, id, r);
 }
 

@@ -85,7 +85,8 @@ static void name_symbols(struct lo_kernel *const *kernels, size_t n)
 static bool link_text(struct nnc_compiled *c, struct lo_kernel *const *kernels, size_t n)
 {
     char *message = NULL;
-    if (!back_emit(c->target, kernels, n, BACK_ASM, &c->ptx, &message))
+    struct back_lines lines = program_lines(c->program);
+    if (!back_emit_lines(c->target, kernels, n, BACK_ASM, &lines, &c->ptx, &message))
         return refused(message);
     c->code = (struct nn_code){c->ptx.p, c->ptx.n, c->target->name};
     return true;

@@ -35,7 +35,8 @@ static bool emit_code(struct nnc_compiled *c, enum back_form form, struct text *
     size_t n;
     char *message = NULL;
     struct lo_kernel *const *k = program_kernels(c->program, &n);
-    if (back_emit(c->target, k, n, form, out, &message))
+    struct back_lines lines = program_lines(c->program);
+    if (back_emit_lines(c->target, k, n, form, &lines, out, &message))
         return true;
     fprintf(stderr, "nnc: %s\n", message ? message : "LLVM failed");
     free(message);

@@ -40,6 +40,20 @@ struct lo_kernel *const *program_kernels(const struct program *p, size_t *n)
     return p->kernels.p;
 }
 
+struct back_lines program_lines(const struct program *p)
+{
+    const struct ir_module *m = p->m;
+    struct back_line *of = ARENA_ARRAY(p->mem, struct back_line, m->origins.n + 1);
+    for (uint32_t i = 1; i < m->origins.n && m->diag; i++) {
+        struct loc at = m->origins.p[i].at;
+        uint32_t column;
+        if (at.file)
+            of[i] = (struct back_line){diag_file_name(m->diag, at.file),
+                                       diag_line(m->diag, at, &column)};
+    }
+    return (struct back_lines){m->origins.n, of};
+}
+
 uint64_t program_slot_bytes(const struct ir_slot *s)
 {
     uint64_t n = nn_dtype_size(s->dtype);

@@ -3,6 +3,7 @@
 #ifndef NNC_PROGRAM_H
 #define NNC_PROGRAM_H
 
+#include "back/back.h"
 #include "image.h"
 #include "lower/lower.h"
 
@@ -17,6 +18,8 @@ void program_add(struct program *p, struct ir_graph *g, struct low_launches *l);
 void program_for(struct program *p, const struct target *t);
 /* All kernels so far, for back/. */
 struct lo_kernel *const *program_kernels(const struct program *p, size_t *n);
+/* Where in the source the kernels' origins are; the program's. */
+struct back_lines program_lines(const struct program *p);
 /* The image, heap memory of image->bytes. */
 struct nn_image *program_image(const struct program *p);
 
