@@ -1,0 +1,40 @@
+/* access: what access.c, race.c, taint.c and tensor.c share. */
+#ifndef SIM_ACCESS_H
+#define SIM_ACCESS_H
+
+#include "exec.h"
+
+/* The region of as many of the lanes as lie in one: *part. NULL: reported. */
+struct sim_region *sim_access_region(struct sim_warp *w, enum ptx_space space, const uint64_t *at,
+                                     uint32_t mask, uint32_t n, bool write, uint32_t *part);
+/* Lanes whose generic address lies in the first one's window; takes the window off where it is not
+ * global. */
+uint32_t sim_generic(uint64_t *at, uint32_t mask, enum ptx_space *space);
+bool sim_aligned(struct sim_warp *w, enum ptx_space space, const uint64_t *at, uint32_t mask,
+                 uint32_t n, bool write);
+void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32_t n);
+
+/* ---- race.c ---- */
+void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                    const uint64_t *at, uint32_t mask, uint32_t n);
+void sim_race_strong(struct sim_warp *w, const uint64_t *at, uint32_t mask, bool write);
+void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
+                            uint32_t mask);
+void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
+                           uint32_t mask);
+
+/* ---- taint.c ---- */
+void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                    const uint64_t *at, uint32_t mask);
+void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                     const uint64_t *at, uint32_t mask);
+void sim_taint_atomic(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                      const uint64_t *at, uint32_t mask);
+void sim_taint_local_load(struct sim_warp *w, const struct sim_inst *i, const uint8_t *known,
+                          int lane);
+void sim_taint_local_store(struct sim_warp *w, const struct sim_inst *i, uint8_t *known, int lane);
+bool sim_taint_address(struct sim_warp *w, const struct sim_inst *i,
+                       uint32_t mask); /* false: reported */
+void sim_taint_shfl(struct sim_warp *w, const struct sim_inst *i, const int *source, uint32_t mask);
+
+#endif

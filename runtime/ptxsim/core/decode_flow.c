@@ -1,0 +1,307 @@
+/* decode_flow: branches, calls, barriers, and instructions of a whole warp. */
+#include "decode.h"
+#include "exec.h"
+
+bool decode_bra(struct decoder *d, struct ins *x)
+{
+    has(x, "uni");
+    if (!operands_are(d, x, 1, 1))
+        return false;
+    struct symbol *s = x->op[0]->kind == PTX_NAME ? symbol_find(d, x->op[0]->name) : NULL;
+    if (!s || s->kind != SYM_LABEL)
+        return FAIL(d, "unknown label `%s`", x->op[0]->kind == PTX_NAME ? x->op[0]->name : "");
+    struct sim_inst *i = emit(d, NULL, RUN_BRANCH, SIM_CONTROL);
+    i->imm = (int64_t)(uintptr_t)s;
+    return true;
+}
+
+bool decode_brx(struct decoder *d, struct ins *x)
+{
+    has(x, "uni");
+    if (!has(x, "idx") || !operands_are(d, x, 2, 2))
+        return FAIL(d, "brx.idx needs an index and a table");
+    struct symbol *s = x->op[1]->kind == PTX_NAME ? symbol_find(d, x->op[1]->name) : NULL;
+    if (!s || s->kind != SYM_TARGETS)
+        return FAIL(d, "unknown table of branch targets");
+    struct sim_inst *i = emit(d, NULL, RUN_INDEXED, SIM_CONTROL);
+    i->imm = (int64_t)(uintptr_t)s;
+    return source(d, x->op[0], 'w', &i->a);
+}
+
+/* Arguments and results are variables of this function's .param space, which is local memory. */
+static bool call_list(struct decoder *d, struct ptx_operand *list, uint32_t *first, uint32_t *count)
+{
+    *first = d->ext_count;
+    *count = 0;
+    for (struct ptx_operand *o = list ? list->items : NULL; o; o = o->next) {
+        struct symbol *s = o->kind == PTX_NAME ? symbol_find(d, o->name) : NULL;
+        if (!s || s->kind != SYM_VARIABLE || s->space != PTX_LOCAL)
+            return s && s->kind == SYM_REGISTER
+                       ? unsupported(d, "a call with registers as arguments")
+                       : FAIL(d, "an argument of a call must be a .param variable");
+        uint32_t pair[2] = {(uint32_t)s->address, (uint32_t)s->bytes};
+        ext_add(d, pair, 2);
+        ++*count;
+    }
+    return true;
+}
+
+static bool call_matches(struct decoder *d, const struct sim_call *c, const struct ptx_decl *args,
+                         const struct ptx_decl *results)
+{
+    uint32_t a = 0, r = 0;
+    for (; args; args = args->next)
+        a++;
+    for (; results; results = results->next)
+        r++;
+    return (a == c->arg_count && r == c->result_count) ||
+           FAIL(d, "the call has other arguments than its function");
+}
+
+static struct ptx_function *tree_function(struct decoder *d, const char *name)
+{
+    struct ptx_function *found = NULL;
+    for (struct ptx_function *t = d->m->tree->functions; t; t = t->next)
+        if (!strcmp(t->name, name) && (!found || t->defined))
+            found = t;
+    return found;
+}
+
+static struct sim_call *call_add(struct decoder *d)
+{
+    if (d->call_count == d->call_cap) {
+        uint32_t cap = d->call_cap ? d->call_cap * 2 : 8;
+        struct sim_call *more = ptx_alloc(d->mem, cap * sizeof *more);
+        if (!more)
+            return NULL;
+        if (d->call)
+            memcpy(more, d->call, d->call_count * sizeof *more);
+        d->call = more;
+        d->call_cap = cap;
+    }
+    return &d->call[d->call_count++];
+}
+
+bool decode_call(struct decoder *d, struct ins *x)
+{
+    has(x, "uni");
+    int at = 0;
+    struct ptx_operand *results = x->ops && x->op[0]->kind == PTX_LIST ? x->op[at++] : NULL;
+    if (at >= x->ops || x->op[at]->kind != PTX_NAME)
+        return FAIL(d, "call needs a function");
+    struct ptx_operand *callee = x->op[at++];
+    struct ptx_operand *args = at < x->ops && x->op[at]->kind == PTX_LIST ? x->op[at++] : NULL;
+    struct ptx_operand *proto = at < x->ops ? x->op[at++] : NULL;
+    struct symbol *s = symbol_find(d, callee->name);
+    struct sim_call *c = call_add(d);
+    if (!c)
+        return FAIL(d, "the module is too large");
+    uint32_t number = d->call_count - 1;
+    if (!call_list(d, results, &c->results, &c->result_count) ||
+        !call_list(d, args, &c->args, &c->arg_count))
+        return false;
+    struct sim_inst *i = emit(d, NULL, RUN_CALL, SIM_CONTROL);
+    i->imm = number;
+    if (s && s->kind == SYM_FUNCTION) {
+        struct ptx_function *t = tree_function(d, callee->name);
+        if (!t || t->entry)
+            return FAIL(d, "`%s` cannot be called", callee->name);
+        if (!s->function->defined)
+            return unsupported(d, "a call of an external function");
+        c->callee = s->function;
+        return call_matches(d, c, t->params, t->results);
+    }
+    struct symbol *p = proto && proto->kind == PTX_NAME ? symbol_find(d, proto->name) : NULL;
+    if (!s || s->kind != SYM_REGISTER || !p || p->kind != SYM_PROTO)
+        return FAIL(d, "unknown function `%s`", callee->name);
+    return call_matches(d, c, p->stmt->params, p->stmt->decls) && source(d, callee, 'l', &i->a);
+}
+
+bool decode_ret(struct decoder *d, struct ins *x)
+{
+    has(x, "uni");
+    emit(d, NULL, d->tree->entry ? RUN_EXIT : RUN_RETURN, SIM_CONTROL);
+    return operands_are(d, x, 0, 0);
+}
+
+bool decode_exit(struct decoder *d, struct ins *x)
+{
+    emit(d, NULL, RUN_EXIT, SIM_CONTROL);
+    return operands_are(d, x, 0, 0);
+}
+
+bool decode_trap(struct decoder *d, struct ins *x)
+{
+    emit(d, NULL, RUN_TRAP, SIM_CONTROL);
+    return operands_are(d, x, 0, 0);
+}
+
+/* sub: 0 sync, 1 arrive, 2 red.and, 3 red.or, 4 red.popc; a: number, b: threads (or NO_OPERAND);
+ * MOD_PAIR: not aligned (barrier without .aligned). */
+bool decode_bar(struct decoder *d, struct ins *x)
+{
+    bool barrier = !strcmp(x->name, "barrier");
+    if (has(x, "warp")) {
+        struct sim_inst *i = emit(d, NULL, RUN_WARPBAR, SIM_CONTROL);
+        return has(x, "sync") && operands_are(d, x, 1, 1) && source(d, x->op[0], 'w', &i->a);
+    }
+    if (has(x, "cluster")) { /* a cluster is one block */
+        bool arrive = has(x, "arrive"), wait = has(x, "wait");
+        has_any(x, "release acquire relaxed");
+        has(x, "aligned");
+        struct sim_inst *i = emit(d, NULL, RUN_BARRIER, SIM_CONTROL);
+        i->a = constant(d, 4, 15);
+        i->b = NO_OPERAND;
+        i->mods = MOD_PAIR;
+        if (arrive)
+            d->count--;
+        return (arrive || wait) && operands_are(d, x, 0, 0);
+    }
+    has(x, "cta");
+    bool aligned = has(x, "aligned") || !barrier;
+    struct sim_inst *i = emit(d, NULL, RUN_BARRIER, SIM_CONTROL);
+    i->mods = aligned ? 0 : MOD_PAIR;
+    i->b = NO_OPERAND;
+    int first = 0;
+    bool negated = false;
+    if (has(x, "red")) {
+        const char *op = has_any(x, "and or popc");
+        has_any(x, "pred u32");
+        if (!op || !operands_are(d, x, 3, 4))
+            return FAIL(d, "bar.red needs an operation, a result, a barrier and a predicate");
+        i->sub = *op == 'a' ? 2 : *op == 'o' ? 3 : 4;
+        if (!target(d, x->op[0], i->sub == 4 ? 'w' : 'p', &i->d) ||
+            !pred_source(d, x->op[x->ops - 1], &i->c, &negated))
+            return false;
+        i->mods |= negated ? MOD_NOT : 0;
+        first = 1;
+        x->ops--;
+    } else if (has(x, "arrive")) {
+        i->sub = 1;
+    } else if (!has(x, "sync")) {
+        return FAIL(d, "a barrier needs .sync, .arrive or .red");
+    }
+    if (x->ops <= first || !source(d, x->op[first], 'w', &i->a))
+        return FAIL(d, "a barrier needs its number");
+    if (x->ops > first + 1)
+        return source(d, x->op[first + 1], 'w', &i->b);
+    return i->sub != 1 || FAIL(d, "bar.arrive needs the number of threads");
+}
+
+/* ---- of a warp ---- */
+static struct sim_inst *sync_inst(struct decoder *d, sim_handler *fn, enum sim_class cls)
+{
+    return emit(d, fn, RUN_SYNC, cls);
+}
+
+/* e: the row with the member mask. */
+bool decode_shfl(struct decoder *d, struct ins *x)
+{
+    static const char *const modes[] = {"up", "down", "bfly", "idx"};
+    struct sim_inst *i = sync_inst(d, sim_shfl, SIM_ALU);
+    const char *mode = has_any(x, "up down bfly idx");
+    if (!has(x, "sync") || !mode || !has(x, "b32") || !operands_are(d, x, 5, 5))
+        return FAIL(d, "shfl.sync needs a mode, .b32 and five operands");
+    for (uint8_t k = 0; k < 4; k++)
+        if (!strcmp(mode, modes[k]))
+            i->sub = k;
+    struct ptx_operand *to = x->op[0];
+    i->ext = NO_OPERAND;
+    if (to->kind == PTX_PAIR) {
+        if (!target(d, to->items->next, 'p', &i->ext))
+            return false;
+        to = to->items;
+    }
+    return target(d, to, 'w', &i->d) && source(d, x->op[1], 'w', &i->a) &&
+           source(d, x->op[2], 'w', &i->b) && source(d, x->op[3], 'w', &i->c) &&
+           source(d, x->op[4], 'w', &i->e);
+}
+
+bool decode_vote(struct decoder *d, struct ins *x)
+{
+    static const char *const modes[] = {"all", "any", "uni", "ballot"};
+    struct sim_inst *i = sync_inst(d, sim_vote, SIM_ALU);
+    bool negated;
+    const char *mode = has_any(x, "all any uni ballot");
+    if (!has(x, "sync") || !mode || !operands_are(d, x, 3, 3))
+        return FAIL(d, "vote.sync needs a mode and three operands");
+    for (uint8_t k = 0; k < 4; k++)
+        if (!strcmp(mode, modes[k]))
+            i->sub = k;
+    has_any(x, "pred b32");
+    if (!target(d, x->op[0], i->sub == 3 ? 'w' : 'p', &i->d) ||
+        !pred_source(d, x->op[1], &i->a, &negated))
+        return false;
+    i->mods = negated ? MOD_NOT : 0;
+    return source(d, x->op[2], 'w', &i->e);
+}
+
+bool decode_match(struct decoder *d, struct ins *x)
+{
+    struct type t;
+    struct sim_inst *i = sync_inst(d, sim_match, SIM_ALU);
+    const char *mode = has_any(x, "any all");
+    if (!has(x, "sync") || !mode || !take_type(x, &t) || !operands_are(d, x, 3, 3))
+        return FAIL(d, "match.sync needs a mode, a type and three operands");
+    i->sub = mode[1] == 'l';
+    i->size = t.size;
+    i->ext = NO_OPERAND;
+    struct ptx_operand *to = x->op[0];
+    if (to->kind == PTX_PAIR) {
+        if (!target(d, to->items->next, 'p', &i->ext))
+            return false;
+        to = to->items;
+    }
+    return target(d, to, 'w', &i->d) && source(d, x->op[1], letter_of(t.size), &i->a) &&
+           source(d, x->op[2], 'w', &i->e);
+}
+
+bool decode_redux(struct decoder *d, struct ins *x)
+{
+    static const char *const ops[] = {"add", "min", "max", "and", "or", "xor"};
+    struct type t;
+    struct sim_inst *i = sync_inst(d, sim_redux, SIM_ALU);
+    const char *op = has_any(x, "add min max and or xor");
+    if (!has(x, "sync") || !op)
+        return FAIL(d, "redux.sync needs an operation");
+    i->mods |= has(x, "abs") ? MOD_ABS : 0;
+    i->mods |= has(x, "NaN") ? MOD_NAN : 0;
+    if (!take_type(x, &t) || t.size != 4 || !operands_are(d, x, 3, 3))
+        return FAIL(d, "redux.sync needs a type of 32 bits and three operands");
+    for (uint8_t k = 0; k < 6; k++)
+        if (!strcmp(op, ops[k]))
+            i->sub = k;
+    i->mods |= t.letter == 's' ? MOD_SIGNED : 0;
+    i->count = t.letter == 'f';
+    if (i->count && i->sub != 1 && i->sub != 2)
+        return FAIL(d, "no such redux on floats");
+    return target(d, x->op[0], 'w', &i->d) && source(d, x->op[1], 'w', &i->a) &&
+           source(d, x->op[2], 'w', &i->e);
+}
+
+bool decode_activemask(struct decoder *d, struct ins *x)
+{
+    struct sim_inst *i = emit(d, sim_activemask, RUN_LANES, SIM_ALU);
+    return has(x, "b32") && operands_are(d, x, 1, 1) && target(d, x->op[0], 'w', &i->d);
+}
+
+bool decode_elect(struct decoder *d, struct ins *x)
+{
+    struct sim_inst *i = sync_inst(d, sim_elect, SIM_ALU);
+    if (!has(x, "sync") || !operands_are(d, x, 2, 2) || x->op[0]->kind != PTX_PAIR)
+        return FAIL(d, "elect.sync gives d|p");
+    return target(d, x->op[0]->items, 'w', &i->d) &&
+           target(d, x->op[0]->items->next, 'p', &i->ext) && source(d, x->op[1], 'w', &i->e);
+}
+
+bool decode_nanosleep(struct decoder *d, struct ins *x)
+{
+    emit(d, NULL, RUN_WAIT, SIM_CONTROL);
+    return has(x, "u32") && operands_are(d, x, 1, 1);
+}
+
+bool decode_griddep(struct decoder *d, struct ins *x)
+{
+    (void)d;
+    return has_any(x, "launch_dependents wait") && operands_are(d, x, 0, 0);
+}

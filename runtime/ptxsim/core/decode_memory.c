@@ -1,0 +1,260 @@
+/* decode_memory: ld, st, atom, red, fences, prefetches. */
+#include "decode.h"
+#include "exec.h"
+
+/* Words that do not change what is loaded: caches, priorities, non-coherence. */
+static void cache_words(struct ins *x)
+{
+    for (int i = 0; i < x->words; i++)
+        if (!strncmp(x->word[i], "L1::", 4) || !strncmp(x->word[i], "L2::", 4) ||
+            !strncmp(x->word[i], "level::", 7))
+            x->used[i] = true;
+    has_any(x, "ca cg cs lu cv wb wt");
+    has(x, "nc");
+    has(x, "unified");
+}
+
+static uint32_t order_words(struct ins *x)
+{
+    uint32_t m = 0;
+    has(x, "weak");
+    if (has(x, "volatile") || has(x, "mmio"))
+        m |= MOD_STRONG;
+    if (has(x, "relaxed"))
+        m |= MOD_STRONG;
+    if (has(x, "acquire"))
+        m |= MOD_STRONG | MOD_ACQUIRE;
+    if (has(x, "release"))
+        m |= MOD_STRONG | MOD_RELEASE;
+    if (has(x, "acq_rel") || has(x, "sc"))
+        m |= MOD_STRONG | MOD_ACQUIRE | MOD_RELEASE;
+    has_any(x, "cta cluster gpu sys");
+    return m;
+}
+
+/* The values of ld and st: one register or a vector, any register that is wide enough. */
+static bool values(struct decoder *d, struct ptx_operand *o, const struct type *t, int n, bool load,
+                   struct sim_inst *i)
+{
+    uint32_t row[8];
+    struct ptx_operand *v = o->kind == PTX_VECTOR ? o->items : o;
+    if ((o->kind == PTX_VECTOR ? o->count : 1) != n)
+        return FAIL(d, "%d values are wanted", n);
+    uint8_t reg = 0;
+    for (int k = 0; k<n; k++, v = n> 1 || o->kind == PTX_VECTOR ? v->next : v) {
+        int have = register_size(d, v);
+        uint8_t size = have > 0 ? (uint8_t)have : t->size < 2 ? 2 : t->size;
+        if (v->kind == PTX_SINK || have <= 0)
+            size = reg ? reg : size;
+        if ((reg && size != reg) || size < t->size)
+            return FAIL(d, "the register of a value has %d bits", size * 8);
+        reg = size;
+        char letter =
+            t->letter == 'f' && size == t->size ? (size == 8 ? 'D' : 'F') : letter_of(size);
+        if (!(load ? target(d, v, letter, &row[k]) : source(d, v, letter, &row[k])))
+            return false;
+    }
+    i->ext = ext_add(d, row, (uint32_t)n);
+    i->d = load ? row[0] : NO_OPERAND;
+    i->b = row[0];
+    i->count = (uint8_t)n;
+    i->size = t->size;
+    i->c = reg; /* bytes of a register */
+    i->mods |= t->letter == 's' ? MOD_SIGNED : 0;
+    return true;
+}
+
+static int vector_of(struct ins *x)
+{
+    const char *v = has_any(x, "v2 v4 v8");
+    return v ? v[1] - '0' : 1;
+}
+
+/* A load of a kernel's parameter at a known place is a move from a preset row. */
+static bool load_param(struct decoder *d, struct ins *x, const struct type *t,
+                       const struct symbol *s, int n)
+{
+    struct ptx_operand *v = x->op[0]->kind == PTX_VECTOR ? x->op[0]->items : x->op[0];
+    int64_t at = x->op[1]->items->value;
+    if ((x->op[0]->kind == PTX_VECTOR ? x->op[0]->count : 1) != n)
+        return FAIL(d, "%d values are wanted", n);
+    if (at < 0 || (uint64_t)at + (uint64_t)t->size * (uint64_t)n > s->bytes)
+        return FAIL(d, "outside of parameter `%s`", s->name);
+    for (int k = 0; k < n; k++, v = v->next) {
+        int have = register_size(d, v);
+        uint8_t size = have > 0 ? (uint8_t)have : t->size < 2 ? 2 : t->size;
+        if (size < t->size)
+            return FAIL(d, "the register of a value has %d bits", size * 8);
+        const struct sim_row *r = row_find(d, size == 8   ? "mov.b64"
+                                              : size == 4 ? "mov.b32"
+                                                          : "mov.b16");
+        struct sim_inst *i = emit(d, r->fn, RUN_LANES, SIM_MEMORY);
+        i->op = (uint16_t)(r - d->rows.row);
+        i->a = preset(d, PRESET_PARAM, size, s->address + (uint64_t)at + (uint64_t)k * t->size,
+                      t->size, t->letter == 's');
+        if (!target(d, v, letter_of(size), &i->d))
+            return false;
+    }
+    return true;
+}
+
+/* The space an access names, and the one its variable lies in, must agree. */
+static bool access_space(struct decoder *d, enum ptx_space named, const struct symbol *s,
+                         struct sim_inst *i)
+{
+    enum ptx_space space = named;
+    if (s && s->space == PTX_LOCAL && named == PTX_PARAM)
+        space = PTX_LOCAL; /* of a device function or a call */
+    else if (s && named && s->space != named && !(named == PTX_GLOBAL && s->space == PTX_CONST))
+        return FAIL(d, "`%s` lies in another state space", s->name);
+    else if (s && !named)
+        return FAIL(d, "`%s` needs a state space in the instruction", s->name);
+    i->space = (uint8_t)space;
+    return true;
+}
+
+bool decode_ld(struct decoder *d, struct ins *x)
+{
+    struct type t;
+    enum ptx_space space;
+    struct symbol *s;
+    cache_words(x);
+    uint32_t mods = order_words(x);
+    space_of(x, &space);
+    int n = vector_of(x);
+    if (!take_type(x, &t) || !operands_are(d, x, 2, 3))
+        return FAIL(d, "ld needs a type");
+    if (t.size > 8 || (t.size * n > 32))
+        return unsupported(d, "a load this wide");
+    struct ptx_operand *m = x->op[1]->kind == PTX_MEM ? x->op[1]->items : NULL;
+    if (space == PTX_PARAM && m && m->kind == PTX_NAME && (s = symbol_find(d, m->name)) &&
+        s->kind == SYM_VARIABLE && s->entry_param)
+        return load_param(d, x, &t, s, n);
+    struct sim_inst *i = emit(d, sim_load, RUN_ACCESS, SIM_MEMORY);
+    i->mods = mods;
+    return address(d, x->op[1], i, &s) && access_space(d, space, s, i) &&
+           values(d, x->op[0], &t, n, true, i);
+}
+
+bool decode_st(struct decoder *d, struct ins *x)
+{
+    struct type t;
+    enum ptx_space space;
+    struct symbol *s;
+    if (has(x, "async"))
+        return unsupported(d, "st.async");
+    cache_words(x);
+    uint32_t mods = order_words(x);
+    space_of(x, &space);
+    int n = vector_of(x);
+    if (!take_type(x, &t) || !operands_are(d, x, 2, 3))
+        return FAIL(d, "st needs a type");
+    if (t.size > 8 || (t.size * n > 32))
+        return unsupported(d, "a store this wide");
+    struct sim_inst *i = emit(d, sim_store, RUN_ACCESS, SIM_MEMORY);
+    i->mods = mods;
+    if (!address(d, x->op[0], i, &s) || !access_space(d, space, s, i))
+        return false;
+    if (i->space == PTX_CONST || (i->space == PTX_PARAM))
+        return FAIL(d, "a store to a space that is read only");
+    return values(d, x->op[1], &t, n, false, i);
+}
+
+static const char *const atom_words = "add min max inc dec cas exch and or xor";
+
+static bool atom_values(struct decoder *d, struct ins *x, const struct type *t, int first,
+                        struct sim_inst *i, bool cas)
+{
+    char letter = t->letter == 'f' ? (t->size == 8 ? 'D' : 'F') : letter_of(t->size);
+    if (!source(d, x->op[first], letter, &i->b))
+        return false;
+    return !cas || source(d, x->op[first + 1], letter, &i->c);
+}
+
+/* i->space: state space; i->count: which operation; i->size and MOD_SIGNED, i->ext: the type's
+ * letter. */
+static bool atomic(struct decoder *d, struct ins *x, bool result)
+{
+    struct type t;
+    enum ptx_space space;
+    struct symbol *s;
+    cache_words(x);
+    uint32_t mods = order_words(x);
+    space_of(x, &space);
+    has(x, "noftz");
+    bool ftz_ignored = false;
+    (void)ftz_ignored;
+    const char *op = has_any(x, atom_words);
+    if (!op || !take_type(x, &t))
+        return FAIL(d, "`%s` needs an operation and a type", x->name);
+    if (t.size > 8 || t.size < 2)
+        return unsupported(d, "an atomic of this width");
+    bool cas = !strcmp(op, "cas");
+    int need = (result ? 1 : 0) + 2 + (cas ? 1 : 0);
+    if (!operands_are(d, x, need, need + 1))
+        return false;
+    struct sim_inst *i = emit(d, sim_atomic, RUN_ACCESS, SIM_MEMORY);
+    i->mods = mods | MOD_STRONG;
+    static const char *const names[] = {"add", "min",  "max", "inc", "dec",
+                                        "cas", "exch", "and", "or",  "xor"};
+    for (uint8_t k = 0; k < 10; k++)
+        if (!strcmp(names[k], op))
+            i->count = k;
+    bool floats = t.letter == 'f' || t.letter == 'h' || t.letter == 'g';
+    if (floats && i->count > 2 && !(cas || !strcmp(op, "exch")))
+        return FAIL(d, "no such atomic on floats");
+    i->size = t.size;
+    i->ext = (uint32_t)t.letter;
+    i->e = t.lanes;
+    if (!address(d, x->op[result ? 1 : 0], i, &s) || !access_space(d, space, s, i))
+        return false;
+    if (result && x->op[0]->kind != PTX_SINK && !target(d, x->op[0], letter_of(t.size), &i->d))
+        return false;
+    if (result && x->op[0]->kind == PTX_SINK)
+        i->d = NO_OPERAND;
+    return atom_values(d, x, &t, result ? 2 : 1, i, cas);
+}
+
+bool decode_atom(struct decoder *d, struct ins *x) { return atomic(d, x, true); }
+
+bool decode_red(struct decoder *d, struct ins *x)
+{
+    if (has(x, "async"))
+        return unsupported(d, "red.async");
+    return atomic(d, x, false);
+}
+
+bool decode_fence(struct decoder *d, struct ins *x)
+{
+    has_any(x, "sc acq_rel acquire release");
+    bool proxy = false;
+    for (int k = 0; k < x->words; k++)
+        if (!strncmp(x->word[k], "proxy", 5) || !strncmp(x->word[k], "async", 5) ||
+            !strcmp(x->word[k], "alias") || !strncmp(x->word[k], "tensormap", 9) ||
+            !strcmp(x->word[k], "mbarrier_init") || !strncmp(x->word[k], "sync_restrict", 13) ||
+            !strncmp(x->word[k], "op_restrict", 11))
+            x->used[k] = proxy = true;
+    has_any(x, "cta gl sys cluster gpu global");
+    has_any(x, "shared::cta shared::cluster");
+    has_any(x, "cta cluster");
+    struct sim_inst *i = emit(d, sim_fence, RUN_ACCESS, SIM_MEMORY);
+    i->count = proxy;
+    return true;
+}
+
+bool decode_prefetch(struct decoder *d, struct ins *x)
+{
+    for (int k = 0; k < x->words; k++)
+        x->used[k] = true;
+    (void)d;
+    return true;
+}
+
+bool decode_discard(struct decoder *d, struct ins *x) { return unsupported(d, x->name); }
+bool decode_nothing(struct decoder *d, struct ins *x)
+{
+    for (int k = 0; k < x->words; k++)
+        x->used[k] = true;
+    (void)d;
+    return true;
+}

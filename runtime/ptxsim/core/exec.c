@@ -1,0 +1,1104 @@
+/* exec: launches. Blocks are handed to workers in their order; a worker runs one block at a time,
+ * its warps in turn, each until all of its lanes wait or are done. A warp's lanes form groups that
+ * are at one place; of those that can run, the one deepest in calls and at the lowest place goes on
+ * until it comes to where another waits. An instruction of a whole warp waits until the lanes that
+ * it names are there. */
+#include "exec.h"
+#include <fenv.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define SLICE 262144 /* instructions of a warp before the block's next one has a turn */
+#define MAX_DEPTH 512
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- reports ---- */
+void sim_thread_id(const struct sim_warp *w, uint32_t thread, uint32_t id[3])
+{
+    const uint32_t *b = w->worker->job->launch->block;
+    id[0] = thread % b[0];
+    id[1] = thread / b[0] % b[1];
+    id[2] = thread / b[0] / b[1];
+}
+
+void sim_report(struct sim_warp *w, enum sim_fault_kind kind, int lane, const char *fmt, ...)
+{
+    struct sim_worker *k = w->worker;
+    if (k->failed)
+        return;
+    k->failed = true;
+    struct sim_fault *x = &k->fault;
+    const struct sim_function *f = w->frame->f;
+    struct sim_line line = w->pc < f->count ? f->lines[w->pc] : (struct sim_line){0};
+    uint64_t address = x->address;
+    uint32_t other[3] = {x->other[0], x->other[1], x->other[2]};
+    *x = (struct sim_fault){.kind = kind,
+                            .kernel = k->job->kernel->f->name,
+                            .ptx_line = line.ptx,
+                            .source_line = line.source,
+                            .source_file = line.file,
+                            .address = address};
+    memcpy(x->other, other, sizeof other);
+    memcpy(x->block, w->block->id, sizeof x->block);
+    sim_thread_id(w, w->index * SIM_LANES + (uint32_t)lane, x->thread);
+    char what[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+    int n = snprintf(x->text, sizeof x->text, "kernel %s: %s\n  ptx line %u", x->kernel, what,
+                     x->ptx_line);
+    if (x->source_file && n < (int)sizeof x->text)
+        n += snprintf(x->text + n, sizeof x->text - (size_t)n, ", %s:%u", x->source_file,
+                      x->source_line);
+    if (n < (int)sizeof x->text)
+        snprintf(x->text + n, sizeof x->text - (size_t)n, ", block (%u,%u,%u), thread (%u,%u,%u)",
+                 x->block[0], x->block[1], x->block[2], x->thread[0], x->thread[1], x->thread[2]);
+}
+
+/* ---- frames ---- */
+static uint64_t special(const struct sim_warp *w, enum sim_special s, uint32_t lane)
+{
+    const struct sim_job *j = w->worker->job;
+    const struct sim_launch *l = j->launch;
+    uint32_t id[3];
+    sim_thread_id(w, w->index * SIM_LANES + lane, id);
+    switch (s) {
+    case SP_TID_X: return id[0];
+    case SP_TID_Y: return id[1];
+    case SP_TID_Z: return id[2];
+    case SP_NTID_X: return l->block[0];
+    case SP_NTID_Y: return l->block[1];
+    case SP_NTID_Z: return l->block[2];
+    case SP_CTAID_X: return w->block->id[0];
+    case SP_CTAID_Y: return w->block->id[1];
+    case SP_CTAID_Z: return w->block->id[2];
+    case SP_NCTAID_X: return l->grid[0];
+    case SP_NCTAID_Y: return l->grid[1];
+    case SP_NCTAID_Z: return l->grid[2];
+    case SP_LANEID: return lane;
+    case SP_WARPID: return w->index;
+    case SP_NWARPID: return j->warps;
+    case SP_SMID: return w->block->index % j->device->chip->sms;
+    case SP_NSMID: return j->device->chip->sms;
+    case SP_GRIDID: return 1;
+    case SP_LT: return (1u << lane) - 1;
+    case SP_LE: return (2u << lane) - 1;
+    case SP_GT: return ~((2u << lane) - 1);
+    case SP_GE: return ~((1u << lane) - 1);
+    case SP_EQ: return 1u << lane;
+    case SP_DYNAMIC_SHARED: return j->dynamic_at;
+    case SP_TOTAL_SHARED: return j->shared_bytes;
+    case SP_ONE: return 1;
+    case SP_ZERO:
+    case SP_CLOCK:
+    case SP_CLOCK_HI:
+    case SP_CLOCK64:
+    case SP_TIMER:
+    case SP_TIMER_LO:
+    case SP_TIMER_HI: break;
+    }
+    return 0;
+}
+
+static uint64_t param_value(const struct sim_job *j, const struct sim_preset *p)
+{
+    uint64_t v = 0;
+    memcpy(&v, (const uint8_t *)j->launch->params + p->value, p->bytes);
+    if (p->sign && p->bytes < 8)
+        v = (uint64_t)((int64_t)(v << (64 - 8 * p->bytes)) >> (64 - 8 * p->bytes));
+    return p->size == 2 ? v & 0xFFFF : v;
+}
+
+static void fill(uint8_t *regs, const struct sim_preset *p, uint64_t v)
+{
+    if (p->size == 8)
+        for (int l = 0; l < SIM_LANES; l++)
+            ((uint64_t *)(void *)(regs + p->at))[l] = v;
+    else
+        for (int l = 0; l < SIM_LANES; l++)
+            ((uint32_t *)(void *)(regs + p->at))[l] = (uint32_t)v;
+}
+
+/* Fills the rows that the function expects; `varying` only those that change with block or warp. */
+static void fill_presets(struct sim_warp *w, struct sim_frame *fr, bool varying)
+{
+    const struct sim_function *f = fr->f;
+    for (uint32_t i = 0; i < f->preset_count; i++) {
+        const struct sim_preset *p = &f->presets[i];
+        switch ((enum sim_preset_kind)p->kind) {
+        case PRESET_32:
+        case PRESET_64:
+            if (!varying)
+                fill(fr->regs, p, p->value);
+            break;
+        case PRESET_PARAM:
+            if (!varying)
+                fill(fr->regs, p, param_value(w->worker->job, p));
+            break;
+        case PRESET_LOCAL:
+            if (!varying)
+                fill(fr->regs, p, fr->local_base + p->value);
+            break;
+        case PRESET_SPECIAL:
+            for (uint32_t l = 0; l < SIM_LANES; l++) {
+                uint64_t v = special(w, (enum sim_special)p->value, l);
+                if (p->size == 8)
+                    ((uint64_t *)(void *)(fr->regs + p->at))[l] = v;
+                else
+                    ((uint32_t *)(void *)(fr->regs + p->at))[l] = (uint32_t)v;
+            }
+            break;
+        }
+    }
+}
+
+static struct sim_frame *frame_new(struct sim_warp *w, const struct sim_function *f)
+{
+    struct sim_frame **at = &w->spare, *fr;
+    for (; *at; at = &(*at)->next_free)
+        if ((*at)->capacity >= f->window && (*at)->capacity <= 2 * f->window + 4096)
+            break;
+    fr = *at;
+    if (fr) {
+        *at = fr->next_free;
+    } else {
+        fr = calloc(1, sizeof *fr);
+        uint8_t *regs = aligned_alloc(128, (f->window + 127) & ~(size_t)127);
+        if (!fr || !regs) {
+            free(fr);
+            free(regs);
+            return NULL;
+        }
+        memset(regs, 0, f->window);
+        *fr = (struct sim_frame){.regs = regs, .capacity = f->window};
+    }
+    fr->f = f;
+    if (fr->undef)
+        memset(fr->undef, 0, fr->capacity);
+    return fr;
+}
+
+static void frame_delete(struct sim_frame *fr)
+{
+    if (fr) {
+        free(fr->regs);
+        free(fr->undef);
+        free(fr);
+    }
+}
+
+static void frame_drop(struct sim_warp *w, struct sim_frame *fr)
+{
+    fr->next_free = w->spare;
+    w->spare = fr;
+}
+
+/* ---- groups ---- */
+static struct sim_group *group_add(struct sim_warp *w, uint32_t mask, uint32_t pc,
+                                   struct sim_frame *fr)
+{
+    struct sim_group *g = &w->group[w->groups++];
+    *g = (struct sim_group){.mask = mask, .pc = pc, .frame = fr};
+    return g;
+}
+
+static void group_remove(struct sim_warp *w, uint32_t i) { w->group[i] = w->group[--w->groups]; }
+
+/* Lanes that are at the same place, running or waiting for others to come there, are one group. */
+static void merge(struct sim_warp *w)
+{
+    for (uint32_t i = 0; i + 1 < w->groups; i++)
+        for (uint32_t j = i + 1; j < w->groups;) {
+            struct sim_group *a = &w->group[i], *b = &w->group[j];
+            bool same = a->pc == b->pc && a->frame == b->frame && a->state <= SIM_AT_SYNC &&
+                        b->state <= SIM_AT_SYNC;
+            if (same) {
+                a->mask |= b->mask;
+                a->state = SIM_RUN;
+                group_remove(w, j);
+            } else {
+                j++;
+            }
+        }
+}
+
+static bool before(const struct sim_group *a, const struct sim_group *b)
+{
+    return a->frame->depth != b->frame->depth ? a->frame->depth > b->frame->depth : a->pc < b->pc;
+}
+
+/* The group to run, or -1; `turn` of the others go first where one has run for long. */
+static int pick(struct sim_warp *w, uint32_t skip)
+{
+    int best = -1;
+    for (uint32_t i = 0; i < w->groups; i++)
+        if (w->group[i].state == SIM_RUN && !(w->group[i].mask & skip) &&
+            (best < 0 || before(&w->group[i], &w->group[best])))
+            best = (int)i;
+    return best;
+}
+
+/* Where the group has to stop: the lowest place above its own at which others are or wait. */
+static uint32_t stop_of(const struct sim_warp *w, int g)
+{
+    uint32_t stop = UINT32_MAX;
+    for (uint32_t i = 0; i < w->groups; i++) {
+        const struct sim_group *o = &w->group[i];
+        if ((int)i != g && o->frame == w->group[g].frame && o->state <= SIM_AT_SYNC &&
+            o->pc > w->group[g].pc && o->pc < stop)
+            stop = o->pc;
+    }
+    return stop;
+}
+
+/* ---- calls ---- */
+static void copy_local(struct sim_warp *w, uint32_t mask, uint32_t to, uint32_t from,
+                       uint32_t bytes)
+{
+    size_t stride = w->worker->job->local_stride;
+    for (int l = 0; l < SIM_LANES; l++)
+        if (mask >> l & 1) {
+            uint8_t *base = w->local + (size_t)l * stride,
+                    *known = w->local_known + (size_t)l * stride;
+            memmove(base + to, base + from, bytes);
+            memmove(known + to, known + from, bytes);
+        }
+}
+
+static void call(struct sim_warp *w, struct sim_group *g, const struct sim_inst *i, uint32_t mask)
+{
+    struct sim_frame *from = g->frame;
+    const struct sim_call *c = &from->f->call[i->imm];
+    const struct sim_function *f = c->callee;
+    int lane = sim_first(mask);
+    if (!f) { /* by pointer: lanes with another one go later */
+        uint64_t p = sim_row64(w, i->a)[lane], n = (p - SIM_WINDOW_CODE) / 16 - 1;
+        const struct sim_module *m = from->f->module;
+        if ((p & SIM_WINDOW_MASK) != SIM_WINDOW_CODE || n >= m->functions ||
+            !m->function[n]->defined || m->function[n]->arg_count != c->arg_count ||
+            m->function[n]->result_count != c->result_count) {
+            sim_report(w, SIM_FAULT_BOUNDS, lane,
+                       "a call through 0x%llx, which is no function of this kind",
+                       (unsigned long long)p);
+            return;
+        }
+        f = m->function[n];
+        uint32_t same = 0;
+        for (int l = 0; l < SIM_LANES; l++)
+            same |= (mask >> l & 1 && sim_row64(w, i->a)[l] == p ? 1u : 0u) << l;
+        if (same != mask) {
+            group_add(w, mask & ~same, g->pc, from);
+            mask = same;
+        }
+    }
+    uint32_t base = from->local_base + from->f->local_bytes;
+    if (from->depth >= MAX_DEPTH || base + f->local_bytes > w->worker->job->local_stride) {
+        sim_report(w, SIM_FAULT_BOUNDS, lane, "the stack is exhausted: %u calls deep", from->depth);
+        return;
+    }
+    struct sim_frame *fr = frame_new(w, f);
+    if (!fr) {
+        sim_report(w, SIM_FAULT_UNSUPPORTED, lane, "out of memory for a call");
+        return;
+    }
+    fr->caller = from, fr->call = c, fr->depth = from->depth + 1, fr->inside = mask;
+    fr->local_base = base, fr->return_pc = g->pc + 1;
+    fill_presets(w, fr, false);
+    for (int l = 0; l < SIM_LANES; l++)
+        if (mask >> l & 1)
+            memset(w->local_known + (size_t)l * w->worker->job->local_stride + base, 0,
+                   f->local_bytes);
+    for (uint32_t k = 0; k < c->arg_count; k++) {
+        const uint32_t *pair = from->f->ext + c->args + 2 * k;
+        uint32_t n = pair[1] < f->args[k].bytes ? pair[1] : f->args[k].bytes;
+        copy_local(w, mask, base + f->args[k].offset, from->local_base + pair[0], n);
+    }
+    g->mask = mask, g->frame = fr, g->pc = 0;
+}
+
+static void return_from(struct sim_warp *w, struct sim_group *g, uint32_t mask)
+{
+    struct sim_frame *fr = g->frame, *to = fr->caller;
+    const struct sim_call *c = fr->call;
+    for (uint32_t k = 0; k < c->result_count; k++) {
+        const uint32_t *pair = to->f->ext + c->results + 2 * k;
+        uint32_t n = pair[1] < fr->f->results[k].bytes ? pair[1] : fr->f->results[k].bytes;
+        copy_local(w, mask, to->local_base + pair[0], fr->local_base + fr->f->results[k].offset, n);
+    }
+    fr->inside &= ~mask;
+    uint32_t rest = g->mask & ~mask, pc = g->pc + 1;
+    g->mask = mask, g->frame = to, g->pc = fr->return_pc;
+    if (rest)
+        group_add(w, rest, pc, fr);
+    if (!fr->inside)
+        frame_drop(w, fr);
+}
+
+/* Lanes that exit inside of a call leave all frames. */
+static void exit_lanes(struct sim_warp *w, struct sim_group *g, uint32_t mask)
+{
+    w->exited |= mask;
+    for (struct sim_frame *fr = g->frame, *up; fr && fr->caller; fr = up) {
+        up = fr->caller;
+        fr->inside &= ~mask;
+        if (!fr->inside)
+            frame_drop(w, fr);
+    }
+    g->mask &= ~mask;
+}
+
+/* ---- barriers ---- */
+/* Lanes that do not exist come with the last one that does. */
+static uint32_t weight(const struct sim_warp *w, uint32_t mask)
+{
+    uint32_t n = (uint32_t)__builtin_popcount(mask), exist = (uint32_t)__builtin_popcount(w->lanes);
+    return n + (mask >> (exist - 1) & 1 ? SIM_LANES - exist : 0);
+}
+
+static void barrier_done(struct sim_worker *k, uint32_t number)
+{
+    struct sim_block_state *b = &k->block;
+    struct sim_barrier *x = &b->barrier[number];
+    for (uint32_t i = 0; i < b->warps; i++) {
+        struct sim_warp *w = &b->warp[i];
+        for (uint32_t j = 0; j < w->groups; j++) {
+            struct sim_group *g = &w->group[j];
+            if (g->state != SIM_AT_BARRIER || g->barrier != number)
+                continue;
+            const struct sim_inst *in = &g->frame->f->code[g->pc];
+            w->r = g->frame->regs;
+            if (in->sub == 4)
+                for (int l = 0; l < SIM_LANES; l++) {
+                    uint32_t *d = &sim_row32(w, in->d)[l];
+                    *d = g->mask >> l & 1 ? x->reduce : *d;
+                }
+            else if (in->sub >= 2) {
+                uint32_t *d = sim_pred(w, in->d);
+                bool yes =
+                    in->sub == 2 ? !x->any : x->any; /* and: none was false; or: one was true */
+                *d = (*d & ~g->mask) | (yes ? g->mask : 0);
+            }
+            g->state = SIM_RUN;
+            g->pc++;
+        }
+    }
+    if (k->job->checked)
+        sim_race_barrier(b, x->warps);
+    k->n.barriers++;
+    *x = (struct sim_barrier){.generation = x->generation + 1};
+}
+
+static uint32_t missing(const struct sim_warp *w, uint32_t mask)
+{
+    return w->lanes & ~w->exited & ~mask;
+}
+
+/* True: the group goes on at once (arrive). */
+static bool barrier(struct sim_warp *w, struct sim_group *g, const struct sim_inst *i,
+                    uint32_t mask)
+{
+    struct sim_block_state *b = w->block;
+    int lane = sim_first(mask);
+    uint32_t number = sim_row32(w, i->a)[lane];
+    uint32_t expected = i->b == NO_OPERAND ? b->warps * SIM_LANES : sim_row32(w, i->b)[lane];
+    if (number > 15 || !expected || expected % SIM_LANES || expected > b->warps * SIM_LANES) {
+        sim_report(w, SIM_FAULT_BARRIER, lane,
+                   "barrier %u of %u threads: there are 16 barriers, of whole warps", number,
+                   expected);
+        return false;
+    }
+    struct sim_barrier *x = &b->barrier[number];
+    if (x->expected && x->expected != expected) {
+        sim_report(w, SIM_FAULT_BARRIER, lane, "barrier %u with %u threads, where others said %u",
+                   number, expected, x->expected);
+        return false;
+    }
+    x->expected = expected;
+    x->arrived += weight(w, mask);
+    x->warps |= 1u << w->index;
+    if (i->sub >= 2) {
+        uint32_t p = *sim_pred(w, i->c);
+        p = (i->mods & MOD_NOT ? ~p : p) & mask;
+        x->reduce += (uint32_t)__builtin_popcount(p);
+        x->any = x->any || (i->sub == 2 ? p != mask : p != 0);
+    }
+    if (x->arrived > expected) {
+        sim_report(w, SIM_FAULT_BARRIER, lane, "more threads arrive at barrier %u than its %u",
+                   number, expected);
+        return false;
+    }
+    bool arrive = i->sub == 1;
+    if (!arrive) {
+        g->state = SIM_AT_BARRIER;
+        g->barrier = number;
+    }
+    if (x->arrived == expected)
+        barrier_done(w->worker, number);
+    return arrive;
+}
+
+static void warp_barrier_check(struct sim_warp *w)
+{
+    for (uint32_t i = 0; i < w->groups; i++) {
+        uint32_t need = w->group[i].members, have = 0;
+        if (w->group[i].state != SIM_AT_WARPBAR)
+            continue;
+        for (uint32_t j = 0; j < w->groups; j++)
+            if (w->group[j].state == SIM_AT_WARPBAR && w->group[j].members == need)
+                have |= w->group[j].mask;
+        if (need & w->lanes & ~w->exited & ~have)
+            continue;
+        for (uint32_t j = 0; j < w->groups; j++)
+            if (w->group[j].state == SIM_AT_WARPBAR && w->group[j].members == need) {
+                w->group[j].state = SIM_RUN;
+                w->group[j].pc++;
+            }
+        if (w->worker->job->checked)
+            sim_race_warp_sync(w);
+    }
+}
+
+/* ---- the loop ---- */
+/* The member mask of an instruction of the warp; false where a lane is not in it. */
+static bool members(struct sim_warp *w, uint32_t row, uint32_t mask, uint32_t *m)
+{
+    const uint32_t *e = sim_row32(w, row);
+    *m = e[sim_first(mask)];
+    for (int l = 0; l < SIM_LANES; l++) {
+        if (!(mask >> l & 1))
+            continue;
+        if (e[l] != *m) {
+            sim_report(w, SIM_FAULT_SHUFFLE, l,
+                       "lanes of a warp give different member masks: %08x and %08x", *m, e[l]);
+            return false;
+        }
+        if (!(*m >> l & 1)) {
+            sim_report(w, SIM_FAULT_SHUFFLE, l,
+                       "the member mask %08x leaves out lane %d, which executes it", *m, l);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool limit_reached(struct sim_worker *k, uint64_t lanes)
+{
+    struct sim_job *j = k->job;
+    if (!j->launch->limit)
+        return false;
+    return atomic_fetch_add_explicit(&j->executed, lanes, memory_order_relaxed) + lanes >
+           j->launch->limit;
+}
+
+enum outcome { GO_ON, RESCHEDULE };
+
+/* An instruction that is not a plain function. `m`: lanes whose guard holds; g->pc is here. */
+static enum outcome control(struct sim_warp *w, int at, const struct sim_inst *i, uint32_t m)
+{
+    struct sim_group *g = &w->group[at];
+    uint32_t rest = g->mask & ~m, pc = g->pc, members_mask;
+    w->pc = pc;
+    w->active = g->mask;
+    switch ((enum sim_kind)i->kind) {
+    case RUN_BRANCH:
+        w->worker->n.divergent_branches++;
+        g->pc = (uint32_t)i->imm;
+        g->mask = m;
+        group_add(w, rest, pc + 1, g->frame);
+        return RESCHEDULE;
+    case RUN_INDEXED: {
+        const uint32_t *index = sim_row32(w, i->a);
+        uint32_t left = m;
+        if (w->tainted && sim_taint_lanes(w, i->a, 4, m)) {
+            sim_report(w, SIM_FAULT_UNINIT, sim_first(sim_taint_lanes(w, i->a, 4, m)),
+                       "a branch depends on memory that was never written");
+            return RESCHEDULE;
+        }
+        g->mask = 0;
+        if (rest)
+            g->mask = rest, g->pc = pc + 1;
+        while (left) {
+            int lane = sim_first(left);
+            uint32_t same = 0;
+            if (index[lane] >= (uint64_t)i->imm) {
+                sim_report(w, SIM_FAULT_BOUNDS, lane, "brx.idx with index %u of a table of %lld",
+                           index[lane], (long long)i->imm);
+                return RESCHEDULE;
+            }
+            for (int l = 0; l < SIM_LANES; l++)
+                same |= (left >> l & 1 && index[l] == index[lane] ? 1u : 0u) << l;
+            uint32_t to = g->frame->f->ext[i->ext + index[lane]];
+            if (!g->mask)
+                g->mask = same, g->pc = to;
+            else
+                group_add(w, same, to, g->frame);
+            left &= ~same;
+        }
+        return RESCHEDULE;
+    }
+    case RUN_CALL:
+        g->mask = m;
+        if (rest)
+            group_add(w, rest, pc + 1, g->frame);
+        call(w, &w->group[at], i, m);
+        return RESCHEDULE;
+    case RUN_RETURN: return_from(w, g, m); return RESCHEDULE;
+    case RUN_EXIT:
+        exit_lanes(w, g, m);
+        g->pc++;
+        if (!g->mask)
+            group_remove(w, (uint32_t)at);
+        warp_barrier_check(w);
+        for (uint32_t k = 0; k < w->groups; k++) /* who waited for these lanes may have all now */
+            if (w->group[k].state == SIM_AT_SYNC)
+                w->group[k].state = SIM_RUN;
+        return RESCHEDULE;
+    case RUN_TRAP: sim_report(w, SIM_FAULT_TRAP, sim_first(m), "trap"); return RESCHEDULE;
+    case RUN_SYNC:
+        if (!members(w, i->e, m, &members_mask))
+            return RESCHEDULE;
+        if (missing(w, m) & members_mask) {
+            if (rest) {
+                group_add(w, rest, pc + 1, g->frame);
+                g->mask = m;
+            }
+            g->state = SIM_AT_SYNC;
+            g->members = members_mask;
+            return RESCHEDULE;
+        }
+        i->fn(w, i, m);
+        g->pc++;
+        return w->worker->failed ? RESCHEDULE : GO_ON;
+    case RUN_WARPBAR:
+        if (!members(w, i->a, m, &members_mask))
+            return RESCHEDULE;
+        if (rest) {
+            group_add(w, rest, pc + 1, g->frame);
+            g->mask = m;
+        }
+        g->state = SIM_AT_WARPBAR;
+        g->members = members_mask;
+        warp_barrier_check(w);
+        return RESCHEDULE;
+    case RUN_BARRIER:
+        if (rest) {
+            group_add(w, rest, pc + 1, g->frame);
+            g->mask = m;
+        }
+        if (!(i->mods & MOD_PAIR) && missing(w, m)) { /* aligned: the whole warp comes here */
+            g->state = SIM_AT_SYNC;
+            g->members = SIM_ALL;
+            return RESCHEDULE;
+        }
+        if (barrier(w, g, i, m))
+            g->pc++;
+        return RESCHEDULE;
+    case RUN_WAIT: g->pc++; return RESCHEDULE;
+    case RUN_LANES:
+    case RUN_ACCESS: break;
+    }
+    return GO_ON;
+}
+
+static void report_guard(struct sim_warp *w, uint32_t pc, uint32_t bad)
+{
+    w->pc = pc;
+    sim_report(w, SIM_FAULT_UNINIT, sim_first(bad),
+               "a condition depends on memory that was never written");
+}
+
+/* Runs a group until it meets another, waits, splits, or has had its slice. */
+static void run_group(struct sim_warp *w, int at, uint32_t stop, uint32_t *slice)
+{
+    struct sim_group *g = &w->group[at];
+    struct sim_worker *k = w->worker;
+    const struct sim_inst *code = g->frame->f->code;
+    uint32_t pc = g->pc, mask = g->mask, left = *slice;
+    uint64_t threads = 0, lanes = (uint64_t)__builtin_popcount(mask), steps = 0;
+    w->frame = g->frame;
+    w->r = g->frame->regs;
+    for (;;) {
+        if (pc == stop)
+            break;
+        const struct sim_inst *i = code + pc;
+        uint32_t m = mask;
+        steps++;
+        k->classes[i->cls]++;
+        if (i->guarded) {
+            m &= i->guard_not ? ~*sim_pred(w, i->guard) : *sim_pred(w, i->guard);
+            if (w->tainted && k->job->checked) {
+                uint32_t bad = sim_taint_pred(w, i->guard, mask);
+                if (bad) {
+                    report_guard(w, pc, bad);
+                    break;
+                }
+            }
+            threads += (uint64_t)__builtin_popcount(m);
+            if (!m) {
+                pc++;
+                continue;
+            }
+        } else {
+            threads += lanes;
+        }
+        if (i->kind == RUN_LANES) {
+            if (w->tainted)
+                sim_taint_step(w, i, m);
+            i->fn(w, i, m);
+            pc++;
+            continue;
+        }
+        if (i->kind == RUN_ACCESS) {
+            w->pc = pc;
+            w->active = mask;
+            if (w->tainted)
+                sim_taint_step(w, i, m);
+            i->fn(w, i, m);
+            if (k->failed)
+                break;
+            pc++;
+            continue;
+        }
+        if (i->kind == RUN_BRANCH && m == mask) {
+            bool back = (uint32_t)i->imm <= pc;
+            pc = (uint32_t)i->imm;
+            if (w->groups > 1)
+                break;
+            if (back && steps >= left)
+                break;
+            continue;
+        }
+        g->pc = pc;
+        if (control(w, at, i, m) == RESCHEDULE) {
+            pc = UINT32_MAX;
+            break;
+        }
+        pc++;
+    }
+    if (pc != UINT32_MAX)
+        g->pc = pc;
+    k->n.warp_instructions += steps;
+    k->n.instructions += threads;
+    k->steps += threads;
+    *slice = steps < left ? left - (uint32_t)steps : 0;
+}
+
+/* True: something was done. */
+static bool run_warp(struct sim_warp *w)
+{
+    struct sim_worker *k = w->worker;
+    uint32_t slice = SLICE, skip = 0;
+    bool ran = false;
+    while (w->groups && !k->failed) {
+        if (w->groups > 1)
+            merge(w);
+        int g = pick(w, skip);
+        if (g < 0 && skip) {
+            skip = 0;
+            continue;
+        }
+        if (g < 0 || !slice)
+            break;
+        ran = true;
+        uint32_t before_pc = w->group[g].pc, mask = w->group[g].mask, had = slice;
+        run_group(w, g, stop_of(w, g), &slice);
+        if (k->steps > 1u << 22 || (k->job->launch->limit && k->steps > 65536)) {
+            if (limit_reached(k, k->steps)) {
+                k->hung = true;
+                w->pc = before_pc;
+                sim_report(w, SIM_FAULT_HANG, sim_first(mask),
+                           "the limit of %llu thread instructions is reached",
+                           (unsigned long long)k->job->launch->limit);
+            }
+            k->steps = 0;
+        }
+        /* Lanes that spin at a low place must not starve those they wait for. */
+        if (w->groups > 1 && had - slice > 0 && slice < SLICE / 2)
+            skip = skip ? 0 : mask;
+    }
+    return ran;
+}
+
+static void describe_rest(struct sim_warp *w, uint32_t mask, char *text, size_t size)
+{
+    uint32_t gone = w->lanes & w->exited & mask;
+    if (gone) {
+        snprintf(text, size, "lane %d has left the kernel", sim_first(gone));
+        return;
+    }
+    for (uint32_t i = 0; i < w->groups; i++)
+        if (w->group[i].mask & mask) {
+            const struct sim_function *f = w->group[i].frame->f;
+            snprintf(text, size, "lane %d waits at ptx line %u", sim_first(w->group[i].mask & mask),
+                     f->lines[w->group[i].pc].ptx);
+            return;
+        }
+    snprintf(text, size, "no lane can come");
+}
+
+/* Nothing moves any more: say why, by the first warp that waits. */
+static void report_stuck(struct sim_worker *k)
+{
+    struct sim_block_state *b = &k->block;
+    char rest[128];
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < b->warps; i++) {
+            struct sim_warp *w = &b->warp[i];
+            for (uint32_t j = 0; j < w->groups; j++) {
+                struct sim_group *g = &w->group[j];
+                const struct sim_inst *in = &g->frame->f->code[g->pc];
+                w->frame = g->frame;
+                w->pc = g->pc;
+                int lane = sim_first(g->mask);
+                if (!pass && (g->state == SIM_AT_SYNC || g->state == SIM_AT_WARPBAR)) {
+                    describe_rest(w, g->members & w->lanes & ~g->mask, rest, sizeof rest);
+                    bool bar = in->kind == RUN_BARRIER;
+                    if (bar)
+                        sim_report(w, SIM_FAULT_BARRIER, lane,
+                                   "a barrier is reached by part of a warp (lanes %08x): %s",
+                                   g->mask, rest);
+                    else
+                        sim_report(w, SIM_FAULT_SHUFFLE, lane,
+                                   "an instruction of the warp waits with lanes %08x for those of "
+                                   "%08x: %s",
+                                   g->mask, g->members, rest);
+                    return;
+                }
+                if (pass && g->state == SIM_AT_BARRIER) {
+                    struct sim_barrier *x = &b->barrier[g->barrier];
+                    uint32_t away = UINT32_MAX;
+                    for (uint32_t q = 0; q < b->warps && away == UINT32_MAX; q++)
+                        if (b->warp[q].exited || !(x->warps >> q & 1))
+                            away = q;
+                    struct sim_warp *o = away == UINT32_MAX ? w : &b->warp[away];
+                    uint32_t id[3], lanes = o->exited ? o->exited : o->lanes;
+                    sim_thread_id(o, o->index * SIM_LANES + (uint32_t)sim_first(lanes), id);
+                    memcpy(k->fault.other, id, sizeof id);
+                    sim_report(w, SIM_FAULT_BARRIER, lane,
+                               "barrier %u is reached by %u of %u threads: thread (%u,%u,%u) %s",
+                               g->barrier, x->arrived, x->expected, id[0], id[1], id[2],
+                               o->exited ? "has left the kernel" : "is not there");
+                    return;
+                }
+            }
+        }
+}
+
+static void block_begin(struct sim_worker *k, uint64_t index)
+{
+    struct sim_job *j = k->job;
+    struct sim_block_state *b = &k->block;
+    const uint32_t *grid = j->launch->grid;
+    b->index = index;
+    b->id[0] = (uint32_t)(index % grid[0]);
+    b->id[1] = (uint32_t)(index / grid[0] % grid[1]);
+    b->id[2] = (uint32_t)(index / grid[0] / grid[1]);
+    b->clock = b->base = 1;
+    b->acquired = 0;
+    memset(b->barrier, 0, sizeof b->barrier);
+    uint32_t words = (j->shared_bytes + 3) / 4;
+    if (b->shared_known)
+        memset(b->shared_known, 0, words);
+    if (j->checked) {
+        memset((void *)b->reads, 0, words * sizeof *b->reads);
+        memset((void *)b->writes, 0, words * sizeof *b->writes);
+    }
+    for (uint32_t i = 0; i < b->warps; i++) {
+        struct sim_warp *w = &b->warp[i];
+        struct sim_frame *fr = w->frame = w->entry;
+        w->clock = 1;
+        w->exited = 0;
+        if (j->checked)
+            memset(w->seen, 0, b->warps * sizeof *w->seen);
+        if (w->tainted && fr->undef)
+            memset(fr->undef, 0, fr->capacity);
+        w->tainted = false;
+        w->r = fr->regs;
+        fr->inside = w->lanes;
+        if (j->local_stride)
+            memset(w->local_known, 0, (size_t)j->local_stride * SIM_LANES);
+        fill_presets(w, fr, true);
+        w->groups = 0;
+        group_add(w, w->lanes, 0, fr);
+    }
+}
+
+static void run_block(struct sim_worker *k, uint64_t index)
+{
+    struct sim_block_state *b = &k->block;
+    block_begin(k, index);
+    for (bool left = true; left && !k->failed;) {
+        bool moved = left = false;
+        for (uint32_t i = 0; i < b->warps && !k->failed; i++) {
+            if (!b->warp[i].groups)
+                continue;
+            left = true;
+            moved = run_warp(&b->warp[i]) || moved;
+        }
+        if (left && !moved && !k->failed)
+            report_stuck(k);
+        if (atomic_load_explicit(&k->job->faulty, memory_order_relaxed) < index)
+            break;
+    }
+    if (!k->failed)
+        return;
+    struct sim_job *j = k->job;
+    pthread_mutex_lock(&j->lock);
+    if (index < atomic_load(&j->faulty)) {
+        atomic_store(&j->faulty, index);
+        j->fault = k->fault;
+    }
+    pthread_mutex_unlock(&j->lock);
+}
+
+/* ---- workers ---- */
+static bool worker_warps(struct sim_worker *k)
+{
+    struct sim_job *j = k->job;
+    struct sim_block_state *b = &k->block;
+    b->warp = aligned_alloc(64, j->warps * sizeof *b->warp);
+    if (!b->warp)
+        return false;
+    memset(b->warp, 0, j->warps * sizeof *b->warp);
+    b->warps = j->warps;
+    for (uint32_t i = 0; i < j->warps; i++) {
+        struct sim_warp *w = &b->warp[i];
+        uint64_t first = (uint64_t)i * SIM_LANES, n = j->threads - first;
+        w->worker = k, w->block = b, w->index = i;
+        w->lanes = n >= SIM_LANES ? SIM_ALL : (1u << n) - 1;
+        w->entry = frame_new(w, j->kernel->f);
+        w->seen = calloc(j->warps, sizeof *w->seen);
+        w->local = calloc(1, (size_t)j->local_stride * SIM_LANES + 64);
+        w->local_known = calloc(1, (size_t)j->local_stride * SIM_LANES + 64);
+        if (!w->entry || !w->seen || !w->local || !w->local_known)
+            return false;
+        w->frame = w->entry;
+        w->r = w->entry->regs;
+        fill_presets(w, w->entry, false);
+    }
+    return true;
+}
+
+static bool worker_begin(struct sim_worker *k)
+{
+    struct sim_job *j = k->job;
+    struct sim_block_state *b = &k->block;
+    size_t words = (j->shared_bytes + 3) / 4 + 32;
+    b->shared_bytes = j->shared_bytes;
+    b->shared = aligned_alloc(1024, (words * 4 + 1023) & ~(size_t)1023);
+    if (j->checked) {
+        b->shared_known = calloc(words, 1);
+        b->reads = calloc(words, sizeof *b->reads);
+        b->writes = calloc(words, sizeof *b->writes);
+        if (!b->shared_known || !b->reads || !b->writes)
+            return false;
+    }
+    return b->shared && worker_warps(k);
+}
+
+static void worker_end(struct sim_worker *k)
+{
+    struct sim_block_state *b = &k->block;
+    for (uint32_t i = 0; b->warp && i < b->warps; i++) {
+        struct sim_warp *w = &b->warp[i];
+        for (uint32_t g = 0; g < w->groups; g++) /* a failed block leaves frames of calls */
+            for (struct sim_frame *fr = w->group[g].frame, *up; fr && fr->caller; fr = up) {
+                up = fr->caller;
+                fr->inside &= ~w->group[g].mask;
+                if (!fr->inside)
+                    frame_drop(w, fr);
+            }
+        frame_delete(w->entry);
+        for (struct sim_frame *fr = w->spare, *next; fr; fr = next) {
+            next = fr->next_free;
+            frame_delete(fr);
+        }
+        sim_tensor_free(w);
+        free(w->seen);
+        free(w->local);
+        free(w->local_known);
+    }
+    free(b->warp);
+    free(b->shared);
+    free(b->shared_known);
+    free((void *)b->reads);
+    free((void *)b->writes);
+}
+
+static void add_counters(struct sim_counters *to, const struct sim_worker *k)
+{
+    const struct sim_counters *n = &k->n;
+    to->instructions += n->instructions;
+    to->warp_instructions += n->warp_instructions;
+    to->alu += k->classes[SIM_ALU];
+    to->fma += k->classes[SIM_FMA];
+    to->special += k->classes[SIM_SPECIAL];
+    to->control += k->classes[SIM_CONTROL];
+    to->memory += k->classes[SIM_MEMORY];
+    to->mma += k->classes[SIM_MMA];
+    to->global_load_bytes += n->global_load_bytes;
+    to->global_store_bytes += n->global_store_bytes;
+    to->global_load_sectors += n->global_load_sectors;
+    to->global_store_sectors += n->global_store_sectors;
+    to->shared_accesses += n->shared_accesses;
+    to->shared_conflicts += n->shared_conflicts;
+    to->atomics += n->atomics;
+    to->barriers += n->barriers;
+    to->shuffles += n->shuffles;
+    to->async_copies += n->async_copies;
+    to->divergent_branches += n->divergent_branches;
+}
+
+static void *work(void *arg)
+{
+    struct sim_job *j = arg;
+    struct sim_worker *k = aligned_alloc(64, (sizeof *k + 63) & ~(size_t)63);
+    fenv_t env;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV); /* kernels say themselves where they flush */
+    if (k) {
+        memset(k, 0, sizeof *k);
+        k->job = j;
+    }
+    if (!k || !worker_begin(k)) {
+        pthread_mutex_lock(&j->lock);
+        j->out_of_memory = true;
+        pthread_mutex_unlock(&j->lock);
+    } else {
+        for (;;) {
+            uint64_t i = atomic_fetch_add(&j->next_block, 1);
+            if (i >= j->blocks || i > atomic_load(&j->faulty))
+                break;
+            run_block(k, i);
+            if (k->failed)
+                break;
+        }
+        pthread_mutex_lock(&j->lock);
+        add_counters(&j->total, k);
+        pthread_mutex_unlock(&j->lock);
+    }
+    if (k)
+        worker_end(k);
+    free(k);
+    fesetenv(&env);
+    return NULL;
+}
+
+/* ---- launches ---- */
+static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
+                      const struct sim_launch *l, struct sim_job *j)
+{
+    uint64_t threads = 1, blocks = 1;
+    static const uint32_t most[3] = {1024, 1024, 64}, grids[3] = {0x7FFFFFFF, 65535, 65535};
+    for (int i = 0; i < 3; i++) {
+        if (!l->block[i] || !l->grid[i] || l->block[i] > most[i] || l->grid[i] > grids[i])
+            return false;
+        if (k->facts.required[0] && l->block[i] != k->facts.required[i])
+            return false;
+        threads *= l->block[i];
+        blocks *= l->grid[i];
+    }
+    uint64_t align = k->f->shared_align ? k->f->shared_align : 16;
+    uint64_t dynamic = (k->f->shared_bytes + align - 1) / align * align;
+    uint64_t shared = (l->shared ? dynamic : k->f->shared_bytes) + (uint64_t)l->shared;
+    uint64_t allowed = l->shared_allowed ? l->shared_allowed : d->chip->shared_block;
+    if (threads > k->facts.max_threads || threads > 1024 || shared > allowed ||
+        shared > d->chip->shared_optin)
+        return false;
+    j->threads = threads;
+    j->blocks = blocks;
+    j->warps = (uint32_t)((threads + SIM_LANES - 1) / SIM_LANES);
+    j->shared_bytes = (uint32_t)shared;
+    j->dynamic_at = (uint32_t)dynamic;
+    j->local_stride = k->facts.local_bytes;
+    return true;
+}
+
+/* Counts the distinct bytes that were touched, and clears the cells for the next launch. */
+static void sweep(struct sim_device *d, struct sim_job *j)
+{
+    for (size_t i = 0; i < d->mems; i++)
+        if (!d->mem[i]->freed)
+            sim_race_sweep(d->mem[i], j->checked ? &j->total : NULL);
+}
+
+static void run_workers(struct sim_device *d, struct sim_job *j)
+{
+    pthread_t thread[64];
+    uint64_t n = (uint64_t)d->workers < j->blocks ? (uint64_t)d->workers : j->blocks;
+    n = n > 64 ? 64 : n;
+    uint64_t started = 0;
+    for (uint64_t i = 1; i < n; i++)
+        if (!pthread_create(&thread[started], NULL, work, j))
+            started++;
+    work(j);
+    for (uint64_t i = 0; i < started; i++)
+        pthread_join(thread[i], NULL);
+}
+
+enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct sim_launch *l,
+                        struct sim_counters *counters, struct sim_fault *fault)
+{
+    struct sim_job *j = calloc(1, sizeof *j);
+    if (!j)
+        return SIM_NO_MEMORY;
+    *j = (struct sim_job){.device = d, .kernel = k, .launch = l, .checked = !l->unchecked};
+    if (!sizes_fit(d, k, l, j)) {
+        free(j);
+        return SIM_BAD_LAUNCH;
+    }
+    atomic_store(&j->faulty, UINT64_MAX);
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_mutex_lock(&d->run);
+    pthread_mutex_lock(&d->table);
+    for (size_t i = 0; i < d->mems; i++)
+        sim_mem_settle(d->mem[i]);
+    pthread_mutex_unlock(&d->table);
+    j->began = now();
+    run_workers(d, j);
+    sweep(d, j);
+    j->total.seconds = now() - j->began;
+    enum sim_status s = j->out_of_memory ? SIM_NO_MEMORY : j->fault.kind ? SIM_FAULT : SIM_OK;
+    if (fault && s == SIM_FAULT)
+        *fault = j->fault;
+    if (counters)
+        sim_counters_add(counters, &j->total);
+    pthread_mutex_unlock(&d->run);
+    sim_race_free(j->sync);
+    pthread_mutex_destroy(&j->lock);
+    free(j);
+    return s;
+}
+
+void sim_clock(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    struct sim_job *j = w->worker->job;
+    double t = now() - j->began;
+    uint64_t v =
+        i->sub < 3 ? (uint64_t)(t * 1e3 * j->device->chip->clock_khz) : (uint64_t)(now() * 1e9);
+    bool high = i->sub == 1 || i->sub == 5;
+    for (int l = 0; l < SIM_LANES; l++)
+        if (mask >> l & 1) {
+            if (i->size == 8)
+                sim_row64(w, i->d)[l] = v;
+            else
+                sim_row32(w, i->d)[l] = (uint32_t)(high ? v >> 32 : v);
+        }
+}
+
+void sim_counters_add(struct sim_counters *to, const struct sim_counters *n)
+{
+    uint64_t *a = (uint64_t *)to;
+    const uint64_t *b = (const uint64_t *)n;
+    for (size_t i = 0; i < offsetof(struct sim_counters, seconds) / sizeof *a; i++)
+        a[i] += b[i];
+    to->seconds += n->seconds;
+}

@@ -1,0 +1,120 @@
+/* exec: workers, blocks, and what instructions' functions call. */
+#ifndef SIM_EXEC_H
+#define SIM_EXEC_H
+
+#include "warp.h"
+
+/* Where an access goes: one allocation, or the block's shared memory. */
+struct sim_region {
+    uint8_t *host;   /* byte of address lo */
+    uint64_t lo, hi; /* addresses of the space */
+    uint8_t *known;  /* NULL: all is known */
+    _Atomic uint64_t *reads, *writes;
+    uint8_t *pages;
+    sim_mem *mem; /* NULL: shared */
+};
+
+struct sim_barrier {
+    uint32_t arrived; /* threads */
+    uint32_t expected;
+    uint32_t generation;
+    uint32_t warps;  /* bits of the warps that came */
+    uint32_t reduce; /* of bar.red: the votes so far */
+    uint32_t result;
+    bool any;
+};
+
+struct sim_block_state {
+    uint32_t id[3];
+    uint64_t index; /* linear */
+    uint8_t *shared;
+    uint32_t shared_bytes;
+    uint8_t *shared_known;
+    _Atomic uint64_t *reads, *writes; /* cells of shared memory */
+    uint32_t warps, clock, base;      /* base: all accesses below this clock are ordered */
+    struct sim_barrier barrier[16];
+    struct sim_warp *warp;
+    uint64_t acquired; /* race.c: how much of the launch's log of releases it has seen */
+};
+
+struct sim_job { /* one launch */
+    struct sim_device *device;
+    const struct sim_kernel *kernel;
+    const struct sim_launch *launch;
+    uint64_t blocks, threads;
+    uint32_t warps, shared_bytes, dynamic_at, local_stride;
+    bool checked;
+    _Atomic uint64_t next_block;
+    _Atomic uint64_t faulty; /* lowest block with a fault */
+    _Atomic uint64_t executed;
+    pthread_mutex_t lock;
+    struct sim_fault fault;
+    struct sim_counters total;
+    struct sim_sync *sync; /* race.c */
+    double began;
+    bool out_of_memory;
+};
+
+struct sim_worker {
+    struct sim_job *job;
+    struct sim_block_state block;
+    struct sim_counters n;
+    uint64_t classes[SIM_CLASSES];
+    uint64_t steps; /* since the limit was last looked at */
+    struct sim_fault fault;
+    bool failed, hung;
+    struct sim_region last[64]; /* allocations met lately, by instruction */
+    uint8_t *arena;             /* everything of the block's that is reused: freed at the end */
+    int id;
+};
+
+/* Files a report: the first of a block counts. text: what happened, without place. */
+void sim_report(struct sim_warp *w, enum sim_fault_kind k, int lane, const char *fmt, ...)
+    SIM_PRINTF(4, 5);
+void sim_thread_id(const struct sim_warp *w, uint32_t thread, uint32_t id[3]);
+void sim_clock(struct sim_warp *w, const struct sim_inst *i, uint32_t mask);
+
+void sim_counters_add(struct sim_counters *to, const struct sim_counters *n);
+
+/* ---- access.c ---- */
+sim_handler sim_load, sim_store, sim_atomic, sim_fence, sim_prefetch, sim_param_load;
+/* Addresses of the active lanes: register plus offset. */
+void sim_addresses(struct sim_warp *w, const struct sim_inst *i, uint64_t *to);
+/* Splits generic addresses by window, then finds the region; n bytes at each lane. NULL: reported.
+ * Only lanes of the result's mask lie in it; the caller goes on with the rest. */
+struct sim_region *sim_resolve(struct sim_warp *w, const struct sim_inst *i, enum ptx_space *space,
+                               const uint64_t *at, uint32_t mask, uint32_t n, uint32_t *part,
+                               bool write);
+/* Marks bytes as read or written by a lane: race and known bits. False: reported. */
+void sim_count_global(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32_t n,
+                      bool write);
+
+/* ---- race.c ---- */
+void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *at, uint32_t mask,
+                     uint32_t n, bool write, bool strong);
+void sim_race_barrier(struct sim_block_state *b, uint32_t warps); /* these warps met */
+void sim_race_warp_sync(struct sim_warp *w);
+void sim_race_release(struct sim_warp *w, uint64_t address);
+void sim_race_acquire(struct sim_warp *w, uint64_t address);
+void sim_race_fence(struct sim_warp *w);
+void sim_race_sweep(sim_mem *m,
+                    struct sim_counters *n); /* after a launch: counts and clears the cells */
+void sim_race_free(struct sim_sync *s);
+
+/* ---- taint.c ---- */
+void sim_taint_step(struct sim_warp *w, const struct sim_inst *i,
+                    uint32_t mask); /* before the instruction */
+/* Undefined lanes of a row: bits of lanes. */
+uint32_t sim_taint_lanes(struct sim_warp *w, uint32_t row, uint8_t size, uint32_t mask);
+uint32_t sim_taint_pred(struct sim_warp *w, uint32_t at, uint32_t mask);
+void sim_taint_set(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uint64_t bits);
+uint64_t sim_taint_get(struct sim_warp *w, uint32_t row, uint8_t size, int lane);
+void sim_taint_clear(struct sim_warp *w, uint32_t row, uint8_t size, uint32_t mask);
+
+/* ---- warp.c ---- */
+sim_handler sim_shfl, sim_vote, sim_match, sim_redux, sim_activemask, sim_elect;
+
+/* ---- tensor.c ---- */
+void sim_tensor_free(struct sim_warp *w);
+
+#endif
