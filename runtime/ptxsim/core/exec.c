@@ -467,26 +467,29 @@ static void warp_barrier_check(struct sim_warp *w)
 }
 
 /* ---- the loop ---- */
-/* The member mask of an instruction of the warp; false where a lane is not in it. */
-static bool members(struct sim_warp *w, uint32_t row, uint32_t mask, uint32_t *m)
+/* The lanes of `mask` that can go on with an instruction of the warp, and the members they name: lanes that
+ * name different sets do so set by set. 0: none has all of its members there (*m: those of the first
+ * lane), or something is wrong and reported. */
+static uint32_t members(struct sim_warp *w, uint32_t row, uint32_t mask, uint32_t *m)
 {
     const uint32_t *e = sim_row32(w, row);
     *m = e[sim_first(mask)];
-    for (int l = 0; l < SIM_LANES; l++) {
-        if (!(mask >> l & 1))
-            continue;
-        if (e[l] != *m) {
-            sim_report(w, SIM_FAULT_SHUFFLE, l,
-                       "lanes of a warp give different member masks: %08x and %08x", *m, e[l]);
-            return false;
+    for (uint32_t left = mask; left;) {
+        uint32_t want = e[sim_first(left)], same = 0;
+        for (int l = 0; l < SIM_LANES; l++)
+            same |= (left >> l & 1 && e[l] == want ? 1u : 0u) << l;
+        if (same & ~want) {
+            int l = sim_first(same & ~want);
+            sim_report(w, SIM_FAULT_SHUFFLE, l, "the member mask %08x leaves out lane %d, which executes it", want, l);
+            return 0;
         }
-        if (!(*m >> l & 1)) {
-            sim_report(w, SIM_FAULT_SHUFFLE, l,
-                       "the member mask %08x leaves out lane %d, which executes it", *m, l);
-            return false;
+        if (!(want & w->lanes & ~w->exited & ~same)) {
+            *m = want;
+            return same;
         }
+        left &= ~same;
     }
-    return true;
+    return 0;
 }
 
 static bool limit_reached(struct sim_worker *k, uint64_t lanes)
@@ -496,6 +499,30 @@ static bool limit_reached(struct sim_worker *k, uint64_t lanes)
         return false;
     return atomic_fetch_add_explicit(&j->executed, lanes, memory_order_relaxed) + lanes >
            j->launch->limit;
+}
+
+/* bar.warp.sync: lanes that name different sets become groups that wait each for its own. True: a report. */
+static bool warpbar_masks(struct sim_warp *w, const struct sim_inst *i, struct sim_group *g, uint32_t m)
+{
+    const uint32_t *e = sim_row32(w, i->a);
+    uint32_t first = 0;
+    for (uint32_t left = m, same; left; left &= ~same) {
+        uint32_t want = e[sim_first(left)];
+        same = 0;
+        for (int l = 0; l < SIM_LANES; l++)
+            same |= (left >> l & 1 && e[l] == want ? 1u : 0u) << l;
+        if (same & ~want) {
+            int l = sim_first(same & ~want);
+            sim_report(w, SIM_FAULT_SHUFFLE, l, "the member mask %08x leaves out lane %d, which executes it", want, l);
+            return true;
+        }
+        struct sim_group *to = first ? group_add(w, same, g->pc, g->frame) : g;
+        to->state = SIM_AT_WARPBAR;
+        to->members = want;
+        first = first ? first : same;
+    }
+    g->mask = first;
+    return false;
 }
 
 enum outcome { GO_ON, RESCHEDULE };
@@ -562,30 +589,33 @@ static enum outcome control(struct sim_warp *w, int at, const struct sim_inst *i
                 w->group[k].state = SIM_RUN;
         return RESCHEDULE;
     case RUN_TRAP: sim_report(w, SIM_FAULT_TRAP, sim_first(m), "trap"); return RESCHEDULE;
-    case RUN_SYNC:
-        if (!members(w, i->e, m, &members_mask))
+    case RUN_SYNC: {
+        uint32_t ready = members(w, i->e, m, &members_mask);
+        if (ready == m) {
+            i->fn(w, i, m);
+            g->pc++;
+            return w->worker->failed ? RESCHEDULE : GO_ON;
+        }
+        if (w->worker->failed)
             return RESCHEDULE;
-        if (missing(w, m) & members_mask) {
-            if (rest) {
-                group_add(w, rest, pc + 1, g->frame);
-                g->mask = m;
-            }
+        if (rest)
+            group_add(w, rest, pc + 1, g->frame);
+        g->mask = ready ? ready : m;
+        if (ready) {
+            group_add(w, m & ~ready, pc, g->frame);
+            i->fn(w, i, ready);
+            g->pc++;
+        } else {
             g->state = SIM_AT_SYNC;
             g->members = members_mask;
-            return RESCHEDULE;
         }
-        i->fn(w, i, m);
-        g->pc++;
-        return w->worker->failed ? RESCHEDULE : GO_ON;
+        return RESCHEDULE;
+    }
     case RUN_WARPBAR:
-        if (!members(w, i->a, m, &members_mask))
+        if (warpbar_masks(w, i, g, m))
             return RESCHEDULE;
-        if (rest) {
-            group_add(w, rest, pc + 1, g->frame);
-            g->mask = m;
-        }
-        g->state = SIM_AT_WARPBAR;
-        g->members = members_mask;
+        if (rest)
+            group_add(w, rest, pc + 1, w->frame);
         warp_barrier_check(w);
         return RESCHEDULE;
     case RUN_BARRIER:
