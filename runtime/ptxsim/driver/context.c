@@ -81,9 +81,7 @@ void objects_end(struct context *c)
         case KIND_LINK:
         case KIND_USER:
         case KIND_BLAS:
-        case KIND_LT_LAYOUT:
-        case KIND_LT_DESC:
-        case KIND_LT_PREFERENCE:
+        case KIND_BLAS_LT:
             object_remove(o); /* not of contexts */
             break;
         }

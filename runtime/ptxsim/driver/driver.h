@@ -39,9 +39,7 @@ enum kind {
     KIND_LINK,
     KIND_USER,
     KIND_BLAS,
-    KIND_LT_LAYOUT,
-    KIND_LT_DESC,
-    KIND_LT_PREFERENCE,
+    KIND_BLAS_LT,
 };
 
 /* Begins every object. Objects of a context are in its list and end with it. */
