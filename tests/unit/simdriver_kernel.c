@@ -32,7 +32,7 @@ static void modules(void)
     unsigned n = 0;
     float scale = 0;
     gives(cuModuleLoadDataEx(
-              &bad, ".version 7.0\n.target sm_70\n.address_size 64\n.entry k() { frobnicate.u32; }",
+              &bad, ".version 7.0\n.target sm_70\n.address_size 64\n.entry k() { add.s32 ; }",
               5, options, values),
           CUDA_ERROR_INVALID_PTX);
     test(strstr(log, "4") != NULL); /* the line */

@@ -141,7 +141,7 @@ CUresult cuCtxCreate_v4(CUcontext *handle, CUctxCreateParams *p, unsigned flags,
 {
     ENTER(NEED_INIT);
     if (p && p->cigParams)
-        return unsupported("cuCtxCreate", "graphics contexts are not simulated");
+        return not_simulated("cuCtxCreate", "graphics contexts are not simulated");
     if (p && p->numExecAffinityParams)
         return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
     return create(handle, flags, device);

@@ -130,7 +130,7 @@ static CUresult side_check(CUmemorytype type, const void *host, CUdeviceptr devi
                            uint64_t begin)
 {
     if (type == CU_MEMORYTYPE_ARRAY)
-        return unsupported("a copy", "arrays are not simulated");
+        return not_simulated("a copy", "arrays are not simulated");
     if (type < CU_MEMORYTYPE_HOST || type > CU_MEMORYTYPE_UNIFIED || lod)
         return CUDA_ERROR_INVALID_VALUE;
     if ((p->Height > 1 || p->Depth > 1) &&

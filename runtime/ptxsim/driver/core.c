@@ -34,7 +34,7 @@ void say(const char *format, ...)
     fprintf(stderr, "nncsim: %s\n", line);
 }
 
-CUresult unsupported(const char *call, const char *what)
+CUresult not_simulated(const char *call, const char *what)
 {
     say("%s: %s", call, what);
     return CUDA_ERROR_NOT_SUPPORTED;

@@ -161,7 +161,7 @@ void *object_get(enum kind kind, const void *handle);
 
 void say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* one line on stderr */
 /* A line on stderr and CUDA_ERROR_NOT_SUPPORTED. */
-CUresult unsupported(const char *call, const char *what);
+CUresult not_simulated(const char *call, const char *what);
 double now(void);
 void in_host_function(bool in); /* calls of this thread are refused while it is */
 uint64_t thread_number(void);

@@ -51,7 +51,7 @@ static CUresult instantiate(CUgraphExec *out, CUgraph graph, unsigned long long 
     if (!out || !g || flags > 15)
         return CUDA_ERROR_INVALID_VALUE;
     if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)
-        return unsupported("cuGraphInstantiate", "kernels cannot launch graphs");
+        return not_simulated("cuGraphInstantiate", "kernels cannot launch graphs");
     struct node **order = graph_order(g, &cycle);
     if (!order)
         return cycle ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;

@@ -72,7 +72,7 @@ static CUresult attribute_set(struct function *f, CUfunction_attribute attribute
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
         if (value > 1)
-            return unsupported("cuFuncSetAttribute", "clusters of blocks are not simulated");
+            return not_simulated("cuFuncSetAttribute", "clusters of blocks are not simulated");
         return value < 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
     case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES:
@@ -189,7 +189,7 @@ static CUresult kernel_for(struct context *c, CUkernel kernel, CUdevice device, 
     if (!device_get(device))
         return CUDA_ERROR_INVALID_DEVICE;
     if (c->device->ordinal != device)
-        return unsupported("cuKernel attributes", "the device is not the current context's");
+        return not_simulated("cuKernel attributes", "the device is not the current context's");
     return kernel_function(c, kernel, f);
 }
 

@@ -92,9 +92,9 @@ static CUresult pack(const struct sim_kernel_facts *k, const struct launch *l, s
 static CUresult cooperative(const struct launch *l)
 {
     uint64_t blocks = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
-    return blocks == 1
-               ? CUDA_SUCCESS
-               : unsupported("a cooperative launch", "blocks of a grid cannot wait for each other");
+    return blocks == 1 ? CUDA_SUCCESS
+                       : not_simulated("a cooperative launch",
+                                       "blocks of a grid cannot wait for each other");
 }
 
 CUresult launch_op(struct context *c, const struct launch *l, struct op *op)
@@ -221,12 +221,13 @@ static CUresult launch_attribute(struct launch *l, const CUlaunchAttribute *a)
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
         if ((uint64_t)a->value.clusterDim.x * a->value.clusterDim.y * a->value.clusterDim.z <= 1)
             return CUDA_SUCCESS;
-        return unsupported("cuLaunchKernelEx", "clusters of blocks are not simulated");
+        return not_simulated("cuLaunchKernelEx", "clusters of blocks are not simulated");
     case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
     case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
-        return unsupported("cuLaunchKernelEx", "events within a launch are not simulated");
+        return not_simulated("cuLaunchKernelEx", "events within a launch are not simulated");
     case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-        return unsupported("cuLaunchKernelEx", "graph nodes that kernels change are not simulated");
+        return not_simulated("cuLaunchKernelEx",
+                             "graph nodes that kernels change are not simulated");
     case CU_LAUNCH_ATTRIBUTE_IGNORE:
     case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
     case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:

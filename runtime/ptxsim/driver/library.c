@@ -371,7 +371,7 @@ static CUresult link_add(struct link *l, struct context *c, CUjitInputType type,
     if (type >= CU_JIT_NUM_INPUT_TYPES || !data || !bytes)
         return CUDA_ERROR_INVALID_VALUE;
     if (type != CU_JIT_INPUT_PTX && type != CU_JIT_INPUT_FATBINARY)
-        return unsupported("cuLinkAddData", "only PTX can be linked");
+        return not_simulated("cuLinkAddData", "only PTX can be linked");
     CUresult r = image_ptx(c->device->chip, data, bytes, &text, &length, &owned);
     if (r)
         return r;

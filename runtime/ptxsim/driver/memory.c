@@ -480,7 +480,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *p)
     if (!device_get(p->location.id))
         return CUDA_ERROR_INVALID_DEVICE;
     if (p->handleTypes)
-        return unsupported("cuMemPoolCreate", "memory cannot be shared between processes");
+        return not_simulated("cuMemPoolCreate", "memory cannot be shared between processes");
     struct pool *pool = pool_new(device_get(p->location.id));
     if (!pool)
         return CUDA_ERROR_OUT_OF_MEMORY;

@@ -124,7 +124,7 @@ CUresult node_op(struct context *c, const CUgraphNodeParams *p, struct op *op)
     case CU_GRAPH_NODE_TYPE_MEM_FREE:
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
-        return unsupported("cuGraphAddNode", "nodes of this type are not simulated");
+        return not_simulated("cuGraphAddNode", "nodes of this type are not simulated");
     }
     return CUDA_ERROR_INVALID_VALUE;
 }
@@ -179,8 +179,8 @@ static CUresult kernel_params(CUgraphNode handle, CUDA_KERNEL_NODE_PARAMS *p)
     if (!n || !p || node_type(&n->op) != CU_GRAPH_NODE_TYPE_KERNEL)
         return CUDA_ERROR_INVALID_VALUE;
     if (n->op.kind == OP_CODE)
-        return unsupported("cuGraphKernelNodeGetParams",
-                           "this node is a library's, without parameters");
+        return not_simulated("cuGraphKernelNodeGetParams",
+                             "this node is a library's, without parameters");
     const struct op_kernel *k = &n->op.kernel;
     *p = (CUDA_KERNEL_NODE_PARAMS){
         .func = k->handle,
@@ -252,8 +252,8 @@ CUresult cuGraphKernelNodeSetAttribute(CUgraphNode node, CUlaunchAttributeID att
     if (!node_get(node, OP_KERNEL) || !value)
         return CUDA_ERROR_INVALID_VALUE;
     if (attribute == CU_LAUNCH_ATTRIBUTE_COOPERATIVE && value->cooperative)
-        return unsupported("cuGraphKernelNodeSetAttribute",
-                           "blocks of a grid cannot wait for each other");
+        return not_simulated("cuGraphKernelNodeSetAttribute",
+                             "blocks of a grid cannot wait for each other");
     return CUDA_SUCCESS;
 }
 

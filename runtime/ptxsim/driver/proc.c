@@ -9,7 +9,7 @@
 #define APT(name, version, symbol, own)
 #define NOT(name, version, symbol)                                                                 \
     __attribute__((visibility("default"))) CUresult symbol(void);                                  \
-    CUresult symbol(void) { return unsupported(#symbol, "is not simulated"); }
+    CUresult symbol(void) { return not_simulated(#symbol, "is not simulated"); }
 #include "api.def"
 #undef API
 #undef APT

@@ -346,7 +346,7 @@ CUresult cuEventCreate(CUevent *handle, unsigned flags)
         return CUDA_ERROR_INVALID_VALUE;
     if (flags & CU_EVENT_INTERPROCESS)
         return flags & CU_EVENT_DISABLE_TIMING
-                   ? unsupported("cuEventCreate", "events cannot be shared between processes")
+                   ? not_simulated("cuEventCreate", "events cannot be shared between processes")
                    : CUDA_ERROR_INVALID_VALUE;
     struct event *e = calloc(1, sizeof *e);
     if (!e || !object_add(&e->o, KIND_EVENT, call.context)) {

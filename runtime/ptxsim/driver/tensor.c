@@ -66,10 +66,11 @@ CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuui
     if (fill && !is_float(type))
         return CUDA_ERROR_INVALID_VALUE;
     if (!element_bytes(type) || swizzle > CU_TENSOR_MAP_SWIZZLE_128B)
-        return type <= 15 && swizzle <= 6 ? unsupported("cuTensorMapEncodeTiled",
-                                                        "4- and 6-bit types and swizzles by larger "
-                                                        "atoms are not simulated")
-                                          : CUDA_ERROR_INVALID_VALUE;
+        return type <= 15 && swizzle <= 6
+                   ? not_simulated("cuTensorMapEncodeTiled",
+                                   "4- and 6-bit types and swizzles by larger "
+                                   "atoms are not simulated")
+                   : CUDA_ERROR_INVALID_VALUE;
     struct sim_tensor_map m = {
         .magic = SIM_TENSOR_MAP_MAGIC,
         .type = (uint8_t)type,
