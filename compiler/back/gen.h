@@ -113,6 +113,7 @@ LLVMValueRef nvptx_load(struct gen *g, const struct lo_insn *in);
 void nvptx_store(struct gen *g, const struct lo_insn *in);
 LLVMValueRef nvptx_gpu(struct gen *g, const struct lo_insn *in);
 LLVMValueRef nvptx_op(struct gen *g, const struct lo_insn *in);
+LLVMValueRef nvptx_tf32(struct gen *g, LLVMValueRef x); /* where tensor cores take tf32 */
 LLVMValueRef nvptx_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
 LLVMValueRef nvptx_any(struct gen *g, LLVMValueRef mask, uint32_t lanes);
 /* What inline assembly does beside giving its value. */

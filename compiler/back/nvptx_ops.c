@@ -276,6 +276,11 @@ static LLVMValueRef approximate(struct gen *g, const struct lo_insn *in)
     return each_lane(g, g->f32, text[in->op], "=f,f", g->value[in->in[0]]);
 }
 
+LLVMValueRef nvptx_tf32(struct gen *g, LLVMValueRef x)
+{
+    return each_lane(g, g->i32, "cvt.rna.tf32.f32 $0, $1;", "=r,f", x);
+}
+
 LLVMValueRef nvptx_gpu(struct gen *g, const struct lo_insn *in)
 {
     switch ((enum lo_kind)in->kind) {

@@ -459,7 +459,8 @@ LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in)
     case LO_MULHI: return high_product(g, x, y);
     case LO_BITCAST: return LLVMBuildBitCast(b, x, type, "");
     case LO_ROUND_INT: return round_to_int(g, x, type);
-    case LO_TF32: return tf32_bits(g, x);
+    case LO_TF32:
+        return g->target->tensor & TARGET_TF32 ? nvptx_tf32(g, x) : tf32_bits(g, x);
     case LO_BIT_COUNT: break;
     }
     BUG("back: %s: bit operator %d", g->k->name, in->op);
