@@ -37,6 +37,25 @@ static bool inside_axis(const struct reads *r)
     return r->g->n == 1 || r->c->s->x.dim[vector_axis(r->g)] % r->vec == 0;
 }
 
+/* What stands beside the vector axis in e is a multiple of vec. */
+static bool others_aligned(const struct reads *r, const struct ix *e)
+{
+    for (uint32_t i = 0; i < e->n; i++) {
+        const struct ix_part *p = &e->part[i];
+        if (p->c % r->vec && !(p->a.kind == IX_AXIS && p->a.v == vector_axis(r->g)))
+            return false;
+    }
+    return e->c0 % r->vec == 0;
+}
+
+/* The rest of the vector axis by a multiple of vec, from a multiple of vec on: goes on along the lanes
+ * as the axis does. */
+static bool goes_on(const struct reads *r, const struct ix_atom *a)
+{
+    return a->kind == IX_MOD && a->q % r->vec == 0 && ix_coef(a->e, vector_axis(r->g)) == 1 &&
+           others_aligned(r, a->e);
+}
+
 /* All of the address but what moves along the lanes is a multiple of vec. */
 static bool aligned(const struct reads *r, const struct ix *at)
 {
@@ -45,8 +64,9 @@ static bool aligned(const struct reads *r, const struct ix *at)
         return false;
     for (uint32_t i = 0; i < at->n; i++) {
         const struct ix_part *p = &at->part[i];
-        bool mine = p->a.kind == IX_AXIS &&
-                    (p->a.v == vector_axis(r->g) || (flat && r->g->mask >> p->a.v & 1));
+        bool mine = p->a.kind == IX_AXIS
+                        ? p->a.v == vector_axis(r->g) || (flat && r->g->mask >> p->a.v & 1)
+                        : goes_on(r, &p->a);
         if (!mine && p->c % r->vec)
             return false;
     }

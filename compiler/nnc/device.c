@@ -123,12 +123,9 @@ static int choose_level(struct nnc_device *d, const struct nnc_options *o)
     return EXIT_REFUSED;
 }
 
-/* --gemm, by default own kernels on the software GPU, else by price where cuBLAS is found. */
-static int choose_gemm(struct nnc_device *d, const struct nnc_options *o)
+int nnc_gemm(const struct nnc_options *o, enum fuse_gemm *gemm)
 {
     static const char *const words[] = {"own", "auto", "cublas"};
-    char name[256];
-    struct nn_message m;
     size_t word = 0;
     while (o->gemm && word < COUNT(words) && strcmp(o->gemm, words[word]))
         word++;
@@ -136,9 +133,20 @@ static int choose_gemm(struct nnc_device *d, const struct nnc_options *o)
         fprintf(stderr, "nnc: --gemm %s: own, cublas or auto is wanted\n", o->gemm);
         return EXIT_USAGE;
     }
+    *gemm = (enum fuse_gemm)word;
+    return 0;
+}
+
+/* --gemm, by default own kernels on the software GPU, else by price where cuBLAS is found. */
+static int choose_gemm(struct nnc_device *d, const struct nnc_options *o)
+{
+    char name[256];
+    struct nn_message m;
+    int bad = nnc_gemm(o, &d->gemm);
+    if (bad)
+        return bad;
     if (!o->gemm && d->cuda && !nn_cuda_is_sim(d->cuda))
-        word = FUSE_GEMM_AUTO;
-    d->gemm = (enum fuse_gemm)word;
+        d->gemm = FUSE_GEMM_AUTO;
     if (d->gemm == FUSE_GEMM_OWN || !d->device || !nn_cuda_blas(d->cuda, name, sizeof name, &m))
         return 0;
     if (d->gemm == FUSE_GEMM_LIBRARY)

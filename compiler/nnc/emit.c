@@ -86,6 +86,9 @@ static bool emit(const char *stage, struct diag *d, const struct nnc_options *o,
     if (!f)
         return false;
     if (nnc_compile_begin(&c, d, o, NULL, "module")) {
+        int bad = nnc_gemm(o, &c.gemm);
+        if (bad)
+            exit(bad);
         struct ir_graph *g = build(&c, f, o);
         ok = g && emit_compiled(&c, g, stage, out);
         nnc_compile_end(&c);
@@ -118,8 +121,8 @@ int cmd_emit(int argc, char **argv)
 {
     static const char *const stages[] = {"ast", "graph", "fused", "loops", "llvm", "asm", "ptx"};
     struct nnc_options o;
-    nnc_parse_options(&o, "emit", argc, argv, "define include_opt model target policy batch graph",
-                      2);
+    nnc_parse_options(&o, "emit", argc, argv,
+                      "define include_opt model target gemm policy batch graph", 2);
     const char *stage = o.args.p[0], *near = nearest_name(stage, stages, COUNT(stages));
     bool known = false;
     for (size_t i = 0; i < COUNT(stages); i++)

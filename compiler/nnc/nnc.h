@@ -52,6 +52,8 @@ struct nnc_device {
     enum fuse_gemm gemm;
     char title[128]; /* the GPU's name; cpu */
 };
+/* --gemm's word, own by default; EXIT_USAGE after a message if it is none. */
+int nnc_gemm(const struct nnc_options *o, enum fuse_gemm *gemm);
 /* The level of --target, by default this machine's; NULL after printing the known ones. */
 const struct target *nnc_target(const struct nnc_options *o);
 /* The highest level that a GPU of this compute capability (80: 8.0) runs; NULL: it is too old. */
