@@ -9,8 +9,19 @@
 /* Compiles kernels (verified, simplified, maths expanded here) for a CPU target into this process.
  * Equal kernels (lo_hash) are compiled once; two threads share the work. */
 struct back_jit;
+/* Where machine code of earlier runs may be found, by what it was made from. */
+struct back_store {
+    bool (*find)(void *user, const uint64_t key[2], struct text *out);
+    void (*keep)(void *user, const uint64_t key[2], const void *p, size_t n);
+    void *user;
+};
+/* What the code of these kernels for the target depends on: their hashes and names, the target, the
+ * version of LLVM. */
+void back_key(const struct target *t, struct lo_kernel *const *k, size_t n, uint64_t key[2]);
 struct back_jit *back_jit_new(const struct target *t, char **message);
 void back_jit_free(struct back_jit *j);
+/* From now on kernels are looked for there first, and kept there. */
+void back_jit_store(struct back_jit *j, const struct back_store *s);
 /* The functions of all `n` kernels, in order. False: LLVM refused, *message says why (heap). */
 bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_kernel **fn,
                   char **message);

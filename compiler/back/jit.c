@@ -1,5 +1,6 @@
 /* Kernels into this process. Each of two threads makes an object of its share, in a context of its
- * own; the objects are then linked by LLVM's JIT, which also finds the C library's functions. */
+ * own, unless the store has them from an earlier run; the objects are then linked by LLVM's JIT,
+ * which also finds the C library's functions. */
 #include "back/gen.h"
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
@@ -17,6 +18,7 @@ struct back_jit {
     LLVMOrcLLJITRef orc;
     VEC(struct known) known;
     uint32_t serial;
+    struct back_store store; /* find NULL: none */
 };
 
 /* One distinct new kernel of a back_jit_add. */
@@ -130,7 +132,47 @@ static void share_out(struct job *job, uint32_t n)
     free(done);
 }
 
-static bool compile(struct back_jit *j, const struct job *job, uint32_t n, char **message)
+/* Links an object into the process; takes it over. */
+static bool add_object(struct back_jit *j, LLVMMemoryBufferRef object, char **message)
+{
+    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->orc);
+    LLVMErrorRef e = LLVMOrcLLJITAddObjectFile(j->orc, lib, object);
+    if (!e)
+        return true;
+    if (*message)
+        LLVMConsumeError(e);
+    else
+        *message = take_error(e);
+    return false;
+}
+
+/* Objects as a store has them: the size of each in 8 bytes, then its bytes. */
+static void append_object(struct text *all, LLVMMemoryBufferRef object)
+{
+    uint64_t n = LLVMGetBufferSize(object);
+    text_write(all, (const char *)&n, sizeof n);
+    text_write(all, LLVMGetBufferStart(object), n);
+}
+
+static bool add_stored(struct back_jit *j, const struct text *all, char **message)
+{
+    for (size_t at = 0; at < all->n;) {
+        uint64_t n = 0;
+        if (all->n - at >= sizeof n)
+            memcpy(&n, all->p + at, sizeof n);
+        at += sizeof n;
+        CHECK(at <= all->n && n <= all->n - at, "back: a stored object is cut short");
+        if (!add_object(j, LLVMCreateMemoryBufferWithMemoryRangeCopy(all->p + at, n, "stored"),
+                        message))
+            return false;
+        at += n;
+    }
+    return true;
+}
+
+/* Two threads make an object each; they are appended to `all`. */
+static bool compile(struct back_jit *j, const struct job *job, uint32_t n, struct text *all,
+                    char **message)
 {
     struct worker w[WORKERS];
     bool started[WORKERS] = {false}, ok = true;
@@ -145,25 +187,49 @@ static bool compile(struct back_jit *j, const struct job *job, uint32_t n, char 
         else
             work(&w[i]);
     }
-    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->orc);
     for (uint32_t i = 0; i < WORKERS; i++) {
-        if (w[i].message && ok) {
+        if (w[i].message && ok)
             *message = w[i].message;
-            ok = false;
-        } else {
+        else
             free(w[i].message);
-        }
+        ok = ok && !*message;
         if (!w[i].object)
             continue;
-        LLVMErrorRef e = LLVMOrcLLJITAddObjectFile(j->orc, lib, w[i].object); /* takes it over */
-        if (e && ok) {
-            *message = take_error(e);
-            ok = false;
-        } else if (e) {
-            LLVMConsumeError(e);
-        }
+        append_object(all, w[i].object);
+        ok = add_object(j, w[i].object, message) && ok;
     }
     return ok;
+}
+
+static bool find_or_compile(struct back_jit *j, const uint64_t key[2], const struct job *job,
+                            uint32_t n, char **message)
+{
+    struct text all = {0};
+    bool stored = j->store.find && j->store.find(j->store.user, key, &all);
+    bool ok = stored ? add_stored(j, &all, message) : compile(j, job, n, &all, message);
+    if (ok && !stored && j->store.keep)
+        j->store.keep(j->store.user, key, all.p, all.n);
+    text_free(&all);
+    return ok;
+}
+
+void back_jit_store(struct back_jit *j, const struct back_store *s) { j->store = *s; }
+
+void back_key(const struct target *t, struct lo_kernel *const *k, size_t n, uint64_t key[2])
+{
+    unsigned v[3];
+    LLVMGetVersion(&v[0], &v[1], &v[2]);
+    for (int i = 0; i < 2; i++) {
+        uint64_t h = hash_bytes((uint64_t)i * 0x9e3779b97f4a7c15u, v, sizeof v);
+        h = hash_bytes(h, t->name, strlen(t->name) + 1);
+        for (size_t q = 0; q < n; q++) {
+            uint64_t own = lo_hash(k[q]);
+            h = hash_bytes(h, &own, sizeof own);
+            h = hash_bytes(h, k[q]->name ? k[q]->name : "",
+                           strlen(k[q]->name ? k[q]->name : "") + 1);
+        }
+        key[i] = h;
+    }
 }
 
 static bool look_up(struct back_jit *j, const struct job *job, uint32_t n, char **message)
@@ -197,7 +263,9 @@ bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_k
                   char **message)
 {
     VEC(struct job) jobs = {0};
-    uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
+    uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash), key[2];
+    back_key(j->target, k, n, key);
+    key[1] = hash_bytes(key[1], &j->serial, sizeof j->serial); /* it is in the symbols */
     for (size_t i = 0; i < n; i++) {
         hash[i] = lo_hash(k[i]);
         bool have = find_known(j, hash[i]) != NULL;
@@ -209,8 +277,8 @@ bool back_jit_add(struct back_jit *j, struct lo_kernel *const *k, size_t n, nn_k
         make_symbol(j, &vec_last(&jobs));
     }
     share_out(jobs.p, jobs.n);
-    bool ok =
-        !jobs.n || (compile(j, jobs.p, jobs.n, message) && look_up(j, jobs.p, jobs.n, message));
+    bool ok = !jobs.n || (find_or_compile(j, key, jobs.p, jobs.n, message) &&
+                          look_up(j, jobs.p, jobs.n, message));
     for (size_t i = 0; i < n && ok; i++)
         fn[i] = find_known(j, hash[i]);
     vec_free(&jobs);

@@ -1,7 +1,11 @@
 /* The story of a compile: text to front, front to graphs, graphs through the passes to clusters,
  * loops, a program, machine code, an image. */
+#include "common.h"
 #include "nnc/nnc.h"
+#include "pack/pack.h"
 #include "pass/pass.h"
+
+#define CACHE_BYTES ((uint64_t)256 << 20)
 
 struct front *nnc_front(struct diag *d, const struct nnc_options *o)
 {
@@ -68,6 +72,8 @@ static bool link_functions(struct nnc_compiled *c, struct lo_kernel *const *kern
     char *message = NULL;
     c->kernel = xcalloc(n, sizeof *c->kernel);
     c->jit = back_jit_new(c->target, &message);
+    if (c->jit && c->store.find)
+        back_jit_store(c->jit, &c->store);
     return (c->jit && back_jit_add(c->jit, kernels, n, c->kernel, &message)) || refused(message);
 }
 
@@ -86,8 +92,14 @@ static bool link_text(struct nnc_compiled *c, struct lo_kernel *const *kernels, 
 {
     char *message = NULL;
     struct back_lines lines = program_lines(c->program);
-    if (!back_emit_lines(c->target, kernels, n, BACK_ASM, &lines, &c->ptx, &message))
+    uint64_t key[2];
+    back_key(c->target, kernels, n, key);
+    key[1] ^= nn_hash(c->image, c->image->bytes); /* the lines are in the text */
+    bool stored = c->store.find && c->store.find(c->store.user, key, &c->ptx);
+    if (!stored && !back_emit_lines(c->target, kernels, n, BACK_ASM, &lines, &c->ptx, &message))
         return refused(message);
+    if (!stored && c->store.keep)
+        c->store.keep(c->store.user, key, c->ptx.p, c->ptx.n);
     c->code = (struct nn_code){c->ptx.p, c->ptx.n, c->target->name};
     return true;
 }
@@ -100,6 +112,9 @@ bool nnc_link(struct nnc_compiled *c)
     if (!cpu)
         name_symbols(kernels, n);
     c->image = program_image(c->program);
+    c->cache = pack_cache_open(NNC_VERSION, CACHE_BYTES);
+    if (c->cache)
+        c->store = (struct back_store){pack_cache_find, pack_cache_keep, c->cache};
     return cpu ? link_functions(c, kernels, n) : link_text(c, kernels, n);
 }
 
@@ -109,6 +124,7 @@ void nnc_compile_end(struct nnc_compiled *c)
     free(c->kernel);
     text_free(&c->ptx);
     back_jit_free(c->jit);
+    pack_cache_close(c->cache);
     program_free(c->program);
     ir_module_free(c->m);
     *c = (struct nnc_compiled){0};

@@ -74,6 +74,8 @@ struct nnc_compiled {
     struct back_jit *jit;
     struct text ptx; /* for a GPU, in place of functions */
     struct nn_code code;
+    struct pack_cache *cache; /* NULL: none */
+    struct back_store store;
 };
 /* A module with no graph yet, for the target (NULL: the options'). False after printing what is
  * wrong. */

@@ -1,4 +1,4 @@
-/* pack: a compiled model as a C library: header, objects, archive.
+/* pack: a compiled model as a C library: header, objects, archive; and the compile cache.
  * Sections: api.c (the functions, described once for the header and for the object), header.c,
  * object.c, archive.c. */
 #ifndef NNC_PACK_H
@@ -64,5 +64,15 @@ void pack_free(pack_files *f);
 
 /* ---- archive.c ---- Static library of the files, with its index. */
 void pack_archive(const struct pack_file *file, size_t n, struct text *out);
+
+/* ---- cache.c ---- Machine code from earlier runs, in $NNC_CACHE, else $XDG_CACHE_HOME/nnc, else
+ * ~/.cache/nnc. NULL: there is no such folder, others may write to it, or NNC_CACHE is `off`. */
+struct pack_cache;
+/* `version`: what beside the program itself decides about code. `limit`: bytes of all entries. */
+struct pack_cache *pack_cache_open(const char *version, uint64_t limit);
+void pack_cache_close(struct pack_cache *c); /* NULL is fine */
+/* Appends the entry to `out`; false if there is none. As a back_store's functions. */
+bool pack_cache_find(void *cache, const uint64_t key[2], struct text *out);
+void pack_cache_keep(void *cache, const uint64_t key[2], const void *p, size_t n);
 
 #endif
