@@ -382,7 +382,8 @@ static void interrupts(void)
     }
 }
 
-/* A run that is killed at any moment and started again until it ends. */
+/* A run that is killed at any moment and started again until it ends. How long a start takes hangs on
+ * what else the machine does: the later attempts get more time. */
 static void kills(void)
 {
     int killed = 0;
@@ -399,7 +400,7 @@ static void kills(void)
                 slow = 1;
                 _exit(train(&s) != NN_OK);
             }
-            usleep((useconds_t)(3000 + nn_mix(round, attempt) % 9000));
+            usleep((useconds_t)(3000 + nn_mix(round, attempt) % 9000 + attempt * attempt * 100));
             kill(child, SIGKILL);
             int status;
             waitpid(child, &status, 0);
