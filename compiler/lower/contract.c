@@ -139,6 +139,8 @@ static void choose_copy(struct con *c)
         bool mine = con_has(c->s->x.val.p[c->row].axes, i) && !c->copy_stride[i];
         if (!mine || (i == c->r && !c->copy_k))
             continue;
+        if (c->copy_k && n % 512 == 0) /* or a tile's rows would crowd into one cache set */
+            n += 16;
         c->copy_stride[i] = n;
         n *= con_dim(c, i);
     }
