@@ -92,6 +92,7 @@ CUresult devices_open(void)
     }
     devices = d;
     device_count = (int)n;
+    memory_open();
     return CUDA_SUCCESS;
 }
 

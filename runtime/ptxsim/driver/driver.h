@@ -186,6 +186,7 @@ void objects_end(struct context *c);
 struct memory *memory_find(uint64_t at); /* the allocation around it; valid until the next change */
 CUresult memory_new(struct context *c, uint32_t kind, uint64_t bytes, unsigned flags,
                     struct pool *pool, uint64_t *at);
+void memory_open(void);             /* once */
 void memory_end(struct context *c); /* frees what the context still has, reporting it if asked to */
 size_t memory_alive(uint64_t *bytes);
 CUresult pools_open(struct device *d);

@@ -143,19 +143,31 @@ static CUresult fault_code(const struct sim_fault *f)
     return CUDA_ERROR_LAUNCH_FAILED;
 }
 
+static struct {
+    bool unchecked;
+    uint64_t limit;
+} settings;
+
+static void read_settings(void)
+{
+    settings.unchecked = !setting_on("NN_SIM_CHECK", true);
+    settings.limit = setting_number("NN_SIM_LIMIT", 0);
+}
+
 /* A fault shows as hardware's do: the launch succeeded, the context's next call fails; with
  * CUDA_LAUNCH_BLOCKING the launch itself does. */
 CUresult launch_run(struct context *c, const struct op_kernel *k)
 {
-    const struct sim_chip *chip = c->device->chip;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_settings);
     struct sim_launch l = {
         .grid = {k->grid[0], k->grid[1], k->grid[2]},
         .block = {k->block[0], k->block[1], k->block[2]},
         .shared = k->shared,
         .params = k->params,
-        .unchecked = !setting_on("NN_SIM_CHECK", true),
-        .limit = setting_number("NN_SIM_LIMIT", 0),
-        .shared_allowed = chip->shared_optin,
+        .unchecked = settings.unchecked,
+        .limit = settings.limit,
+        .shared_allowed = c->device->chip->shared_optin,
     };
     struct sim_counters counters = {0};
     struct sim_fault fault = {0};

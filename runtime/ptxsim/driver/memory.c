@@ -165,25 +165,45 @@ size_t nnsim_alive(uint64_t *bytes)
     return n;
 }
 
+static void leak(const struct memory *m)
+{
+    static const char *const names[] = {"", "device", "pinned", "registered", "managed", "pool"};
+    say("leak: %llu bytes of %s memory at %#llx (allocation %llu)", (unsigned long long)m->bytes,
+        names[m->kind], (unsigned long long)m->at, (unsigned long long)m->id);
+}
+
 void memory_end(struct context *c)
 {
     bool report = setting_on("NN_SIM_LEAKS", false);
-    static const char *const names[] = {"", "device", "pinned", "registered", "managed", "pool"};
     size_t leaked = 0;
     uint64_t bytes = 0;
     for (size_t i = count; i-- > 0;) {
         if (table[i].context != c)
             continue;
         if (report)
-            say("leak: %llu bytes of %s memory at %#llx (allocation %llu)",
-                (unsigned long long)table[i].bytes, names[table[i].kind],
-                (unsigned long long)table[i].at, (unsigned long long)table[i].id);
+            leak(&table[i]);
         leaked++;
         bytes += table[i].bytes;
         drop(i);
     }
     if (report && leaked)
         say("leaks of the context: %zu allocations, %llu bytes", leaked, (unsigned long long)bytes);
+}
+
+/* At the end of the process, for contexts that have not ended. */
+static void leaks_at_exit(void)
+{
+    uint64_t bytes;
+    for (size_t i = 0; i < count; i++)
+        leak(&table[i]);
+    if (memory_alive(&bytes))
+        say("leaks of the process: %zu allocations, %llu bytes", count, (unsigned long long)bytes);
+}
+
+void memory_open(void)
+{
+    if (setting_on("NN_SIM_LEAKS", false))
+        atexit(leaks_at_exit);
 }
 
 /* ---- device memory ---- */

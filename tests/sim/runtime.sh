@@ -1,0 +1,23 @@
+# A program of the CUDA runtime, kernels and <<< >>> and all, as nvcc builds it with -cudart shared, runs on the
+# software GPU from every form of compressed fat binary; one without PTX is told so.
+for nvcc in "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" "$(command -v nvcc)"; do
+    [ -x "$nvcc" ] && break
+done
+[ -x "$nvcc" ] || { echo "nvcc is not installed"; exit 77; }
+case $("$nvcc" --version) in
+*"release 13."*) ;; # the structures of its runtime are those that ours has
+*) echo "this nvcc is not of CUDA 13"; exit 77 ;;
+esac
+lib=$(dirname "$NNC")/nncsim
+run() { LD_LIBRARY_PATH=$lib "$TMP/$1" >"$TMP/out" 2>"$TMP/err"; }
+fail() { echo "$1"; cat "$TMP/out" "$TMP/err"; exit 1; }
+for mode in size speed none; do
+    "$nvcc" -arch=compute_80 --compress-mode=$mode -cudart shared -o "$TMP/$mode" sim/runtime.cu || exit 1
+    run $mode || fail "the program failed, compressed for $mode"
+    grep -q 'all is well' "$TMP/out" || fail "the program ended early, compressed for $mode"
+    grep -q 'scale.*load of 4 bytes' "$TMP/err" || fail "no report of the bad address, compressed for $mode"
+done
+"$nvcc" -gencode arch=compute_80,code=sm_80 -cudart shared -o "$TMP/cubin" sim/runtime.cu || exit 1
+run cubin && fail "machine code ran"
+grep -q 'has no PTX for sm_80' "$TMP/err" || fail "nothing said of machine code"
+grep -q cudaErrorNoKernelImageForDevice "$TMP/out" || fail "not the right error"
