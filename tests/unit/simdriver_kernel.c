@@ -1,6 +1,7 @@
 /* The software GPU's driver: modules, functions, launches, occupancy, libraries, links, faults that
  * stay, counters, graphs of kernels. */
 #include "simdriver.h"
+#include <pthread.h>
 
 enum { COUNT = 1000 };
 static float host[COUNT];
@@ -32,8 +33,8 @@ static void modules(void)
     unsigned n = 0;
     float scale = 0;
     gives(cuModuleLoadDataEx(
-              &bad, ".version 7.0\n.target sm_70\n.address_size 64\n.entry k() { add.s32 ; }",
-              5, options, values),
+              &bad, ".version 7.0\n.target sm_70\n.address_size 64\n.entry k() { add.s32 ; }", 5,
+              options, values),
           CUDA_ERROR_INVALID_PTX);
     test(strstr(log, "4") != NULL); /* the line */
     test((size_t)(uintptr_t)values[1] == strlen(log));
@@ -255,6 +256,43 @@ static void counters(void)
     test(!nnsim_counters(0, NULL, NULL, NULL));
 }
 
+/* Streams of several threads: launches, graphs, memory that comes and goes meanwhile. */
+static void *worker(void *context)
+{
+    float got[COUNT];
+    int n = COUNT;
+    CUdeviceptr mine;
+    CUstream s;
+    CUgraph g;
+    CUgraphExec x;
+    intptr_t bad = cuCtxSetCurrent(context) || cuStreamCreate(&s, 0);
+    for (int k = 0; k < 10; k++) {
+        void *params[] = {&a, &b, &mine, &n};
+        bad += cuMemAlloc_v2(&mine, sizeof host) ||
+               cuStreamBeginCapture_v2(s, CU_STREAM_CAPTURE_MODE_RELAXED) ||
+               cuLaunchKernel(add, 8, 1, 1, 128, 1, 1, 0, s, params, NULL) ||
+               cuMemcpyDtoHAsync_v2(got, mine, sizeof got, s) || cuStreamEndCapture(s, &g) ||
+               cuGraphInstantiateWithFlags(&x, g, 0) || cuGraphLaunch(x, s) ||
+               cuStreamSynchronize(s) || cuGraphExecDestroy(x) || cuGraphDestroy(g) ||
+               cuMemFree_v2(mine);
+        for (int i = 0; i < COUNT; i++)
+            bad += got[i] != 3 * host[i];
+    }
+    return (void *)(bad + (cuStreamDestroy_v2(s) != CUDA_SUCCESS));
+}
+
+static void threads(CUcontext c)
+{
+    pthread_t t[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&t[i], NULL, worker, c);
+    for (int i = 0; i < 3; i++) {
+        void *bad = NULL;
+        pthread_join(t[i], &bad);
+        test(!bad);
+    }
+}
+
 /* After a fault everything in the context fails; another context lives. */
 static void sticky(void)
 {
@@ -300,6 +338,7 @@ int main(void)
     graphs();
     libraries();
     counters();
+    threads(c);
     sticky();
     ok(cuCtxDestroy_v2(c));
     return test_done();

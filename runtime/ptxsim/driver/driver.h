@@ -291,6 +291,7 @@ struct launch {
 /* Checks a launch as cuLaunchKernel does and packs its parameters: op_free the op. */
 CUresult launch_op(struct context *c, const struct launch *l, struct op *op);
 CUresult launch_run(struct context *c, const struct op_kernel *k);
+void launches_done(void); /* waits until none runs: before memory and modules come and go */
 
 /* ---- stream.c ---- */
 CUresult stream_get(struct context *c, CUstream handle, struct stream **s);

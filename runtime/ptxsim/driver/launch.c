@@ -143,6 +143,15 @@ static CUresult fault_code(const struct sim_fault *f)
     return CUDA_ERROR_LAUNCH_FAILED;
 }
 
+/* While kernels run the simulator's table of allocations stays as it is. */
+static unsigned running;
+
+void launches_done(void)
+{
+    while (running)
+        lock_wait();
+}
+
 static struct {
     bool unchecked;
     uint64_t limit;
@@ -172,8 +181,15 @@ CUresult launch_run(struct context *c, const struct op_kernel *k)
     struct sim_counters counters = {0};
     struct sim_fault fault = {0};
     bool count = counting();
+    lock_acquire();
+    running++;
+    lock_release();
     enum sim_status s =
         sim_run(c->device->sim, k->function->sim, &l, count ? &counters : NULL, &fault);
+    lock_acquire();
+    running--;
+    lock_signal();
+    lock_release();
     if (count)
         report_counters(k->function->facts->name, &counters);
     if (s != SIM_FAULT)

@@ -104,6 +104,7 @@ CUresult memory_new(struct context *c, uint32_t kind, uint64_t bytes, unsigned f
     static uint64_t ids;
     if (!bytes)
         return CUDA_ERROR_INVALID_VALUE;
+    launches_done();
     enum sim_status s = back(c, kind, bytes, at);
     if (s != SIM_OK)
         return from_status(s);
@@ -139,6 +140,7 @@ static void drop(size_t i)
 
 static CUresult release(uint64_t at, unsigned kinds)
 {
+    launches_done();
     struct memory *m = memory_find(at);
     if (!m || m->at != at || !(kinds >> m->kind & 1))
         return CUDA_ERROR_INVALID_VALUE;
@@ -177,6 +179,7 @@ void memory_end(struct context *c)
     bool report = setting_on("NN_SIM_LEAKS", false);
     size_t leaked = 0;
     uint64_t bytes = 0;
+    launches_done();
     for (size_t i = count; i-- > 0;) {
         if (table[i].context != c)
             continue;

@@ -91,6 +91,7 @@ static CUresult load(struct context *c, const void *image, size_t bytes, struct 
     if (r)
         return r;
     double begin = now();
+    launches_done();
     enum sim_status s = sim_module_load(c->device->sim, text, length, sim, log, sizeof log);
     r = s == SIM_NEWER_PTX ? newer(chip, text, length) : from_status(s);
     jit_finish(j, log, now() - begin, r != CUDA_SUCCESS);
@@ -137,6 +138,7 @@ void function_end(struct function *f)
 
 void module_end(struct module *m)
 {
+    launches_done();
     if (m->library)
         library_forget(m->library, m);
     for (size_t i = 0; i < m->functions; i++)
