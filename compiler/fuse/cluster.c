@@ -4,18 +4,22 @@
 
 /* ---- members ---- */
 
-void fuse_member_coords(struct fx *x, const struct fuse_member *m, const struct ix **at)
+void fuse_member_coords(struct fx *x, const struct fuse_cluster *c, const struct fuse_member *m,
+                        const struct ix **at)
 {
     const struct ir_node *n = ir_at(x->g, m->node);
-    for (uint32_t i = 0; i < n->nd; i++)
+    for (uint32_t i = 0; i < n->nd; i++) {
         at[i] = m->axis[i] == FUSE_NO_AXIS ? ix_const(x->mem, 0) : ix_axis(x->mem, m->axis[i]);
+        if (c->fixed && m->axis[i] == c->split)
+            at[i] = ix_add(x->mem, at[i], ix_axis(x->mem, x->first_row));
+    }
 }
 
 fx_id fuse_member_value(struct fx *x, const struct fuse_cluster *c, uint32_t i)
 {
     const struct fuse_member *m = &c->members.p[i];
     const struct ix *at[IR_MAX_AXES];
-    fuse_member_coords(x, m, at);
+    fuse_member_coords(x, c, m, at);
     if (ir_op_class(ir_at(x->g, m->node)->op) == IRC_SHAPE &&
         ir_at(x->g, m->node)->op != IR_reshape)
         return fx_operand(x, m->node, 0, at);
@@ -26,6 +30,8 @@ uint8_t *fuse_modes(const struct fuse_plan *p, const struct fuse_cluster *c)
 {
     uint8_t *mode = xmalloc(p->g->nodes.n);
     memcpy(mode, p->mode, p->g->nodes.n);
+    for (uint32_t i = 0; i < c->nlocal; i++)
+        mode[c->local[i].node] = FX_STORED;
     for (uint32_t i = 0; i < c->members.n; i++) {
         const struct fuse_member *m = &c->members.p[i];
         bool reduced = m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ALONE;
@@ -34,10 +40,19 @@ uint8_t *fuse_modes(const struct fuse_plan *p, const struct fuse_cluster *c)
     return mode;
 }
 
+void fuse_fx_begin(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c,
+                   const uint8_t *mode)
+{
+    fx_begin(x, p->g, mode, c->outer + c->inner + c->fixed, c->dim);
+    x->local = c->local;
+    x->nlocal = c->nlocal;
+    x->first_row = c->outer + c->inner + c->fixed - 1;
+}
+
 void fuse_fx(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c, uint8_t **mode)
 {
     *mode = fuse_modes(p, c);
-    fx_begin(x, p->g, *mode, c->outer + c->inner, c->dim);
+    fuse_fx_begin(x, p, c, *mode);
 }
 
 bool fuse_contraction(const struct fx *x, const struct fuse_cluster *c, fx_id value,
@@ -48,7 +63,7 @@ bool fuse_contraction(const struct fx *x, const struct fuse_cluster *c, fx_id va
         return false;
     uint32_t all = c->outer + c->inner < 32 ? (1u << (c->outer + c->inner)) - 1 : UINT32_MAX;
     uint32_t outer = (1u << c->outer) - 1, inner = all & ~outer;
-    uint32_t a = x->val.p[v->in[0]].axes, b = x->val.p[v->in[1]].axes;
+    uint32_t a = x->val.p[v->in[0]].axes & all, b = x->val.p[v->in[1]].axes & all;
     if ((a | b) != all)
         return false;
     *out = (struct fuse_contraction){.value = value,
@@ -105,7 +120,7 @@ static void add_axes(struct fuse_cluster *c, struct fuse_member *m, const struct
     }
 }
 
-static struct fuse_cluster own_cluster(const struct fuse_plan *p, ir_id id)
+struct fuse_cluster fuse_own_cluster(const struct fuse_plan *p, ir_id id)
 {
     const struct ir_node *n = ir_at(p->g, id);
     struct fuse_cluster c = {.anchor = id};
@@ -156,7 +171,7 @@ static void read_indices(struct fx *x, const struct fuse_member *m, struct reads
 {
     const struct ir_node *n = ir_at(x->g, m->node);
     const struct ix *at[IR_MAX_AXES];
-    fuse_member_coords(x, m, at);
+    fuse_member_coords(x, r->c, m, at);
     for (uint32_t k = 1; m->role == FUSE_ALONE && k < n->nin; k++) {
         fx_id v = fx_operand(x, m->node, k, at);
         uint8_t *seen = xcalloc(x->val.n, 1);
@@ -197,7 +212,7 @@ void fuse_cluster_each(struct fuse_plan *p)
     for (ir_id id = 1; id < p->g->nodes.n; id++) {
         if (p->mode[id] != FX_STORED || !fuse_computed(ir_at(p->g, id)))
             continue;
-        struct fuse_cluster c = own_cluster(p, id);
+        struct fuse_cluster c = fuse_own_cluster(p, id);
         fuse_read_inputs(p, &c);
         vec_push(&p->clusters, c);
     }
@@ -205,6 +220,9 @@ void fuse_cluster_each(struct fuse_plan *p)
 
 void fuse_cluster_free(struct fuse_cluster *c)
 {
+    for (uint32_t i = 0; i < c->stages.n; i++)
+        fuse_cluster_free(&c->stages.p[i]);
+    vec_free(&c->stages);
     vec_free(&c->members);
     vec_free(&c->inputs);
 }
@@ -277,6 +295,23 @@ static bool set_stored(struct fuse_plan *p)
     }
     free(read);
     return dropped;
+}
+
+/* A stage stores what the chain keeps, and what is stored of the chain's results. */
+static void set_stages(const struct fuse_plan *p, struct fuse_cluster *c)
+{
+    for (uint32_t i = 0; i < c->stages.n; i++) {
+        struct fuse_cluster *s = &c->stages.p[i];
+        set_levels(p, s);
+        for (uint32_t k = 0; k < s->members.n; k++) {
+            struct fuse_member *m = &s->members.p[k];
+            m->stored = false;
+            for (uint32_t l = 0; l < c->nlocal; l++)
+                m->stored = m->stored || c->local[l].node == m->node;
+            for (uint32_t l = 0; l < c->members.n; l++)
+                m->stored = m->stored || (c->members.p[l].stored && c->members.p[l].node == m->node);
+        }
+    }
 }
 
 struct order {
@@ -360,7 +395,10 @@ void fuse_finish(struct fuse_plan *p, bool bundles)
         p->clusters.p[i] = sorted[i];
     p->clusters.n = o.done.n;
     for (uint32_t i = 0; i < p->clusters.n; i++)
-        set_levels(p, &p->clusters.p[i]);
+        if (p->clusters.p[i].skeleton == FUSE_CHAIN)
+            set_stages(p, &p->clusters.p[i]);
+        else
+            set_levels(p, &p->clusters.p[i]);
     free(sorted);
     free(o.owner);
     free(o.state);

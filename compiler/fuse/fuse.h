@@ -3,7 +3,7 @@
  * profit: a merge is refused with a reason, and a policy (a row of a table) only chooses among
  * legal ones.
  *
- * Sections: fx.c (values at points), store.c, cluster.c, merge.c, bundle.c, policy.c,
+ * Sections: fx.c (values at points), store.c, cluster.c, merge.c, chain.c, bundle.c, policy.c,
  * pad.c, print.c. */
 #ifndef NNC_FUSE_H
 #define NNC_FUSE_H
@@ -59,6 +59,13 @@ struct fx_val {
     uint32_t origin; /* of the node that first asked for it; no part of the number */
     uint64_t hash;
 };
+/* A value that only the stages of one chain see: of its axes those in `apart` are one point of each
+ * block of rows, the one at `split` has dim[split] rows of it, the others are there whole. */
+struct fx_local {
+    ir_id node;
+    uint32_t apart, split;
+    int64_t dim[IR_MAX_AXES]; /* 1 where apart */
+};
 struct fx {
     const struct ir_graph *g;
     struct arena *mem;
@@ -70,6 +77,8 @@ struct fx {
     uint32_t *table;          /* of value numbers, by hash */
     uint32_t table_size;
     uint32_t origin; /* of the node being read */
+    const struct fx_local *local; /* of a chain's stage, else none */
+    uint32_t nlocal, first_row;   /* the axis that says where the block's rows begin */
 };
 void fx_begin(struct fx *x, const struct ir_graph *g, const uint8_t *mode, uint32_t n,
               const int64_t *dim);
@@ -88,6 +97,8 @@ bool fx_term(struct fx *x, ir_id node, const struct ir_term *t, const struct ix 
 bool fx_never(const struct fx *x, const struct fx_guard *g); /* fails everywhere */
 uint32_t fx_and(struct fx *x, uint32_t cond, const struct fx_guard *g);
 const struct ix *fx_flat(struct fx *x, const struct ir_node *n, const struct ix *const *at);
+/* Where a stored node's element lies: at its flat index, or at its place in the block's buffer. */
+const struct ix *fx_place(struct fx *x, ir_id node, const struct ix *const *at);
 uint32_t fx_ix_axes(const struct fx *x, const struct ix *e); /* mask */
 /* Calls fn for every value below (and with) id, operands first, each once for one `seen` (val.n
  * bytes, zeroed by the caller). Index values and conditions count as operands. */
@@ -102,6 +113,7 @@ enum fuse_skeleton {
     FUSE_CONTRACT, /* generalised matmul: batch, m, n, k classes; implicit GEMM */
     FUSE_SCATTER,
     FUSE_PREFIX, /* cumsum */
+    FUSE_CHAIN,  /* stages one after another for a block of rows, what is between them kept */
 };
 /* A member is a node that the cluster's loops compute. Its domain's axes are axes of the cluster's
  * space, of which the first `outer` are the rows' and the others lie within a row. */
@@ -131,6 +143,16 @@ struct fuse_cluster {
     VEC(ir_id) inputs;               /* stored nodes, inputs and slots that are read */
     uint32_t
         segment; /* clusters of one number (not 0) are one launch, each a range of its chunks */
+
+    /* A chain's outer axes are its rows; the last one is cut into blocks of `block` rows. Its members
+     * are what is stored of the stages' results, its inputs what they read from outside. */
+    VEC(struct fuse_cluster) stages;
+    int64_t block;
+    /* A stage's space: outer (of the rows the last alone, with `block` points), inner, then axes that
+     * stand still while its loops run: the other rows, and where the block begins. */
+    uint32_t fixed, split;
+    const struct fx_local *local; /* what the chain keeps; the same for all its stages */
+    uint32_t nlocal;
 };
 
 /* Why two clusters do not share a kernel. FUSE_REASON(name, text) in reasons.def. */
@@ -170,10 +192,14 @@ void fuse_print(const struct fuse_plan *p, struct text *out); /* `nnc emit fused
 /* The value of member i over the cluster's space, in an fx whose first axes are the space's: for a
  * reduce or fold what is folded. */
 fx_id fuse_member_value(struct fx *x, const struct fuse_cluster *c, uint32_t i);
+/* An fx over the cluster's space; mode: fuse_modes of it. */
+void fuse_fx_begin(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c,
+                   const uint8_t *mode);
 /* The modes inside of the cluster: FX_BIND for its reductions, FX_INLINE for its other members. */
 uint8_t *fuse_modes(const struct fuse_plan *p, const struct fuse_cluster *c); /* heap */
 /* A member's coordinates in its value. */
-void fuse_member_coords(struct fx *x, const struct fuse_member *m, const struct ix **at);
+void fuse_member_coords(struct fx *x, const struct fuse_cluster *c, const struct fuse_member *m,
+                        const struct ix **at);
 /* A contraction seen through its accesses: sum over k of a product of two values, where some outer
  * axis is in one only, some in the other only. False if the member is no such thing. */
 struct fuse_contraction {

@@ -377,6 +377,27 @@ const struct ix *fx_flat(struct fx *x, const struct ir_node *n, const struct ix 
     return flat;
 }
 
+const struct ix *fx_place(struct fx *x, ir_id node, const struct ix *const *at)
+{
+    const struct fx_local *l = NULL;
+    for (uint32_t i = 0; i < x->nlocal && !l; i++)
+        l = x->local[i].node == node ? &x->local[i] : NULL;
+    if (!l)
+        return fx_flat(x, ir_at(x->g, node), at);
+    const struct ix *flat = ix_const(x->mem, 0), *e;
+    int64_t stride = 1;
+    for (uint32_t i = ir_rank(ir_at(x->g, node)); i-- > 0;) {
+        if (l->apart >> i & 1)
+            continue;
+        e = at[i];
+        if (i == l->split)
+            e = ix_add(x->mem, e, ix_mul(x->mem, ix_axis(x->mem, x->first_row), -1));
+        flat = ix_add(x->mem, flat, ix_mul(x->mem, e, stride));
+        stride *= l->dim[i];
+    }
+    return flat;
+}
+
 static fx_id load(struct fx *x, ir_id node, const struct ix *const *at, uint32_t cond)
 {
     const struct ir_node *n = ir_at(x->g, node);
@@ -388,7 +409,7 @@ static fx_id load(struct fx *x, ir_id node, const struct ix *const *at, uint32_t
     }
     struct fx_val v = {.kind = FX_LOAD, .dtype = n->dtype, .node = node, .rank = rank};
     v.coord = arena_dup(x->mem, at, rank * sizeof *at);
-    v.at = fx_flat(x, n, at);
+    v.at = fx_place(x, node, at);
     v.cond = inside ? 0 : cond;
     return number(x, v);
 }

@@ -6,7 +6,7 @@
 #include "fuse/fuse.h"
 
 static const char *const skeleton_name[] = {"map",      "row",     "column",
-                                            "contract", "scatter", "prefix"};
+                                            "contract", "scatter", "prefix", "chain"};
 static const char *const role_name[] = {"elem", "kept", "reduce", "fold", "finish", "alone"};
 
 /* A name for an axis of the space: some member's. */
@@ -58,21 +58,32 @@ static void print_member(const struct fuse_plan *p, const struct fuse_member *m,
     text_printf(out, "\n");
 }
 
+static void print_cluster(const struct fuse_plan *p, const struct fuse_cluster *c, struct text *out)
+{
+    text_printf(out, "%s over ", skeleton_name[c->skeleton]);
+    print_space(p, c, out);
+    if (c->segment)
+        text_printf(out, " in launch %u", c->segment);
+    if (c->skeleton == FUSE_CHAIN)
+        text_printf(out, " by %lld", (long long)c->block);
+    text_printf(out, c->inputs.n ? ": reads" : "");
+    for (uint32_t k = 0; k < c->inputs.n; k++)
+        text_printf(out, " %%%u", c->inputs.p[k]);
+    text_printf(out, "\n");
+    for (uint32_t k = 0; k < c->members.n && c->skeleton != FUSE_CHAIN; k++)
+        print_member(p, &c->members.p[k], out);
+    for (uint32_t k = 0; k < c->stages.n; k++) {
+        text_printf(out, " stage ");
+        print_cluster(p, &c->stages.p[k], out);
+    }
+}
+
 void fuse_print(const struct fuse_plan *p, struct text *out)
 {
     text_printf(out, "graph %s: %u clusters, policy %s\n", p->g->name, p->clusters.n, p->policy);
     for (uint32_t i = 0; i < p->clusters.n; i++) {
-        const struct fuse_cluster *c = &p->clusters.p[i];
-        text_printf(out, "cluster %u %s over ", i, skeleton_name[c->skeleton]);
-        print_space(p, c, out);
-        if (c->segment)
-            text_printf(out, " in launch %u", c->segment);
-        text_printf(out, c->inputs.n ? ": reads" : "");
-        for (uint32_t k = 0; k < c->inputs.n; k++)
-            text_printf(out, " %%%u", c->inputs.p[k]);
-        text_printf(out, "\n");
-        for (uint32_t k = 0; k < c->members.n; k++)
-            print_member(p, &c->members.p[k], out);
+        text_printf(out, "cluster %u ", i);
+        print_cluster(p, &p->clusters.p[i], out);
     }
     for (uint32_t i = 0; i < p->refusals.n; i++)
         text_printf(out, "apart %%%u %%%u: %s\n", p->refusals.p[i].a, p->refusals.p[i].b,

@@ -123,7 +123,7 @@ static bool crowded_rows(const struct con *c)
  */
 static void choose_copy(struct con *c)
 {
-    if (c->relay_row.on || (con_plain(c, c->row) && !crowded_rows(c)))
+    if (c->s->within || c->relay_row.on || (con_plain(c, c->row) && !crowded_rows(c)))
         return;
     c->copy = true;
     c->copy_k = c->form == CON_DOT || con_contiguous(c, c->row, c->vector_k) ||
@@ -200,6 +200,12 @@ static void choose_keep(struct con *c)
  * 20,000 cycles at least. Tasks that share blocks of k are best in one chunk. */
 static void cut(struct con *c)
 {
+    c->parts = 1;
+    c->part_tiles = c->r_tiles;
+    c->chunk_tasks = c->tasks;
+    c->chunks = 1;
+    if (c->s->within)
+        return;
     int64_t few = c->keep ? con_ceil(c->tasks, 8) : c->tasks;
     int64_t most = c->pack ? con_ceil(c->r_tiles, 4) : c->r_tiles;
     int64_t runs = c->keep && c->pack ? 8 : 16; /* a part packs panels of its own */
@@ -441,8 +447,10 @@ static void choose(struct con *c)
     t.form = CON_DOT;
     if (con_dim(c, c->vector_k) >= c->acc.lanes && con_contiguous(c, c->row, c->vector_k))
         consider(&best, &cycles, &t);
-    consider_outer_relays(c, &best, &cycles);
-    consider_dot_relays(c, &best, &cycles);
+    if (!c->s->within) { /* a relay is a temporary, made in a phase of its own */
+        consider_outer_relays(c, &best, &cycles);
+        consider_dot_relays(c, &best, &cycles);
+    }
     *c = best;
     if (c->relay_col.on)
         place_relay(c, c->col, &c->relay_col);

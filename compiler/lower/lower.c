@@ -54,7 +54,8 @@ static bool outputs_follow(const struct sk *s, ir_id node)
 
 static bool pointwise(struct sk *s, ir_id node)
 {
-    if (s->c->skeleton == FUSE_SCATTER || s->c->skeleton == FUSE_PREFIX)
+    if (s->c->skeleton == FUSE_SCATTER || s->c->skeleton == FUSE_PREFIX ||
+        s->c->skeleton == FUSE_CHAIN)
         return false;
     if (!outputs_follow(s, node))
         return false;
@@ -87,11 +88,11 @@ static void add_work(void *ctx, const struct fx *x, fx_id id)
 
 static void set_figures(struct sk *s)
 {
-    struct work w = {s->c, 0};
-    for (uint32_t i = 0; i < s->c->members.n; i++)
+    struct work w = {s->c, s->b.k->flops};
+    for (uint32_t i = 0; i < s->c->members.n && s->c->skeleton != FUSE_CHAIN; i++)
         sk_member(s, i);
     uint8_t *seen = xcalloc(s->x.val.n, 1);
-    for (uint32_t i = 0; i < s->c->members.n; i++) {
+    for (uint32_t i = 0; i < s->c->members.n && s->c->skeleton != FUSE_CHAIN; i++) {
         const struct fuse_member *m = &s->c->members.p[i];
         double points = 1;
         fx_walk(&s->x, sk_member(s, i), seen, add_work, &w);
@@ -125,10 +126,11 @@ static void run_gpu_skeleton(struct sk *s)
     case FUSE_COLUMN: sk_gpu_nest(s); return;
     case FUSE_SCATTER: sk_gpu_scatter(s); return;
     case FUSE_PREFIX: sk_gpu_prefix(s); return;
+    case FUSE_CHAIN: BUG("a chain on a GPU");
     }
 }
 
-static void run_cpu_skeleton(struct sk *s)
+void sk_stage(struct sk *s)
 {
     switch (s->c->skeleton) {
     case FUSE_CONTRACT:
@@ -140,6 +142,7 @@ static void run_cpu_skeleton(struct sk *s)
     case FUSE_COLUMN: sk_nest(s); return;
     case FUSE_SCATTER: sk_scatter(s); return;
     case FUSE_PREFIX: sk_prefix(s); return;
+    case FUSE_CHAIN: sk_chain(s); return;
     }
 }
 
@@ -173,7 +176,7 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
     if (p->target->kind == TARGET_GPU)
         run_gpu_skeleton(&s);
     else
-        run_cpu_skeleton(&s);
+        sk_stage(&s);
     for (uint32_t i = 0; i < l.args.n; i++)
         if (l.args.p[i].node && !l.args.p[i].write)
             l.args.p[i].pointwise = pointwise(&s, l.args.p[i].node);

@@ -336,7 +336,7 @@ void sk_nest(struct sk *s)
     if (fold)
         end_chunk(&n, lo_lin_v(&s->b, vec_last(&s->b.k->phases).chunk), only);
     sk_close(s, mark);
-    lo_end(&s->b);
+    sk_phase_end(s);
     sk_scalar(s);
     if (fold && !only) {
         make_sums(&n);

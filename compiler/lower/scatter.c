@@ -18,7 +18,7 @@ void sk_find_target(struct sk *s, struct sk_target *to)
     const struct ir_node *n = ir_at(s->plan->g, m->node);
     const struct ix *at[IR_MAX_AXES], *unused;
     *to = (struct sk_target){0};
-    fuse_member_coords(&s->x, m, at);
+    fuse_member_coords(&s->x, s->c, m, at);
     for (int strict = 0; strict < 2; strict++)
         for (uint32_t i = 0; i < n->out->rank + n->out->nguard; i++) {
             bool guard = i >= n->out->rank;

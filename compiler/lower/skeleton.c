@@ -21,7 +21,7 @@ static uint32_t argument(struct sk *s, ir_id node, bool write)
 
 static char *kernel_name(const struct sk *s)
 {
-    static const char *const skeleton[] = {"map", "row", "column", "contract", "scatter", "prefix"};
+    static const char *const skeleton[] = {"map", "row", "column", "contract", "scatter", "prefix", "chain"};
     const struct ir_node *n = ir_at(s->plan->g, s->c->anchor);
     const struct ir_origin *o = &s->plan->g->m->origins.p[n->origin];
     struct text t = {0};
@@ -36,26 +36,60 @@ static char *kernel_name(const struct sk *s)
     return t.p;
 }
 
+static void begin(struct sk *s)
+{
+    s->mode = fuse_modes(s->plan, s->c);
+    fuse_fx_begin(&s->x, s->plan, s->c, s->mode);
+    s->buf = xcalloc(s->plan->g->nodes.n, sizeof *s->buf);
+    s->out = xcalloc(s->plan->g->nodes.n, sizeof *s->out);
+    s->binding = xcalloc(s->plan->g->nodes.n, sizeof *s->binding);
+    s->member = xcalloc(s->c->members.n, sizeof *s->member);
+}
+
 void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster *c,
               struct low_launch *launch)
 {
     *s = (struct sk){.plan = p, .c = c, .t = p->target, .launch = launch, .vaxis = -1, .lanes = 1};
-    s->mode = fuse_modes(p, c);
-    fx_begin(&s->x, p->g, s->mode, c->outer + c->inner, c->dim);
+    begin(s);
     char *name = kernel_name(s);
     s->b = (struct lo_builder){.k = lo_kernel_new(name), .origin = ir_at(p->g, c->anchor)->origin};
     free(name);
     launch->kernel = s->b.k;
     launch->origin = s->b.origin;
-    s->buf = xcalloc(p->g->nodes.n, sizeof *s->buf);
-    s->out = xcalloc(p->g->nodes.n, sizeof *s->out);
-    s->binding = xcalloc(p->g->nodes.n, sizeof *s->binding);
-    s->member = xcalloc(c->members.n, sizeof *s->member);
     for (uint32_t i = 0; i < c->inputs.n; i++)
         s->buf[c->inputs.p[i]] = argument(s, c->inputs.p[i], false);
     for (uint32_t i = 0; i < c->members.n; i++)
         if (c->members.p[i].stored)
             s->out[c->members.p[i].node] = argument(s, c->members.p[i].node, true);
+}
+
+void sk_begin_stage(struct sk *s, const struct sk *chain, const struct fuse_cluster *stage,
+                    const uint32_t *buf)
+{
+    *s = (struct sk){.plan = chain->plan,
+                     .c = stage,
+                     .t = chain->t,
+                     .launch = chain->launch,
+                     .within = true,
+                     .b = chain->b,
+                     .vaxis = -1,
+                     .lanes = 1};
+    begin(s);
+    for (uint32_t i = 0; i < stage->inputs.n; i++) {
+        ir_id x = stage->inputs.p[i];
+        s->buf[x] = buf[x] ? buf[x] : chain->out[x] ? chain->out[x] : chain->buf[x];
+    }
+    for (uint32_t i = 0; i < stage->members.n; i++) {
+        ir_id x = stage->members.p[i].node;
+        if (stage->members.p[i].stored)
+            s->out[x] = buf[x] ? buf[x] : chain->out[x];
+    }
+}
+
+void sk_end_stage(struct sk *s, struct sk *chain)
+{
+    chain->b = s->b;
+    sk_end(s);
 }
 
 void sk_end(struct sk *s)
@@ -341,8 +375,8 @@ const struct ix *sk_member_address(struct sk *s, uint32_t member)
 {
     const struct fuse_member *m = &s->c->members.p[member];
     const struct ix *at[IR_MAX_AXES];
-    fuse_member_coords(&s->x, m, at);
-    return fx_flat(&s->x, ir_at(s->plan->g, m->node), at);
+    fuse_member_coords(&s->x, s->c, m, at);
+    return fx_place(&s->x, m->node, at);
 }
 
 /* ---- folding ---- */
@@ -364,7 +398,7 @@ lo_id sk_combine(struct sk *s, enum ir_monoid m, lo_id x, lo_id y)
 
 struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least)
 {
-    int64_t most = s->t->max_chunks;
+    int64_t most = s->within ? 1 : s->t->max_chunks;
     int64_t per = (n + most - 1) / most;
     per = per < least ? least : per;
     per = per < 1 ? 1 : per;
@@ -374,7 +408,7 @@ struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least)
 
 lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_lin *to)
 {
-    lo_id chunk = lo_phase(&s->b, k.chunks);
+    lo_id chunk = s->within ? 0 : lo_phase(&s->b, k.chunks);
     if (k.chunks == 1) {
         *from = lo_lin_c(0);
         *to = lo_lin_c(k.n);
@@ -388,6 +422,12 @@ lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_
         *to = lo_lin_v(&s->b, end);
     }
     return chunk;
+}
+
+void sk_phase_end(struct sk *s)
+{
+    if (!s->within)
+        lo_end(&s->b);
 }
 
 static double op_cost(enum ir_op op)

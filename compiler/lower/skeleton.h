@@ -27,6 +27,7 @@ struct sk {
     uint8_t *mode; /* fuse_modes */
     struct lo_builder b;
     struct low_launch *launch;
+    bool within;   /* a chain's stage: no phases and no temporaries of its own */
     uint32_t *buf; /* of each node: its LO_ARG, 0 none */
     uint32_t *out; /* of each node: the LO_ARG that its value is stored to */
 
@@ -49,6 +50,11 @@ struct sk {
 /* ---- setting up: arguments are made for every input and output of the cluster ---- */
 void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster *c,
               struct low_launch *launch);
+/* A stage of the chain that `chain` lowers: in its kernel, where its builder stands. buf: by node, what the
+ * chain keeps. sk_end_stage moves the chain's builder on. */
+void sk_begin_stage(struct sk *s, const struct sk *chain, const struct fuse_cluster *stage,
+                    const uint32_t *buf);
+void sk_end_stage(struct sk *s, struct sk *chain);
 /* Verifies nothing: lower_plan does. Frees all but the kernel. */
 void sk_end(struct sk *s);
 /* A temporary argument of the launch, global memory that all phases see. */
@@ -117,8 +123,9 @@ struct sk_chunks {
     int64_t n, per, chunks;
 };
 struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least);
-/* Opens the phase; *from and *to: this chunk's run. */
+/* Opens the phase; *from and *to: this chunk's run. Within a chain everything is one run. */
 lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_lin *to);
+void sk_phase_end(struct sk *s);
 /* A cheap, shape-only guess of a value's cost in vector instructions (transcendentals 12). */
 double sk_cost(const struct sk *s, fx_id v);
 double sk_value_cost(const struct fx_val *v); /* of one value, its operands apart */
@@ -129,6 +136,8 @@ bool sk_contract(struct sk *s);     /* false: not for it (shape, prologue): sk_n
 bool sk_gpu_contract(struct sk *s); /* the same on a GPU (gpu_contract.c) */
 void sk_scatter(struct sk *s);
 void sk_prefix(struct sk *s);
+void sk_chain(struct sk *s);
+void sk_stage(struct sk *s); /* of a chain: one of the above */
 /* The same for a GPU: phases of blocks of threads. */
 void sk_gpu_nest(struct sk *s);
 void sk_gpu_scatter(struct sk *s);

@@ -521,9 +521,14 @@ void con_phase_multiply(struct con *c)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
-    lo_id run = con_split(c, lo_phase(b, c->chunks * c->parts), c->parts, &c->part);
-    c->from = lo_lin_mul(b, lo_lin_v(b, run), c->chunk_tasks);
-    c->to = con_plus(c, c->from, c->chunk_tasks);
+    struct sk_chunks all = {c->tasks, c->tasks, 1};
+    if (s->within) {
+        sk_phase(s, all, &c->from, &c->to);
+    } else {
+        lo_id run = con_split(c, lo_phase(b, c->chunks * c->parts), c->parts, &c->part);
+        c->from = lo_lin_mul(b, lo_lin_v(b, run), c->chunk_tasks);
+        c->to = con_plus(c, c->from, c->chunk_tasks);
+    }
     if (c->tasks % c->chunk_tasks)
         c->to = con_at_most(c, c->to, c->tasks);
     uint32_t mark = sk_open(s);
@@ -531,6 +536,6 @@ void con_phase_multiply(struct con *c)
         groups(c);
     else
         each_task(c, CON_WHOLE, whole_task);
-    lo_end(b);
+    sk_phase_end(s);
     sk_close(s, mark);
 }

@@ -1,0 +1,589 @@
+/* Chains: a softmax between two contractions (attention), and what its backward pass makes of the same
+ * values, without the square matrix in memory. A *square* value stands between the contractions: it has
+ * the rows of the one's result and what the other sums over. For a block of rows all of it is computed in
+ * a buffer of the thread's, stage by stage: each stage is a cluster as it would be alone, over the block's
+ * rows only. The chain that has the softmax's own rows stores its two numbers a row; the others take
+ * these and compute its values again.
+ *
+ * Nothing is gained if a square value is stored in the end: then all stays as it was. */
+#include "fuse/private.h"
+
+enum {
+    LEAST_BYTES = 4 << 20,   /* of a square value: less than that stays in the caches anyway */
+    BLOCK_BYTES = 256 << 10, /* of all that a block keeps */
+    MOST_ROWS = 128,
+    LEAST_ROWS = 4,
+    MOST_STAGES = 16,
+    MOST_LOCALS = 16,
+    NONE = FUSE_NO_AXIS,
+};
+
+/* A square value as the chain keeps it: which axis of the value each row of the chain is. */
+struct square {
+    ir_id node;
+    uint8_t row[IR_MAX_AXES];
+};
+struct chain {
+    uint32_t rows; /* axes */
+    int64_t dim[IR_MAX_AXES];
+    VEC(struct fuse_cluster) stage;
+    VEC(struct square) local;
+    VEC(uint32_t) final; /* the clusters that it takes the place of */
+    bool softmax;        /* one of its stages reduces its rows */
+};
+struct chains {
+    struct fuse_plan *p;
+    uint32_t *owner;  /* of each node: its cluster, UINT32_MAX none */
+    uint8_t *square;  /* of each node */
+    uint8_t *taken;   /* of each cluster: a chain's own stage already */
+    VEC(struct chain) all;
+};
+
+/* ---- squares ---- */
+
+static double bytes_of(const struct ir_node *n)
+{
+    return (double)ir_count(n) * (double)nn_dtype_size(n->dtype);
+}
+
+static bool stored_member(const struct fuse_cluster *c, ir_id node)
+{
+    for (uint32_t i = 0; i < c->members.n; i++)
+        if (c->members.p[i].node == node)
+            return true;
+    return false;
+}
+
+static bool may_be_square(const struct chains *w, ir_id node, int64_t count)
+{
+    const struct ir_node *n = ir_at(w->p->g, node);
+    return w->owner[node] != UINT32_MAX && ir_count(n) == count && !fuse_is_root(w->p, node) &&
+           nn_is_float(n->dtype) && bytes_of(n) >= LEAST_BYTES;
+}
+
+/* The row cluster's reads of what a contraction computes for all its points. */
+static bool reads_scores(const struct chains *w, const struct fuse_cluster *c, int64_t count)
+{
+    for (uint32_t i = 0; i < c->inputs.n; i++) {
+        ir_id x = c->inputs.p[i];
+        if (may_be_square(w, x, count) &&
+            w->p->clusters.p[w->owner[x]].skeleton == FUSE_CONTRACT)
+            return true;
+    }
+    return false;
+}
+
+/* Marks all values of the size of those between a softmax and its contractions. */
+static bool find_squares(struct chains *w)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < w->p->clusters.n; i++) {
+        const struct fuse_cluster *c = &w->p->clusters.p[i];
+        int64_t count = 1;
+        for (uint32_t k = 0; k < c->outer + c->inner; k++)
+            count *= c->dim[k];
+        if (!c->members.n || c->skeleton != FUSE_ROW || !c->inner || !reads_scores(w, c, count))
+            continue;
+        for (ir_id id = 1; id < w->p->g->nodes.n; id++)
+            w->square[id] |= may_be_square(w, id, count);
+        any = true;
+    }
+    return any;
+}
+
+/* ---- a stage ---- */
+
+/* Where a cluster reads a square value: the coordinate of each of its axes, an axis of the space. */
+struct read {
+    ir_id node;
+    bool plain; /* every coordinate is one axis, the same for all reads */
+    uint8_t axis[IR_MAX_AXES];
+};
+struct square_reads {
+    const struct chains *w;
+    const struct fuse_cluster *c;
+    VEC(struct read) p;
+};
+
+static void note_square(void *ctx, const struct fx *x, fx_id id)
+{
+    struct square_reads *r = ctx;
+    const struct fx_val *v = &x->val.p[id];
+    if (v->kind != FX_LOAD || !r->w->square[v->node] || stored_member(r->c, v->node))
+        return;
+    struct read one = {.node = v->node, .plain = true};
+    uint32_t axis;
+    for (uint32_t i = 0; i < v->rank; i++) {
+        bool single = ir_axes(ir_at(x->g, v->node))[i].n == 1;
+        one.axis[i] = NONE;
+        if (ix_is_axis(v->coord[i], &axis))
+            one.axis[i] = (uint8_t)axis;
+        else if (!single)
+            one.plain = false;
+    }
+    for (uint32_t i = 0; i < r->p.n; i++)
+        if (r->p.p[i].node == v->node) {
+            r->p.p[i].plain = r->p.p[i].plain && one.plain &&
+                              !memcmp(r->p.p[i].axis, one.axis, v->rank);
+            return;
+        }
+    vec_push(&r->p, one);
+}
+
+static void read_squares(const struct chains *w, const struct fuse_cluster *c,
+                         struct square_reads *r)
+{
+    struct fx x;
+    uint8_t *mode;
+    *r = (struct square_reads){.w = w, .c = c};
+    fuse_fx(&x, w->p, c, &mode);
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        fx_id v = fuse_member_value(&x, c, i);
+        uint8_t *seen = xcalloc(x.val.n, 1);
+        fx_walk(&x, v, seen, note_square, r);
+        free(seen);
+    }
+    fx_end(&x);
+    free(mode);
+}
+
+static struct fuse_cluster copy_cluster(const struct fuse_cluster *c)
+{
+    struct fuse_cluster n = *c;
+    n.members.p = NULL;
+    n.inputs.p = NULL;
+    n.members.n = n.members.cap = n.inputs.n = n.inputs.cap = 0;
+    for (uint32_t i = 0; i < c->members.n; i++)
+        vec_push(&n.members, c->members.p[i]);
+    for (uint32_t i = 0; i < c->inputs.n; i++)
+        vec_push(&n.inputs, c->inputs.p[i]);
+    return n;
+}
+
+/* The cluster's axes anew: `row` of them, in the order of the chain, apart from the loops but for the
+ * last one, which is the block's. False: a row is not an outer axis. */
+static bool set_space(struct fuse_cluster *c, uint32_t rows, const uint8_t *row, int64_t block)
+{
+    uint8_t to[IR_MAX_AXES];
+    int64_t dim[IR_MAX_AXES];
+    uint32_t n = 0, outer = 0, all = c->outer + c->inner;
+    memset(to, NONE, sizeof to);
+    if (all + 1 > IR_MAX_AXES)
+        return false;
+    for (uint32_t i = 0; i < rows; i++) {
+        if (row[i] == NONE || row[i] >= c->outer || to[row[i]] != NONE)
+            return false;
+        to[row[i]] = (uint8_t)(all - (rows - 1) + i);
+    }
+    to[row[rows - 1]] = NONE;
+    for (uint32_t i = 0; i < all; i++) {
+        if (to[i] != NONE)
+            continue;
+        outer += i < c->outer;
+        dim[n] = i == row[rows - 1] ? block : c->dim[i];
+        to[i] = (uint8_t)n++;
+    }
+    for (uint32_t i = 0; i + 1 < rows; i++)
+        dim[n + i] = c->dim[row[i]];
+    dim[n + rows - 1] = c->dim[row[rows - 1]] - block + 1;
+    for (uint32_t i = 0; i < c->members.n; i++)
+        for (uint32_t k = 0; k < IR_MAX_AXES; k++)
+            if (c->members.p[i].axis[k] < all)
+                c->members.p[i].axis[k] = to[c->members.p[i].axis[k]];
+    c->split = to[row[rows - 1]];
+    c->inner = n - outer;
+    c->outer = outer;
+    c->fixed = rows;
+    memcpy(c->dim, dim, (n + rows) * sizeof *dim);
+    return true;
+}
+
+/* ---- building ---- */
+
+static struct square *find_local(struct chain *c, ir_id node)
+{
+    for (uint32_t i = 0; i < c->local.n; i++)
+        if (c->local.p[i].node == node)
+            return &c->local.p[i];
+    return NULL;
+}
+
+static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *row);
+
+/* Every square value that the cluster reads, whose axis row[r] is the chain's row r. */
+static bool need_all(struct chains *w, struct chain *c, const struct fuse_cluster *from,
+                     const uint8_t *row)
+{
+    struct square_reads r;
+    read_squares(w, from, &r);
+    bool good = true;
+    for (uint32_t i = 0; i < r.p.n && good; i++) {
+        uint8_t own[IR_MAX_AXES];
+        uint32_t rank = ir_rank(ir_at(w->p->g, r.p.p[i].node));
+        good = r.p.p[i].plain;
+        for (uint32_t k = 0; k < c->rows && good; k++) {
+            own[k] = NONE;
+            for (uint32_t a = 0; a < rank; a++)
+                if (r.p.p[i].axis[a] == row[k])
+                    own[k] = own[k] == NONE ? (uint8_t)a : (uint8_t)(NONE - 1);
+            good = own[k] < rank;
+        }
+        good = good && need(w, c, r.p.p[i].node, own);
+    }
+    vec_free(&r.p);
+    return good;
+}
+
+/* The stage that computes the value, after those that it needs. */
+static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *row)
+{
+    struct square *have = find_local(c, node);
+    if (have)
+        return !memcmp(have->row, row, c->rows);
+    if (c->local.n == MOST_LOCALS || c->stage.n == MOST_STAGES)
+        return false;
+    uint32_t from = w->owner[node];
+    const struct fuse_cluster *own = &w->p->clusters.p[from];
+    struct fuse_cluster stage;
+    uint8_t axis[IR_MAX_AXES];
+    bool as_is = own->skeleton == FUSE_CONTRACT;
+    if (own->skeleton == FUSE_ROW && !w->taken[from]) { /* its rows must be the chain's */
+        as_is = true;
+        for (uint32_t i = 0; i < own->members.n; i++)
+            for (uint32_t k = 0; k < c->rows; k++)
+                as_is = as_is && (own->members.p[i].node != node ||
+                                  own->members.p[i].axis[row[k]] < own->outer);
+    }
+    stage = as_is ? copy_cluster(own) : fuse_own_cluster(w->p, node);
+    bool good = stage.skeleton == FUSE_CONTRACT || stage.skeleton == FUSE_MAP ||
+                (stage.skeleton == FUSE_ROW && as_is);
+    for (uint32_t i = 0; i < stage.members.n; i++)
+        for (uint32_t k = 0; k < c->rows && stage.members.p[i].node == node; k++)
+            axis[k] = stage.members.p[i].axis[row[k]];
+    good = good && need_all(w, c, &stage, axis) && set_space(&stage, c->rows, axis, 1);
+    if (!good) {
+        fuse_cluster_free(&stage);
+        return false;
+    }
+    if (stage.skeleton == FUSE_ROW) {
+        w->taken[from] = 1;
+        c->softmax = true;
+        vec_push(&c->final, from);
+    }
+    vec_push(&c->stage, stage);
+    struct square s = {.node = node};
+    memcpy(s.row, row, c->rows);
+    vec_push(&c->local, s);
+    for (uint32_t i = 0; i < stage.members.n && stage.skeleton == FUSE_ROW; i++) {
+        ir_id other = stage.members.p[i].node; /* further square values of the same loops */
+        s.node = other;
+        if (other != node && w->square[other] && stage.members.p[i].role == FUSE_ELEM)
+            vec_push(&c->local, s);
+    }
+    return true;
+}
+
+/* The rows: those axes of the cluster's result by which it reads square values. */
+static bool set_rows(const struct chains *w, struct chain *c, const struct fuse_cluster *last,
+                     uint8_t *row)
+{
+    struct square_reads r;
+    uint32_t common = UINT32_MAX;
+    read_squares(w, last, &r);
+    for (uint32_t i = 0; i < r.p.n; i++) {
+        uint32_t axes = 0;
+        for (uint32_t a = 0; a < ir_rank(ir_at(w->p->g, r.p.p[i].node)); a++)
+            if (r.p.p[i].axis[a] < last->outer)
+                axes |= 1u << r.p.p[i].axis[a];
+        common &= axes;
+    }
+    bool any = r.p.n > 0;
+    vec_free(&r.p);
+    c->rows = 0;
+    for (uint32_t i = 0; i < last->outer && any; i++)
+        if (common >> i & 1) {
+            c->dim[c->rows] = last->dim[i];
+            row[c->rows++] = (uint8_t)i;
+        }
+    return c->rows > 0;
+}
+
+static void free_chain(struct chains *w, struct chain *c)
+{
+    for (uint32_t i = 0; i < c->stage.n; i++)
+        fuse_cluster_free(&c->stage.p[i]);
+    for (uint32_t i = 0; i < c->final.n; i++)
+        w->taken[c->final.p[i]] = 0;
+    vec_free(&c->stage);
+    vec_free(&c->local);
+    vec_free(&c->final);
+}
+
+static bool build(struct chains *w, uint32_t last, struct chain *c)
+{
+    const struct fuse_cluster *own = &w->p->clusters.p[last];
+    uint8_t row[IR_MAX_AXES];
+    *c = (struct chain){0};
+    if (set_rows(w, c, own, row)) {
+        struct fuse_cluster stage = copy_cluster(own);
+        if (need_all(w, c, own, row) && set_space(&stage, c->rows, row, 1)) {
+            vec_push(&c->stage, stage);
+            vec_push(&c->final, last);
+            return true;
+        }
+        fuse_cluster_free(&stage);
+    }
+    free_chain(w, c);
+    return false;
+}
+
+/* ---- two chains as one ---- */
+
+static bool reaches(const struct chains *w, uint8_t *seen, uint32_t from, const struct chain *goal)
+{
+    const struct fuse_cluster *c = &w->p->clusters.p[from];
+    if (seen[from])
+        return false;
+    seen[from] = 1;
+    for (uint32_t i = 0; i < goal->final.n; i++)
+        if (goal->final.p[i] == from)
+            return true;
+    for (uint32_t i = 0; i < c->inputs.n; i++) {
+        uint32_t o = w->owner[c->inputs.p[i]];
+        if (o != UINT32_MAX && reaches(w, seen, o, goal))
+            return true;
+    }
+    return false;
+}
+
+static bool depends(const struct chains *w, const struct chain *a, const struct chain *b)
+{
+    uint8_t *seen = xcalloc(w->p->clusters.n, 1);
+    bool found = false;
+    for (uint32_t i = 0; i < a->final.n && !found; i++)
+        found = reaches(w, seen, a->final.p[i], b);
+    free(seen);
+    return found;
+}
+
+/* They keep a value in common, by the same rows, and wait for nothing of each other. */
+static bool alike(const struct chains *w, struct chain *a, struct chain *b)
+{
+    bool common = false;
+    if (a->rows != b->rows || memcmp(a->dim, b->dim, a->rows * sizeof *a->dim) != 0)
+        return false;
+    for (uint32_t i = 0; i < a->local.n; i++) {
+        const struct square *s = find_local(b, a->local.p[i].node);
+        if (s && memcmp(s->row, a->local.p[i].row, a->rows) != 0)
+            return false;
+        common = common || s;
+    }
+    return common && a->stage.n + b->stage.n <= MOST_STAGES &&
+           a->local.n + b->local.n <= MOST_LOCALS && !depends(w, a, b) && !depends(w, b, a);
+}
+
+/* Stages of b that compute what a has not. */
+static void join(struct chains *w, struct chain *a, struct chain *b)
+{
+    for (uint32_t i = 0; i < b->stage.n; i++) {
+        bool have = false;
+        for (uint32_t k = 0; k < a->stage.n; k++)
+            have = have || a->stage.p[k].anchor == b->stage.p[i].anchor;
+        if (have)
+            fuse_cluster_free(&b->stage.p[i]);
+        else
+            vec_push(&a->stage, b->stage.p[i]);
+    }
+    for (uint32_t i = 0; i < b->local.n; i++)
+        if (!find_local(a, b->local.p[i].node))
+            vec_push(&a->local, b->local.p[i]);
+    for (uint32_t i = 0; i < b->final.n; i++)
+        vec_push(&a->final, b->final.p[i]);
+    a->softmax = a->softmax || b->softmax;
+    b->stage.n = b->final.n = 0;
+    free_chain(w, b);
+}
+
+/* ---- is it worth it ---- */
+
+static bool is_final(const struct chains *w, uint32_t cluster)
+{
+    for (uint32_t i = 0; i < w->all.n; i++)
+        for (uint32_t k = 0; k < w->all.p[i].final.n; k++)
+            if (w->all.p[i].final.p[k] == cluster)
+                return true;
+    return false;
+}
+
+static void keep_alive(const struct chains *w, uint8_t *alive, uint32_t cluster)
+{
+    const struct fuse_cluster *c = &w->p->clusters.p[cluster];
+    if (alive[cluster] || is_final(w, cluster))
+        return;
+    alive[cluster] = 1;
+    for (uint32_t i = 0; i < c->inputs.n; i++)
+        if (w->owner[c->inputs.p[i]] != UINT32_MAX)
+            keep_alive(w, alive, w->owner[c->inputs.p[i]]);
+}
+
+/* With the chains in place no cluster that is still needed has to do with a square value. */
+static bool none_stored(const struct chains *w)
+{
+    const struct fuse_plan *p = w->p;
+    uint8_t *alive = xcalloc(p->clusters.n, 1);
+    bool good = true;
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
+            if (fuse_is_root(p, p->clusters.p[i].members.p[k].node))
+                keep_alive(w, alive, i);
+    for (uint32_t i = 0; i < w->all.n; i++)
+        for (uint32_t s = 0; s < w->all.p[i].stage.n; s++) {
+            const struct fuse_cluster *c = &w->all.p[i].stage.p[s];
+            for (uint32_t k = 0; k < c->inputs.n; k++)
+                if (!w->square[c->inputs.p[k]] && w->owner[c->inputs.p[k]] != UINT32_MAX)
+                    keep_alive(w, alive, w->owner[c->inputs.p[k]]);
+        }
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        for (uint32_t k = 0; alive[i] && k < p->clusters.p[i].inputs.n; k++)
+            good = good && !w->square[p->clusters.p[i].inputs.p[k]];
+    free(alive);
+    return good;
+}
+
+/* ---- in place ---- */
+
+/* The buffers' sizes, for a block of one row, in bytes. */
+static double row_bytes(const struct chains *w, const struct chain *c)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < c->local.n; i++) {
+        double bytes = bytes_of(ir_at(w->p->g, c->local.p[i].node));
+        for (uint32_t k = 0; k < c->rows; k++)
+            bytes /= (double)c->dim[k];
+        sum += bytes;
+    }
+    return sum;
+}
+
+static int64_t block_of(const struct chains *w, const struct chain *c)
+{
+    int64_t n = c->dim[c->rows - 1], rows = (int64_t)(BLOCK_BYTES / row_bytes(w, c));
+    rows = rows > MOST_ROWS ? MOST_ROWS : rows < LEAST_ROWS ? LEAST_ROWS : rows;
+    if (rows >= n)
+        return n;
+    for (int64_t i = rows; 2 * i >= rows; i--) /* without a short block at the end */
+        if (n % i == 0)
+            return i;
+    return rows > 8 ? rows / 8 * 8 : rows;
+}
+
+static struct fx_local *make_locals(const struct chains *w, const struct chain *c, int64_t block)
+{
+    struct fx_local *l = ARENA_ARRAY(w->p->g->m->mem, struct fx_local, c->local.n);
+    for (uint32_t i = 0; i < c->local.n; i++) {
+        const struct ir_node *n = ir_at(w->p->g, c->local.p[i].node);
+        l[i].node = c->local.p[i].node;
+        for (uint32_t k = 0; k < ir_rank(n); k++)
+            l[i].dim[k] = ir_axes(n)[k].n;
+        for (uint32_t k = 0; k + 1 < c->rows; k++) {
+            l[i].apart |= 1u << c->local.p[i].row[k];
+            l[i].dim[c->local.p[i].row[k]] = 1;
+        }
+        l[i].split = c->local.p[i].row[c->rows - 1];
+        l[i].dim[l[i].split] = block;
+    }
+    return l;
+}
+
+static int by_id(const void *x, const void *y)
+{
+    ir_id a = *(const ir_id *)x, b = *(const ir_id *)y;
+    return (a > b) - (a < b);
+}
+
+static void add_inputs(struct chain *from, struct fuse_cluster *c, const struct fuse_cluster *stage)
+{
+    for (uint32_t k = 0; k < stage->inputs.n; k++) {
+        bool have = find_local(from, stage->inputs.p[k]) != NULL;
+        for (uint32_t i = 0; i < c->inputs.n; i++)
+            have = have || c->inputs.p[i] == stage->inputs.p[k];
+        for (uint32_t i = 0; i < from->stage.n; i++)
+            have = have || stored_member(&from->stage.p[i], stage->inputs.p[k]);
+        if (!have)
+            vec_push(&c->inputs, stage->inputs.p[k]);
+    }
+}
+
+/* The chain as a cluster in the place of its last one; the others that it replaces are emptied. */
+static void place(struct chains *w, struct chain *from)
+{
+    int64_t block = block_of(w, from);
+    struct fx_local *local = make_locals(w, from, block);
+    uint32_t last = vec_last(&from->final);
+    struct fuse_cluster c = {.skeleton = FUSE_CHAIN,
+                             .anchor = w->p->clusters.p[last].anchor,
+                             .outer = from->rows,
+                             .block = block,
+                             .local = local,
+                             .nlocal = from->local.n};
+    memcpy(c.dim, from->dim, from->rows * sizeof *c.dim);
+    for (uint32_t i = 0; i < from->stage.n; i++) {
+        struct fuse_cluster stage = from->stage.p[i];
+        stage.dim[stage.split] = block;
+        stage.dim[stage.outer + stage.inner + stage.fixed - 1] += 1 - block;
+        stage.local = local;
+        stage.nlocal = from->local.n;
+        fuse_read_inputs(w->p, &stage);
+        add_inputs(from, &c, &stage);
+        vec_push(&c.stages, stage);
+    }
+    if (c.inputs.n)
+        qsort(c.inputs.p, c.inputs.n, sizeof *c.inputs.p, by_id);
+    for (uint32_t i = 0; i < from->final.n; i++) {
+        struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
+        for (uint32_t k = 0; k < old->members.n; k++)
+            if (!find_local(from, old->members.p[k].node))
+                vec_push(&c.members, old->members.p[k]);
+        fuse_cluster_free(old);
+        *old = (struct fuse_cluster){0};
+    }
+    w->p->clusters.p[last] = c;
+    from->stage.n = 0;
+}
+
+void fuse_chains(struct fuse_plan *p)
+{
+    struct chains w = {.p = p,
+                       .owner = xmalloc(p->g->nodes.n * sizeof *w.owner),
+                       .square = xcalloc(p->g->nodes.n, 1),
+                       .taken = xcalloc(p->clusters.n, 1)};
+    memset(w.owner, 0xff, p->g->nodes.n * sizeof *w.owner);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
+            w.owner[p->clusters.p[i].members.p[k].node] = i;
+    bool any = find_squares(&w);
+    for (uint32_t i = 0; i < p->clusters.n && any; i++) {
+        const struct fuse_cluster *c = &p->clusters.p[i];
+        struct chain one;
+        bool squares = false;
+        for (uint32_t k = 0; k < c->members.n; k++)
+            squares = squares || w.square[c->members.p[k].node];
+        if (c->skeleton != FUSE_CONTRACT || squares || !build(&w, i, &one))
+            continue;
+        for (uint32_t k = 0; k < w.all.n && one.final.n; k++)
+            if (alike(&w, &w.all.p[k], &one))
+                join(&w, &w.all.p[k], &one);
+        if (one.final.n)
+            vec_push(&w.all, one);
+    }
+    bool worth = w.all.n && none_stored(&w);
+    for (uint32_t i = 0; i < w.all.n; i++) {
+        if (worth)
+            place(&w, &w.all.p[i]);
+        free_chain(&w, &w.all.p[i]);
+    }
+    vec_free(&w.all);
+    free(w.owner);
+    free(w.square);
+    free(w.taken);
+}
