@@ -9,7 +9,7 @@
 #include "fuse/private.h"
 
 enum {
-    LEAST_BYTES = 4 << 20,   /* of a square value: less than that stays in the caches anyway */
+    LEAST_BYTES = 1 << 12,   /* of a square value: less than that stays in the caches anyway */
     BLOCK_BYTES = 256 << 10, /* of all that a block keeps */
     MOST_ROWS = 128,
     LEAST_ROWS = 4,
@@ -54,20 +54,73 @@ static bool stored_member(const struct fuse_cluster *c, ir_id node)
     return false;
 }
 
-static bool may_be_square(const struct chains *w, ir_id node, int64_t count)
+static int by_size(const void *x, const void *y)
+{
+    int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* Sizes in ascending order, those of one element left out; how many. */
+static uint32_t sizes(uint32_t n, const int64_t *dim, int64_t *sorted)
+{
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (dim[i] != 1)
+            sorted[k++] = dim[i];
+    qsort(sorted, k, sizeof *sorted, by_size);
+    return k;
+}
+
+/* A value over axes of the row cluster's sizes, in whatever order. */
+static bool may_be_square(const struct chains *w, ir_id node, const struct fuse_cluster *row)
 {
     const struct ir_node *n = ir_at(w->p->g, node);
-    return w->owner[node] != UINT32_MAX && ir_count(n) == count && !fuse_is_root(w->p, node) &&
-           nn_is_float(n->dtype) && bytes_of(n) >= LEAST_BYTES;
+    int64_t dim[IR_MAX_AXES], a[IR_MAX_AXES], b[IR_MAX_AXES];
+    if (w->owner[node] == UINT32_MAX || fuse_is_root(w->p, node) || !nn_is_float(n->dtype) ||
+        bytes_of(n) < LEAST_BYTES)
+        return false;
+    for (uint32_t i = 0; i < ir_rank(n); i++)
+        dim[i] = ir_axes(n)[i].n;
+    uint32_t k = sizes(ir_rank(n), dim, a);
+    return k == sizes(row->outer + row->inner, row->dim, b) && !memcmp(a, b, k * sizeof *a);
+}
+
+static int64_t points(const struct fuse_cluster *c, uint32_t axes)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < c->outer + c->inner; i++)
+        n *= axes >> i & 1 ? c->dim[i] : 1;
+    return n;
+}
+
+/* It makes much of little, by few operations a point: products of rows of two tensors, for each place
+ * of a batch (or as many rows as columns). A layer with weights is no such thing. */
+static bool makes_scores(const struct chains *w, const struct fuse_cluster *c)
+{
+    struct fx x;
+    uint8_t *mode;
+    struct fuse_contraction k;
+    if (c->skeleton != FUSE_CONTRACT)
+        return false;
+    fuse_fx(&x, w->p, c, &mode);
+    bool good = false;
+    for (uint32_t i = 0; i < c->members.n; i++)
+        if (c->members.p[i].role == FUSE_REDUCE &&
+            fuse_contraction(&x, c, fuse_member_value(&x, c, i), &k))
+            good = (k.batch || points(c, k.m) == points(c, k.n)) &&
+                   points(c, k.batch | k.m | k.n) >=
+                       points(c, k.batch | k.m | k.k) + points(c, k.batch | k.n | k.k);
+    fx_end(&x);
+    free(mode);
+    return good;
 }
 
 /* The row cluster's reads of what a contraction computes for all its points. */
-static bool reads_scores(const struct chains *w, const struct fuse_cluster *c, int64_t count)
+static bool reads_scores(const struct chains *w, const struct fuse_cluster *c)
 {
     for (uint32_t i = 0; i < c->inputs.n; i++) {
         ir_id x = c->inputs.p[i];
-        if (may_be_square(w, x, count) &&
-            w->p->clusters.p[w->owner[x]].skeleton == FUSE_CONTRACT)
+        if (may_be_square(w, x, c) && makes_scores(w, &w->p->clusters.p[w->owner[x]]))
             return true;
     }
     return false;
@@ -79,13 +132,10 @@ static bool find_squares(struct chains *w)
     bool any = false;
     for (uint32_t i = 0; i < w->p->clusters.n; i++) {
         const struct fuse_cluster *c = &w->p->clusters.p[i];
-        int64_t count = 1;
-        for (uint32_t k = 0; k < c->outer + c->inner; k++)
-            count *= c->dim[k];
-        if (!c->members.n || c->skeleton != FUSE_ROW || !c->inner || !reads_scores(w, c, count))
+        if (!c->members.n || c->skeleton != FUSE_ROW || !c->inner || !reads_scores(w, c))
             continue;
         for (ir_id id = 1; id < w->p->g->nodes.n; id++)
-            w->square[id] |= may_be_square(w, id, count);
+            w->square[id] |= may_be_square(w, id, c);
         any = true;
     }
     return any;
@@ -283,12 +333,13 @@ static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *r
     return true;
 }
 
-/* The rows: those axes of the cluster's result by which it reads square values. */
+/* The rows: those axes of the cluster's result by which it reads square values, in the order of the
+ * first one's; the longest last, to be cut into blocks. */
 static bool set_rows(const struct chains *w, struct chain *c, const struct fuse_cluster *last,
                      uint8_t *row)
 {
     struct square_reads r;
-    uint32_t common = UINT32_MAX;
+    uint32_t common = UINT32_MAX, split = 0;
     read_squares(w, last, &r);
     for (uint32_t i = 0; i < r.p.n; i++) {
         uint32_t axes = 0;
@@ -297,15 +348,23 @@ static bool set_rows(const struct chains *w, struct chain *c, const struct fuse_
                 axes |= 1u << r.p.p[i].axis[a];
         common &= axes;
     }
-    bool any = r.p.n > 0;
-    vec_free(&r.p);
     c->rows = 0;
-    for (uint32_t i = 0; i < last->outer && any; i++)
-        if (common >> i & 1) {
-            c->dim[c->rows] = last->dim[i];
-            row[c->rows++] = (uint8_t)i;
-        }
-    return c->rows > 0;
+    for (uint32_t a = 0; r.p.n && a < ir_rank(ir_at(w->p->g, r.p.p[0].node)); a++) {
+        uint8_t axis = r.p.p[0].axis[a];
+        if (axis >= last->outer || !(common >> axis & 1))
+            continue;
+        split = last->dim[axis] >= last->dim[row[split]] || !c->rows ? c->rows : split;
+        row[c->rows++] = axis;
+    }
+    vec_free(&r.p);
+    if (!c->rows)
+        return false;
+    uint8_t longest = row[split];
+    memmove(row + split, row + split + 1, c->rows - split - 1);
+    row[c->rows - 1] = longest;
+    for (uint32_t i = 0; i < c->rows; i++)
+        c->dim[i] = last->dim[row[i]];
+    return true;
 }
 
 static void free_chain(struct chains *w, struct chain *c)
@@ -322,7 +381,7 @@ static void free_chain(struct chains *w, struct chain *c)
 static bool build(struct chains *w, uint32_t last, struct chain *c)
 {
     const struct fuse_cluster *own = &w->p->clusters.p[last];
-    uint8_t row[IR_MAX_AXES];
+    uint8_t row[IR_MAX_AXES] = {0};
     *c = (struct chain){0};
     if (set_rows(w, c, own, row)) {
         struct fuse_cluster stage = copy_cluster(own);
