@@ -1,15 +1,15 @@
-/* Chains: a softmax between two contractions (attention), and what its backward pass makes of the same
- * values, without the square matrix in memory. A *square* value stands between the contractions: it has
- * the rows of the one's result and what the other sums over. For a block of rows all of it is computed in
- * a buffer of the thread's, stage by stage: each stage is a cluster as it would be alone, over the block's
- * rows only. The chain that has the softmax's own rows stores its two numbers a row; the others take
- * these and compute its values again.
+/* Chains: a softmax between two contractions (attention), and what its backward pass makes of the
+ * same values, without the square matrix in memory. A *square* value stands between the
+ * contractions: it has the rows of the one's result and what the other sums over. For a block of
+ * rows all of it is computed in a buffer of the thread's, stage by stage: each stage is a cluster
+ * as it would be alone, over the block's rows only. The chain that has the softmax's own rows
+ * stores its two numbers a row; the others take these and compute its values again.
  *
  * Nothing is gained if a square value is stored in the end: then all stays as it was. */
 #include "fuse/private.h"
 
 enum {
-    LEAST_BYTES = 1 << 12,   /* of a square value: less than that stays in the caches anyway */
+    LEAST_BYTES = 16 << 10,  /* of a square value: less than that stays in the first cache */
     BLOCK_BYTES = 256 << 10, /* of all that a block keeps */
     MOST_ROWS = 128,
     LEAST_ROWS = 4,
@@ -33,9 +33,9 @@ struct chain {
 };
 struct chains {
     struct fuse_plan *p;
-    uint32_t *owner;  /* of each node: its cluster, UINT32_MAX none */
-    uint8_t *square;  /* of each node */
-    uint8_t *taken;   /* of each cluster: a chain's own stage already */
+    uint32_t *owner; /* of each node: its cluster, UINT32_MAX none */
+    uint8_t *square; /* of each node */
+    uint8_t *taken;  /* of each cluster: a chain's own stage already */
     VEC(struct chain) all;
 };
 
@@ -93,8 +93,8 @@ static int64_t points(const struct fuse_cluster *c, uint32_t axes)
     return n;
 }
 
-/* It makes much of little, by few operations a point: products of rows of two tensors, for each place
- * of a batch (or as many rows as columns). A layer with weights is no such thing. */
+/* It makes much of little, by few operations a point: products of rows of two tensors, for each
+ * place of a batch (or as many rows as columns). A layer with weights is no such thing. */
 static bool makes_scores(const struct chains *w, const struct fuse_cluster *c)
 {
     struct fx x;
@@ -143,7 +143,8 @@ static bool find_squares(struct chains *w)
 
 /* ---- a stage ---- */
 
-/* Where a cluster reads a square value: the coordinate of each of its axes, an axis of the space. */
+/* Where a cluster reads a square value: the coordinate of each of its axes, an axis of the space.
+ */
 struct read {
     ir_id node;
     bool plain; /* every coordinate is one axis, the same for all reads */
@@ -173,8 +174,8 @@ static void note_square(void *ctx, const struct fx *x, fx_id id)
     }
     for (uint32_t i = 0; i < r->p.n; i++)
         if (r->p.p[i].node == v->node) {
-            r->p.p[i].plain = r->p.p[i].plain && one.plain &&
-                              !memcmp(r->p.p[i].axis, one.axis, v->rank);
+            r->p.p[i].plain =
+                r->p.p[i].plain && one.plain && !memcmp(r->p.p[i].axis, one.axis, v->rank);
             return;
         }
     vec_push(&r->p, one);
@@ -210,8 +211,8 @@ static struct fuse_cluster copy_cluster(const struct fuse_cluster *c)
     return n;
 }
 
-/* The cluster's axes anew: `row` of them, in the order of the chain, apart from the loops but for the
- * last one, which is the block's. False: a row is not an outer axis. */
+/* The cluster's axes anew: `row` of them, in the order of the chain, apart from the loops but for
+ * the last one, which is the block's. False: a row is not an outer axis. */
 static bool set_space(struct fuse_cluster *c, uint32_t rows, const uint8_t *row, int64_t block)
 {
     uint8_t to[IR_MAX_AXES];

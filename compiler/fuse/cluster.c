@@ -309,7 +309,8 @@ static void set_stages(const struct fuse_plan *p, struct fuse_cluster *c)
             for (uint32_t l = 0; l < c->nlocal; l++)
                 m->stored = m->stored || c->local[l].node == m->node;
             for (uint32_t l = 0; l < c->members.n; l++)
-                m->stored = m->stored || (c->members.p[l].stored && c->members.p[l].node == m->node);
+                m->stored =
+                    m->stored || (c->members.p[l].stored && c->members.p[l].node == m->node);
         }
     }
 }

@@ -5,8 +5,8 @@
  *     %12 div level 2 stored */
 #include "fuse/fuse.h"
 
-static const char *const skeleton_name[] = {"map",      "row",     "column",
-                                            "contract", "scatter", "prefix", "chain"};
+static const char *const skeleton_name[] = {"map",     "row",    "column", "contract",
+                                            "scatter", "prefix", "chain"};
 static const char *const role_name[] = {"elem", "kept", "reduce", "fold", "finish", "alone"};
 
 /* A name for an axis of the space: some member's. */

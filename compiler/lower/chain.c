@@ -1,5 +1,6 @@
-/* The chain skeleton: a task is a block of rows at one place of the other rows' axes. Its stages run one
- * after another, each by its own skeleton over the block alone; what is between them lies in scratch. */
+/* The chain skeleton: a task is a block of rows at one place of the other rows' axes. Its stages
+ * run one after another, each by its own skeleton over the block alone; what is between them lies
+ * in scratch. */
 #include "lower/skeleton.h"
 
 #define I64 ((struct lo_type){NN_i64, 1})
@@ -19,7 +20,8 @@ static uint32_t *make_locals(struct sk *s)
     return buf;
 }
 
-/* Where the rows stand: at[i] of all but the last, and where the block of that begins. The block's number. */
+/* Where the rows stand: at[i] of all but the last, and where the block of that begins. The block's
+ * number. */
 static lo_id decode(struct sk *s, lo_id task, struct lo_lin *at)
 {
     struct lo_builder *b = &s->b;

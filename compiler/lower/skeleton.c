@@ -21,7 +21,8 @@ static uint32_t argument(struct sk *s, ir_id node, bool write)
 
 static char *kernel_name(const struct sk *s)
 {
-    static const char *const skeleton[] = {"map", "row", "column", "contract", "scatter", "prefix", "chain"};
+    static const char *const skeleton[] = {"map",     "row",    "column", "contract",
+                                           "scatter", "prefix", "chain"};
     const struct ir_node *n = ir_at(s->plan->g, s->c->anchor);
     const struct ir_origin *o = &s->plan->g->m->origins.p[n->origin];
     struct text t = {0};

@@ -513,7 +513,8 @@ struct wanted {
 
 static int check_clusters(struct ir_graph *g, void *ctx)
 {
-    static const char *const name[] = {"map", "row", "column", "contract", "scatter", "prefix"};
+    static const char *const name[] = {"map",     "row",    "column", "contract",
+                                       "scatter", "prefix", "chain"};
     const struct wanted *w = ctx;
     prepare(g);
     struct fuse_plan *p = fuse_graph(g, w->t, "greedy");
