@@ -1,6 +1,7 @@
 /* nnc bench FILE [--batches 1,8,32]: the median time of a training step (of a forward pass, where
  * the file has no train block) on made-up data, beside the machine's measured peak. */
 #include "common.h"
+#include "cuda/cuda.h"
 #include "nnc/nnc.h"
 
 #include <ctype.h>
@@ -182,6 +183,30 @@ static int time_kernels(struct bench *b, int graph, const void *const *in)
     return status ? nnc_fail(status, &m) : 0;
 }
 
+/* What the software GPU counts in one run; elsewhere nothing. */
+static int count_work(struct bench *b, int graph, const void *const *in)
+{
+    const struct nn_cuda *c = b->s.device.cuda;
+    struct nn_message m;
+    struct nn_cuda_work w;
+    if (!c || !nn_cuda_count_work(c))
+        return 0;
+    enum nn_status status = nn_exec_run(b->s.exec, graph, in, &m);
+    if (status)
+        return nnc_fail(status, &m);
+    printf("   instructions     loads KB    of least    stores KB    of least  conflicts        mma"
+           "  entry\n");
+    for (size_t i = 0; nn_cuda_work(c, i, &w); i++) {
+        double load = 32 * (double)w.load_sectors, store = 32 * (double)w.store_sectors;
+        printf("%15llu %12.1f %11.3f %12.1f %11.3f %10llu %10llu  %s\n",
+               (unsigned long long)w.instructions, load / 1e3,
+               w.least_load_bytes ? load / (double)w.least_load_bytes : 1.0, store / 1e3,
+               w.least_store_bytes ? store / (double)w.least_store_bytes : 1.0,
+               (unsigned long long)w.conflicts, (unsigned long long)w.mma, w.kernel);
+    }
+    return 0;
+}
+
 static int measure(struct bench *b, size_t i, struct figures *f)
 {
     char name[64];
@@ -204,6 +229,8 @@ static int measure(struct bench *b, size_t i, struct figures *f)
         bad = time_runs(b, graph, (const void *const *)in, &f->seconds);
     if (!bad && b->o.kernels && !b->o.json)
         bad = time_kernels(b, graph, (const void *const *)in);
+    if (!bad && b->o.kernels && !b->o.json)
+        bad = count_work(b, graph, (const void *const *)in);
     for (uint32_t k = 0; k < g->input_count; k++)
         free(in[k]);
     free(in);
@@ -275,10 +302,11 @@ static int run(struct bench *b)
 int cmd_bench(int argc, char **argv)
 {
     struct bench b = {0};
-    nnc_parse_options(&b.o, "bench", argc, argv,
-                      "define include_opt model device target gemm policy threads batch batches seed "
-                      "json kernels",
-                      1);
+    nnc_parse_options(
+        &b.o, "bench", argc, argv,
+        "define include_opt model device target gemm policy threads batch batches seed "
+        "json kernels",
+        1);
     int bad = nnc_session_open(&b.s, &b.o, NNC_GRAPH);
     if (!bad)
         bad = choose(&b);

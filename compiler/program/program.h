@@ -20,7 +20,8 @@ void program_for(struct program *p, const struct target *t);
 struct lo_kernel *const *program_kernels(const struct program *p, size_t *n);
 /* Where in the source the kernels' origins are; the program's. */
 struct back_lines program_lines(const struct program *p);
-/* The image, heap memory of image->bytes. */
+/* The image, heap memory of image->bytes. To be made before back/ has the kernels: it changes
+ * them. */
 struct nn_image *program_image(const struct program *p);
 
 #endif

@@ -34,6 +34,20 @@ const char *nn_cuda_library(const struct nn_cuda *c); /* what was opened */
 int nn_cuda_version(const struct nn_cuda *c);         /* 12040: the driver's CUDA is 12.4 */
 int nn_cuda_count(const struct nn_cuda *c);           /* devices */
 
+/* What the software GPU counted of a kernel (an entry of the PTX), over all its launches. */
+struct nn_cuda_work {
+    const char *kernel;
+    uint64_t launches, instructions;              /* of threads */
+    uint64_t load_bytes, store_bytes;             /* of global memory, as the threads asked */
+    uint64_t load_sectors, store_sectors;         /* of 32 bytes, as the warps moved them */
+    uint64_t least_load_bytes, least_store_bytes; /* every byte that a launch touches once */
+    uint64_t conflicts, mma; /* extra turns at shared memory; warps' tensor-core instructions */
+};
+/* Begins counting anew; false: it is a real driver. */
+bool nn_cuda_count_work(const struct nn_cuda *c);
+/* The i-th kernel that was launched since; false after the last. */
+bool nn_cuda_work(const struct nn_cuda *c, size_t i, struct nn_cuda_work *w);
+
 /* ---- device.c ---- */
 struct nn_cuda_info {
     char name[128];

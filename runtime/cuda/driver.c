@@ -1,6 +1,7 @@
 /* The driver's library: opened, its entry points looked up, asked how many devices it has. It stays
  * open until the process ends: a driver does not like to be unloaded. */
 #include "cuda/private.h"
+#include "ptxsim/nnsim.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -135,6 +136,38 @@ enum nn_status nn_cuda_open(struct nn_cuda **out, const struct nn_cuda_options *
     else
         *out = c;
     return s;
+}
+
+/* ---- what only the software GPU knows ---- */
+
+bool nn_cuda_count_work(const struct nn_cuda *c)
+{
+    void (*count)(bool) = NULL, (*reset)(void) = NULL;
+    if (!c->sim || !look_up(c->library, "nnsim_count", &count) ||
+        !look_up(c->library, "nnsim_counters_reset", &reset))
+        return false;
+    count(true);
+    reset();
+    return true;
+}
+
+bool nn_cuda_work(const struct nn_cuda *c, size_t i, struct nn_cuda_work *w)
+{
+    bool (*read)(size_t, const char **, uint64_t *, struct sim_counters *) = NULL;
+    struct sim_counters n = {0};
+    *w = (struct nn_cuda_work){0};
+    if (!look_up(c->library, "nnsim_counters", &read) || !read(i, &w->kernel, &w->launches, &n))
+        return false;
+    w->instructions = n.instructions;
+    w->load_bytes = n.global_load_bytes;
+    w->store_bytes = n.global_store_bytes;
+    w->load_sectors = n.global_load_sectors;
+    w->store_sectors = n.global_store_sectors;
+    w->least_load_bytes = n.unique_load_bytes;
+    w->least_store_bytes = n.unique_store_bytes;
+    w->conflicts = n.shared_conflicts;
+    w->mma = n.mma;
+    return true;
 }
 
 void nn_cuda_close(struct nn_cuda *c) { free(c); }

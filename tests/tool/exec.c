@@ -13,6 +13,7 @@
 struct machine {
     const struct target *t;
     struct back_jit *jit;
+    struct tool_gpu *gpu; /* of a GPU's target, in place of the interpreter and the jit */
 };
 
 /* ---- numbers ---- */
@@ -335,6 +336,20 @@ static int run_interpreter(struct run *r, struct ir_eval *e, bool trapped, const
     return bad;
 }
 
+/* The software GPU, as it stands for every card of the target's level. */
+static int run_gpu(const struct machine *m, struct run *r, struct ir_eval *e, bool trapped,
+                   const char *what)
+{
+    char where[96];
+    snprintf(where, sizeof where, "%s, %s", what, m->t->name);
+    reset(r);
+    if (!tool_gpu_run(m->gpu, r->l, (void *const *const *)r->arg, &r->fault)) {
+        tool_complain("%s: did not run\n", where);
+        return 1;
+    }
+    return compare_all(r, e, trapped, where);
+}
+
 static bool has_marks(const struct ir_graph *g)
 {
     for (ir_id i = 1; i < g->nodes.n; i++)
@@ -366,9 +381,11 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
         message = NULL;
         r.l = lower_plan(plan);
         make_buffers(&r);
-        for (uint32_t i = 0; i < r.l->p.n; i++) /* as back/ does, for the same bits */
+        for (uint32_t i = 0; i < r.l->p.n && !m[k].gpu; i++) /* as back/ does, for the same bits */
             lo_expand_maths(r.l->p.p[i].kernel, m[k].t->fma);
-        if (k == 0)
+        if (m[k].gpu)
+            bad += run_gpu(&m[k], &r, e, trapped, what);
+        else if (k == 0)
             bad += run_interpreter(&r, e, trapped, what, &bits);
         if (m[k].jit)
             bad += run_machine(&m[k], &r, e, trapped, what, k == 0 ? bits : 0);
@@ -442,6 +459,23 @@ int mode_exec(int argc, char **argv)
         bad += each_graph(argc, argv, check_one, &w);
     }
     close_machines(m, machines);
+    char *complaints = tool_complaints();
+    printf("%s", complaints);
+    free(complaints);
+    return bad != 0;
+}
+
+/* `gpu [TARGET] FILE`: the target's PTX on the software GPU. */
+int mode_gpu(int argc, char **argv)
+{
+    struct machine m = {.t = target_find(argc == 3 ? argv[1] : "sm_80")};
+    m.gpu = m.t && m.t->kind == TARGET_GPU ? tool_gpu_open(m.t) : NULL;
+    int bad = !m.gpu;
+    for (int k = 0; k < 4 && m.gpu; k++) {
+        struct way w = {&m, 1, k & 1 ? "greedy" : "none", k & 2};
+        bad += each_graph(argc, argv, check_one, &w);
+    }
+    tool_gpu_close(m.gpu);
     char *complaints = tool_complaints();
     printf("%s", complaints);
     free(complaints);

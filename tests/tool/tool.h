@@ -53,6 +53,17 @@ char *tool_complaints(void); /* and forgets them; heap, "" if there are none */
  * or the complaints (heap). */
 char *tool_execute(const struct ir_graph *g, const struct target *t);
 
+/* ---- gpu.c ---- launches for a GPU's target as PTX on the software GPU, all checks on. arg[i][k]: the
+ * host's memory of launch i's argument k; what launches write is written there. False after complaints. */
+struct tool_gpu;
+struct target;
+struct low_launches;
+struct nn_fault;
+struct tool_gpu *tool_gpu_open(const struct target *t); /* NULL after complaints */
+void tool_gpu_close(struct tool_gpu *g);                /* NULL is fine */
+bool tool_gpu_run(struct tool_gpu *g, const struct low_launches *l, void *const *const *arg,
+                  struct nn_fault *fault);
+
 /* ---- grad.c ---- a weighted sum of the float outputs, differentiated by pass gradient (in `passes`) and by
  * central differences. NULL, or the first difference (heap). */
 char *tool_gradients(const struct ir_graph *g, const char *passes);
