@@ -428,8 +428,8 @@ static int check_one(struct ir_graph *g, void *ctx)
 static size_t open_machines(struct machine m[2])
 {
     char *message = NULL;
-    m[0] = (struct machine){target_host(), NULL};
-    m[1] = (struct machine){target_find("x86-64"), NULL};
+    m[0] = (struct machine){.t = target_host()};
+    m[1] = (struct machine){.t = target_find("x86-64")};
     size_t n = m[1].t && m[0].t != m[1].t && !strncmp(m[0].t->name, "x86", 3) ? 2 : 1;
     for (size_t i = 0; i < n; i++) {
         m[i].jit = back_jit_new(m[i].t, &message);
@@ -451,7 +451,7 @@ static void close_machines(struct machine *m, size_t n)
 /* `exec TARGET FILE`: the interpreter alone, for that target's loops. */
 int mode_exec(int argc, char **argv)
 {
-    struct machine m[2] = {{argc == 3 ? target_find(argv[1]) : NULL, NULL}};
+    struct machine m[2] = {{.t = argc == 3 ? target_find(argv[1]) : NULL}};
     size_t machines = argc == 3 ? m[0].t != NULL : open_machines(m);
     int bad = !machines;
     for (int k = 0; k < 4 && machines; k++) {
@@ -484,7 +484,7 @@ int mode_gpu(int argc, char **argv)
 
 char *tool_execute(const struct ir_graph *g, const struct target *t)
 {
-    struct machine m[2] = {{t, NULL}};
+    struct machine m[2] = {{.t = t}};
     size_t machines = t ? 1 : open_machines(m);
     int bad = !machines;
     for (int k = 0; k < 4 && machines; k++) {
@@ -655,7 +655,7 @@ static int time_graph(struct ir_graph *g, void *ctx)
 int mode_time(int argc, char **argv)
 {
     char *message = NULL;
-    struct machine m = {target_host(), back_jit_new(target_host(), &message)};
+    struct machine m = {.t = target_host(), .jit = back_jit_new(target_host(), &message)};
     if (!m.jit) {
         printf("%s\n", message);
         return 1;
