@@ -76,6 +76,7 @@ struct run {
     void ***arg; /* of each launch: its arguments */
     struct nn_fault fault;
     char *message;
+    bool gpu;
 };
 
 static const char *given_name(const struct ir_graph *g, const struct ir_node *n)
@@ -234,9 +235,10 @@ static uint64_t hash_results(const struct run *r)
     return h;
 }
 
-static bool near(enum nn_dtype t, double got, double want, double scale)
+/* `f32`: the bound of that type. */
+static bool near(enum nn_dtype t, double f32, double got, double want, double scale)
 {
-    double eps = t == NN_f64 ? 1e-11 : t == NN_f32 ? 2e-5 : t == NN_f16 ? 2e-2 : 1e-1;
+    double eps = t == NN_f64 ? 1e-11 : t == NN_f32 ? f32 : t == NN_f16 ? 2e-2 : 1e-1;
     if (got == want || (got != got && want != want))
         return true;
     return nn_is_float(t) && fabs(got - want) <= eps * scale + eps * 0.05;
@@ -253,7 +255,7 @@ static int compare(const struct run *r, struct ir_eval *e, ir_id id, const char 
         if (isfinite(want[k]) && fabs(want[k]) > scale)
             scale = fabs(want[k]);
     for (int64_t k = 0; k < ir_count(n); k++)
-        if (!near(n->dtype, get(n->dtype, r->buf[id], k), want[k], scale)) {
+        if (!near(n->dtype, r->gpu ? 1e-5 : 2e-5, get(n->dtype, r->buf[id], k), want[k], scale)) {
             first = first < 0 ? k : first;
             bad++;
         }
@@ -371,7 +373,7 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
     int bad = 0;
     for (size_t k = 0; k < machines; k++) {
         struct fuse_plan *plan = fuse_graph(g, m[k].t, policy);
-        struct run r = {.g = g};
+        struct run r = {.g = g, .gpu = m[k].gpu != NULL};
         uint64_t bits = 0;
         make_up(&r);
         struct ir_eval *e = ir_eval_new(g, true);
