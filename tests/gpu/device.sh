@@ -21,8 +21,8 @@ says 2 '^nnc: the software GPU has no chip sm_1$' $T --device sim:sm_1
 says 2 '^nnc: --gemm mine: own, cublas or auto is wanted$' $T --device cpu --gemm mine
 says 1 '^nnc: --target sm_86 does not run on .* of compute capability 8.0$' $T --device sim:sm_80 --target sm_86
 says 1 '^nnc: --target sm_90a does not run on .* of compute capability 10.0$' $T --device sim:sm_100a --target sm_90a
-NNC_SIM_LIBRARY=/nowhere/libnncsim.so says 3 'the software GPU is not there; looked for /nowhere/libnncsim.so$' $T --device sim
-NN_SIM_MEMORY=100000 says 3 '^nnc: out of memory: the model needs .* MB on the GPU; nncsim sm_80 has 0.1 MB free of 0.1 MB' $T --device sim:sm_80
+NNC_SIM_LIBRARY=/nowhere/libnncsim.so says 3 'the software GPU is not there; looked for /nowhere/libnncsim.so$' $T --device sim:sm_75
+NN_SIM_MEMORY=100000 says 3 '^nnc: out of memory: the model needs .* MB on the GPU; nncsim sm_75 has 0.1 MB free of 0.1 MB' $T --device sim:sm_75
 "$NNC" devices >"$TMP/list"
 grep -q '^cpu  ' "$TMP/list" && grep -q '^sim     nncsim sm_80, sm_80, ' "$TMP/list" || { cat "$TMP/list"; exit 1; }
 "$NNC" devices --json | grep -q '"name":"sim","title":"nncsim sm_80","level":"sm_80"' || exit 1

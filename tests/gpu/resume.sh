@@ -3,7 +3,7 @@
 set -e
 sed 's/^  steps .*/  steps = 24/; s/^  save .*/  save = 4/; s/^  evaluate .*/  evaluate = 12/; s/^  batch .*/  batch = 16/
      /^  test {/,/^  }/d; /^dataset mnist {/a\  test = 0.01' "$SOURCE/tests/train/small.nn" >"$TMP/small.nn"
-run() { "$NNC" train "$TMP/small.nn" --data "$SOURCE/examples/mnist/data" --device sim --quiet "$@"; }
+run() { "$NNC" train "$TMP/small.nn" --data "$SOURCE/examples/mnist/data" --device sim:sm_75 --quiet "$@"; }
 run --out "$TMP/a"
 NN_SIM_WORKERS=1 run --out "$TMP/c"
 mkdir "$TMP/b"

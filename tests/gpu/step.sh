@@ -12,13 +12,13 @@ sed 's/layers: int = 4/layers: int = 2/; s/d: int = 128/d: int = 32/; s/^const c
 step() { # NAME ARGS
     name=$1
     shift
-    for device in cpu sim; do
+    for device in cpu sim:sm_75; do
         "$NNC" train "$TMP/$name.nn" --quiet --device $device --steps 1 --out "$TMP/$name.$device" "$@"
     done
     echo "$name"
-    "$TOOL" near 1e-5 .exp_avg "$TMP/$name.cpu/state.safetensors" "$TMP/$name.sim/state.safetensors"
+    "$TOOL" near 1e-5 .exp_avg "$TMP/$name.cpu/state.safetensors" "$TMP/$name.sim:sm_75/state.safetensors"
     sed -n 's/^{"event":"step".*"loss":\([0-9.]*\).*/\1/p' "$TMP/$name.cpu/log.jsonl" \
-        "$TMP/$name.sim/log.jsonl" >"$TMP/losses"
+        "$TMP/$name.sim:sm_75/log.jsonl" >"$TMP/losses"
     awk '{ l[NR] = $1 } END { d = l[1] - l[2]; exit !(NR == 2 && d * d <= 1e-10 * l[1] * l[1]) }' "$TMP/losses"
 }
 step mlp --data "$D" -D hidden=64 --batch 16
