@@ -370,7 +370,8 @@ static LLVMValueRef trapping_value(struct gen *g, const struct lo_insn *in, LLVM
     return LLVMBuildExtractElement(g->b, v, lane, "");
 }
 
-/* The first fault wins, by compare-exchange on its code; then the function returns. */
+/* The first fault wins, by compare-exchange on its code; then the function returns. A GPU's thread goes
+ * on: the others of its warp and block count on it, and what the condition guards is masked by it. */
 static void gen_trap(struct gen *g, const struct lo_insn *in)
 {
     LLVMValueRef cond = g->value[in->in[0]], any = cond;
@@ -399,7 +400,10 @@ static void gen_trap(struct gen *g, const struct lo_insn *in)
     LLVMBuildStore(g->b, trapping_value(g, in, cond), p);
     LLVMBuildBr(g->b, leave);
     LLVMPositionBuilderAtEnd(g->b, leave);
-    LLVMBuildRetVoid(g->b);
+    if (g->target->kind == TARGET_GPU)
+        LLVMBuildBr(g->b, on);
+    else
+        LLVMBuildRetVoid(g->b);
     LLVMPositionBuilderAtEnd(g->b, on);
 }
 
