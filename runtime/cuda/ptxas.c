@@ -1,5 +1,7 @@
 /* NVIDIA's assembler, where it is installed: newer than the driver's compiler as a rule, and its
- * work can be kept. It runs as a process of its own over files in the folder for temporary ones. */
+ * work can be kept. It runs as a process of its own over files in the folder for temporary ones.
+ * What it made is kept in NNC_CACHE, else in nnc/ of the user's folder for such things, under a
+ * name that holds the text, the chip and the assembler; an empty NNC_CACHE keeps nothing. */
 #include "cuda/private.h"
 
 #include <errno.h>
@@ -47,7 +49,7 @@ static bool write_file(const char *path, const void *p, size_t bytes)
 }
 
 /* The file's bytes, heap memory with a 0 behind them; NULL if there is none. */
-static char *read_whole(const char *path, size_t most)
+static char *read_whole(const char *path, size_t most, size_t *bytes)
 {
     struct stat st;
     FILE *f = fopen(path, "rb");
@@ -60,6 +62,7 @@ static char *read_whole(const char *path, size_t most)
     }
     if (f)
         fclose(f);
+    *bytes = p ? (size_t)st.st_size : 0;
     return p;
 }
 
@@ -83,6 +86,55 @@ static bool run(char *const *argv, const char *log)
             return false;
     return WIFEXITED(status) && !WEXITSTATUS(status);
 }
+
+/* ---- what was made before ---- */
+
+/* Makes the folder and those above it, as far as they are missing. */
+static bool make_folders(char *path)
+{
+    for (char *c = path + 1; *c; c++)
+        if (*c == '/') {
+            *c = 0;
+            mkdir(path, 0777);
+            *c = '/';
+        }
+    return !mkdir(path, 0777) || errno == EEXIST;
+}
+
+/* Where the cubin is kept; false: nowhere. */
+static bool kept_at(char *at, size_t size, const char *ptxas, const char *ptx, size_t bytes,
+                    const char *arch)
+{
+    const char *own = getenv("NNC_CACHE"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    struct stat st;
+    char folder[PATH_MAX / 2] = "", key[PATH_MAX + 128];
+    if (own)
+        snprintf(folder, sizeof folder, "%s", own);
+    else if (cache && *cache)
+        snprintf(folder, sizeof folder, "%s/nnc", cache);
+    else if (home && *home)
+        snprintf(folder, sizeof folder, "%s/.cache/nnc", home);
+    if (!*folder || stat(ptxas, &st) || !make_folders(folder))
+        return false;
+    snprintf(key, sizeof key, "%s %s %lld %lld", arch, ptxas, (long long)st.st_size,
+             (long long)st.st_mtime);
+    snprintf(at, size, "%s/%016llx%016llx.cubin", folder,
+             (unsigned long long)nn_hash(key, strlen(key)),
+             (unsigned long long)nn_hash(ptx, bytes));
+    return true;
+}
+
+/* Whole or not at all, whatever else does the same. */
+static void keep(const char *at, const void *cubin, size_t bytes)
+{
+    char part[PATH_MAX + 32];
+    snprintf(part, sizeof part, "%s.%ld", at, (long)getpid());
+    if (!write_file(part, cubin, bytes) || rename(part, at))
+        unlink(part);
+}
+
+/* ---- a run of it ---- */
 
 struct files {
     char folder[PATH_MAX], ptx[PATH_MAX + 16], cubin[PATH_MAX + 16], log[PATH_MAX + 16];
@@ -108,24 +160,43 @@ static void drop_files(const struct files *f)
     rmdir(f->folder);
 }
 
-bool ptxas_compile(const char *ptx, size_t bytes, const char *arch, void **cubin, char *why,
-                   size_t size)
+/* What it makes of the text, heap memory; NULL: it refuses. */
+static char *assemble(char *path, const char *ptx, size_t bytes, const char *arch, size_t *size,
+                      char *why, size_t why_size)
 {
-    char path[PATH_MAX], option[64];
+    char option[64], output[] = "-o";
     struct files f;
-    why[0] = 0;
-    *cubin = NULL;
-    if (!nn_cuda_find_ptxas(path, sizeof path) || !make_files(&f))
-        return false;
+    if (!make_files(&f))
+        return NULL;
     snprintf(option, sizeof option, "-arch=%s", arch);
-    char output[] = "-o";
     char *const argv[] = {path, option, output, f.cubin, f.ptx, NULL};
+    char *cubin = NULL;
     if (write_file(f.ptx, ptx, bytes) && run(argv, f.log))
-        *cubin = read_whole(f.cubin, CUBIN_MOST);
-    char *said = *cubin ? NULL : read_whole(f.log, 1 << 20);
-    snprintf(why, size, "%s", said ? said : "");
+        cubin = read_whole(f.cubin, CUBIN_MOST, size);
+    size_t n;
+    char *said = cubin ? NULL : read_whole(f.log, 1 << 20, &n);
+    snprintf(why, why_size, "%s", said ? said : "");
     why[strcspn(why, "\n")] = 0;
     free(said);
     drop_files(&f);
-    return *cubin != NULL;
+    return cubin;
+}
+
+bool ptxas_compile(const char *ptx, size_t bytes, const char *arch, void **cubin, char *why,
+                   size_t size)
+{
+    char path[PATH_MAX], at[PATH_MAX];
+    size_t n;
+    why[0] = 0;
+    *cubin = NULL;
+    if (!nn_cuda_find_ptxas(path, sizeof path))
+        return false;
+    bool kept = kept_at(at, sizeof at, path, ptx, bytes, arch);
+    if (kept && (*cubin = read_whole(at, CUBIN_MOST, &n)))
+        return true;
+    char *made = assemble(path, ptx, bytes, arch, &n, why, size);
+    if (made && kept)
+        keep(at, made, n);
+    *cubin = made;
+    return made != NULL;
 }

@@ -2,7 +2,7 @@
  * memory, runs ahead of their results, slots on both sides, faults and NaN by their origins, matrix
  * products, memory that is not there, refused code; each of the first calls to the driver fails
  * once. */
-#include "cuda/cuda.h"
+#include "cuda/private.h"
 #include "hand.h"
 
 #include <dlfcn.h>
@@ -278,6 +278,32 @@ static void failures(const struct nn_cuda *c, const struct nn_image *image, size
     dlclose(library);
 }
 
+/* The assembler, where there is one: its work is kept, what it refuses is told. */
+static void assembler(void)
+{
+    char path[4096], why[200], folder[] = "/tmp/nnc-test-XXXXXX", command[100];
+    void *one, *two;
+    if (!nn_cuda_find_ptxas(path, sizeof path))
+        return;
+    test(mkdtemp(folder) && !setenv("NNC_CACHE", folder, 1));
+    test(ptxas_compile(ptx, sizeof ptx - 1, "sm_80", &one, why, sizeof why));
+    test(one && !memcmp(one, "\177ELF", 4));
+    free(one);
+    snprintf(command, sizeof command, "cd %s && test $(ls | wc -l) = 1 && echo kept >$(ls)",
+             folder);
+    test(system(command) == 0);
+    test(ptxas_compile(ptx, sizeof ptx - 1, "sm_80", &two, why, sizeof why));
+    test(two && !memcmp(two, "kept", 4));
+    free(two);
+    test(!ptxas_compile("nonsense\n", 9, "sm_80", &one, why, sizeof why) && !one && *why);
+    test(!setenv("NNC_CACHE", "", 1));
+    test(ptxas_compile(ptx, sizeof ptx - 1, "sm_80", &one, why, sizeof why));
+    test(one && !memcmp(one, "\177ELF", 4));
+    free(one);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    test(system(command) == 0);
+}
+
 int main(void)
 {
     struct nn_message m;
@@ -317,6 +343,7 @@ int main(void)
     nn_device_close(d);
     failures(c, image, bytes);
     nn_cuda_close(c);
+    assembler();
     text_free(&b->t);
     free(b);
     return test_done();
