@@ -183,6 +183,17 @@ static int time_kernels(struct bench *b, int graph, const void *const *in)
     return status ? nnc_fail(status, &m) : 0;
 }
 
+/* Memory moved, and how often each byte of it. */
+static void print_traffic(uint64_t sectors, uint64_t least)
+{
+    double bytes = 32 * (double)sectors;
+    printf(" %12.1f", bytes / 1e3);
+    if (least)
+        printf(" %9.3f", bytes / (double)least);
+    else
+        printf(" %9s", "-");
+}
+
 /* What the software GPU counts in one run; elsewhere nothing. */
 static int count_work(struct bench *b, int graph, const void *const *in)
 {
@@ -194,15 +205,14 @@ static int count_work(struct bench *b, int graph, const void *const *in)
     enum nn_status status = nn_exec_run(b->s.exec, graph, in, &m);
     if (status)
         return nnc_fail(status, &m);
-    printf("   instructions     loads KB    of least    stores KB    of least  conflicts        mma"
+    printf("   instructions     loads KB  of least    stores KB  of least  conflicts        mma"
            "  entry\n");
     for (size_t i = 0; nn_cuda_work(c, i, &w); i++) {
-        double load = 32 * (double)w.load_sectors, store = 32 * (double)w.store_sectors;
-        printf("%15llu %12.1f %11.3f %12.1f %11.3f %10llu %10llu  %s\n",
-               (unsigned long long)w.instructions, load / 1e3,
-               w.least_load_bytes ? load / (double)w.least_load_bytes : 1.0, store / 1e3,
-               w.least_store_bytes ? store / (double)w.least_store_bytes : 1.0,
-               (unsigned long long)w.conflicts, (unsigned long long)w.mma, w.kernel);
+        printf("%15llu", (unsigned long long)w.instructions);
+        print_traffic(w.load_sectors, w.least_load_bytes);
+        print_traffic(w.store_sectors, w.least_store_bytes);
+        printf(" %10llu %10llu  %s\n", (unsigned long long)w.conflicts, (unsigned long long)w.mma,
+               w.kernel);
     }
     return 0;
 }
