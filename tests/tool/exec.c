@@ -338,6 +338,18 @@ static int run_interpreter(struct run *r, struct ir_eval *e, bool trapped, const
     return bad;
 }
 
+static bool computes_f64_maths(const struct ir_graph *g)
+{
+    for (ir_id i = 1; i < g->nodes.n; i++) {
+        const struct ir_node *n = ir_at(g, i);
+        if (n->dtype == NN_f64 &&
+            (n->op == IR_exp || n->op == IR_log || n->op == IR_sin || n->op == IR_cos ||
+             n->op == IR_tanh || n->op == IR_sigmoid || n->op == IR_erf || n->op == IR_pow))
+            return true;
+    }
+    return false;
+}
+
 /* The software GPU, as it stands for every card of the target's level. */
 static int run_gpu(const struct machine *m, struct run *r, struct ir_eval *e, bool trapped,
                    const char *what)
@@ -345,6 +357,8 @@ static int run_gpu(const struct machine *m, struct run *r, struct ir_eval *e, bo
     char where[96];
     snprintf(where, sizeof where, "%s, %s", what, m->t->name);
     reset(r);
+    if (computes_f64_maths(r->g)) /* what no GPU's target compiles */
+        return 0;
     if (!tool_gpu_run(m->gpu, r->l, (void *const *const *)r->arg, &r->fault)) {
         tool_complain("%s: did not run\n", where);
         return 1;
@@ -484,10 +498,10 @@ int mode_gpu(int argc, char **argv)
     return bad != 0;
 }
 
-char *tool_execute(const struct ir_graph *g, const struct target *t)
+char *tool_execute(const struct ir_graph *g, const struct target *t, bool ptx)
 {
-    struct machine m[2] = {{.t = t}};
-    size_t machines = t ? 1 : open_machines(m);
+    struct machine m[2] = {{.t = t, .gpu = ptx ? tool_gpu_open(t) : NULL}};
+    size_t machines = ptx ? m[0].gpu != NULL : t ? 1 : open_machines(m);
     int bad = !machines;
     for (int k = 0; k < 4 && machines; k++) {
         struct ir_graph *c = tool_clone(g);
@@ -497,6 +511,7 @@ char *tool_execute(const struct ir_graph *g, const struct target *t)
     }
     if (!t)
         close_machines(m, machines);
+    tool_gpu_close(ptx ? m[0].gpu : NULL);
     char *complaints = tool_complaints();
     if (bad)
         return complaints;

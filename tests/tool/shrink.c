@@ -168,6 +168,9 @@ static char *check_passes(const struct ir_graph *g)
     return wrong;
 }
 
+static const struct target *target; /* whose loops are interpreted; NULL: machine code */
+static bool as_ptx;                 /* run as PTX instead */
+
 /* In a process of its own: an internal error or a crash is a failure to be shrunk like any other.
  */
 static char *apart(const struct ir_graph *g, const struct target *t)
@@ -181,7 +184,7 @@ static char *apart(const struct ir_graph *g, const struct target *t)
     if (child == 0) {
         alarm(60);
         dup2(to[1], STDERR_FILENO);
-        char *wrong = tool_execute(g, t);
+        char *wrong = tool_execute(g, t, as_ptx);
         if (wrong)
             dprintf(STDERR_FILENO, "%s", wrong);
         _exit(0);
@@ -195,8 +198,6 @@ static char *apart(const struct ir_graph *g, const struct target *t)
         text_printf(&said, "ended with status %d", status);
     return said.p;
 }
-
-static const struct target *target; /* whose loops are interpreted */
 
 static char *check_interpreter(const struct ir_graph *g) { return apart(g, target); }
 static char *check_machine(const struct ir_graph *g) { return apart(g, NULL); }
@@ -245,14 +246,14 @@ int mode_random(int argc, char **argv)
     static const struct {
         const char *name;
         tool_check *check;
-    } what[] = {{"passes", check_passes},
-                {"gradient", check_gradient},
-                {"interpreter", check_interpreter},
-                {"backward", check_backward},
+    } what[] = {{"passes", check_passes},           {"gradient", check_gradient},
+                {"interpreter", check_interpreter}, {"backward", check_backward},
+                {"ptx", check_interpreter},         {"ptx_backward", check_backward},
                 {"machine", check_machine}};
     target = argc == 5 ? target_find(argv[4]) : target_host();
     if (argc < 4 || !target)
         return -1;
+    as_ptx = !strncmp(argv[1], "ptx", 3);
     uint64_t seed = strtoull(argv[2], NULL, 10), count = strtoull(argv[3], NULL, 10);
     int failures = 0;
     tool_check *check = NULL;

@@ -30,7 +30,8 @@ void tool_values_free(struct tool_values *v);
  * multiples of 1/4 in [-3, 3], integers in [0, 7]. Heap. */
 double *tool_data(const char *name, enum nn_dtype t, int64_t count);
 
-/* What the evaluator makes of the graph, not rounded to the nodes' types. NULL, or what is wrong (heap). */
+/* What the evaluator makes of the graph, not rounded to the nodes' types. NULL, or what is wrong
+ * (heap). */
 char *tool_evaluate(const struct ir_graph *g, struct tool_values *out);
 /* NULL, or the first difference (heap). Numbers agree if |x - y| <= bound * (1 + the largest |x| of
  * that value), or both are NaN or the same infinity. bound 0: the same but for the sign of zero. */
@@ -48,13 +49,14 @@ char *tool_passes(struct ir_graph *g, const char *list);
 void tool_complain(const char *fmt, ...) NNC_PRINTF(1, 2);
 char *tool_complaints(void); /* and forgets them; heap, "" if there are none */
 
-/* ---- exec.c ---- by each policy, with and without the passes: the interpreter of the loops that are
- * lowered for the target (NULL: for this machine, and its machine code) agrees with the evaluator. NULL,
- * or the complaints (heap). */
-char *tool_execute(const struct ir_graph *g, const struct target *t);
+/* ---- exec.c ---- by each policy, with and without the passes: the interpreter of the loops that
+ * are lowered for the target (NULL: for this machine, and its machine code; ptx: in place of it the
+ * software GPU) agrees with the evaluator. NULL, or the complaints (heap). */
+char *tool_execute(const struct ir_graph *g, const struct target *t, bool ptx);
 
-/* ---- gpu.c ---- launches for a GPU's target as PTX on the software GPU, all checks on. arg[i][k]: the
- * host's memory of launch i's argument k; what launches write is written there. False after complaints. */
+/* ---- gpu.c ---- launches for a GPU's target as PTX on the software GPU, all checks on. arg[i][k]:
+ * the host's memory of launch i's argument k; what launches write is written there. False after
+ * complaints. */
 struct tool_gpu;
 struct target;
 struct low_launches;
@@ -64,11 +66,11 @@ void tool_gpu_close(struct tool_gpu *g);                /* NULL is fine */
 bool tool_gpu_run(struct tool_gpu *g, const struct low_launches *l, void *const *const *arg,
                   struct nn_fault *fault);
 
-/* ---- grad.c ---- a weighted sum of the float outputs, differentiated by pass gradient (in `passes`) and by
- * central differences. NULL, or the first difference (heap). */
+/* ---- grad.c ---- a weighted sum of the float outputs, differentiated by pass gradient (in
+ * `passes`) and by central differences. NULL, or the first difference (heap). */
 char *tool_gradients(const struct ir_graph *g, const char *passes);
-/* The gradients of that loss as outputs (the loss itself is a sum that cancels), expanded; not in the
- * module's list. NULL: no float output. */
+/* The gradients of that loss as outputs (the loss itself is a sum that cancels), expanded; not in
+ * the module's list. NULL: no float output. */
 struct ir_graph *tool_backward(const struct ir_graph *g);
 
 /* ---- random.c ---- a graph of about `size` nodes, in a module of its own. */
