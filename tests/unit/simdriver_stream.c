@@ -1,6 +1,7 @@
 /* The software GPU's driver: streams, events, host functions, capture, graphs node by node,
  * updates. */
 #include "simdriver.h"
+#include <unistd.h>
 
 static CUdeviceptr memory, other;
 static int calls;
@@ -189,6 +190,20 @@ static void capture(void)
     ok(cuEventDestroy_v2(join));
 }
 
+static void drawn(CUgraph g)
+{
+    char path[] = "/tmp/simdriverXXXXXX", text[1000] = "";
+    int fd = mkstemp(path);
+    ok(cuGraphDebugDotPrint(g, path, 0));
+    test(read(fd, text, sizeof text - 1) > 0);
+    test(strstr(text, "n1 [label=\"memcpy\\n64 x 1 x 1 bytes\"];") != NULL);
+    test(strstr(text, "n0 -> n1;") && strstr(text, "n3 -> n0;"));
+    gives(cuGraphDebugDotPrint(g, "/nonexistent/x", 0), CUDA_ERROR_OPERATING_SYSTEM);
+    gives(cuGraphDebugDotPrint((CUgraph)&g, path, 0), INVALID);
+    close(fd);
+    unlink(path);
+}
+
 static void graphs(void)
 {
     CUgraph g, child, clone;
@@ -235,6 +250,7 @@ static void graphs(void)
     ok(cuGraphNodeFindInClone(&found, copy, clone));
     test(found != copy);
     gives(cuGraphNodeFindInClone(&found, copy, g), INVALID);
+    drawn(g);
     ok(cuGraphInstantiateWithFlags(&x, g, 0));
     calls = 0;
     ok(cuGraphLaunch(x, NULL));

@@ -32,8 +32,19 @@ static cublasStatus_t not_supported(const char *what)
     return CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
+/* Like the runtime, cuBLAS takes the first device's primary context where there is none. */
+void blas_context(void)
+{
+    CUcontext c = NULL;
+    if (!cuCtxGetCurrent(&c) && c)
+        return;
+    if (!cuInit(0) && !cuDevicePrimaryCtxRetain(&c, 0))
+        cuCtxSetCurrent(c);
+}
+
 cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)
 {
+    blas_context();
     BLAS_ENTER(NEED_CONTEXT);
     if (!handle)
         return CUBLAS_STATUS_INVALID_VALUE;

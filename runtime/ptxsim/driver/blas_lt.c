@@ -50,6 +50,7 @@ _Static_assert(sizeof(struct layout) <= 64 && sizeof(struct preference) <= 64,
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
+    blas_context();
     LT_ENTER(NEED_CONTEXT);
     if (!handle)
         return CUBLAS_STATUS_INVALID_VALUE;

@@ -202,6 +202,7 @@ CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const
 CUresult cuGraphRemoveDependencies_v2(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
                                       const CUgraphEdgeData *data, size_t n);
 CUresult cuGraphDestroyNode(CUgraphNode node);
+CUresult cuGraphDebugDotPrint(CUgraph graph, const char *path, unsigned flags);
 
 /* ---- launch.c ---- */
 CUresult cuLaunchKernel(CUfunction f, unsigned grid_x, unsigned grid_y, unsigned grid_z,

@@ -38,5 +38,6 @@ CUresult gemm_run(struct context *c, const void *job); /* a struct gemm */
 /* Into the stream's order, or its capture. The lock is held. */
 cublasStatus_t gemm_submit(struct stream *s, const struct gemm *g);
 cublasStatus_t blas_status(CUresult r);
+void blas_context(void); /* makes one current, without the lock */
 
 #endif

@@ -49,7 +49,8 @@ static void jit_finish(struct jit *j, const char *log, double seconds, bool fail
         snprintf(j->error, j->error_bytes, "%s", failed ? log : "");
         error = strlen(j->error);
     } else if (failed) {
-        say("%s", log);
+        size_t n = strlen(log);
+        say("%.*s", (int)(n && log[n - 1] == '\n' ? n - 1 : n), log);
     }
     if (j->info && j->info_bytes) {
         snprintf(j->info, j->info_bytes, "%s", failed ? "" : "nncsim: PTX was read\n");
