@@ -34,7 +34,8 @@ uint8_t *fuse_modes(const struct fuse_plan *p, const struct fuse_cluster *c)
         mode[c->local[i].node] = FX_STORED;
     for (uint32_t i = 0; i < c->members.n; i++) {
         const struct fuse_member *m = &c->members.p[i];
-        bool reduced = m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ALONE;
+        bool reduced = m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ALONE ||
+                       m->role == FUSE_ACROSS;
         mode[m->node] = reduced ? FX_BIND : FX_INLINE;
     }
     return mode;

@@ -3,8 +3,8 @@
  * profit: a merge is refused with a reason, and a policy (a row of a table) only chooses among
  * legal ones.
  *
- * Sections: fx.c (values at points), store.c, cluster.c, merge.c, chain.c, bundle.c, policy.c,
- * pad.c, print.c. */
+ * Sections: fx.c (values at points), store.c, cluster.c, merge.c, across.c, chain.c, bundle.c,
+ * policy.c, pad.c, print.c. */
 #ifndef NNC_FUSE_H
 #define NNC_FUSE_H
 
@@ -124,6 +124,8 @@ enum fuse_role {
     FUSE_FOLD,   /* folds outer axes (all of them), and inner ones or not: known only at the end */
     FUSE_FINISH, /* element-wise on what folds give, after the end */
     FUSE_ALONE,  /* scatter, cumsum: a skeleton of its own */
+    FUSE_ACROSS, /* folds all outer axes, keeps the inner ones: known only at the end (GPU) */
+    FUSE_AFTER,  /* element-wise over the inner axes on what FUSE_ACROSS gives, after the end (GPU) */
 };
 struct fuse_member {
     ir_id node;

@@ -167,8 +167,7 @@ static bool needs(struct search *s, uint32_t from, bool start)
     return false;
 }
 
-/* A path from a to b, or back, that leaves the pair. */
-static bool cycle(const struct fuse_plan *p, uint32_t a, uint32_t b)
+bool fuse_cycle(const struct fuse_plan *p, uint32_t a, uint32_t b)
 {
     struct search s = {.p = p, .owner = xmalloc(p->g->nodes.n * sizeof(uint32_t))};
     memset(s.owner, 0xff, p->g->nodes.n * sizeof(uint32_t));
@@ -337,7 +336,7 @@ enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t ai, uint32_t bi, bool 
         return FUSE_WHOLE;
     struct fuse_member *m = xcalloc(a->members.n + b->members.n, sizeof *m);
     why = join(p, &t, &space, m);
-    if (why == FUSE_LEGAL && cycle(p, ai, bi))
+    if (why == FUSE_LEGAL && fuse_cycle(p, ai, bi))
         why = FUSE_CYCLE;
     if (why == FUSE_LEGAL && commit)
         commit_merge(p, a, b, &space, m);

@@ -110,6 +110,10 @@ static void cluster_greedy(struct fuse_plan *p)
                 again = merge_into_producer(&r, b) || again;
         again = merge_siblings(&r) || again;
     }
+    if (p->target->kind == TARGET_GPU)
+        fuse_across(p);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        took_in(&r, i);
     settle_refusals(&r);
     free(r.owner);
     free(r.changed);

@@ -7,7 +7,8 @@
 
 static const char *const skeleton_name[] = {"map",     "row",    "column", "contract",
                                             "scatter", "prefix", "chain"};
-static const char *const role_name[] = {"elem", "kept", "reduce", "fold", "finish", "alone"};
+static const char *const role_name[] = {"elem",   "kept",  "reduce", "fold",
+                                        "finish", "alone", "across", "after"};
 
 /* A name for an axis of the space: some member's. */
 static const char *axis_name(const struct fuse_plan *p, const struct fuse_cluster *c, uint32_t axis)

@@ -41,6 +41,12 @@ void fuse_bundle(struct fuse_plan *p, uint32_t *owner);
 /* Merges cluster b into a (a's place; b becomes empty) if that is legal. */
 enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t a, uint32_t b, bool commit);
 
+/* A path from a to b, or back, that leaves the pair. */
+bool fuse_cycle(const struct fuse_plan *p, uint32_t a, uint32_t b);
+
+/* ---- across.c ---- for a GPU: column sums into the loops over rows that read the same. */
+void fuse_across(struct fuse_plan *p);
+
 /* ---- policy.c ---- */
 struct fuse_policy {
     const char *name, *help;

@@ -26,12 +26,13 @@ struct gpu_part {
     uint32_t value, index;
 };
 /* A value that several sweeps over a row want, or every row (`always`), and the sweeps from the one
- * that computes it to the last that wants it. */
+ * that computes it to the last that wants it. on: it is kept. */
 struct gpu_kept {
     fx_id id;
     uint32_t first, last;
     bool always, on;
 };
+enum { GPU_OWN, GPU_EVERY }; /* sk.held_at: a thread's own place, a row's place for all rows */
 struct gpu {
     struct nest n;
     struct sk *s;
@@ -42,6 +43,7 @@ struct gpu {
     struct gpu_axes outer, inner; /* x counts in vectors */
     int64_t tasks, points;        /* of a task: steps that the team takes turns at */
     struct gpu_part *part;
+    uint32_t *column; /* of each FUSE_ACROSS member: registers for each turn */
 
     /* what a block does */
     int64_t blocks, per; /* runs of teams side by side; how many of them one after another */
@@ -51,6 +53,7 @@ struct gpu {
     VEC(struct gpu_kept) kept;
     int64_t turns; /* of a thread at a row, if values are kept in registers; else 0 */
     bool shared;   /* values are kept in shared memory */
+    bool every;    /* what every row wants lies in shared memory, once for the block */
 
     /* where we stand */
     lo_id chunk, thread;
@@ -77,6 +80,14 @@ static inline int64_t gpu_trip(const struct gpu *g, uint32_t axis)
     return (int)axis == g->x ? g->n.trip[axis] / g->lanes : g->n.trip[axis];
 }
 
+static inline bool gpu_has_role(const struct gpu *g, enum fuse_role role)
+{
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        if (gpu_member(g, i)->role == role)
+            return true;
+    return false;
+}
+
 /* ---- gpu_team.c: threads' numbers, and values that meet ---- */
 lo_id gpu_below(struct sk *s, struct lo_lin x, int64_t n); /* x < n */
 /* Two levels of numbers in one: *lo = x % n, *hi = x / n. */
@@ -96,9 +107,11 @@ void gpu_list_axes(struct gpu *g);
 
 /* ---- gpu_keep.c ---- */
 void gpu_find_kept(struct gpu *g);
-/* The most values that stand at once: those for good, and at the busiest sweep. */
+/* The most values that a thread keeps at once: those for good (unless they are in shared memory), those
+ * of the busiest sweep, its columns' sums. */
 uint32_t gpu_kept_most(const struct gpu *g);
 bool gpu_has_always(const struct gpu *g);
+int64_t gpu_always_bytes(const struct gpu *g); /* in shared memory */
 /* Where each would lie in shared memory, those with lives apart in one place; the bytes of all. */
 int64_t gpu_find_places(const struct gpu *g, uint32_t *place);
 /* Buffers in registers (g->turns) or shared memory (g->shared) for those that are on. */
@@ -123,6 +136,8 @@ void gpu_end_folds(struct gpu *g);     /* at the end of a block */
 void gpu_finish_folds(struct gpu *g);  /* a phase of one block */
 void gpu_store_split(struct gpu *g);   /* a task's part */
 void gpu_finish_splits(struct gpu *g); /* a phase over tasks */
+void gpu_store_columns(struct gpu *g);  /* a block's sums of its rows */
+void gpu_finish_columns(struct gpu *g); /* a phase over columns */
 
 /* ---- gpu_tile.c ---- what is read along one axis and written along another, through tiles in
  * shared memory; false: there is no such thing. */

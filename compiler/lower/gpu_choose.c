@@ -81,9 +81,11 @@ static uint32_t most_lanes(const struct gpu *g)
 void gpu_choose_axis(struct gpu *g)
 {
     const struct fuse_cluster *c = g->s->c;
+    uint32_t first =
+        gpu_has_role(g, FUSE_ACROSS) ? c->outer : 0; /* a thread keeps to its columns */
     double best = 0;
     g->x = -1;
-    for (uint32_t i = c->outer + c->inner; i-- > 0;) {
+    for (uint32_t i = c->outer + c->inner; i-- > first;) {
         double t = 0;
         for (uint32_t k = 0; k < g->n.access.n; k++)
             if (g->n.access.p[k].memory)

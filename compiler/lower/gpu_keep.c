@@ -102,7 +102,9 @@ uint32_t gpu_kept_most(const struct gpu *g)
 {
     uint32_t most = 0, always = 0;
     for (uint32_t i = 0; i < g->kept.n; i++)
-        always += g->kept.p[i].on && g->kept.p[i].always;
+        always += g->kept.p[i].on && g->kept.p[i].always && !g->every;
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        always += gpu_member(g, i)->role == FUSE_ACROSS;
     for (uint32_t sweep = 0; sweep < g->n.sweeps; sweep++) {
         uint32_t stand = 0;
         for (uint32_t i = 0; i < g->kept.n; i++) {
@@ -129,6 +131,15 @@ static enum nn_dtype type_of(const struct gpu *g, const struct gpu_kept *k)
     return sk_compute_type(g->s->x.val.p[k->id].dtype);
 }
 
+int64_t gpu_always_bytes(const struct gpu *g)
+{
+    int64_t bytes = 0, count = g->points * g->lanes;
+    for (uint32_t i = 0; i < g->kept.n; i++)
+        if (g->kept.p[i].on && g->kept.p[i].always)
+            bytes += count * (int64_t)nn_dtype_size(type_of(g, &g->kept.p[i]));
+    return bytes;
+}
+
 /* Shared memory of one that nobody wants any more by the sweep that computes k, or a new place. */
 static uint32_t place_of(const struct gpu *g, uint32_t k, const uint32_t *place, uint32_t *places)
 {
@@ -138,7 +149,7 @@ static uint32_t place_of(const struct gpu *g, uint32_t k, const uint32_t *place,
         for (uint32_t i = 0; i < g->kept.n; i++) {
             const struct gpu_kept *o = &g->kept.p[i];
             bool over = o->last <= own->first || own->last <= o->first;
-            if (i < k && o->on && place[i] == p)
+            if (i < k && o->on && !o->always && place[i] == p)
                 fits = fits && over && type_of(g, o) == type_of(g, own);
         }
         if (fits)
@@ -153,7 +164,7 @@ int64_t gpu_find_places(const struct gpu *g, uint32_t *place)
     int64_t bytes = 0, count = g->team.group * g->points * g->lanes;
     for (uint32_t i = 0; i < g->kept.n; i++) {
         uint32_t before = places;
-        if (!g->kept.p[i].on)
+        if (!g->kept.p[i].on || g->kept.p[i].always)
             continue;
         place[i] = place_of(g, i, place, &places);
         if (places > before)
@@ -172,15 +183,18 @@ void gpu_make_kept(struct gpu *g)
     gpu_find_places(g, place);
     for (uint32_t i = 0; i < g->kept.n; i++) {
         const struct gpu_kept *k = &g->kept.p[i];
-        struct lo_type t = {(uint8_t)type_of(g, k), (uint16_t)(g->shared ? 1 : g->lanes)};
+        struct sk_held *h = &s->held[k->id];
+        bool every = k->always && g->every, shared = every || g->shared;
+        struct lo_type t = {(uint8_t)type_of(g, k), (uint16_t)(shared ? 1 : g->lanes)};
         if (!k->on)
             continue;
-        uint32_t *b = g->shared ? &buf[place[i]] : &s->held[k->id].buf;
-        int64_t count = g->team.group * g->points * g->lanes;
+        uint32_t *b = shared && !every ? &buf[place[i]] : &h->buf;
+        int64_t count = g->points * g->lanes * (every ? 1 : g->team.group);
         if (!*b)
-            *b = lo_buffer(s->b.k, g->shared ? LO_SHARED : LO_REG, "row", t,
-                           g->shared ? count : g->turns);
-        s->held[k->id].buf = *b;
+            *b = lo_buffer(s->b.k, shared ? LO_SHARED : LO_REG, every ? "every" : "row", t,
+                           shared ? count : g->turns);
+        h->buf = *b;
+        h->at = every ? GPU_EVERY : GPU_OWN;
     }
     free(place);
     free(buf);

@@ -13,6 +13,7 @@ enum {
     MOST_RUN = 16,
     ACROSS = 8,  /* a team's threads past each other */
     ROOM = 4096, /* bytes of shared memory for what meets */
+    EVERY_BYTES = 32768,
 };
 
 static int64_t power_from(int64_t n) /* the least power of two that is at least n */
@@ -24,14 +25,6 @@ static int64_t power_from(int64_t n) /* the least power of two that is at least 
 }
 
 static int64_t busy(const struct gpu *g) { return (int64_t)g->s->t->sms * SM_THREADS; }
-
-static bool has_role(const struct gpu *g, enum fuse_role role)
-{
-    for (uint32_t i = 0; i < g->s->c->members.n; i++)
-        if (gpu_member(g, i)->role == role)
-            return true;
-    return false;
-}
 
 /* ---- a walk along an axis ---- */
 
@@ -56,7 +49,7 @@ static void choose_loop(struct gpu *g)
     double most = 0.04;
     g->loop = -1;
     g->run = g->runs = 1;
-    if (g->s->c->inner || has_role(g, FUSE_FOLD))
+    if (g->s->c->inner || gpu_has_role(g, FUSE_FOLD))
         return;
     for (uint32_t i = 0; i < g->s->c->outer; i++) {
         double all = 0, saved = bytes_without(g, i, &all);
@@ -99,19 +92,20 @@ static bool kept_fits(const struct gpu *g, int64_t count)
     return kept_registers(g, count) <= room;
 }
 
-/* Without registers for a whole row nothing is kept for every row. */
+/* Without room for it nothing is kept for every row. */
 static void forget_always(struct gpu *g)
 {
     for (uint32_t i = 0; i < g->kept.n; i++) {
-        g->kept.p[i].always = false;
         g->kept.p[i].on = g->kept.p[i].last > g->kept.p[i].first;
+        g->kept.p[i].always = false;
     }
 }
 
 /* Rows may be cut where nothing waits for a whole one. */
 static bool may_split(const struct gpu *g)
 {
-    return g->n.sweeps == 1 && !has_role(g, FUSE_FOLD) && !has_role(g, FUSE_ELEM) && g->tasks;
+    return g->n.sweeps == 1 && g->tasks && !gpu_has_role(g, FUSE_FOLD) &&
+           !gpu_has_role(g, FUSE_ACROSS) && gpu_has_role(g, FUSE_REDUCE);
 }
 
 /* Rows along x: the least team that keeps what it wants, then more threads while the machine has
@@ -125,7 +119,8 @@ static void team_along(struct gpu *g)
         int64_t turns = power_from(gpu_ceil(g->points, MOST_TURNS));
         count = turns > 256 ? 256 : turns > count ? turns : count;
     }
-    bool keep = gpu_kept_most(g) && kept_fits(g, full);
+    bool columns = gpu_has_role(g, FUSE_ACROSS); /* turns are what they are kept by */
+    bool keep = gpu_kept_most(g) && (kept_fits(g, full) || columns);
     while (keep && count < full &&
            (!kept_fits(g, count) || gpu_ceil(g->points, count) > MOST_TURNS))
         count *= 2;
@@ -158,8 +153,9 @@ static void team_across(struct gpu *g)
 static void try_shared(struct gpu *g)
 {
     uint32_t *place = xcalloc(g->kept.n + 1, sizeof *place);
-    g->shared = g->team.along && gpu_kept_most(g) &&
-                gpu_find_places(g, place) + ROOM <= (int64_t)g->s->t->shared_block;
+    g->shared =
+        g->team.along && gpu_kept_most(g) &&
+        gpu_find_places(g, place) + gpu_always_bytes(g) + ROOM <= (int64_t)g->s->t->shared_block;
     free(place);
 }
 
@@ -184,11 +180,13 @@ static void choose_blocks(struct gpu *g)
 {
     int64_t runs = gpu_ceil(g->tasks * g->runs, g->team.group), most = g->s->t->max_chunks;
     int64_t want = (int64_t)g->s->t->sms * SM_BLOCKS;
-    bool fold = has_role(g, FUSE_FOLD);
+    bool fold = gpu_has_role(g, FUSE_FOLD);
+    bool columns = gpu_has_role(g, FUSE_ACROSS);
+    want = columns ? want / 2 : want;
     g->per = 1;
     if (fold && g->team.count == 1 && runs <= 4)
         g->per = runs;
-    else if ((fold || (gpu_has_always(g) && g->turns)) && runs > want)
+    else if ((fold || columns || gpu_has_always(g)) && runs > want)
         g->per = gpu_ceil(runs, want);
     g->per = g->per < 1 ? 1 : g->per;
     if (gpu_ceil(runs, g->per) > most)
@@ -206,16 +204,17 @@ static void plan(struct gpu *g)
     bool along = g->x >= (int)g->s->c->outer;
     for (uint32_t i = 0; i < g->kept.n; i++)
         g->kept.p[i].on = g->kept.p[i].always ? along : g->kept.p[i].last > g->kept.p[i].first;
+    g->every = along && gpu_has_always(g) && gpu_always_bytes(g) <= EVERY_BYTES;
+    if (!g->every && gpu_always_bytes(g) > EVERY_BYTES)
+        forget_always(g);
     if (along)
         team_along(g);
     else
         team_across(g);
-    if (!g->turns) {
-        forget_always(g);
+    if (!g->turns)
         try_shared(g);
-    }
     for (uint32_t i = 0; i < g->kept.n; i++)
-        g->kept.p[i].on = g->kept.p[i].on && (g->turns || g->shared);
+        g->kept.p[i].on = g->kept.p[i].on && (g->kept.p[i].always || g->turns || g->shared);
     choose_blocks(g);
 }
 
@@ -261,7 +260,7 @@ static void walk_axis(struct gpu *g)
 
 static bool meets_in_shared(const struct gpu *g)
 {
-    return g->team.count > (g->team.along ? WARP : 1) && has_role(g, FUSE_REDUCE);
+    return g->team.count > (g->team.along ? WARP : 1) && gpu_has_role(g, FUSE_REDUCE);
 }
 
 /* One run of teams: number `at` of all. */
@@ -312,6 +311,28 @@ static void run_blocks(struct gpu *g)
     lo_end(b);
 }
 
+static void start_columns(struct gpu *g)
+{
+    struct sk *s = g->s;
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        const struct ir_node *node = ir_at(s->plan->g, gpu_member(g, i)->node);
+        for (int64_t k = 0; g->column[i] && k < g->turns; k++)
+            lo_set(&s->b, g->column[i], lo_lin_c(k),
+                   sk_identity(s, node->monoid, node->dtype, g->lanes));
+    }
+}
+
+static void make_columns(struct gpu *g)
+{
+    struct sk *s = g->s;
+    g->column = xcalloc(s->c->members.n, sizeof *g->column);
+    for (uint32_t i = 0; i < s->c->members.n; i++) {
+        struct lo_type t = {(uint8_t)nest_folded_type(&g->n, i), (uint16_t)g->lanes};
+        if (gpu_member(g, i)->role == FUSE_ACROSS)
+            g->column[i] = lo_buffer(s->b.k, LO_REG, "column", t, g->turns);
+    }
+}
+
 static void main_phase(struct gpu *g)
 {
     struct sk *s = g->s;
@@ -325,14 +346,17 @@ static void main_phase(struct gpu *g)
     for (uint32_t i = 0; i < s->c->members.n; i++)
         if (gpu_member(g, i)->role == FUSE_FOLD)
             nest_start_fold(&g->n, i, 1);
+    start_columns(g);
     if (g->tasks && g->loop >= 0)
         walk_axis(g);
     else if (g->tasks)
         run_blocks(g);
     gpu_end_folds(g);
+    gpu_store_columns(g);
     sk_close(s, mark);
     lo_end(b);
     sk_scalar(s);
+    s->held_n = 0; /* gone with the blocks */
 }
 
 static void all_phases(struct gpu *g)
@@ -341,11 +365,14 @@ static void all_phases(struct gpu *g)
     gpu_make_parts(g);
     nest_make_folds(&g->n);
     gpu_make_kept(g);
+    make_columns(g);
     main_phase(g);
     if (g->splits > 1)
         gpu_finish_splits(g);
     else if (nest_has_folds(&g->n) && g->blocks > 1)
         gpu_finish_folds(g);
+    if (gpu_has_role(g, FUSE_ACROSS))
+        gpu_finish_columns(g);
 }
 
 void sk_gpu_nest(struct sk *s)
@@ -366,4 +393,5 @@ void sk_gpu_nest(struct sk *s)
     free(g.n.sweep);
     free(g.n.fold);
     free(g.part);
+    free(g.column);
 }

@@ -44,9 +44,12 @@ void gpu_make_parts(struct gpu *g)
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         bool fold = gpu_member(g, i)->role == FUSE_FOLD && g->blocks > 1;
         bool split = gpu_member(g, i)->role == FUSE_REDUCE && g->splits > 1;
-        if (!fold && !split)
+        bool column = gpu_member(g, i)->role == FUSE_ACROSS;
+        if (!fold && !split && !column)
             continue;
-        int64_t count = split ? g->splits * g->tasks * row_lanes(g) : g->blocks;
+        int64_t count = split    ? g->splits * g->tasks * row_lanes(g)
+                        : column ? g->blocks * g->points * g->lanes
+                                 : g->blocks;
         g->part[i].value = sk_temporary(s, "part", nest_folded_type(&g->n, i), count);
         if (is_arg(node_of(g, i)))
             g->part[i].index = sk_temporary(s, "index", NN_i32, count);
@@ -214,44 +217,125 @@ void gpu_store_split(struct gpu *g)
     free(index);
 }
 
-void gpu_finish_splits(struct gpu *g)
+/* A phase over tasks: each has `parts` parts of the members with the role; *own: the thread that
+ * goes on with the task's results. */
+static uint32_t *fold_tasks(struct gpu *g, enum fuse_role role, const struct gpu_axes *axes,
+                            int64_t tasks, int64_t parts, uint32_t lanes, uint32_t *n, lo_id *own)
 {
     struct sk *s = g->s;
     struct lo_builder *b = &s->b;
-    uint32_t n, *list = members(g, FUSE_REDUCE, &n), lanes = row_lanes(g);
-    uint32_t threads = s->t->block;
-    int64_t count = g->splits >= FEW ? TURNS : 1, group = threads / count;
-    g->chunk = lo_phase_gpu(b, gpu_ceil(g->tasks, group), (int32_t)threads);
+    uint32_t *list = members(g, role, n), threads = s->t->block;
+    int64_t count = parts >= FEW ? TURNS : 1, group = threads / count;
+    g->chunk = lo_phase_gpu(b, gpu_ceil(tasks, group), (int32_t)threads);
     g->thread = lo_thread(b);
-    uint32_t mark = sk_open(s);
     struct gpu_team team = gpu_team(s, g->thread, threads, false, count);
     struct lo_lin task = lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, g->chunk), group), team.g);
-    lo_id own = 0;
-    if (g->tasks % group) {
-        own = gpu_below(s, task, g->tasks);
-        task = lo_lin_v(b, lo_op(b, IR_min, GPU_I64, lo_value(b, task),
-                                 lo_const_i(b, GPU_I64, g->tasks - 1), 0));
+    *own = 0;
+    if (tasks % group) {
+        *own = gpu_below(s, task, tasks);
+        task = lo_lin_v(
+            b, lo_op(b, IR_min, GPU_I64, lo_value(b, task), lo_const_i(b, GPU_I64, tasks - 1), 0));
     }
     sk_scalar(s);
-    gpu_stand(g, &g->outer, task);
+    gpu_stand(g, axes, task);
     struct parts p = {.base = lo_lin_mul(b, task, lanes),
                       .first = team.t,
-                      .stride = g->tasks * lanes,
+                      .stride = tasks * lanes,
                       .by = count,
-                      .n = g->splits,
+                      .n = parts,
                       .lanes = lanes};
-    bind_results(g, &team, &p, list, n);
+    bind_results(g, &team, &p, list, *n);
     lo_id first = gpu_below(s, team.t, 1);
     if (count > 1)
-        own = own ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, own, first, 0) : first;
+        *own = *own ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, *own, first, 0) : first;
+    return list;
+}
+
+void gpu_finish_splits(struct gpu *g)
+{
+    struct sk *s = g->s;
+    uint32_t n, mark = sk_open(s);
+    lo_id own;
+    free(fold_tasks(g, FUSE_REDUCE, &g->outer, g->tasks, g->splits, row_lanes(g), &n, &own));
     uint32_t inside = sk_open(s);
     if (own)
-        lo_if(b, own);
+        lo_if(&s->b, own);
     nest_row_values(&g->n, 0);
     sk_close(s, inside);
     if (own)
-        lo_end(b);
+        lo_end(&s->b);
     sk_close(s, mark);
+    lo_end(&s->b);
+    sk_scalar(s);
+}
+
+/* ---- columns ---- */
+
+/* Teams of a block went down other rows: their sums of a column are added in order. */
+static void meet_column(struct gpu *g, uint32_t i)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    enum ir_monoid m = node_of(g, i)->monoid;
+    struct lo_type t = {(uint8_t)nest_folded_type(&g->n, i), 1};
+    int64_t size = g->points * g->lanes;
+    uint32_t shared = lo_buffer(b->k, LO_SHARED, "columns", t, g->team.group * size);
+    for (int64_t k = 0; k < g->turns; k++) {
+        struct lo_lin q = lo_lin_add(b, g->team.t, lo_lin_c(k * g->team.count));
+        struct lo_lin at =
+            lo_lin_add(b, lo_lin_mul(b, g->team.g, size), lo_lin_mul(b, q, g->lanes));
+        bool guard = (k + 1) * g->team.count > g->points;
+        if (guard)
+            lo_if(b, gpu_below(s, q, g->points));
+        lo_store(b, shared, at, lo_get(b, g->column[i], lo_lin_c(k)), 0);
+        if (guard)
+            lo_end(b);
+    }
+    lo_barrier(b);
+    struct lo_lin q =
+        lo_lin_v(b, lo_for(b, LO_SERIAL, lo_lin_v(b, g->thread), lo_lin_c(g->points), g->threads));
+    lo_id sum = 0;
+    for (int64_t k = 0; k < g->team.group; k++) {
+        struct lo_lin at = lo_lin_add(b, lo_lin_mul(b, q, g->lanes), lo_lin_c(k * size));
+        lo_id v = lo_load(b, shared, at, g->lanes, 0, 0);
+        sum = sum ? sk_combine(s, m, sum, v) : v;
+    }
+    struct lo_lin to = lo_lin_add(b, lo_lin_mul(b, lo_lin_v(b, g->chunk), g->points), q);
+    lo_store(b, g->part[i].value, lo_lin_mul(b, to, g->lanes), sum, 0);
     lo_end(b);
-    free(list);
+}
+
+void gpu_store_columns(struct gpu *g)
+{
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        if (g->column[i])
+            meet_column(g, i);
+}
+
+void gpu_finish_columns(struct gpu *g)
+{
+    struct sk *s = g->s;
+    uint32_t n, mark = sk_open(s), count = s->c->members.n;
+    lo_id own, *value = xcalloc(count, sizeof *value);
+    free(fold_tasks(g, FUSE_ACROSS, &g->inner, g->points, g->blocks, g->lanes, &n, &own));
+    uint32_t inside = sk_open(s);
+    if (own)
+        lo_if(&s->b, own);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fuse_member *m = gpu_member(g, i);
+        if (m->stored && m->role == FUSE_ACROSS)
+            value[i] = g->n.fold[i].value[0];
+        else if (m->stored && m->role == FUSE_AFTER)
+            value[i] = sk_value(s, sk_member(s, i));
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (value[i])
+            sk_store(s, i, value[i]);
+    sk_close(s, inside);
+    if (own)
+        lo_end(&s->b);
+    sk_close(s, mark);
+    lo_end(&s->b);
+    sk_scalar(s);
+    free(value);
 }

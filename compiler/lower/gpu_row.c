@@ -37,10 +37,11 @@ static void at_step(struct gpu *g, struct lo_lin q, struct lo_lin turn)
     struct sk *s = g->s;
     gpu_stand(g, &g->inner, q);
     if (g->turns)
-        s->held_at = turn;
+        s->held_at[GPU_OWN] = turn;
     else if (g->shared)
-        s->held_at = lo_lin_mul(
+        s->held_at[GPU_OWN] = lo_lin_mul(
             &s->b, lo_lin_add(&s->b, q, lo_lin_mul(&s->b, g->team.g, g->points)), g->lanes);
+    s->held_at[GPU_EVERY] = lo_lin_mul(&s->b, q, g->lanes);
 }
 
 typedef void step_fn(struct gpu *g, void *ctx);
@@ -149,10 +150,30 @@ static void all_steps(struct gpu *g, step_fn *body, void *ctx)
 
 /* ---- sweeps ---- */
 
+/* The turn's column takes in the member's value. */
+static void add_column(struct gpu *g, uint32_t i)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    enum ir_monoid m = ir_at(s->plan->g, gpu_member(g, i)->node)->monoid;
+    const struct fx_val v = s->x.val.p[sk_member(s, i)];
+    uint32_t lanes = g->lanes;
+    lo_id sum = lo_get(b, g->column[i], s->held_at[GPU_OWN]);
+    if (m == IRM_sum && v.kind == FX_OP && v.op == IR_mul && v.dtype == NN_f32)
+        sum = lo_fma(b, lo_splat(b, sk_value(s, v.in[0]), lanes),
+                     lo_splat(b, sk_value(s, v.in[1]), lanes), sum);
+    else
+        sum = sk_combine(s, m, sum, lo_splat(b, sk_value(s, sk_member(s, i)), lanes));
+    lo_set(b, g->column[i], s->held_at[GPU_OWN], sum);
+}
+
 static void at_point(struct gpu *g, void *ctx)
 {
     (void)ctx;
     nest_at_point(&g->n, 0);
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        if (gpu_member(g, i)->role == FUSE_ACROSS && nest_in_sweep(&g->n, i, g->n.current))
+            add_column(g, i);
 }
 
 static void load_always(struct gpu *g, void *ctx)
@@ -163,10 +184,21 @@ static void load_always(struct gpu *g, void *ctx)
             sk_value(g->s, g->kept.p[i].id);
 }
 
+/* The block's threads share it if it goes to shared memory, else each thread takes its turns. */
 void gpu_load_always(struct gpu *g)
 {
-    if (gpu_has_always(g))
+    struct lo_builder *b = &g->s->b;
+    if (!gpu_has_always(g))
+        return;
+    if (!g->every) {
         all_steps(g, load_always, NULL);
+        return;
+    }
+    lo_id q = lo_for(b, LO_SERIAL, lo_lin_v(b, g->thread), lo_lin_c(g->points), g->threads);
+    one_step(g, lo_lin_v(b, q), lo_lin_c(0), false, load_always, NULL);
+    lo_end(b);
+    leave_row(g);
+    lo_barrier(b);
 }
 
 /* A team without a task computes another's once more; it must leave nothing. */

@@ -132,7 +132,7 @@ static void do_row(struct tiles *t, int64_t first, bool read)
     struct lo_lin x = read ? row : t->col, u = read ? t->col : row;
     uint32_t mark = sk_open(s);
     bool branch = stand_place(t, x, u);
-    s->held_at = lo_lin_add(b, lo_lin_mul(b, x, PITCH), u);
+    s->held_at[0] = lo_lin_add(b, lo_lin_mul(b, x, PITCH), u);
     for (uint32_t i = 0; i < t->n; i++) {
         s->held[t->staged[i]].ready = !read;
         if (read)

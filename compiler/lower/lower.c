@@ -29,9 +29,23 @@ static void note_read(void *ctx, const struct fx *x, fx_id id)
     r->elsewhere = r->elsewhere || !want || axes == 0;
 }
 
-/* Every output of the node's size is stored once a point, at the point; by the thread that reads
- * there: a row's value may still be read by other threads of its team. */
-static bool outputs_follow(const struct sk *s, ir_id node)
+static bool at_end(const struct fuse_member *m)
+{
+    return m->role == FUSE_ACROSS || m->role == FUSE_AFTER;
+}
+
+/* A point's value is stored by the thread that reads there; a row's, on a GPU, may still be read by
+ * other threads of its team. */
+static bool may_follow(const struct sk *s, const struct fuse_member *m)
+{
+    bool contract = s->c->skeleton == FUSE_CONTRACT;
+    bool team = s->t->kind == TARGET_GPU && s->c->inner && !contract;
+    return m->role == FUSE_ELEM || (m->role == FUSE_KEPT && !team) ||
+           (m->role == FUSE_REDUCE && contract);
+}
+
+/* Every output of the node's size is stored once a point, at the point; *end: after all rows. */
+static bool outputs_follow(const struct sk *s, ir_id node, bool *end)
 {
     int64_t size = ir_count(ir_at(s->plan->g, node));
     const struct ix *first = NULL;
@@ -39,30 +53,30 @@ static bool outputs_follow(const struct sk *s, ir_id node)
         const struct fuse_member *m = &s->c->members.p[i];
         if (!m->stored || ir_count(ir_at(s->plan->g, m->node)) != size)
             continue;
-        bool contracted = m->role == FUSE_REDUCE && s->c->skeleton == FUSE_CONTRACT;
-        bool team = s->t->kind == TARGET_GPU && s->c->inner && s->c->skeleton != FUSE_CONTRACT;
-        if ((m->role != FUSE_ELEM && m->role != FUSE_KEPT && !contracted) ||
-            (team && m->role != FUSE_ELEM))
+        if ((!may_follow(s, m) && !at_end(m)) || (first && *end != at_end(m)))
             return false;
         const struct ix *at = sk_member_address((struct sk *)(uintptr_t)s, i);
         if (first && !ix_equal(first, at))
             return false;
         first = at;
+        *end = at_end(m);
     }
     return first != NULL;
 }
 
 static bool pointwise(struct sk *s, ir_id node)
 {
+    bool end = false;
     if (s->c->skeleton == FUSE_SCATTER || s->c->skeleton == FUSE_PREFIX ||
         s->c->skeleton == FUSE_CHAIN)
         return false;
-    if (!outputs_follow(s, node))
+    if (!outputs_follow(s, node, &end))
         return false;
     struct reads r = {s, node, false};
     uint8_t *seen = xcalloc(s->x.val.n, 1);
     for (uint32_t i = 0; i < s->c->members.n; i++)
-        fx_walk(&s->x, sk_member(s, i), seen, note_read, &r);
+        if (!end || at_end(&s->c->members.p[i])) /* the rows' reads are over by then */
+            fx_walk(&s->x, sk_member(s, i), seen, note_read, &r);
     free(seen);
     return !r.elsewhere;
 }
@@ -98,7 +112,8 @@ static void set_figures(struct sk *s)
         fx_walk(&s->x, sk_member(s, i), seen, add_work, &w);
         for (uint32_t k = 0; k < ir_at(s->plan->g, m->node)->nd; k++)
             points *= (double)ir_at(s->plan->g, m->node)->dom[k].n;
-        if (m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ALONE)
+        if (m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ALONE ||
+            m->role == FUSE_ACROSS)
             w.flops += points;
     }
     free(seen);

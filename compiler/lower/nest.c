@@ -31,7 +31,8 @@ void nest_assign_sweeps(struct nest *n)
     for (uint32_t i = 0; i < count; i++) {
         const struct fuse_member *m = member(n, i);
         n->sweep[i] = m->role == FUSE_FOLD && folds_rows(n, i) ? UINT32_MAX : m->level;
-        bool swept = m->role == FUSE_REDUCE || (m->role == FUSE_ELEM && m->stored) ||
+        bool swept = m->role == FUSE_REDUCE || m->role == FUSE_ACROSS ||
+                     (m->role == FUSE_ELEM && m->stored) ||
                      (m->role == FUSE_FOLD && n->sweep[i] != UINT32_MAX);
         if (swept && m->level > last)
             last = m->level;

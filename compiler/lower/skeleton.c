@@ -310,23 +310,23 @@ static struct lo_lin held_address(struct sk *s)
     return at;
 }
 
-static lo_id held_load(struct sk *s, uint32_t buf)
+static lo_id held_load(struct sk *s, struct sk_held h)
 {
-    enum lo_space space = s->b.k->buffers.p[buf].space;
+    enum lo_space space = s->b.k->buffers.p[h.buf].space;
     if (space == LO_REG)
-        return lo_get(&s->b, buf, s->held_at);
-    struct lo_lin at = space == LO_SHARED ? s->held_at : held_address(s);
-    return lo_load(&s->b, buf, at, s->lanes, 0, 0);
+        return lo_get(&s->b, h.buf, s->held_at[h.at]);
+    struct lo_lin at = space == LO_SHARED ? s->held_at[h.at] : held_address(s);
+    return lo_load(&s->b, h.buf, at, s->lanes, 0, 0);
 }
 
-static void held_store(struct sk *s, uint32_t buf, lo_id v)
+static void held_store(struct sk *s, struct sk_held h, lo_id v)
 {
-    enum lo_space space = s->b.k->buffers.p[buf].space;
+    enum lo_space space = s->b.k->buffers.p[h.buf].space;
     v = lo_splat(&s->b, v, s->lanes);
     if (space == LO_REG)
-        lo_set(&s->b, buf, s->held_at, v);
+        lo_set(&s->b, h.buf, s->held_at[h.at], v);
     else
-        lo_store(&s->b, buf, space == LO_SHARED ? s->held_at : held_address(s), v, 0);
+        lo_store(&s->b, h.buf, space == LO_SHARED ? s->held_at[h.at] : held_address(s), v, 0);
 }
 
 lo_id sk_value(struct sk *s, fx_id id)
@@ -335,7 +335,7 @@ lo_id sk_value(struct sk *s, fx_id id)
         return s->memo[id];
     struct sk_held held = id < s->held_n ? s->held[id] : (struct sk_held){0};
     if (held.buf && held.ready)
-        return remember(s, id, held_load(s, held.buf));
+        return remember(s, id, held_load(s, held));
     const struct fx_val v = s->x.val.p[id];
     bool vector = sk_is_vector(s, id);
     lo_id r = 0;
@@ -355,7 +355,7 @@ lo_id sk_value(struct sk *s, fx_id id)
     case FX_PICK: r = pick_value(s, &v, vector); break;
     }
     if (held.buf)
-        held_store(s, held.buf, r);
+        held_store(s, held, r);
     s->b.origin = outer;
     return remember(s, id, r);
 }

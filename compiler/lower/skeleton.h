@@ -12,10 +12,11 @@
 #include "lower/lower.h"
 
 /* A costly value that several sweeps over a row want: the first stores it to a buffer, the others
- * load it: a local one at Σ held_stride·axis; registers and shared memory at held_at. */
+ * load it: a local one at Σ held_stride·axis; registers and shared memory at held_at[at]. */
 struct sk_held {
     uint32_t buf; /* 0: not held */
     bool ready;
+    uint8_t at;
 };
 
 /* Emission of one cluster. fx's axes 0..n-1 are the cluster's space (fuse_cluster.dim). */
@@ -41,7 +42,7 @@ struct sk {
     struct sk_held *held; /* by value, held_n of them */
     uint32_t held_n;
     int64_t held_stride[IR_MAX_AXES];
-    struct lo_lin held_at;
+    struct lo_lin held_at[2];
     lo_id *binding;        /* of each node: sk_bind */
     fx_id *member;         /* sk_member */
     VEC(uint32_t) journal; /* values (2*id) and conditions (2*id+1) in order of emission */

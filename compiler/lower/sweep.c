@@ -251,7 +251,8 @@ bool nest_in_sweep(const struct nest *n, uint32_t i, uint32_t sweep)
 {
     const struct fuse_member *m = member(n, i);
     return n->sweep[i] == sweep &&
-           (m->role == FUSE_REDUCE || m->role == FUSE_FOLD || (m->role == FUSE_ELEM && m->stored));
+           (m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ACROSS ||
+            (m->role == FUSE_ELEM && m->stored));
 }
 
 /* One point (or vector) of the sweep: what is stored is computed before anything is. */
@@ -265,7 +266,7 @@ void nest_at_point(struct nest *n, uint32_t u)
             continue;
         if (member(n, i)->role == FUSE_ELEM)
             value[i] = sk_value(s, sk_member(s, i));
-        else
+        else if (member(n, i)->role != FUSE_ACROSS)
             fold(n, i, u);
     }
     for (uint32_t i = 0; i < count; i++)
