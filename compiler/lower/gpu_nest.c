@@ -6,6 +6,7 @@
 
 enum {
     WARP = 32,
+    SECTOR = 32,         /* bytes that memory moves at least */
     MOST_TURNS = 8,      /* of a thread whose values are kept, before the team grows */
     KEPT_REGISTERS = 96, /* of a thread, in blocks of 256 */
     SM_THREADS = 1024,   /* that keep a multiprocessor busy */
@@ -361,6 +362,7 @@ static void main_phase(struct gpu *g)
 
 static void all_phases(struct gpu *g)
 {
+    nest_assign_sweeps(&g->n);
     plan(g);
     gpu_make_parts(g);
     nest_make_folds(&g->n);
@@ -375,18 +377,63 @@ static void all_phases(struct gpu *g)
         gpu_finish_columns(g);
 }
 
+/* What a map reads that is the same along a row (a row's maximum and sum) is worth a team a row,
+ * whose threads read it once: then the last axis becomes the row's. */
+static bool has_rows(const struct gpu *g)
+{
+    const struct fuse_cluster *c = g->s->c;
+    double once = 0, all = 0;
+    if (c->skeleton != FUSE_MAP || g->x < 0 || g->x != (int)c->outer - 1 ||
+        gpu_trip(g, (uint32_t)g->x) < WARP)
+        return false;
+    for (uint32_t i = 0; i < g->n.access.n; i++) {
+        const struct nest_access *a = &g->n.access.p[i];
+        uint32_t axes = a->memory ? fx_ix_axes(&g->s->x, a->e) : 0;
+        if (a->memory && axes && !(axes >> g->x & 1))
+            once += SECTOR;
+        all += a->memory ? (double)a->bytes * g->lanes * WARP : 0;
+    }
+    return once > 0.03 * all;
+}
+
+static void as_rows(struct fuse_cluster *c)
+{
+    c->outer--;
+    c->inner = 1;
+    c->skeleton = FUSE_ROW;
+    for (uint32_t i = 0; i < c->members.n; i++)
+        c->members.p[i].role = FUSE_ELEM;
+}
+
+static void look(struct gpu *g)
+{
+    g->n.access.n = g->n.work.n = 0;
+    nest_survey(&g->n);
+    nest_merge_axes(&g->n);
+    gpu_choose_axis(g);
+    g->n.v = g->lanes > 1 ? g->x : -1;
+    g->n.lanes = g->lanes;
+}
+
 void sk_gpu_nest(struct sk *s)
 {
     struct gpu g = {.s = s, .n = {.s = s, .v = -1, .lanes = 1, .copies = 1}, .splits = 1};
-    g.n.fold = xcalloc(s->c->members.n, sizeof *g.n.fold);
-    nest_survey(&g.n);
-    nest_merge_axes(&g.n);
-    gpu_choose_axis(&g);
-    g.n.v = g.lanes > 1 ? g.x : -1;
-    g.n.lanes = g.lanes;
-    nest_assign_sweeps(&g.n);
-    if (!gpu_tiles(&g))
+    struct fuse_cluster own = *s->c;
+    const struct fuse_cluster *given = s->c;
+    own.members.p = xmalloc((own.members.n + 1) * sizeof *own.members.p);
+    memcpy(own.members.p, given->members.p, own.members.n * sizeof *own.members.p);
+    g.n.fold = xcalloc(own.members.n, sizeof *g.n.fold);
+    look(&g);
+    bool tiles = gpu_tiles(&g);
+    if (!tiles && has_rows(&g)) {
+        as_rows(&own);
+        s->c = &own;
+        look(&g);
+    }
+    if (!tiles)
         all_phases(&g);
+    s->c = given;
+    free(own.members.p);
     vec_free(&g.n.access);
     vec_free(&g.n.work);
     vec_free(&g.kept);
