@@ -177,6 +177,15 @@ static void choose_splits(struct gpu *g)
     g->splits = gpu_ceil(g->points, g->split);
 }
 
+/* Something is the same for all points: a thread that takes several reads it once. */
+static bool reads_scalars(const struct gpu *g)
+{
+    for (uint32_t i = 0; i < g->n.access.n; i++)
+        if (g->n.access.p[i].memory && !fx_ix_axes(&g->s->x, g->n.access.p[i].e))
+            return g->team.count == 1;
+    return false;
+}
+
 static void choose_blocks(struct gpu *g)
 {
     int64_t runs = gpu_ceil(g->tasks * g->runs, g->team.group), most = g->s->t->max_chunks;
@@ -189,6 +198,8 @@ static void choose_blocks(struct gpu *g)
         g->per = runs;
     else if ((fold || columns || gpu_has_always(g)) && runs > want)
         g->per = gpu_ceil(runs, want);
+    else if (reads_scalars(g) && runs > 2 * want)
+        g->per = runs / want < 8 ? runs / want / 2 : 4;
     g->per = g->per < 1 ? 1 : g->per;
     if (gpu_ceil(runs, g->per) > most)
         g->per = gpu_ceil(runs, most);
