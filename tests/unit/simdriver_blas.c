@@ -248,6 +248,99 @@ static void lt(void)
     ok(cuMemFree_v2(x));
 }
 
+/* alpha and beta in device memory, read when the product runs; f64; batches of f32. */
+static void others(void)
+{
+    double d[4] = {1, 2, 3, 4}, got[4], half = 0.5, none = 0;
+    float scalars[2] = {3, 0}, one = 1, zero = 0, x[8] = {1, 2, 3, 4, 5, 6, 7, 8}, y[8];
+    CUdeviceptr a = upload(d, sizeof d), c = upload(d, sizeof d),
+                s = upload(scalars, sizeof scalars), f = upload(x, sizeof x),
+                r = upload(x, sizeof x);
+    cublasPointerMode_t mode;
+    cublasMath_t math;
+    CUstream stream;
+    int v;
+    test(!cublasDgemm_v2(handle, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &half, P(a), 2, P(a), 2, &none,
+                         P(c), 2));
+    ok(cuMemcpyDtoH_v2(got, c, sizeof got));
+    test(got[0] == 3.5 && got[1] == 5 && got[2] == 7.5 && got[3] == 11);
+    test(!cublasSgemmStridedBatched(handle, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, P(f), 2, 4,
+                                    P(f), 2, 4, &zero, P(r), 2, 4, 2));
+    ok(cuMemcpyDtoH_v2(y, r, sizeof y));
+    test(y[0] == 7 && y[3] == 22 && y[4] == 67 && y[7] == 106);
+    test(!cublasSetPointerMode_v2(handle, CUBLAS_POINTER_MODE_DEVICE));
+    test(!cublasGetPointerMode_v2(handle, &mode) && mode == CUBLAS_POINTER_MODE_DEVICE);
+    test(!cublasSgemm_v2(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, P(s), P(f), 1, P(f), 1,
+                         P(s + 4), P(r), 1));
+    ok(cuMemcpyDtoH_v2(y, r, 4));
+    test(y[0] == 3);
+    test(!cublasSetPointerMode_v2(handle, CUBLAS_POINTER_MODE_HOST));
+    test(cublasSetPointerMode_v2(handle, (cublasPointerMode_t)5) == CUBLAS_STATUS_INVALID_VALUE);
+    test(!cublasGetMathMode(handle, &math) && math == CUBLAS_DEFAULT_MATH);
+    test(!cublasGetStream_v2(handle, &stream) && !stream);
+    test(!cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_ALLOWED));
+    test(cublasSetAtomicsMode(handle, (cublasAtomicsMode_t)5) == CUBLAS_STATUS_INVALID_VALUE);
+    test(!cublasGetProperty(0, &v) && v == 13);
+    test(cublasGetProperty(7, &v) == CUBLAS_STATUS_INVALID_VALUE);
+    test(cublasLtGetVersion() / 10000 == 13);
+    CUdeviceptr all[] = {a, c, s, f, r};
+    for (int i = 0; i < 5; i++)
+        ok(cuMemFree_v2(all[i]));
+}
+
+/* Row-major layouts in the caller's own memory; what goes into gelu is kept, and its gradient uses
+ * it. */
+static void lt_more(void)
+{
+    uint64_t room[5][32];
+    cublasLtMatmulDesc_t d = (cublasLtMatmulDesc_t)room[0];
+    cublasLtMatrixLayout_t l = (cublasLtMatrixLayout_t)room[1];
+    cublasLtMatmulPreference_t p = (cublasLtMatmulPreference_t)room[2];
+    float a[4] = {1, 2, 3, 4}, b[4] = {1, 0, 0, 1}, one = 1, zero = 0, y[4], kept[4];
+    int32_t order = CUBLASLT_ORDER_ROW;
+    uint32_t epilogue = CUBLASLT_EPILOGUE_GELU_AUX;
+    uint64_t aux_at, workspace = 64;
+    int64_t ld = 2;
+    size_t written;
+    CUdeviceptr da = upload(a, sizeof a), db = upload(b, sizeof b), dy = upload(b, sizeof b),
+                aux = upload(b, sizeof b);
+    test(!cublasLtMatmulDescInit_internal(d, sizeof room[0], CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    test(!cublasLtMatrixLayoutInit_internal(l, 64, CUDA_R_32F, 2, 2, 2));
+    test(cublasLtMatrixLayoutInit_internal(l, 8, CUDA_R_32F, 2, 2, 2) ==
+         CUBLAS_STATUS_ALLOC_FAILED);
+    test(!cublasLtMatmulPreferenceInit_internal(p, 64));
+    test(!cublasLtMatmulPreferenceSetAttribute(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                               &workspace, 8));
+    workspace = 0;
+    test(!cublasLtMatmulPreferenceGetAttribute(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                               &workspace, 8, &written));
+    test(workspace == 64 && written == 8);
+    test(!cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_ORDER, &order, 4));
+    test(!cublasLtMatrixLayoutGetAttribute(l, CUBLASLT_MATRIX_LAYOUT_LD, &ld, 8, NULL) && ld == 2);
+    aux_at = aux;
+    test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, 4));
+    test(cublasLtMatmul((cublasLtHandle_t)handle, d, &one, P(da), l, P(db), l, &zero, P(dy), l,
+                        P(dy), l, NULL, NULL, 0,
+                        NULL) == CUBLAS_STATUS_INVALID_VALUE); /* no place for it */
+    test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux_at, 8));
+    test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, 8));
+    test(!cublasLtMatmul((cublasLtHandle_t)handle, d, &one, P(da), l, P(db), l, &zero, P(dy), l,
+                         P(dy), l, NULL, NULL, 0, NULL));
+    ok(cuMemcpyDtoH_v2(y, dy, sizeof y));
+    ok(cuMemcpyDtoH_v2(kept, aux, sizeof kept));
+    test_near(y[1], 1.9545977, 1e-6); /* gelu(2): row-major, a times the unit matrix */
+    test(kept[0] == 1 && kept[1] == 3 && kept[2] == 2); /* column-major always */
+    epilogue = CUBLASLT_EPILOGUE_DGELU;
+    test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, 4));
+    test(!cublasLtMatmul((cublasLtHandle_t)handle, d, &one, P(db), l, P(db), l, &zero, P(dy), l,
+                         P(dy), l, NULL, NULL, 0, NULL));
+    ok(cuMemcpyDtoH_v2(y, dy, sizeof y));
+    test_near(y[0], 1.0829641, 1e-6); /* gelu'(1) */
+    CUdeviceptr all[] = {da, db, dy, aux};
+    for (int i = 0; i < 4; i++)
+        ok(cuMemFree_v2(all[i]));
+}
+
 static int faults;
 
 static void on_fault(void *data, const struct sim_fault *f)
@@ -286,7 +379,9 @@ int main(void)
     tf32();
     batches_captured();
     wrong_arguments();
+    others();
     lt();
+    lt_more();
     outside();
     test(!cublasDestroy_v2(handle));
     ok(cuCtxDestroy_v2(c));
