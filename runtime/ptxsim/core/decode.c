@@ -4,7 +4,7 @@
 #include "number.h"
 #include <stdlib.h>
 
-bool unsupported(struct decoder *d, const char *what)
+bool dec_unsupported(struct decoder *d, const char *what)
 {
     d->log->unsupported = true;
     return FAIL(d, "%s is not simulated", what);
@@ -89,7 +89,7 @@ static void scope_close(struct decoder *d, uint32_t depth)
     d->depth = depth;
 }
 
-struct symbol *symbol_find(struct decoder *d, const char *name)
+struct symbol *dec_symbol_find(struct decoder *d, const char *name)
 {
     size_t n = strlen(name), k = n;
     struct symbol *s = lookup(d, name, n, false);
@@ -110,7 +110,7 @@ struct symbol *symbol_find(struct decoder *d, const char *name)
 }
 
 /* ---- rows ---- */
-uint32_t row_alloc(struct decoder *d, uint8_t size)
+uint32_t dec_row_alloc(struct decoder *d, uint8_t size)
 {
     if (d->window > 64u << 20) {
         if (!d->out_of_memory)
@@ -154,8 +154,8 @@ static bool preset_rehash(struct decoder *d)
     return true;
 }
 
-uint32_t preset(struct decoder *d, enum sim_preset_kind k, uint8_t size, uint64_t value,
-                uint8_t bytes, bool sign)
+uint32_t dec_preset(struct decoder *d, enum sim_preset_kind k, uint8_t size, uint64_t value,
+                    uint8_t bytes, bool sign)
 {
     struct sim_preset p = {
         .kind = (uint8_t)k, .size = size, .bytes = bytes, .sign = sign, .value = value};
@@ -170,19 +170,19 @@ uint32_t preset(struct decoder *d, enum sim_preset_kind k, uint8_t size, uint64_
             q->sign == sign)
             return q->at;
     }
-    p.at = row_alloc(d, size);
+    p.at = dec_row_alloc(d, size);
     d->preset[d->preset_count++] = p;
     d->preset_hash[h] = d->preset_count;
     return p.at;
 }
 
-uint32_t constant(struct decoder *d, uint8_t size, uint64_t value)
+uint32_t dec_constant(struct decoder *d, uint8_t size, uint64_t value)
 {
-    return preset(d, size == 8 ? PRESET_64 : PRESET_32, size == 8 ? 8 : 4,
-                  size == 8 ? value : value & SIM_ALL, 0, false);
+    return dec_preset(d, size == 8 ? PRESET_64 : PRESET_32, size == 8 ? 8 : 4,
+                      size == 8 ? value : value & SIM_ALL, 0, false);
 }
 
-uint32_t ext_add(struct decoder *d, const uint32_t *v, uint32_t n)
+uint32_t dec_ext_add(struct decoder *d, const uint32_t *v, uint32_t n)
 {
     while (d->ext_count + n > d->ext_cap)
         if (!grow(d, &d->ext, &d->ext_cap, sizeof *d->ext))
@@ -192,7 +192,8 @@ uint32_t ext_add(struct decoder *d, const uint32_t *v, uint32_t n)
     return d->ext_count - n;
 }
 
-struct sim_inst *emit(struct decoder *d, sim_handler *fn, enum sim_kind kind, enum sim_class cls)
+struct sim_inst *dec_emit(struct decoder *d, sim_handler *fn, enum sim_kind kind,
+                          enum sim_class cls)
 {
     static struct sim_inst nowhere;
     if (d->count == d->cap) {
@@ -209,7 +210,7 @@ struct sim_inst *emit(struct decoder *d, sim_handler *fn, enum sim_kind kind, en
     return i;
 }
 
-const struct sim_row *row_find(struct decoder *d, const char *key)
+const struct sim_row *dec_row_find(struct decoder *d, const char *key)
 {
     uint32_t h = hash_of(key, strlen(key)) % d->row_hash_size;
     for (; d->row_hash[h]; h = (h + 1) % d->row_hash_size)
@@ -236,7 +237,7 @@ static bool rows_init(struct decoder *d)
 static uint32_t element_size(const char *type)
 {
     struct type t;
-    return type && type_of(type, &t) ? t.size : 0;
+    return type && dec_type_of(type, &t) ? t.size : 0;
 }
 
 /* Bytes and alignment of a variable; false where it is too large or has no type. */
@@ -257,12 +258,13 @@ static bool extent(struct decoder *d, const struct ptx_decl *v, uint64_t *bytes,
 static void declare_register(struct decoder *d, const struct ptx_decl *v)
 {
     struct type t;
-    if (!v->type || !type_of(v->type, &t) || v->range < 0) {
+    if (!v->type || !dec_type_of(v->type, &t) || v->range < 0) {
         FAIL(d, "`%s` has no type of a register", v->name);
         return;
     }
     if (t.size > 8 || v->vector != 1) {
-        unsupported(d, t.size > 8 ? "a register of 128 bits" : "a register of several elements");
+        dec_unsupported(d,
+                        t.size > 8 ? "a register of 128 bits" : "a register of several elements");
         return;
     }
     struct symbol *s = symbol_add(d, v->range ? SYM_RANGE : SYM_REGISTER, v->name, d->depth);
@@ -423,10 +425,10 @@ static void instruction(struct decoder *d, struct ptx_stmt *s)
     for (size_t i = 0; i < sizeof opcodes / sizeof opcodes[0]; i++)
         if (!strcmp(opcodes[i].name, s->name)) {
             uint32_t first = d->count;
-            if (opcodes[i].fn(d, &x) && !words_done(d, &x))
+            if (opcodes[i].fn(d, &x) && !dec_words_done(d, &x))
                 return;
             for (uint32_t k = first; k < d->count; k++)
-                guard_of(d, &x, &d->code[k]);
+                dec_guard_of(d, &x, &d->code[k]);
             return;
         }
     d->log->unsupported = true;
@@ -507,7 +509,7 @@ static bool resolve(struct decoder *d)
                     d->line = t->stmt->line;
                     return FAIL(d, "unknown label `%s`", w->text);
                 }
-                uint32_t at = ext_add(d, &y->at, 1);
+                uint32_t at = dec_ext_add(d, &y->at, 1);
                 i->ext = n ? i->ext : at;
             }
             i->imm = n;
@@ -531,7 +533,7 @@ static void declare_params(struct decoder *d, struct ptx_function *t, bool resul
         uint32_t align;
         d->line = v->line;
         if (v->space == PTX_REG)
-            unsupported(d, "a parameter in a register");
+            dec_unsupported(d, "a parameter in a register");
         else if (v->space != PTX_PARAM)
             FAIL(d, "`%s` is not in .param", v->name);
         else if (extent(d, v, &bytes, &align)) {
@@ -613,7 +615,7 @@ static void function(struct decoder *d, struct sim_function *f, struct ptx_funct
     d->depth = 2;
     body(d, t->body);
     d->line = t->end_line;
-    emit(d, NULL, k ? RUN_EXIT : RUN_RETURN, SIM_CONTROL);
+    dec_emit(d, NULL, k ? RUN_EXIT : RUN_RETURN, SIM_CONTROL);
     if (!d->log->errors && resolve(d)) {
         f->code = d->code, f->lines = d->lines, f->count = d->count;
         f->ext = d->ext, f->ext_count = d->ext_count;
@@ -642,10 +644,10 @@ static bool put_init(struct decoder *d, uint8_t *to, uint64_t room, const struct
         return FAIL(d, "`%s` has more initial values than elements", v->name);
     uint64_t value = (uint64_t)i->value;
     if (i->name) {
-        struct symbol *s = symbol_find(d, i->name);
+        struct symbol *s = dec_symbol_find(d, i->name);
         if (!s || (s->kind != SYM_VARIABLE && s->kind != SYM_FUNCTION))
             return FAIL(d, "unknown name `%s` in an initial value", i->name);
-        value += s->kind == SYM_FUNCTION || i->generic ? symbol_address(s) : s->address;
+        value += s->kind == SYM_FUNCTION || i->generic ? dec_symbol_address(s) : s->address;
         if (i->masked)
             value >>= i->mask_shift;
     }
@@ -685,7 +687,7 @@ static void module_variable(struct decoder *d, struct ptx_decl *v, struct sim_va
     if (v->is_extern) {
         struct symbol *have = lookup(d, v->name, strlen(v->name), false);
         if (!have)
-            unsupported(d, "an external variable (linking)");
+            dec_unsupported(d, "an external variable (linking)");
         return;
     }
     if (!bytes)

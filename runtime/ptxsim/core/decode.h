@@ -97,36 +97,38 @@ struct type {
 
 /* ---- decode.c ---- */
 #define FAIL(d, ...) ptx_error((d)->log, (d)->line, __VA_ARGS__)
-bool unsupported(struct decoder *d, const char *what);
-struct symbol *symbol_find(struct decoder *d, const char *name);
-uint32_t row_alloc(struct decoder *d, uint8_t size); /* 0: a predicate */
-uint32_t constant(struct decoder *d, uint8_t size, uint64_t value);
-uint32_t preset(struct decoder *d, enum sim_preset_kind k, uint8_t size, uint64_t value,
-                uint8_t bytes, bool sign);
-uint32_t ext_add(struct decoder *d, const uint32_t *v, uint32_t n);
-struct sim_inst *emit(struct decoder *d, sim_handler *fn, enum sim_kind kind, enum sim_class cls);
-const struct sim_row *row_find(struct decoder *d, const char *key);
+bool dec_unsupported(struct decoder *d, const char *what);
+struct symbol *dec_symbol_find(struct decoder *d, const char *name);
+uint32_t dec_row_alloc(struct decoder *d, uint8_t size); /* 0: a predicate */
+uint32_t dec_constant(struct decoder *d, uint8_t size, uint64_t value);
+uint32_t dec_preset(struct decoder *d, enum sim_preset_kind k, uint8_t size, uint64_t value,
+                    uint8_t bytes, bool sign);
+uint32_t dec_ext_add(struct decoder *d, const uint32_t *v, uint32_t n);
+struct sim_inst *dec_emit(struct decoder *d, sim_handler *fn, enum sim_kind kind,
+                          enum sim_class cls);
+const struct sim_row *dec_row_find(struct decoder *d, const char *key);
 
 /* ---- decode_operand.c ---- */
-bool has(struct ins *x, const char *word);             /* and uses it */
-const char *has_any(struct ins *x, const char *words); /* the first of these, separated by spaces */
-bool type_of(const char *word, struct type *t);
-bool take_type(struct ins *x, struct type *t); /* the first unused word that is a type */
-bool words_done(struct decoder *d, struct ins *x);
-bool operands_are(struct decoder *d, struct ins *x, int least, int most);
+bool dec_has(struct ins *x, const char *word); /* and uses it */
+const char *dec_has_any(struct ins *x,
+                        const char *words); /* the first of these, separated by spaces */
+bool dec_type_of(const char *word, struct type *t);
+bool dec_take_type(struct ins *x, struct type *t); /* the first unused word that is a type */
+bool dec_words_done(struct decoder *d, struct ins *x);
+bool dec_operands_are(struct decoder *d, struct ins *x, int least, int most);
 /* letter: h w l (16, 32, 64 bits), H F D the same as floats, p a predicate, x any width. */
-bool source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at);
-bool target(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at);
-bool pred_source(struct decoder *d, struct ptx_operand *o, uint32_t *at, bool *negated);
-int register_size(struct decoder *d, struct ptx_operand *o); /* -1: no register */
-char letter_of(uint8_t size);
-bool guard_of(struct decoder *d, struct ins *x, struct sim_inst *i);
+bool dec_source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at);
+bool dec_target(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at);
+bool dec_pred_source(struct decoder *d, struct ptx_operand *o, uint32_t *at, bool *negated);
+int dec_register_size(struct decoder *d, struct ptx_operand *o); /* -1: no register */
+char dec_letter_of(uint8_t size);
+bool dec_guard_of(struct decoder *d, struct ins *x, struct sim_inst *i);
 /* [register + offset] or [symbol + offset]: i->a, i->imm, and in i->sub the address's width 4 or 8.
  * *sym: the variable, where it is one. */
-bool address(struct decoder *d, struct ptx_operand *o, struct sim_inst *i, struct symbol **sym);
-bool space_of(struct ins *x, enum ptx_space *s); /* also shared::cta and the like */
-bool integer_of(struct decoder *d, struct ptx_operand *o, int64_t lo, int64_t hi, int64_t *v);
-uint64_t symbol_address(const struct symbol *s); /* generic */
+bool dec_address(struct decoder *d, struct ptx_operand *o, struct sim_inst *i, struct symbol **sym);
+bool dec_space_of(struct ins *x, enum ptx_space *s); /* also shared::cta and the like */
+bool dec_integer_of(struct decoder *d, struct ptx_operand *o, int64_t lo, int64_t hi, int64_t *v);
+uint64_t dec_symbol_address(const struct symbol *s); /* generic */
 
 /* ---- decode_alu.c, decode_move.c, decode_memory.c, decode_flow.c, decode_tensor.c ---- */
 typedef bool decode_fn(struct decoder *d, struct ins *x);

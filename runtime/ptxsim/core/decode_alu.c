@@ -9,14 +9,14 @@ static bool operands_of(struct decoder *d, struct ins *x, const char *shape, str
 {
     uint32_t *const place[4] = {&i->a, &i->b, &i->c, &i->e};
     int n = (int)strlen(shape);
-    if (!operands_are(d, x, n, n))
+    if (!dec_operands_are(d, x, n, n))
         return false;
-    if (!target(d, x->op[0], shape[0], &i->d))
+    if (!dec_target(d, x->op[0], shape[0], &i->d))
         return false;
     for (int k = 1; k < n; k++) {
         bool negated = false;
-        bool ok = shape[k] == 'p' ? pred_source(d, x->op[k], place[k - 1], &negated)
-                                  : source(d, x->op[k], shape[k], place[k - 1]);
+        bool ok = shape[k] == 'p' ? dec_pred_source(d, x->op[k], place[k - 1], &negated)
+                                  : dec_source(d, x->op[k], shape[k], place[k - 1]);
         if (!ok)
             return false;
         if (negated)
@@ -29,7 +29,7 @@ static uint32_t rounding_of(struct ins *x)
 {
     static const char *const words[] = {"rn", "rz", "rm", "rp"};
     for (uint32_t r = 0; r < 4; r++)
-        if (has(x, words[r]))
+        if (dec_has(x, words[r]))
             return r;
     return 4;
 }
@@ -43,7 +43,8 @@ static void append(char *key, size_t size, const char *word)
 static struct sim_inst *emit_row(struct decoder *d, const struct sim_row *r, uint32_t mods)
 {
     bool general = (mods & (MOD_RND | MOD_FTZ | MOD_SAT)) && r->general;
-    struct sim_inst *i = emit(d, general ? r->general : r->fn, RUN_LANES, (enum sim_class)r->cls);
+    struct sim_inst *i =
+        dec_emit(d, general ? r->general : r->fn, RUN_LANES, (enum sim_class)r->cls);
     i->op = (uint16_t)(r - d->rows.row);
     i->mods = mods;
     return i;
@@ -63,10 +64,10 @@ static const struct sim_row *row_of(struct decoder *d, struct ins *x, const char
     snprintf(key, sizeof key, "%s.%s%s", head, t->text,
              ops == 4 && (t->letter == 'f') && (!strcmp(name, "min") || !strcmp(name, "max")) ? ".3"
                                                                                               : "");
-    const struct sim_row *r = row_find(d, key);
+    const struct sim_row *r = dec_row_find(d, key);
     if (!r && (t->letter == 's' || t->letter == 'u' || !strcmp(name, "selp"))) {
         snprintf(key, sizeof key, "%s.b%d", head, t->size * 8);
-        r = row_find(d, key);
+        r = dec_row_find(d, key);
     }
     if (!r) {
         d->log->unsupported = true;
@@ -79,7 +80,7 @@ static const struct sim_row *row_of(struct decoder *d, struct ins *x, const char
 static bool last_type(struct decoder *d, struct ins *x, struct type *t)
 {
     for (int i = x->words; i-- > 0;)
-        if (!x->used[i] && type_of(x->word[i], t)) {
+        if (!x->used[i] && dec_type_of(x->word[i], t)) {
             x->used[i] = true;
             return true;
         }
@@ -97,22 +98,22 @@ bool decode_arith(struct decoder *d, struct ins *x)
     if (floats) {
         uint32_t r = rounding_of(x);
         mods |= r < 4 ? r : 0;
-        if (!(t.size == 8 && has(x, "approx")) && has(x, "ftz"))
+        if (!(t.size == 8 && dec_has(x, "approx")) && dec_has(x, "ftz"))
             mods |= MOD_FTZ;
         else
             for (int i = 0; i < x->words; i++) /* approx of f64 stays part of the key */
                 if (t.size == 8 && !strcmp(x->word[i], "approx"))
                     x->used[i] = false;
-        mods |= has(x, "sat") ? MOD_SAT : 0;
+        mods |= dec_has(x, "sat") ? MOD_SAT : 0;
         if (!strcmp(name, "mad"))
             name = "fma";
         if (half) {
             mods |= t.letter == 'g' ? MOD_BFLOAT : 0;
-            mods |= has(x, "relu") ? MOD_RELU : 0;
-            mods |= has(x, "NaN") ? MOD_NAN : 0;
-            mods |= has(x, "xorsign") && has(x, "abs") ? MOD_ABS : 0;
+            mods |= dec_has(x, "relu") ? MOD_RELU : 0;
+            mods |= dec_has(x, "NaN") ? MOD_NAN : 0;
+            mods |= dec_has(x, "xorsign") && dec_has(x, "abs") ? MOD_ABS : 0;
             if (mods & MOD_RND)
-                return unsupported(d, "this rounding of a half");
+                return dec_unsupported(d, "this rounding of a half");
         }
     }
     const struct sim_row *r = row_of(d, x, name, &t, x->ops);
@@ -127,7 +128,8 @@ bool decode_arith(struct decoder *d, struct ins *x)
 static bool comparison(struct decoder *d, struct ins *x, const struct type *t,
                        const struct sim_row **r, bool *boolean, uint32_t *mods)
 {
-    const char *cmp = has_any(x, "eq ne lt le gt ge equ neu ltu leu gtu geu num nan lo ls hi hs");
+    const char *cmp =
+        dec_has_any(x, "eq ne lt le gt ge equ neu ltu leu gtu geu num nan lo ls hi hs");
     if (!cmp)
         return FAIL(d, "`%s` has no comparison", x->name);
     cmp = !strcmp(cmp, "lo")   ? "lt"
@@ -135,14 +137,14 @@ static bool comparison(struct decoder *d, struct ins *x, const struct type *t,
           : !strcmp(cmp, "hi") ? "gt"
           : !strcmp(cmp, "hs") ? "ge"
                                : cmp;
-    *mods |= has(x, "ftz") ? MOD_FTZ : 0;
+    *mods |= dec_has(x, "ftz") ? MOD_FTZ : 0;
     *mods |= t->letter == 'g' ? MOD_BFLOAT : 0;
     *boolean = true;
-    if (has(x, "and"))
+    if (dec_has(x, "and"))
         *mods |= MOD_AND;
-    else if (has(x, "or"))
+    else if (dec_has(x, "or"))
         *mods |= MOD_OR;
-    else if (has(x, "xor"))
+    else if (dec_has(x, "xor"))
         *mods |= MOD_XOR;
     else
         *boolean = false;
@@ -154,7 +156,7 @@ static bool comparison(struct decoder *d, struct ins *x, const struct type *t,
              : t->letter == 'g' ? "bf"
                                 : "f",
              t->size * 8);
-    *r = row_find(d, key);
+    *r = dec_row_find(d, key);
     return *r || FAIL(d, "unknown comparison `%s`", key);
 }
 
@@ -162,12 +164,12 @@ static bool compare_operands(struct decoder *d, struct ins *x, const char *shape
                              struct sim_inst *i)
 {
     bool negated = false;
-    if (!operands_are(d, x, boolean ? 4 : 3, boolean ? 4 : 3) ||
-        !source(d, x->op[1], shape[1], &i->a) || !source(d, x->op[2], shape[2], &i->b))
+    if (!dec_operands_are(d, x, boolean ? 4 : 3, boolean ? 4 : 3) ||
+        !dec_source(d, x->op[1], shape[1], &i->a) || !dec_source(d, x->op[2], shape[2], &i->b))
         return false;
     if (!boolean)
         return true;
-    if (!pred_source(d, x->op[3], &i->c, &negated))
+    if (!dec_pred_source(d, x->op[3], &i->c, &negated))
         return false;
     i->mods |= negated ? MOD_NOT : 0;
     return true;
@@ -193,10 +195,10 @@ static void join_halves(struct sim_warp *w, const struct sim_inst *i, uint32_t m
 
 static uint32_t half_of(struct decoder *d, uint32_t pair, uint8_t shift)
 {
-    struct sim_inst *i = emit(d, low_halves, RUN_LANES, SIM_ALU);
+    struct sim_inst *i = dec_emit(d, low_halves, RUN_LANES, SIM_ALU);
     i->a = pair;
     i->count = shift;
-    i->d = row_alloc(d, 4);
+    i->d = dec_row_alloc(d, 4);
     return i->d;
 }
 
@@ -205,23 +207,24 @@ static bool compare_pairs(struct decoder *d, struct ins *x, const struct sim_row
                           uint32_t one)
 {
     uint32_t a, b, to[2] = {0, 0};
-    if (!operands_are(d, x, 3, 3) || !source(d, x->op[1], 'w', &a) || !source(d, x->op[2], 'w', &b))
+    if (!dec_operands_are(d, x, 3, 3) || !dec_source(d, x->op[1], 'w', &a) ||
+        !dec_source(d, x->op[2], 'w', &b))
         return false;
     bool preds = !(mods & (MOD_SET_INT | MOD_SET_FLOAT));
-    if (preds && (x->op[0]->kind != PTX_PAIR || !target(d, x->op[0]->items, 'p', &to[0]) ||
-                  !target(d, x->op[0]->items->next, 'p', &to[1])))
+    if (preds && (x->op[0]->kind != PTX_PAIR || !dec_target(d, x->op[0]->items, 'p', &to[0]) ||
+                  !dec_target(d, x->op[0]->items->next, 'p', &to[1])))
         return FAIL(d, "a comparison of pairs gives p|q");
     for (uint8_t k = 0; k < 2; k++) {
         uint32_t ha = half_of(d, a, (uint8_t)(16 * k)), hb = half_of(d, b, (uint8_t)(16 * k));
         struct sim_inst *i = emit_row(d, r, mods);
         i->a = ha, i->b = hb, i->imm = one & 0xFFFF;
-        i->d = preds ? to[k] : (to[k] = row_alloc(d, 4));
+        i->d = preds ? to[k] : (to[k] = dec_row_alloc(d, 4));
     }
     if (preds)
         return true;
-    struct sim_inst *i = emit(d, join_halves, RUN_LANES, SIM_ALU);
+    struct sim_inst *i = dec_emit(d, join_halves, RUN_LANES, SIM_ALU);
     i->a = to[0], i->b = to[1];
-    return target(d, x->op[0], 'w', &i->d);
+    return dec_target(d, x->op[0], 'w', &i->d);
 }
 
 bool decode_set(struct decoder *d, struct ins *x)
@@ -235,7 +238,7 @@ bool decode_set(struct decoder *d, struct ins *x)
     struct type single = t;
     if (t.lanes == 2) {
         if (t.letter != 'h' && t.letter != 'g')
-            return unsupported(d, "set of pairs of integers");
+            return dec_unsupported(d, "set of pairs of integers");
         single.size = 2;
     }
     if (!comparison(d, x, &single, &r, &boolean, &mods))
@@ -247,12 +250,12 @@ bool decode_set(struct decoder *d, struct ins *x)
                    : to.letter == 'g' ? 0x3F80
                                       : SIM_ALL;
     if (t.lanes == 2)
-        return boolean ? unsupported(d, "set of pairs with a predicate")
+        return boolean ? dec_unsupported(d, "set of pairs with a predicate")
                        : compare_pairs(d, x, r, mods, one);
     struct sim_inst *i = emit_row(d, r, mods);
     i->imm = to.size == 2 || to.lanes == 2 ? one & 0xFFFF : one;
     return compare_operands(d, x, r->shape, boolean, i) &&
-           target(d, x->op[0], letter_of(to.size), &i->d);
+           dec_target(d, x->op[0], dec_letter_of(to.size), &i->d);
 }
 
 bool decode_setp(struct decoder *d, struct ins *x)
@@ -266,21 +269,21 @@ bool decode_setp(struct decoder *d, struct ins *x)
     struct type single = t;
     single.size = t.lanes == 2 ? 2 : t.size;
     if (t.letter == 'p' || (t.lanes == 2 && t.letter != 'h' && t.letter != 'g'))
-        return unsupported(d, "this comparison");
+        return dec_unsupported(d, "this comparison");
     if (!comparison(d, x, &single, &r, &boolean, &mods))
         return false;
     if (t.lanes == 2)
-        return boolean ? unsupported(d, "setp of pairs with a predicate")
+        return boolean ? dec_unsupported(d, "setp of pairs with a predicate")
                        : compare_pairs(d, x, r, mods, 0);
     struct sim_inst *i = emit_row(d, r, mods);
     struct ptx_operand *to = x->ops ? x->op[0] : NULL;
     if (to && to->kind == PTX_PAIR) {
         i->mods |= MOD_PAIR;
-        if (!target(d, to->items->next, 'p', &i->e))
+        if (!dec_target(d, to->items->next, 'p', &i->e))
             return false;
         to = to->items;
     }
-    return compare_operands(d, x, r->shape, boolean, i) && target(d, to, 'p', &i->d);
+    return compare_operands(d, x, r->shape, boolean, i) && dec_target(d, to, 'p', &i->d);
 }
 
 /* ---- logic ---- */
@@ -302,12 +305,12 @@ static void lop3_lanes(struct sim_warp *w, const struct sim_inst *i, uint32_t ma
 bool decode_lop3(struct decoder *d, struct ins *x)
 {
     int64_t lut;
-    if (!has(x, "b32"))
+    if (!dec_has(x, "b32"))
         return FAIL(d, "lop3 is of type b32");
-    struct sim_inst *i = emit(d, lop3_lanes, RUN_LANES, SIM_ALU);
-    if (!operands_are(d, x, 5, 5) || !target(d, x->op[0], 'w', &i->d) ||
-        !source(d, x->op[1], 'w', &i->a) || !source(d, x->op[2], 'w', &i->b) ||
-        !source(d, x->op[3], 'w', &i->c) || !integer_of(d, x->op[4], 0, 255, &lut))
+    struct sim_inst *i = dec_emit(d, lop3_lanes, RUN_LANES, SIM_ALU);
+    if (!dec_operands_are(d, x, 5, 5) || !dec_target(d, x->op[0], 'w', &i->d) ||
+        !dec_source(d, x->op[1], 'w', &i->a) || !dec_source(d, x->op[2], 'w', &i->b) ||
+        !dec_source(d, x->op[3], 'w', &i->c) || !dec_integer_of(d, x->op[4], 0, 255, &lut))
         return false;
     i->imm = lut;
     i->count = 3;
@@ -320,10 +323,10 @@ bool decode_slct(struct decoder *d, struct ins *x)
     if (!last_type(d, x, &by) || !last_type(d, x, &t) || (by.letter != 's' && by.letter != 'f') ||
         by.size != 4)
         return FAIL(d, "slct has two types, the second s32 or f32");
-    uint32_t mods = has(x, "ftz") ? MOD_FTZ : 0;
+    uint32_t mods = dec_has(x, "ftz") ? MOD_FTZ : 0;
     char key[32];
     snprintf(key, sizeof key, "slct.%s.%d", by.text, t.size * 8);
-    const struct sim_row *r = row_find(d, key);
+    const struct sim_row *r = dec_row_find(d, key);
     if (!r)
         return FAIL(d, "unknown form of slct");
     return operands_of(d, x, r->shape, emit_row(d, r, mods));
@@ -340,23 +343,23 @@ static void pred_and(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
 bool decode_pred_logic(struct decoder *d, struct ins *x)
 {
     bool negated;
-    if (!has(x, "pred"))
+    if (!dec_has(x, "pred"))
         return decode_arith(d, x);
     bool one = !strcmp(x->name, "not");
-    struct sim_inst *i = emit(d, pred_and, RUN_LANES, SIM_ALU);
+    struct sim_inst *i = dec_emit(d, pred_and, RUN_LANES, SIM_ALU);
     i->mods = one               ? MOD_NOT | MOD_XOR
               : *x->name == 'a' ? MOD_AND
               : *x->name == 'o' ? MOD_OR
                                 : MOD_XOR;
-    if (!operands_are(d, x, one ? 2 : 3, one ? 2 : 3) || !target(d, x->op[0], 'p', &i->d) ||
-        !pred_source(d, x->op[1], &i->a, &negated))
+    if (!dec_operands_are(d, x, one ? 2 : 3, one ? 2 : 3) || !dec_target(d, x->op[0], 'p', &i->d) ||
+        !dec_pred_source(d, x->op[1], &i->a, &negated))
         return false;
     if (negated)
         return FAIL(d, "`!` is not possible here");
     if (one) {
-        i->b = constant(d, 4, 0);
+        i->b = dec_constant(d, 4, 0);
         return true;
     }
-    return pred_source(d, x->op[2], &i->b, &negated) &&
+    return dec_pred_source(d, x->op[2], &i->b, &negated) &&
            (!negated || FAIL(d, "`!` is not possible here"));
 }

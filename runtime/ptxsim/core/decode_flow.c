@@ -4,28 +4,28 @@
 
 bool decode_bra(struct decoder *d, struct ins *x)
 {
-    has(x, "uni");
-    if (!operands_are(d, x, 1, 1))
+    dec_has(x, "uni");
+    if (!dec_operands_are(d, x, 1, 1))
         return false;
-    struct symbol *s = x->op[0]->kind == PTX_NAME ? symbol_find(d, x->op[0]->name) : NULL;
+    struct symbol *s = x->op[0]->kind == PTX_NAME ? dec_symbol_find(d, x->op[0]->name) : NULL;
     if (!s || s->kind != SYM_LABEL)
         return FAIL(d, "unknown label `%s`", x->op[0]->kind == PTX_NAME ? x->op[0]->name : "");
-    struct sim_inst *i = emit(d, NULL, RUN_BRANCH, SIM_CONTROL);
+    struct sim_inst *i = dec_emit(d, NULL, RUN_BRANCH, SIM_CONTROL);
     i->imm = (int64_t)(uintptr_t)s;
     return true;
 }
 
 bool decode_brx(struct decoder *d, struct ins *x)
 {
-    has(x, "uni");
-    if (!has(x, "idx") || !operands_are(d, x, 2, 2))
+    dec_has(x, "uni");
+    if (!dec_has(x, "idx") || !dec_operands_are(d, x, 2, 2))
         return FAIL(d, "brx.idx needs an index and a table");
-    struct symbol *s = x->op[1]->kind == PTX_NAME ? symbol_find(d, x->op[1]->name) : NULL;
+    struct symbol *s = x->op[1]->kind == PTX_NAME ? dec_symbol_find(d, x->op[1]->name) : NULL;
     if (!s || s->kind != SYM_TARGETS)
         return FAIL(d, "unknown table of branch targets");
-    struct sim_inst *i = emit(d, NULL, RUN_INDEXED, SIM_CONTROL);
+    struct sim_inst *i = dec_emit(d, NULL, RUN_INDEXED, SIM_CONTROL);
     i->imm = (int64_t)(uintptr_t)s;
-    return source(d, x->op[0], 'w', &i->a);
+    return dec_source(d, x->op[0], 'w', &i->a);
 }
 
 /* Arguments and results are variables of this function's .param space, which is local memory. */
@@ -34,13 +34,13 @@ static bool call_list(struct decoder *d, struct ptx_operand *list, uint32_t *fir
     *first = d->ext_count;
     *count = 0;
     for (struct ptx_operand *o = list ? list->items : NULL; o; o = o->next) {
-        struct symbol *s = o->kind == PTX_NAME ? symbol_find(d, o->name) : NULL;
+        struct symbol *s = o->kind == PTX_NAME ? dec_symbol_find(d, o->name) : NULL;
         if (!s || s->kind != SYM_VARIABLE || s->space != PTX_LOCAL)
             return s && s->kind == SYM_REGISTER
-                       ? unsupported(d, "a call with registers as arguments")
+                       ? dec_unsupported(d, "a call with registers as arguments")
                        : FAIL(d, "an argument of a call must be a .param variable");
         uint32_t pair[2] = {(uint32_t)s->address, (uint32_t)s->bytes};
-        ext_add(d, pair, 2);
+        dec_ext_add(d, pair, 2);
         ++*count;
     }
     return true;
@@ -84,7 +84,7 @@ static struct sim_call *call_add(struct decoder *d)
 
 bool decode_call(struct decoder *d, struct ins *x)
 {
-    has(x, "uni");
+    dec_has(x, "uni");
     int at = 0;
     struct ptx_operand *results = x->ops && x->op[0]->kind == PTX_LIST ? x->op[at++] : NULL;
     if (at >= x->ops || x->op[at]->kind != PTX_NAME)
@@ -92,7 +92,7 @@ bool decode_call(struct decoder *d, struct ins *x)
     struct ptx_operand *callee = x->op[at++];
     struct ptx_operand *args = at < x->ops && x->op[at]->kind == PTX_LIST ? x->op[at++] : NULL;
     struct ptx_operand *proto = at < x->ops ? x->op[at++] : NULL;
-    struct symbol *s = symbol_find(d, callee->name);
+    struct symbol *s = dec_symbol_find(d, callee->name);
     struct sim_call *c = call_add(d);
     if (!c)
         return FAIL(d, "the module is too large");
@@ -100,40 +100,40 @@ bool decode_call(struct decoder *d, struct ins *x)
     if (!call_list(d, results, &c->results, &c->result_count) ||
         !call_list(d, args, &c->args, &c->arg_count))
         return false;
-    struct sim_inst *i = emit(d, NULL, RUN_CALL, SIM_CONTROL);
+    struct sim_inst *i = dec_emit(d, NULL, RUN_CALL, SIM_CONTROL);
     i->imm = number;
     if (s && s->kind == SYM_FUNCTION) {
         struct ptx_function *t = tree_function(d, callee->name);
         if (!t || t->entry)
             return FAIL(d, "`%s` cannot be called", callee->name);
         if (!s->function->defined)
-            return unsupported(d, "a call of an external function");
+            return dec_unsupported(d, "a call of an external function");
         c->callee = s->function;
         return call_matches(d, c, t->params, t->results);
     }
-    struct symbol *p = proto && proto->kind == PTX_NAME ? symbol_find(d, proto->name) : NULL;
+    struct symbol *p = proto && proto->kind == PTX_NAME ? dec_symbol_find(d, proto->name) : NULL;
     if (!s || s->kind != SYM_REGISTER || !p || p->kind != SYM_PROTO)
         return FAIL(d, "unknown function `%s`", callee->name);
-    return call_matches(d, c, p->stmt->params, p->stmt->decls) && source(d, callee, 'l', &i->a);
+    return call_matches(d, c, p->stmt->params, p->stmt->decls) && dec_source(d, callee, 'l', &i->a);
 }
 
 bool decode_ret(struct decoder *d, struct ins *x)
 {
-    has(x, "uni");
-    emit(d, NULL, d->tree->entry ? RUN_EXIT : RUN_RETURN, SIM_CONTROL);
-    return operands_are(d, x, 0, 0);
+    dec_has(x, "uni");
+    dec_emit(d, NULL, d->tree->entry ? RUN_EXIT : RUN_RETURN, SIM_CONTROL);
+    return dec_operands_are(d, x, 0, 0);
 }
 
 bool decode_exit(struct decoder *d, struct ins *x)
 {
-    emit(d, NULL, RUN_EXIT, SIM_CONTROL);
-    return operands_are(d, x, 0, 0);
+    dec_emit(d, NULL, RUN_EXIT, SIM_CONTROL);
+    return dec_operands_are(d, x, 0, 0);
 }
 
 bool decode_trap(struct decoder *d, struct ins *x)
 {
-    emit(d, NULL, RUN_TRAP, SIM_CONTROL);
-    return operands_are(d, x, 0, 0);
+    dec_emit(d, NULL, RUN_TRAP, SIM_CONTROL);
+    return dec_operands_are(d, x, 0, 0);
 }
 
 /* sub: 0 sync, 1 arrive, 2 red.and, 3 red.or, 4 red.popc; a: number, b: threads (or NO_OPERAND);
@@ -141,57 +141,58 @@ bool decode_trap(struct decoder *d, struct ins *x)
 bool decode_bar(struct decoder *d, struct ins *x)
 {
     bool barrier = !strcmp(x->name, "barrier");
-    if (has(x, "warp")) {
-        struct sim_inst *i = emit(d, NULL, RUN_WARPBAR, SIM_CONTROL);
-        return has(x, "sync") && operands_are(d, x, 1, 1) && source(d, x->op[0], 'w', &i->a);
+    if (dec_has(x, "warp")) {
+        struct sim_inst *i = dec_emit(d, NULL, RUN_WARPBAR, SIM_CONTROL);
+        return dec_has(x, "sync") && dec_operands_are(d, x, 1, 1) &&
+               dec_source(d, x->op[0], 'w', &i->a);
     }
-    if (has(x, "cluster")) { /* a cluster is one block */
-        bool arrive = has(x, "arrive"), wait = has(x, "wait");
-        has_any(x, "release acquire relaxed");
-        has(x, "aligned");
-        struct sim_inst *i = emit(d, NULL, RUN_BARRIER, SIM_CONTROL);
-        i->a = constant(d, 4, 15);
+    if (dec_has(x, "cluster")) { /* a cluster is one block */
+        bool arrive = dec_has(x, "arrive"), wait = dec_has(x, "wait");
+        dec_has_any(x, "release acquire relaxed");
+        dec_has(x, "aligned");
+        struct sim_inst *i = dec_emit(d, NULL, RUN_BARRIER, SIM_CONTROL);
+        i->a = dec_constant(d, 4, 15);
         i->b = NO_OPERAND;
         i->mods = MOD_PAIR;
         if (arrive)
             d->count--;
-        return (arrive || wait) && operands_are(d, x, 0, 0);
+        return (arrive || wait) && dec_operands_are(d, x, 0, 0);
     }
-    has(x, "cta");
-    bool aligned = has(x, "aligned") || !barrier;
-    struct sim_inst *i = emit(d, NULL, RUN_BARRIER, SIM_CONTROL);
+    dec_has(x, "cta");
+    bool aligned = dec_has(x, "aligned") || !barrier;
+    struct sim_inst *i = dec_emit(d, NULL, RUN_BARRIER, SIM_CONTROL);
     i->mods = aligned ? 0 : MOD_PAIR;
     i->b = NO_OPERAND;
     int first = 0;
     bool negated = false;
-    if (has(x, "red")) {
-        const char *op = has_any(x, "and or popc");
-        has_any(x, "pred u32");
-        if (!op || !operands_are(d, x, 3, 4))
+    if (dec_has(x, "red")) {
+        const char *op = dec_has_any(x, "and or popc");
+        dec_has_any(x, "pred u32");
+        if (!op || !dec_operands_are(d, x, 3, 4))
             return FAIL(d, "bar.red needs an operation, a result, a barrier and a predicate");
         i->sub = *op == 'a' ? 2 : *op == 'o' ? 3 : 4;
-        if (!target(d, x->op[0], i->sub == 4 ? 'w' : 'p', &i->d) ||
-            !pred_source(d, x->op[x->ops - 1], &i->c, &negated))
+        if (!dec_target(d, x->op[0], i->sub == 4 ? 'w' : 'p', &i->d) ||
+            !dec_pred_source(d, x->op[x->ops - 1], &i->c, &negated))
             return false;
         i->mods |= negated ? MOD_NOT : 0;
         first = 1;
         x->ops--;
-    } else if (has(x, "arrive")) {
+    } else if (dec_has(x, "arrive")) {
         i->sub = 1;
-    } else if (!has(x, "sync")) {
+    } else if (!dec_has(x, "sync")) {
         return FAIL(d, "a barrier needs .sync, .arrive or .red");
     }
-    if (x->ops <= first || !source(d, x->op[first], 'w', &i->a))
+    if (x->ops <= first || !dec_source(d, x->op[first], 'w', &i->a))
         return FAIL(d, "a barrier needs its number");
     if (x->ops > first + 1)
-        return source(d, x->op[first + 1], 'w', &i->b);
+        return dec_source(d, x->op[first + 1], 'w', &i->b);
     return i->sub != 1 || FAIL(d, "bar.arrive needs the number of threads");
 }
 
 /* ---- of a warp ---- */
 static struct sim_inst *sync_inst(struct decoder *d, sim_handler *fn, enum sim_class cls)
 {
-    return emit(d, fn, RUN_SYNC, cls);
+    return dec_emit(d, fn, RUN_SYNC, cls);
 }
 
 /* e: the row with the member mask. */
@@ -199,8 +200,8 @@ bool decode_shfl(struct decoder *d, struct ins *x)
 {
     static const char *const modes[] = {"up", "down", "bfly", "idx"};
     struct sim_inst *i = sync_inst(d, sim_shfl, SIM_ALU);
-    const char *mode = has_any(x, "up down bfly idx");
-    if (!has(x, "sync") || !mode || !has(x, "b32") || !operands_are(d, x, 5, 5))
+    const char *mode = dec_has_any(x, "up down bfly idx");
+    if (!dec_has(x, "sync") || !mode || !dec_has(x, "b32") || !dec_operands_are(d, x, 5, 5))
         return FAIL(d, "shfl.sync needs a mode, .b32 and five operands");
     for (uint8_t k = 0; k < 4; k++)
         if (!strcmp(mode, modes[k]))
@@ -208,13 +209,13 @@ bool decode_shfl(struct decoder *d, struct ins *x)
     struct ptx_operand *to = x->op[0];
     i->ext = NO_OPERAND;
     if (to->kind == PTX_PAIR) {
-        if (!target(d, to->items->next, 'p', &i->ext))
+        if (!dec_target(d, to->items->next, 'p', &i->ext))
             return false;
         to = to->items;
     }
-    return target(d, to, 'w', &i->d) && source(d, x->op[1], 'w', &i->a) &&
-           source(d, x->op[2], 'w', &i->b) && source(d, x->op[3], 'w', &i->c) &&
-           source(d, x->op[4], 'w', &i->e);
+    return dec_target(d, to, 'w', &i->d) && dec_source(d, x->op[1], 'w', &i->a) &&
+           dec_source(d, x->op[2], 'w', &i->b) && dec_source(d, x->op[3], 'w', &i->c) &&
+           dec_source(d, x->op[4], 'w', &i->e);
 }
 
 bool decode_vote(struct decoder *d, struct ins *x)
@@ -222,38 +223,38 @@ bool decode_vote(struct decoder *d, struct ins *x)
     static const char *const modes[] = {"all", "any", "uni", "ballot"};
     struct sim_inst *i = sync_inst(d, sim_vote, SIM_ALU);
     bool negated;
-    const char *mode = has_any(x, "all any uni ballot");
-    if (!has(x, "sync") || !mode || !operands_are(d, x, 3, 3))
+    const char *mode = dec_has_any(x, "all any uni ballot");
+    if (!dec_has(x, "sync") || !mode || !dec_operands_are(d, x, 3, 3))
         return FAIL(d, "vote.sync needs a mode and three operands");
     for (uint8_t k = 0; k < 4; k++)
         if (!strcmp(mode, modes[k]))
             i->sub = k;
-    has_any(x, "pred b32");
-    if (!target(d, x->op[0], i->sub == 3 ? 'w' : 'p', &i->d) ||
-        !pred_source(d, x->op[1], &i->a, &negated))
+    dec_has_any(x, "pred b32");
+    if (!dec_target(d, x->op[0], i->sub == 3 ? 'w' : 'p', &i->d) ||
+        !dec_pred_source(d, x->op[1], &i->a, &negated))
         return false;
     i->mods = negated ? MOD_NOT : 0;
-    return source(d, x->op[2], 'w', &i->e);
+    return dec_source(d, x->op[2], 'w', &i->e);
 }
 
 bool decode_match(struct decoder *d, struct ins *x)
 {
     struct type t;
     struct sim_inst *i = sync_inst(d, sim_match, SIM_ALU);
-    const char *mode = has_any(x, "any all");
-    if (!has(x, "sync") || !mode || !take_type(x, &t) || !operands_are(d, x, 3, 3))
+    const char *mode = dec_has_any(x, "any all");
+    if (!dec_has(x, "sync") || !mode || !dec_take_type(x, &t) || !dec_operands_are(d, x, 3, 3))
         return FAIL(d, "match.sync needs a mode, a type and three operands");
     i->sub = mode[1] == 'l';
     i->size = t.size;
     i->ext = NO_OPERAND;
     struct ptx_operand *to = x->op[0];
     if (to->kind == PTX_PAIR) {
-        if (!target(d, to->items->next, 'p', &i->ext))
+        if (!dec_target(d, to->items->next, 'p', &i->ext))
             return false;
         to = to->items;
     }
-    return target(d, to, 'w', &i->d) && source(d, x->op[1], letter_of(t.size), &i->a) &&
-           source(d, x->op[2], 'w', &i->e);
+    return dec_target(d, to, 'w', &i->d) && dec_source(d, x->op[1], dec_letter_of(t.size), &i->a) &&
+           dec_source(d, x->op[2], 'w', &i->e);
 }
 
 bool decode_redux(struct decoder *d, struct ins *x)
@@ -261,12 +262,12 @@ bool decode_redux(struct decoder *d, struct ins *x)
     static const char *const ops[] = {"add", "min", "max", "and", "or", "xor"};
     struct type t;
     struct sim_inst *i = sync_inst(d, sim_redux, SIM_ALU);
-    const char *op = has_any(x, "add min max and or xor");
-    if (!has(x, "sync") || !op)
+    const char *op = dec_has_any(x, "add min max and or xor");
+    if (!dec_has(x, "sync") || !op)
         return FAIL(d, "redux.sync needs an operation");
-    i->mods |= has(x, "abs") ? MOD_ABS : 0;
-    i->mods |= has(x, "NaN") ? MOD_NAN : 0;
-    if (!take_type(x, &t) || t.size != 4 || !operands_are(d, x, 3, 3))
+    i->mods |= dec_has(x, "abs") ? MOD_ABS : 0;
+    i->mods |= dec_has(x, "NaN") ? MOD_NAN : 0;
+    if (!dec_take_type(x, &t) || t.size != 4 || !dec_operands_are(d, x, 3, 3))
         return FAIL(d, "redux.sync needs a type of 32 bits and three operands");
     for (uint8_t k = 0; k < 6; k++)
         if (!strcmp(op, ops[k]))
@@ -275,33 +276,34 @@ bool decode_redux(struct decoder *d, struct ins *x)
     i->count = t.letter == 'f';
     if (i->count && i->sub != 1 && i->sub != 2)
         return FAIL(d, "no such redux on floats");
-    return target(d, x->op[0], 'w', &i->d) && source(d, x->op[1], 'w', &i->a) &&
-           source(d, x->op[2], 'w', &i->e);
+    return dec_target(d, x->op[0], 'w', &i->d) && dec_source(d, x->op[1], 'w', &i->a) &&
+           dec_source(d, x->op[2], 'w', &i->e);
 }
 
 bool decode_activemask(struct decoder *d, struct ins *x)
 {
-    struct sim_inst *i = emit(d, sim_activemask, RUN_LANES, SIM_ALU);
-    return has(x, "b32") && operands_are(d, x, 1, 1) && target(d, x->op[0], 'w', &i->d);
+    struct sim_inst *i = dec_emit(d, sim_activemask, RUN_LANES, SIM_ALU);
+    return dec_has(x, "b32") && dec_operands_are(d, x, 1, 1) && dec_target(d, x->op[0], 'w', &i->d);
 }
 
 bool decode_elect(struct decoder *d, struct ins *x)
 {
     struct sim_inst *i = sync_inst(d, sim_elect, SIM_ALU);
-    if (!has(x, "sync") || !operands_are(d, x, 2, 2) || x->op[0]->kind != PTX_PAIR)
+    if (!dec_has(x, "sync") || !dec_operands_are(d, x, 2, 2) || x->op[0]->kind != PTX_PAIR)
         return FAIL(d, "elect.sync gives d|p");
-    return target(d, x->op[0]->items, 'w', &i->d) &&
-           target(d, x->op[0]->items->next, 'p', &i->ext) && source(d, x->op[1], 'w', &i->e);
+    return dec_target(d, x->op[0]->items, 'w', &i->d) &&
+           dec_target(d, x->op[0]->items->next, 'p', &i->ext) &&
+           dec_source(d, x->op[1], 'w', &i->e);
 }
 
 bool decode_nanosleep(struct decoder *d, struct ins *x)
 {
-    emit(d, NULL, RUN_WAIT, SIM_CONTROL);
-    return has(x, "u32") && operands_are(d, x, 1, 1);
+    dec_emit(d, NULL, RUN_WAIT, SIM_CONTROL);
+    return dec_has(x, "u32") && dec_operands_are(d, x, 1, 1);
 }
 
 bool decode_griddep(struct decoder *d, struct ins *x)
 {
     (void)d;
-    return has_any(x, "launch_dependents wait") && operands_are(d, x, 0, 0);
+    return dec_has_any(x, "launch_dependents wait") && dec_operands_are(d, x, 0, 0);
 }

@@ -9,26 +9,26 @@ static void cache_words(struct ins *x)
         if (!strncmp(x->word[i], "L1::", 4) || !strncmp(x->word[i], "L2::", 4) ||
             !strncmp(x->word[i], "level::", 7))
             x->used[i] = true;
-    has_any(x, "ca cg cs lu cv wb wt");
-    has(x, "nc");
-    has(x, "unified");
+    dec_has_any(x, "ca cg cs lu cv wb wt");
+    dec_has(x, "nc");
+    dec_has(x, "unified");
 }
 
 static uint32_t order_words(struct ins *x)
 {
     uint32_t m = 0;
-    has(x, "weak");
-    if (has(x, "volatile") || has(x, "mmio"))
+    dec_has(x, "weak");
+    if (dec_has(x, "volatile") || dec_has(x, "mmio"))
         m |= MOD_STRONG;
-    if (has(x, "relaxed"))
+    if (dec_has(x, "relaxed"))
         m |= MOD_STRONG;
-    if (has(x, "acquire"))
+    if (dec_has(x, "acquire"))
         m |= MOD_STRONG | MOD_ACQUIRE;
-    if (has(x, "release"))
+    if (dec_has(x, "release"))
         m |= MOD_STRONG | MOD_RELEASE;
-    if (has(x, "acq_rel") || has(x, "sc"))
+    if (dec_has(x, "acq_rel") || dec_has(x, "sc"))
         m |= MOD_STRONG | MOD_ACQUIRE | MOD_RELEASE;
-    has_any(x, "cta cluster gpu sys");
+    dec_has_any(x, "cta cluster gpu sys");
     return m;
 }
 
@@ -42,7 +42,7 @@ static bool values(struct decoder *d, struct ptx_operand *o, const struct type *
         return FAIL(d, "%d values are wanted", n);
     uint8_t reg = 0;
     for (int k = 0; k<n; k++, v = n> 1 || o->kind == PTX_VECTOR ? v->next : v) {
-        int have = register_size(d, v);
+        int have = dec_register_size(d, v);
         uint8_t size = have > 0 ? (uint8_t)have : t->size < 2 ? 2 : t->size;
         if (v->kind == PTX_SINK || have <= 0)
             size = reg ? reg : size;
@@ -50,11 +50,11 @@ static bool values(struct decoder *d, struct ptx_operand *o, const struct type *
             return FAIL(d, "the register of a value has %d bits", size * 8);
         reg = size;
         char letter =
-            t->letter == 'f' && size == t->size ? (size == 8 ? 'D' : 'F') : letter_of(size);
-        if (!(load ? target(d, v, letter, &row[k]) : source(d, v, letter, &row[k])))
+            t->letter == 'f' && size == t->size ? (size == 8 ? 'D' : 'F') : dec_letter_of(size);
+        if (!(load ? dec_target(d, v, letter, &row[k]) : dec_source(d, v, letter, &row[k])))
             return false;
     }
-    i->ext = ext_add(d, row, (uint32_t)n);
+    i->ext = dec_ext_add(d, row, (uint32_t)n);
     i->d = load ? row[0] : NO_OPERAND;
     i->b = row[0];
     i->count = (uint8_t)n;
@@ -66,7 +66,7 @@ static bool values(struct decoder *d, struct ptx_operand *o, const struct type *
 
 static int vector_of(struct ins *x)
 {
-    const char *v = has_any(x, "v2 v4 v8");
+    const char *v = dec_has_any(x, "v2 v4 v8");
     return v ? v[1] - '0' : 1;
 }
 
@@ -81,18 +81,18 @@ static bool load_param(struct decoder *d, struct ins *x, const struct type *t,
     if (at < 0 || (uint64_t)at + (uint64_t)t->size * (uint64_t)n > s->bytes)
         return FAIL(d, "outside of parameter `%s`", s->name);
     for (int k = 0; k < n; k++, v = v->next) {
-        int have = register_size(d, v);
+        int have = dec_register_size(d, v);
         uint8_t size = have > 0 ? (uint8_t)have : t->size < 2 ? 2 : t->size;
         if (size < t->size)
             return FAIL(d, "the register of a value has %d bits", size * 8);
-        const struct sim_row *r = row_find(d, size == 8   ? "mov.b64"
-                                              : size == 4 ? "mov.b32"
-                                                          : "mov.b16");
-        struct sim_inst *i = emit(d, r->fn, RUN_LANES, SIM_MEMORY);
+        const struct sim_row *r = dec_row_find(d, size == 8   ? "mov.b64"
+                                                  : size == 4 ? "mov.b32"
+                                                              : "mov.b16");
+        struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_MEMORY);
         i->op = (uint16_t)(r - d->rows.row);
-        i->a = preset(d, PRESET_PARAM, size, s->address + (uint64_t)at + (uint64_t)k * t->size,
-                      t->size, t->letter == 's');
-        if (!target(d, v, letter_of(size), &i->d))
+        i->a = dec_preset(d, PRESET_PARAM, size, s->address + (uint64_t)at + (uint64_t)k * t->size,
+                          t->size, t->letter == 's');
+        if (!dec_target(d, v, dec_letter_of(size), &i->d))
             return false;
     }
     return true;
@@ -120,19 +120,19 @@ bool decode_ld(struct decoder *d, struct ins *x)
     struct symbol *s;
     cache_words(x);
     uint32_t mods = order_words(x);
-    space_of(x, &space);
+    dec_space_of(x, &space);
     int n = vector_of(x);
-    if (!take_type(x, &t) || !operands_are(d, x, 2, 3))
+    if (!dec_take_type(x, &t) || !dec_operands_are(d, x, 2, 3))
         return FAIL(d, "ld needs a type");
     if (t.size > 8 || (t.size * n > 32))
-        return unsupported(d, "a load this wide");
+        return dec_unsupported(d, "a load this wide");
     struct ptx_operand *m = x->op[1]->kind == PTX_MEM ? x->op[1]->items : NULL;
-    if (space == PTX_PARAM && m && m->kind == PTX_NAME && (s = symbol_find(d, m->name)) &&
+    if (space == PTX_PARAM && m && m->kind == PTX_NAME && (s = dec_symbol_find(d, m->name)) &&
         s->kind == SYM_VARIABLE && s->entry_param)
         return load_param(d, x, &t, s, n);
-    struct sim_inst *i = emit(d, sim_load, RUN_ACCESS, SIM_MEMORY);
+    struct sim_inst *i = dec_emit(d, sim_load, RUN_ACCESS, SIM_MEMORY);
     i->mods = mods;
-    return address(d, x->op[1], i, &s) && access_space(d, space, s, i) &&
+    return dec_address(d, x->op[1], i, &s) && access_space(d, space, s, i) &&
            values(d, x->op[0], &t, n, true, i);
 }
 
@@ -141,19 +141,19 @@ bool decode_st(struct decoder *d, struct ins *x)
     struct type t;
     enum ptx_space space;
     struct symbol *s;
-    if (has(x, "async"))
-        return unsupported(d, "st.async");
+    if (dec_has(x, "async"))
+        return dec_unsupported(d, "st.async");
     cache_words(x);
     uint32_t mods = order_words(x);
-    space_of(x, &space);
+    dec_space_of(x, &space);
     int n = vector_of(x);
-    if (!take_type(x, &t) || !operands_are(d, x, 2, 3))
+    if (!dec_take_type(x, &t) || !dec_operands_are(d, x, 2, 3))
         return FAIL(d, "st needs a type");
     if (t.size > 8 || (t.size * n > 32))
-        return unsupported(d, "a store this wide");
-    struct sim_inst *i = emit(d, sim_store, RUN_ACCESS, SIM_MEMORY);
+        return dec_unsupported(d, "a store this wide");
+    struct sim_inst *i = dec_emit(d, sim_store, RUN_ACCESS, SIM_MEMORY);
     i->mods = mods;
-    if (!address(d, x->op[0], i, &s) || !access_space(d, space, s, i))
+    if (!dec_address(d, x->op[0], i, &s) || !access_space(d, space, s, i))
         return false;
     if (i->space == PTX_CONST || (i->space == PTX_PARAM))
         return FAIL(d, "a store to a space that is read only");
@@ -165,10 +165,10 @@ static const char *const atom_words = "add min max inc dec cas exch and or xor";
 static bool atom_values(struct decoder *d, struct ins *x, const struct type *t, int first,
                         struct sim_inst *i, bool cas)
 {
-    char letter = t->letter == 'f' ? (t->size == 8 ? 'D' : 'F') : letter_of(t->size);
-    if (!source(d, x->op[first], letter, &i->b))
+    char letter = t->letter == 'f' ? (t->size == 8 ? 'D' : 'F') : dec_letter_of(t->size);
+    if (!dec_source(d, x->op[first], letter, &i->b))
         return false;
-    return !cas || source(d, x->op[first + 1], letter, &i->c);
+    return !cas || dec_source(d, x->op[first + 1], letter, &i->c);
 }
 
 /* i->space: state space; i->count: which operation; i->size and MOD_SIGNED, i->ext: the type's
@@ -180,20 +180,20 @@ static bool atomic(struct decoder *d, struct ins *x, bool result)
     struct symbol *s;
     cache_words(x);
     uint32_t mods = order_words(x);
-    space_of(x, &space);
-    has(x, "noftz");
+    dec_space_of(x, &space);
+    dec_has(x, "noftz");
     bool ftz_ignored = false;
     (void)ftz_ignored;
-    const char *op = has_any(x, atom_words);
-    if (!op || !take_type(x, &t))
+    const char *op = dec_has_any(x, atom_words);
+    if (!op || !dec_take_type(x, &t))
         return FAIL(d, "`%s` needs an operation and a type", x->name);
     if (t.size > 8 || t.size < 2)
-        return unsupported(d, "an atomic of this width");
+        return dec_unsupported(d, "an atomic of this width");
     bool cas = !strcmp(op, "cas");
     int need = (result ? 1 : 0) + 2 + (cas ? 1 : 0);
-    if (!operands_are(d, x, need, need + 1))
+    if (!dec_operands_are(d, x, need, need + 1))
         return false;
-    struct sim_inst *i = emit(d, sim_atomic, RUN_ACCESS, SIM_MEMORY);
+    struct sim_inst *i = dec_emit(d, sim_atomic, RUN_ACCESS, SIM_MEMORY);
     i->mods = mods | MOD_STRONG;
     static const char *const names[] = {"add", "min",  "max", "inc", "dec",
                                         "cas", "exch", "and", "or",  "xor"};
@@ -206,9 +206,10 @@ static bool atomic(struct decoder *d, struct ins *x, bool result)
     i->size = t.size;
     i->ext = (uint32_t)t.letter;
     i->e = t.lanes;
-    if (!address(d, x->op[result ? 1 : 0], i, &s) || !access_space(d, space, s, i))
+    if (!dec_address(d, x->op[result ? 1 : 0], i, &s) || !access_space(d, space, s, i))
         return false;
-    if (result && x->op[0]->kind != PTX_SINK && !target(d, x->op[0], letter_of(t.size), &i->d))
+    if (result && x->op[0]->kind != PTX_SINK &&
+        !dec_target(d, x->op[0], dec_letter_of(t.size), &i->d))
         return false;
     if (result && x->op[0]->kind == PTX_SINK)
         i->d = NO_OPERAND;
@@ -219,14 +220,14 @@ bool decode_atom(struct decoder *d, struct ins *x) { return atomic(d, x, true); 
 
 bool decode_red(struct decoder *d, struct ins *x)
 {
-    if (has(x, "async"))
-        return unsupported(d, "red.async");
+    if (dec_has(x, "async"))
+        return dec_unsupported(d, "red.async");
     return atomic(d, x, false);
 }
 
 bool decode_fence(struct decoder *d, struct ins *x)
 {
-    has_any(x, "sc acq_rel acquire release");
+    dec_has_any(x, "sc acq_rel acquire release");
     bool proxy = false;
     for (int k = 0; k < x->words; k++)
         if (!strncmp(x->word[k], "proxy", 5) || !strncmp(x->word[k], "async", 5) ||
@@ -234,10 +235,10 @@ bool decode_fence(struct decoder *d, struct ins *x)
             !strcmp(x->word[k], "mbarrier_init") || !strncmp(x->word[k], "sync_restrict", 13) ||
             !strncmp(x->word[k], "op_restrict", 11))
             x->used[k] = proxy = true;
-    has_any(x, "cta gl sys cluster gpu global");
-    has_any(x, "shared::cta shared::cluster");
-    has_any(x, "cta cluster");
-    struct sim_inst *i = emit(d, sim_fence, RUN_ACCESS, SIM_MEMORY);
+    dec_has_any(x, "cta gl sys cluster gpu global");
+    dec_has_any(x, "shared::cta shared::cluster");
+    dec_has_any(x, "cta cluster");
+    struct sim_inst *i = dec_emit(d, sim_fence, RUN_ACCESS, SIM_MEMORY);
     i->count = proxy;
     return true;
 }
@@ -250,7 +251,7 @@ bool decode_prefetch(struct decoder *d, struct ins *x)
     return true;
 }
 
-bool decode_discard(struct decoder *d, struct ins *x) { return unsupported(d, x->name); }
+bool decode_discard(struct decoder *d, struct ins *x) { return dec_unsupported(d, x->name); }
 bool decode_nothing(struct decoder *d, struct ins *x)
 {
     for (int k = 0; k < x->words; k++)

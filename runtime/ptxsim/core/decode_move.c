@@ -49,15 +49,15 @@ static bool mov_vector(struct decoder *d, struct ins *x, const struct type *t, b
     int k = 0;
     for (struct ptx_operand *o = v->items; o; o = o->next, k++) {
         char letter = size == 4 ? 'w' : 'h';
-        if (!(pack ? source(d, o, letter, &part[k]) : target(d, o, letter, &part[k])))
+        if (!(pack ? dec_source(d, o, letter, &part[k]) : dec_target(d, o, letter, &part[k])))
             return false;
     }
-    struct sim_inst *i = emit(d, pack ? pack_lanes : unpack_lanes, RUN_LANES, SIM_ALU);
-    i->ext = ext_add(d, part, (uint32_t)n);
+    struct sim_inst *i = dec_emit(d, pack ? pack_lanes : unpack_lanes, RUN_LANES, SIM_ALU);
+    i->ext = dec_ext_add(d, part, (uint32_t)n);
     i->count = (uint8_t)n;
     i->size = (uint8_t)size;
-    return pack ? target(d, x->op[0], letter_of(t->size), &i->d)
-                : source(d, x->op[1], letter_of(t->size), &i->a);
+    return pack ? dec_target(d, x->op[0], dec_letter_of(t->size), &i->d)
+                : dec_source(d, x->op[1], dec_letter_of(t->size), &i->a);
 }
 
 static void mov_pred(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -81,32 +81,33 @@ bool decode_mov(struct decoder *d, struct ins *x)
 {
     struct type t;
     bool negated;
-    if (!take_type(x, &t) || !operands_are(d, x, 2, 2))
+    if (!dec_take_type(x, &t) || !dec_operands_are(d, x, 2, 2))
         return FAIL(d, "mov needs a type and two operands");
     if (t.letter == 'p') {
-        struct sim_inst *i = emit(d, mov_pred, RUN_LANES, SIM_ALU);
-        bool ok = target(d, x->op[0], 'p', &i->d) && pred_source(d, x->op[1], &i->a, &negated);
+        struct sim_inst *i = dec_emit(d, mov_pred, RUN_LANES, SIM_ALU);
+        bool ok =
+            dec_target(d, x->op[0], 'p', &i->d) && dec_pred_source(d, x->op[1], &i->a, &negated);
         i->mods = ok && negated ? MOD_NOT : 0;
         return ok;
     }
     if (x->op[1]->kind == PTX_VECTOR || x->op[0]->kind == PTX_VECTOR)
         return mov_vector(d, x, &t, x->op[1]->kind == PTX_VECTOR);
     if (t.size > 8 || t.size < 2)
-        return unsupported(d, "mov of this type");
+        return dec_unsupported(d, "mov of this type");
     int clock = clock_of(x->op[1]);
     if (clock >= 0) {
-        struct sim_inst *i = emit(d, sim_clock, RUN_LANES, SIM_ALU);
+        struct sim_inst *i = dec_emit(d, sim_clock, RUN_LANES, SIM_ALU);
         i->sub = (uint8_t)clock;
         i->size = t.size;
-        return target(d, x->op[0], letter_of(t.size), &i->d);
+        return dec_target(d, x->op[0], dec_letter_of(t.size), &i->d);
     }
-    const struct sim_row *r = row_find(d, t.size == 8   ? "mov.b64"
-                                          : t.size == 4 ? "mov.b32"
-                                                        : "mov.b16");
-    struct sim_inst *i = emit(d, r->fn, RUN_LANES, SIM_ALU);
+    const struct sim_row *r = dec_row_find(d, t.size == 8   ? "mov.b64"
+                                              : t.size == 4 ? "mov.b32"
+                                                            : "mov.b16");
+    struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
     i->op = (uint16_t)(r - d->rows.row);
-    char letter = t.letter == 'f' ? (t.size == 8 ? 'D' : 'F') : letter_of(t.size);
-    return target(d, x->op[0], letter, &i->d) && source(d, x->op[1], letter, &i->a);
+    char letter = t.letter == 'f' ? (t.size == 8 ? 'D' : 'F') : dec_letter_of(t.size);
+    return dec_target(d, x->op[0], letter, &i->d) && dec_source(d, x->op[1], letter, &i->a);
 }
 
 /* ---- cvt ---- */
@@ -377,21 +378,21 @@ static bool cvt_f8(struct decoder *d, struct ins *x, const struct type *to, cons
 {
     bool back = from->letter == '8' || from->letter == '9';
     const struct type *f8 = back ? from : to;
-    has(x, "satfinite");
-    struct sim_inst *i = emit(d, back ? cvt_from_f8 : cvt_to_f8, RUN_LANES, SIM_ALU);
+    dec_has(x, "satfinite");
+    struct sim_inst *i = dec_emit(d, back ? cvt_from_f8 : cvt_to_f8, RUN_LANES, SIM_ALU);
     i->mods = mods;
     i->imm = f8->letter == '9' ? 5 : 4;
     if (f8->lanes != 2)
-        return unsupported(d, "cvt of a single 8-bit float");
+        return dec_unsupported(d, "cvt of a single 8-bit float");
     if (back)
-        return operands_are(d, x, 2, 2) && target(d, x->op[0], 'w', &i->d) &&
-               source(d, x->op[1], 'h', &i->a);
+        return dec_operands_are(d, x, 2, 2) && dec_target(d, x->op[0], 'w', &i->d) &&
+               dec_source(d, x->op[1], 'h', &i->a);
     i->sub = from->letter == 'h';
     if (i->sub)
-        return operands_are(d, x, 2, 2) && target(d, x->op[0], 'h', &i->d) &&
-               source(d, x->op[1], 'w', &i->a);
-    return operands_are(d, x, 3, 3) && target(d, x->op[0], 'h', &i->d) &&
-           source(d, x->op[1], 'F', &i->a) && source(d, x->op[2], 'F', &i->b);
+        return dec_operands_are(d, x, 2, 2) && dec_target(d, x->op[0], 'h', &i->d) &&
+               dec_source(d, x->op[1], 'w', &i->a);
+    return dec_operands_are(d, x, 3, 3) && dec_target(d, x->op[0], 'h', &i->d) &&
+           dec_source(d, x->op[1], 'F', &i->a) && dec_source(d, x->op[2], 'F', &i->b);
 }
 
 static void cvt_mods(struct ins *x, uint32_t *mods, bool *integral)
@@ -399,14 +400,14 @@ static void cvt_mods(struct ins *x, uint32_t *mods, bool *integral)
     static const char *const words[] = {"rn", "rz", "rm", "rp", "rni", "rzi", "rmi", "rpi"};
     *integral = false;
     for (uint32_t r = 0; r < 8; r++)
-        if (has(x, words[r])) {
+        if (dec_has(x, words[r])) {
             *mods |= r & 3;
             *integral = r >= 4;
         }
-    *mods |= has(x, "rna") ? MOD_RNA : 0;
-    *mods |= has(x, "ftz") ? MOD_FTZ : 0;
-    *mods |= has(x, "sat") ? MOD_SAT : 0;
-    *mods |= has(x, "relu") ? MOD_RELU : 0;
+    *mods |= dec_has(x, "rna") ? MOD_RNA : 0;
+    *mods |= dec_has(x, "ftz") ? MOD_FTZ : 0;
+    *mods |= dec_has(x, "sat") ? MOD_SAT : 0;
+    *mods |= dec_has(x, "relu") ? MOD_RELU : 0;
 }
 
 static sim_handler *quick_cvt(enum format to, enum format from, uint32_t mods, bool integral)
@@ -423,19 +424,20 @@ static sim_handler *quick_cvt(enum format to, enum format from, uint32_t mods, b
 static bool cvt_operand(struct decoder *d, struct ptx_operand *o, const struct type *t, bool to,
                         uint32_t *at, uint8_t *size)
 {
-    int have = register_size(d, o);
+    int have = dec_register_size(d, o);
     *size = have > 0 ? (uint8_t)have : t->size < 2 ? 2 : t->size;
     if (have > 0 && have < t->size)
         return FAIL(d, "register `%s` does not hold %d bits", o->name, t->size * 8);
-    return to ? target(d, o, letter_of(*size), at) : source(d, o, letter_of(*size), at);
+    return to ? dec_target(d, o, dec_letter_of(*size), at)
+              : dec_source(d, o, dec_letter_of(*size), at);
 }
 
 bool decode_cvt(struct decoder *d, struct ins *x)
 {
-    if (has(x, "pack"))
-        return unsupported(d, "cvt.pack");
+    if (dec_has(x, "pack"))
+        return dec_unsupported(d, "cvt.pack");
     struct type to, from;
-    if (!take_type(x, &to) || !take_type(x, &from) || !x->ops)
+    if (!dec_take_type(x, &to) || !dec_take_type(x, &from) || !x->ops)
         return FAIL(d, "cvt needs two types");
     uint32_t mods = 0;
     bool integral;
@@ -443,20 +445,20 @@ bool decode_cvt(struct decoder *d, struct ins *x)
     if (to.letter == '8' || to.letter == '9' || from.letter == '8' || from.letter == '9')
         return cvt_f8(d, x, &to, &from, mods);
     if (to.lanes == 2) {
-        struct sim_inst *i = emit(d, cvt_pair, RUN_LANES, SIM_ALU);
+        struct sim_inst *i = dec_emit(d, cvt_pair, RUN_LANES, SIM_ALU);
         i->space = (uint8_t)(to.letter == 'g' ? FMT_BF16 : FMT_F16);
         i->mods = mods;
         if (from.letter != 'f' || from.size != 4 || (to.letter != 'g' && to.letter != 'h') ||
             (mods & MOD_RNA))
-            return unsupported(d, "this cvt to a pair");
-        return operands_are(d, x, 3, 3) && target(d, x->op[0], 'w', &i->d) &&
-               source(d, x->op[1], 'F', &i->a) && source(d, x->op[2], 'F', &i->b);
+            return dec_unsupported(d, "this cvt to a pair");
+        return dec_operands_are(d, x, 3, 3) && dec_target(d, x->op[0], 'w', &i->d) &&
+               dec_source(d, x->op[1], 'F', &i->a) && dec_source(d, x->op[2], 'F', &i->b);
     }
     if (from.lanes == 2 || to.letter == 'p' || from.letter == 'p' || to.size > 8 || from.size > 8 ||
-        from.letter == 't' || !operands_are(d, x, 2, 2))
-        return unsupported(d, "this cvt");
+        from.letter == 't' || !dec_operands_are(d, x, 2, 2))
+        return dec_unsupported(d, "this cvt");
     enum format t = format_of(&to), f = format_of(&from);
-    struct sim_inst *i = emit(d, NULL, RUN_LANES, SIM_ALU);
+    struct sim_inst *i = dec_emit(d, NULL, RUN_LANES, SIM_ALU);
     uint8_t from_size;
     i->mods = mods;
     i->space = (uint8_t)t;
@@ -498,22 +500,23 @@ bool decode_cvta(struct decoder *d, struct ins *x)
 {
     struct type t;
     enum ptx_space s;
-    bool to = has(x, "to");
-    if (!space_of(x, &s) || !take_type(x, &t) || t.letter != 'u' || !operands_are(d, x, 2, 2))
+    bool to = dec_has(x, "to");
+    if (!dec_space_of(x, &s) || !dec_take_type(x, &t) || t.letter != 'u' ||
+        !dec_operands_are(d, x, 2, 2))
         return FAIL(d, "cvta needs a state space and a type");
     if (t.size != 8)
-        return unsupported(d, "an address of 32 bits in cvta");
+        return dec_unsupported(d, "an address of 32 bits in cvta");
     uint64_t window = window_of(s);
     if (!window) {
-        const struct sim_row *r = row_find(d, "mov.b64");
-        struct sim_inst *i = emit(d, r->fn, RUN_LANES, SIM_ALU);
+        const struct sim_row *r = dec_row_find(d, "mov.b64");
+        struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
         i->op = (uint16_t)(r - d->rows.row);
-        return target(d, x->op[0], 'l', &i->d) && source(d, x->op[1], 'l', &i->a);
+        return dec_target(d, x->op[0], 'l', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
     }
-    struct sim_inst *i = emit(d, cvta_lanes, RUN_LANES, SIM_ALU);
+    struct sim_inst *i = dec_emit(d, cvta_lanes, RUN_LANES, SIM_ALU);
     i->size = i->sub = 8;
     i->imm = (int64_t)(to ? 0 - window : window);
-    return target(d, x->op[0], 'l', &i->d) && source(d, x->op[1], 'l', &i->a);
+    return dec_target(d, x->op[0], 'l', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
 }
 
 static void isspacep_lanes(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -527,9 +530,9 @@ static void isspacep_lanes(struct sim_warp *w, const struct sim_inst *i, uint32_
 bool decode_isspacep(struct decoder *d, struct ins *x)
 {
     enum ptx_space s;
-    if (!space_of(x, &s) || !operands_are(d, x, 2, 2))
+    if (!dec_space_of(x, &s) || !dec_operands_are(d, x, 2, 2))
         return FAIL(d, "isspacep needs a state space");
-    struct sim_inst *i = emit(d, isspacep_lanes, RUN_LANES, SIM_ALU);
+    struct sim_inst *i = dec_emit(d, isspacep_lanes, RUN_LANES, SIM_ALU);
     i->imm = (int64_t)window_of(s);
-    return target(d, x->op[0], 'p', &i->d) && source(d, x->op[1], 'l', &i->a);
+    return dec_target(d, x->op[0], 'p', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
 }

@@ -2,7 +2,7 @@
 #include "decode.h"
 #include "number.h"
 
-bool has(struct ins *x, const char *word)
+bool dec_has(struct ins *x, const char *word)
 {
     for (int i = 0; i < x->words; i++)
         if (!x->used[i] && !strcmp(x->word[i], word)) {
@@ -12,7 +12,7 @@ bool has(struct ins *x, const char *word)
     return false;
 }
 
-const char *has_any(struct ins *x, const char *words)
+const char *dec_has_any(struct ins *x, const char *words)
 {
     for (int i = 0; i < x->words; i++) {
         size_t n = strlen(x->word[i]);
@@ -30,7 +30,7 @@ const char *has_any(struct ins *x, const char *words)
     return NULL;
 }
 
-bool type_of(const char *word, struct type *t)
+bool dec_type_of(const char *word, struct type *t)
 {
     static const struct type types[] = {
         {'b', 1, 1, "b8"},     {'b', 2, 1, "b16"},   {'b', 4, 1, "b32"},    {'b', 8, 1, "b64"},
@@ -49,17 +49,17 @@ bool type_of(const char *word, struct type *t)
     return false;
 }
 
-bool take_type(struct ins *x, struct type *t)
+bool dec_take_type(struct ins *x, struct type *t)
 {
     for (int i = 0; i < x->words; i++)
-        if (!x->used[i] && type_of(x->word[i], t)) {
+        if (!x->used[i] && dec_type_of(x->word[i], t)) {
             x->used[i] = true;
             return true;
         }
     return false;
 }
 
-bool words_done(struct decoder *d, struct ins *x)
+bool dec_words_done(struct decoder *d, struct ins *x)
 {
     for (int i = 0; i < x->words; i++)
         if (!x->used[i]) {
@@ -69,14 +69,14 @@ bool words_done(struct decoder *d, struct ins *x)
     return true;
 }
 
-bool operands_are(struct decoder *d, struct ins *x, int least, int most)
+bool dec_operands_are(struct decoder *d, struct ins *x, int least, int most)
 {
     if (x->ops >= least && x->ops <= most)
         return true;
     return FAIL(d, "`%s` has %d operands, not %d", x->name, x->ops, x->ops < least ? least : most);
 }
 
-char letter_of(uint8_t size) { return size == 8 ? 'l' : size == 4 ? 'w' : 'h'; }
+char dec_letter_of(uint8_t size) { return size == 8 ? 'l' : size == 4 ? 'w' : 'h'; }
 static uint8_t size_of_letter(char letter)
 {
     return letter == 'l' || letter == 'D' ? 8 : letter == 'h' || letter == 'H' ? 2 : 4;
@@ -152,7 +152,7 @@ static bool special_source(struct decoder *d, const struct special *s, char lett
     uint8_t size = size_of_letter(letter);
     if (size < 4)
         return FAIL(d, "`%s` has %d bits", s->name, s->size * 8);
-    *at = preset(d, PRESET_SPECIAL, size, s->code, 0, false);
+    *at = dec_preset(d, PRESET_SPECIAL, size, s->code, 0, false);
     return true;
 }
 
@@ -160,22 +160,22 @@ static bool special_source(struct decoder *d, const struct special *s, char lett
 static bool register_row(struct decoder *d, struct symbol *s, uint32_t *at)
 {
     if (!s->allocated) {
-        s->at = row_alloc(d, s->size);
+        s->at = dec_row_alloc(d, s->size);
         s->allocated = true;
     }
     *at = s->at;
     return true;
 }
 
-int register_size(struct decoder *d, struct ptx_operand *o)
+int dec_register_size(struct decoder *d, struct ptx_operand *o)
 {
     if (o->kind != PTX_NAME || o->part)
         return -1;
-    struct symbol *s = symbol_find(d, o->name);
+    struct symbol *s = dec_symbol_find(d, o->name);
     return s && s->kind == SYM_REGISTER ? s->size : -1;
 }
 
-uint64_t symbol_address(const struct symbol *s)
+uint64_t dec_symbol_address(const struct symbol *s)
 {
     if (s->kind == SYM_FUNCTION)
         return SIM_WINDOW_CODE + 16 * (s->address + 1);
@@ -198,17 +198,17 @@ static bool variable_source(struct decoder *d, const struct symbol *s, int64_t a
     if (size < 4)
         return FAIL(d, "the address of `%s` does not fit 16 bits", s->name);
     if (s->kind == SYM_FUNCTION) {
-        *at = constant(d, size, symbol_address(s));
+        *at = dec_constant(d, size, dec_symbol_address(s));
     } else if (s->space == PTX_LOCAL) {
-        *at = preset(d, PRESET_LOCAL, size, s->address + (uint64_t)add, 0, false);
+        *at = dec_preset(d, PRESET_LOCAL, size, s->address + (uint64_t)add, 0, false);
     } else if (s->space == PTX_SHARED && s->address == UINT64_MAX) {
         if (add)
             return FAIL(d, "an offset to `%s` in a value", s->name);
-        *at = preset(d, PRESET_SPECIAL, size, SP_DYNAMIC_SHARED, 0, false);
+        *at = dec_preset(d, PRESET_SPECIAL, size, SP_DYNAMIC_SHARED, 0, false);
     } else if ((s->space == PTX_GLOBAL || s->space == PTX_CONST) && size < 8) {
         return FAIL(d, "the address of `%s` does not fit 32 bits", s->name);
     } else {
-        *at = constant(d, size, s->address + (uint64_t)add);
+        *at = dec_constant(d, size, s->address + (uint64_t)add);
     }
     return true;
 }
@@ -232,22 +232,23 @@ static bool immediate(struct decoder *d, const struct ptx_operand *o, char lette
     } else if (size == 2) {
         v &= 0xFFFF;
     }
-    *at = constant(d, size, v);
+    *at = dec_constant(d, size, v);
     return true;
 }
 
-bool source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at)
+bool dec_source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at)
 {
     if (letter == 'p') {
         bool negated = false;
-        return pred_source(d, o, at, &negated) && (!negated || FAIL(d, "`!` is not possible here"));
+        return dec_pred_source(d, o, at, &negated) &&
+               (!negated || FAIL(d, "`!` is not possible here"));
     }
     if (o->kind == PTX_INT || o->kind == PTX_F32 || o->kind == PTX_F64)
         return immediate(d, o, letter, at);
     if (o->kind != PTX_NAME || o->negated)
         return FAIL(d, "this operand must be a register or a number");
     uint8_t size = size_of_letter(letter);
-    struct symbol *s = o->part ? NULL : symbol_find(d, o->name);
+    struct symbol *s = o->part ? NULL : dec_symbol_find(d, o->name);
     if (s && s->kind == SYM_REGISTER) {
         if (o->value || o->minus)
             return FAIL(d, "arithmetic on register `%s` in an operand", o->name);
@@ -262,7 +263,7 @@ bool source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at)
     if (sp)
         return special_source(d, sp, letter, at);
     if (!strcmp(o->name, "WARP_SZ") && !o->part) {
-        *at = constant(d, size, SIM_LANES);
+        *at = dec_constant(d, size, SIM_LANES);
         return true;
     }
     if (o->name[0] == '%' && !s)
@@ -271,12 +272,12 @@ bool source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at)
                 o->part ? o->part : "");
 }
 
-bool pred_source(struct decoder *d, struct ptx_operand *o, uint32_t *at, bool *negated)
+bool dec_pred_source(struct decoder *d, struct ptx_operand *o, uint32_t *at, bool *negated)
 {
-    struct symbol *s = o->kind == PTX_NAME ? symbol_find(d, o->name) : NULL;
+    struct symbol *s = o->kind == PTX_NAME ? dec_symbol_find(d, o->name) : NULL;
     *negated = o->negated;
     if (o->kind == PTX_INT) {
-        *at = constant(d, 4, o->value ? SIM_ALL : 0);
+        *at = dec_constant(d, 4, o->value ? SIM_ALL : 0);
         return true;
     }
     if (!s || s->kind != SYM_REGISTER || s->size)
@@ -284,24 +285,24 @@ bool pred_source(struct decoder *d, struct ptx_operand *o, uint32_t *at, bool *n
     return register_row(d, s, at);
 }
 
-bool target(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at)
+bool dec_target(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at)
 {
     uint8_t size = letter == 'p' ? 0 : size_of_letter(letter);
     if (o->kind == PTX_SINK) {
-        *at = row_alloc(d, size);
+        *at = dec_row_alloc(d, size);
         return true;
     }
     int have =
-        o->kind == PTX_NAME && !o->negated && !o->minus && !o->value ? register_size(d, o) : -1;
+        o->kind == PTX_NAME && !o->negated && !o->minus && !o->value ? dec_register_size(d, o) : -1;
     if (have < 0)
         return FAIL(d, "the result must be a register");
     if (have != size)
         return FAIL(d, "register `%s` has %d bits, not %d", o->name, have ? have * 8 : 1,
                     size ? size * 8 : 1);
-    return register_row(d, symbol_find(d, o->name), at);
+    return register_row(d, dec_symbol_find(d, o->name), at);
 }
 
-bool guard_of(struct decoder *d, struct ins *x, struct sim_inst *i)
+bool dec_guard_of(struct decoder *d, struct ins *x, struct sim_inst *i)
 {
     if (!x->s->guard)
         return true;
@@ -309,24 +310,24 @@ bool guard_of(struct decoder *d, struct ins *x, struct sim_inst *i)
     bool negated;
     i->guarded = 1;
     i->guard_not = x->s->guard_negated;
-    return pred_source(d, &o, &i->guard, &negated);
+    return dec_pred_source(d, &o, &i->guard, &negated);
 }
 
-bool address(struct decoder *d, struct ptx_operand *o, struct sim_inst *i, struct symbol **sym)
+bool dec_address(struct decoder *d, struct ptx_operand *o, struct sim_inst *i, struct symbol **sym)
 {
     *sym = NULL;
     if (o->kind != PTX_MEM || !o->items)
         return FAIL(d, "an address in [ ] is wanted");
     struct ptx_operand *a = o->items;
     if (a->kind == PTX_INT) {
-        i->a = constant(d, 8, 0);
+        i->a = dec_constant(d, 8, 0);
         i->sub = 8;
         i->imm = a->value;
         return true;
     }
     if (a->kind != PTX_NAME || a->part || a->minus)
         return FAIL(d, "an address is a register or a variable, and a number added");
-    struct symbol *s = symbol_find(d, a->name);
+    struct symbol *s = dec_symbol_find(d, a->name);
     i->imm = a->value;
     if (s && s->kind == SYM_REGISTER) {
         if (s->size != 8 && s->size != 4)
@@ -341,7 +342,7 @@ bool address(struct decoder *d, struct ptx_operand *o, struct sim_inst *i, struc
     return variable_source(d, s, 0, 8, &i->a);
 }
 
-bool space_of(struct ins *x, enum ptx_space *s)
+bool dec_space_of(struct ins *x, enum ptx_space *s)
 {
     static const struct {
         const char *word;
@@ -353,14 +354,14 @@ bool space_of(struct ins *x, enum ptx_space *s)
                   {"param::func", PTX_PARAM}};
     *s = PTX_NO_SPACE;
     for (size_t i = 0; i < sizeof spaces / sizeof spaces[0]; i++)
-        if (has(x, spaces[i].word)) {
+        if (dec_has(x, spaces[i].word)) {
             *s = spaces[i].space;
             return true;
         }
     return false;
 }
 
-bool integer_of(struct decoder *d, struct ptx_operand *o, int64_t lo, int64_t hi, int64_t *v)
+bool dec_integer_of(struct decoder *d, struct ptx_operand *o, int64_t lo, int64_t hi, int64_t *v)
 {
     if (o->kind != PTX_INT || o->value < lo || o->value > hi)
         return FAIL(d, "a number from %lld to %lld is wanted here", (long long)lo, (long long)hi);
