@@ -501,8 +501,8 @@ static void load_or_store(struct sim_warp *w, const struct sim_inst *i, uint32_t
     if (w->tainted && !sim_taint_address(w, i, mask))
         return;
     enum ptx_space space = (enum ptx_space)i->space;
-    if (i->mods & MOD_RELEASE && w->worker->job->checked)
-        sim_race_release(w, at[sim_first(mask)]);
+    if (write && i->mods & MOD_STRONG && w->worker->job->checked)
+        sim_race_before_strong(w, i);
     if (space) {
         access(w, i, space, at, mask, write);
     } else {
@@ -522,6 +522,28 @@ void sim_load(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 void sim_store(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 {
     load_or_store(w, i, mask, true);
+}
+
+bool sim_read_rows(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32_t n)
+{
+    for (uint32_t left = mask, part; left; left &= ~part) {
+        struct sim_region *r = sim_access_region(w, PTX_GLOBAL, at, left, n, false, &part);
+        if (!r)
+            return false;
+        if (w->worker->job->checked)
+            sim_race_access(w, r, at, part, n, false, false);
+        if (w->worker->failed)
+            return false;
+    }
+    sim_count_global(w, at, mask, n, false);
+    return true;
+}
+
+struct sim_region sim_global_region(struct sim_warp *w, uint64_t at)
+{
+    struct sim_region r = {0};
+    global_region(w, at, at + 1, &r);
+    return r;
 }
 
 /* ---- atomics ---- */

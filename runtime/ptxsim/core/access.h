@@ -18,6 +18,7 @@ void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
 void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
                     const uint64_t *at, uint32_t mask, uint32_t n);
 void sim_race_strong(struct sim_warp *w, const uint64_t *at, uint32_t mask, bool write);
+void sim_race_before_strong(struct sim_warp *w, const struct sim_inst *i);
 void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
                             uint32_t mask);
 void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
@@ -35,6 +36,12 @@ void sim_taint_local_load(struct sim_warp *w, const struct sim_inst *i, const ui
 void sim_taint_local_store(struct sim_warp *w, const struct sim_inst *i, uint8_t *known, int lane);
 bool sim_taint_address(struct sim_warp *w, const struct sim_inst *i,
                        uint32_t mask); /* false: reported */
+/* The register of an address alone. */
+bool sim_taint_row(struct sim_warp *w, uint32_t row, uint8_t size, uint32_t mask);
+void sim_taint_copy(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uint64_t bits);
+/* Reads of n bytes at each lane of global memory: bounds, races, counters. False: reported. */
+bool sim_read_rows(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32_t n);
+struct sim_region sim_global_region(struct sim_warp *w, uint64_t at);
 void sim_taint_shfl(struct sim_warp *w, const struct sim_inst *i, const int *source, uint32_t mask);
 
 #endif

@@ -1,7 +1,7 @@
 /* decode_alu: arithmetic, comparisons, logic: the instruction's name with the words that choose
  * code is a key of lanes.def; the other words are flags. */
 #include "decode.h"
-#include "warp.h"
+#include "taint.h"
 #include <stdio.h>
 
 /* Rows for operands in the order of the shape. */
@@ -196,6 +196,7 @@ static void join_halves(struct sim_warp *w, const struct sim_inst *i, uint32_t m
 static uint32_t half_of(struct decoder *d, uint32_t pair, uint8_t shift)
 {
     struct sim_inst *i = dec_emit(d, low_halves, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_LOW_HALF;
     i->a = pair;
     i->count = shift;
     i->d = dec_row_alloc(d, 4);
@@ -223,6 +224,7 @@ static bool compare_pairs(struct decoder *d, struct ins *x, const struct sim_row
     if (preds)
         return true;
     struct sim_inst *i = dec_emit(d, join_halves, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_JOIN;
     i->a = to[0], i->b = to[1];
     return dec_target(d, x->op[0], 'w', &i->d);
 }
@@ -308,6 +310,7 @@ bool decode_lop3(struct decoder *d, struct ins *x)
     if (!dec_has(x, "b32"))
         return FAIL(d, "lop3 is of type b32");
     struct sim_inst *i = dec_emit(d, lop3_lanes, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_LOP3;
     if (!dec_operands_are(d, x, 5, 5) || !dec_target(d, x->op[0], 'w', &i->d) ||
         !dec_source(d, x->op[1], 'w', &i->a) || !dec_source(d, x->op[2], 'w', &i->b) ||
         !dec_source(d, x->op[3], 'w', &i->c) || !dec_integer_of(d, x->op[4], 0, 255, &lut))
@@ -347,6 +350,7 @@ bool decode_pred_logic(struct decoder *d, struct ins *x)
         return decode_arith(d, x);
     bool one = !strcmp(x->name, "not");
     struct sim_inst *i = dec_emit(d, pred_and, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_LOGIC;
     i->mods = one               ? MOD_NOT | MOD_XOR
               : *x->name == 'a' ? MOD_AND
               : *x->name == 'o' ? MOD_OR

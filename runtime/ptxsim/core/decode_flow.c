@@ -1,6 +1,6 @@
 /* decode_flow: branches, calls, barriers, and instructions of a whole warp. */
 #include "decode.h"
-#include "exec.h"
+#include "taint.h"
 
 bool decode_bra(struct decoder *d, struct ins *x)
 {
@@ -283,6 +283,8 @@ bool decode_redux(struct decoder *d, struct ins *x)
 bool decode_activemask(struct decoder *d, struct ins *x)
 {
     struct sim_inst *i = dec_emit(d, sim_activemask, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_FRESH;
+    i->size = 4;
     return dec_has(x, "b32") && dec_operands_are(d, x, 1, 1) && dec_target(d, x->op[0], 'w', &i->d);
 }
 

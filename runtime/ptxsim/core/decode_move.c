@@ -1,6 +1,6 @@
 /* decode_move: mov (with packing and special registers), cvt, cvta, isspacep. */
 #include "decode.h"
-#include "exec.h"
+#include "taint.h"
 #include "number.h"
 #include <fenv.h>
 
@@ -56,6 +56,7 @@ static bool mov_vector(struct decoder *d, struct ins *x, const struct type *t, b
     i->ext = dec_ext_add(d, part, (uint32_t)n);
     i->count = (uint8_t)n;
     i->size = (uint8_t)size;
+    i->op = pack ? SIM_OP_PACK : SIM_OP_UNPACK;
     return pack ? dec_target(d, x->op[0], dec_letter_of(t->size), &i->d)
                 : dec_source(d, x->op[1], dec_letter_of(t->size), &i->a);
 }
@@ -85,6 +86,7 @@ bool decode_mov(struct decoder *d, struct ins *x)
         return FAIL(d, "mov needs a type and two operands");
     if (t.letter == 'p') {
         struct sim_inst *i = dec_emit(d, mov_pred, RUN_LANES, SIM_ALU);
+        i->op = SIM_OP_MOV_PRED;
         bool ok =
             dec_target(d, x->op[0], 'p', &i->d) && dec_pred_source(d, x->op[1], &i->a, &negated);
         i->mods = ok && negated ? MOD_NOT : 0;
@@ -97,6 +99,7 @@ bool decode_mov(struct decoder *d, struct ins *x)
     int clock = clock_of(x->op[1]);
     if (clock >= 0) {
         struct sim_inst *i = dec_emit(d, sim_clock, RUN_LANES, SIM_ALU);
+        i->op = SIM_OP_FRESH;
         i->sub = (uint8_t)clock;
         i->size = t.size;
         return dec_target(d, x->op[0], dec_letter_of(t.size), &i->d);
@@ -382,6 +385,8 @@ static bool cvt_f8(struct decoder *d, struct ins *x, const struct type *to, cons
     struct sim_inst *i = dec_emit(d, back ? cvt_from_f8 : cvt_to_f8, RUN_LANES, SIM_ALU);
     i->mods = mods;
     i->imm = f8->letter == '9' ? 5 : 4;
+    i->size = back ? 4 : 2;
+    i->op = back || from->letter == 'h' ? SIM_OP_CVT_ONE : SIM_OP_CVT_PAIR;
     if (f8->lanes != 2)
         return dec_unsupported(d, "cvt of a single 8-bit float");
     if (back)
@@ -446,6 +451,7 @@ bool decode_cvt(struct decoder *d, struct ins *x)
         return cvt_f8(d, x, &to, &from, mods);
     if (to.lanes == 2) {
         struct sim_inst *i = dec_emit(d, cvt_pair, RUN_LANES, SIM_ALU);
+        i->op = SIM_OP_CVT_PAIR;
         i->space = (uint8_t)(to.letter == 'g' ? FMT_BF16 : FMT_F16);
         i->mods = mods;
         if (from.letter != 'f' || from.size != 4 || (to.letter != 'g' && to.letter != 'h') ||
@@ -459,6 +465,7 @@ bool decode_cvt(struct decoder *d, struct ins *x)
         return dec_unsupported(d, "this cvt");
     enum format t = format_of(&to), f = format_of(&from);
     struct sim_inst *i = dec_emit(d, NULL, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_CVT;
     uint8_t from_size;
     i->mods = mods;
     i->space = (uint8_t)t;
@@ -514,6 +521,7 @@ bool decode_cvta(struct decoder *d, struct ins *x)
         return dec_target(d, x->op[0], 'l', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
     }
     struct sim_inst *i = dec_emit(d, cvta_lanes, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_ADDRESS;
     i->size = i->sub = 8;
     i->imm = (int64_t)(to ? 0 - window : window);
     return dec_target(d, x->op[0], 'l', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
@@ -533,6 +541,7 @@ bool decode_isspacep(struct decoder *d, struct ins *x)
     if (!dec_space_of(x, &s) || !dec_operands_are(d, x, 2, 2))
         return FAIL(d, "isspacep needs a state space");
     struct sim_inst *i = dec_emit(d, isspacep_lanes, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_SPACE;
     i->imm = (int64_t)window_of(s);
     return dec_target(d, x->op[0], 'p', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
 }

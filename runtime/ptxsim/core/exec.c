@@ -846,8 +846,12 @@ static void block_begin(struct sim_worker *k, uint64_t index)
         struct sim_frame *fr = w->frame = w->entry;
         w->clock = 1;
         w->exited = 0;
-        if (j->checked)
+        w->fenced = false;
+        sim_tensor_begin(w);
+        if (j->checked) {
             memset(w->seen, 0, b->warps * sizeof *w->seen);
+            w->seen[i] = 1;
+        }
         if (w->tainted && fr->undef)
             memset(fr->undef, 0, fr->capacity);
         w->tainted = false;

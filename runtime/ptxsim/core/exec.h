@@ -94,8 +94,6 @@ void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *a
                      uint32_t n, bool write, bool strong);
 void sim_race_barrier(struct sim_block_state *b, uint32_t warps); /* these warps met */
 void sim_race_warp_sync(struct sim_warp *w);
-void sim_race_release(struct sim_warp *w, uint64_t address);
-void sim_race_acquire(struct sim_warp *w, uint64_t address);
 void sim_race_fence(struct sim_warp *w);
 void sim_race_sweep(sim_mem *m,
                     struct sim_counters *n); /* after a launch: counts and clears the cells */
@@ -116,5 +114,6 @@ sim_handler sim_shfl, sim_vote, sim_match, sim_redux, sim_activemask, sim_elect;
 
 /* ---- tensor.c ---- */
 void sim_tensor_free(struct sim_warp *w);
+void sim_tensor_begin(struct sim_warp *w); /* a block begins */
 
 #endif

@@ -1,35 +1,454 @@
-/* race: who touched which word. */
+/* race: who touched which word, and whether that is ordered. Each word has a cell for its last read and one
+ * for its last write. Within a block an access is ordered before another where barriers lie between: the
+ * block has a clock that grows at each, a warp remembers up to which clock it knows of each other warp.
+ * Between blocks it is ordered where a fence and then an atomic (or a store that releases) of the one came
+ * before an atomic (or a load that is volatile or acquires) of the other. */
 #include "access.h"
 #include <stdlib.h>
 
-void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *at, uint32_t mask,
-                     uint32_t n, bool write, bool strong)
+/* A cell: thread of the block 10 bits, clock 17, block 26, bytes of the last access 4, of all accesses of
+ * the launch 4, and three flags. 0: not touched. */
+#define CELL_CLOCK_AT 10
+#define CELL_CLOCK_MAX 0x1FFFFu
+#define CELL_BLOCK_AT 27
+#define CELL_BLOCK_MASK 0x3FFFFFFu
+#define CELL_BYTES_AT 53
+#define CELL_UNION_AT 57
+#define CELL_UNION ((uint64_t)15 << CELL_UNION_AT)
+#define CELL_STRONG ((uint64_t)1 << 61)
+#define CELL_THREADS ((uint64_t)1 << 62) /* several threads, none ordered before the last */
+#define CELL_BLOCKS ((uint64_t)1 << 63)  /* several blocks */
+#define CELL_SHARED_BY_ALL (CELL_BLOCKS | CELL_UNION)
+
+static inline uint32_t cell_thread(uint64_t c) { return (uint32_t)c & 1023; }
+static inline uint32_t cell_clock(uint64_t c) { return (uint32_t)(c >> CELL_CLOCK_AT) & CELL_CLOCK_MAX; }
+static inline uint32_t cell_block(uint64_t c) { return (uint32_t)(c >> CELL_BLOCK_AT) & CELL_BLOCK_MASK; }
+static inline uint32_t cell_bytes(uint64_t c) { return (uint32_t)(c >> CELL_BYTES_AT) & 15; }
+
+#define load(p) atomic_load_explicit(p, memory_order_relaxed)
+#define store(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
+
+/* ---- releases between blocks ---- */
+/* A release of a block: all that its releasing warp did up to clock, and all accesses below base. */
+struct release {
+    uint32_t block, clock, base, warp;
+    uint32_t before; /* the block's release before, index + 1 */
+    uint64_t at;     /* when: the log's time */
+};
+struct sim_sync {
+    struct release *log;
+    uint32_t count, cap;
+    uint32_t *head; /* by block: the latest release, index + 1 */
+    uint32_t head_size;
+    uint64_t time;
+    bool full;
+};
+#define MAX_RELEASES (1u << 22)
+
+static uint32_t block_number(const struct sim_warp *w) { return (uint32_t)w->block->index & CELL_BLOCK_MASK; }
+
+static struct sim_sync *sync_of(struct sim_job *j)
 {
-    (void)w, (void)r, (void)at, (void)mask, (void)n, (void)write, (void)strong;
+    if (!j->sync) {
+        struct sim_sync *s = calloc(1, sizeof *s);
+        uint64_t blocks = j->blocks < CELL_BLOCK_MASK ? j->blocks : CELL_BLOCK_MASK;
+        if (s && !(s->head = calloc((size_t)blocks + 1, sizeof *s->head))) {
+            free(s);
+            s = NULL;
+        }
+        if (s)
+            s->head_size = (uint32_t)blocks + 1;
+        j->sync = s;
+    }
+    return j->sync;
 }
-void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
-                    const uint64_t *at, uint32_t mask, uint32_t n)
+
+static void release(struct sim_warp *w)
 {
-    (void)w, (void)r, (void)at, (void)mask, (void)n, (void)i;
+    struct sim_job *j = w->worker->job;
+    struct sim_block_state *b = w->block;
+    pthread_mutex_lock(&j->lock);
+    struct sim_sync *s = sync_of(j);
+    uint32_t n = block_number(w);
+    bool ok = s && n < s->head_size && !s->full;
+    if (ok && s->count == s->cap) {
+        uint32_t cap = s->cap ? 2 * s->cap : 256;
+        struct release *log = cap > MAX_RELEASES ? NULL : realloc(s->log, cap * sizeof *log);
+        if (log)
+            s->log = log, s->cap = cap;
+        else
+            ok = false, s->full = true;
+    }
+    if (ok) {
+        s->time++;
+        const struct release *last = s->head[n] ? &s->log[s->head[n] - 1] : NULL;
+        if (!last || last->clock != w->clock || last->base != b->base || last->warp != w->index) {
+            s->log[s->count++] = (struct release){n, w->clock, b->base, w->index, s->head[n], s->time};
+            s->head[n] = s->count;
+        }
+    }
+    pthread_mutex_unlock(&j->lock);
 }
+
+static void acquire(struct sim_warp *w)
+{
+    struct sim_job *j = w->worker->job;
+    pthread_mutex_lock(&j->lock);
+    if (j->sync)
+        w->block->acquired = j->sync->time + 1;
+    pthread_mutex_unlock(&j->lock);
+}
+
+/* Whether this block has acquired since another released what the cell tells of. */
+static bool released(struct sim_warp *w, uint64_t cell)
+{
+    struct sim_job *j = w->worker->job;
+    bool ok = false;
+    if (!w->block->acquired)
+        return false;
+    if (cell & CELL_BLOCKS)
+        return true; /* which blocks is not known any more */
+    pthread_mutex_lock(&j->lock);
+    struct sim_sync *s = j->sync;
+    uint32_t n = cell_block(cell), clock = cell_clock(cell);
+    ok = !s || s->full || n >= s->head_size;
+    for (uint32_t at = ok ? 0 : s->head[n]; at && !ok; at = s->log[at - 1].before) {
+        const struct release *r = &s->log[at - 1];
+        ok = r->at < w->block->acquired &&
+             (clock < r->base || (cell_thread(cell) / SIM_LANES == r->warp && clock <= r->clock));
+    }
+    pthread_mutex_unlock(&j->lock);
+    return ok;
+}
+
+void sim_race_free(struct sim_sync *s)
+{
+    if (s) {
+        free(s->log);
+        free(s->head);
+        free(s);
+    }
+}
+
+/* ---- clocks within a block ---- */
+static void tick(struct sim_block_state *b)
+{
+    b->clock += b->clock < CELL_CLOCK_MAX;
+}
+
+void sim_race_barrier(struct sim_block_state *b, uint32_t warps)
+{
+    uint32_t n = b->warps;
+    bool all = true;
+    uint32_t know[SIM_LANES] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sim_warp *w = &b->warp[i];
+        all = all && (warps >> i & 1 || !w->groups);
+        for (uint32_t k = 0; k < n && warps >> i & 1; k++)
+            know[k] = w->seen[k] > know[k] ? w->seen[k] : know[k];
+        if (warps >> i & 1 && know[i] < w->clock + 1)
+            know[i] = w->clock + 1;
+    }
+    tick(b);
+    for (uint32_t i = 0; i < n; i++) {
+        struct sim_warp *w = &b->warp[i];
+        if (!(warps >> i & 1))
+            continue;
+        memcpy(w->seen, know, n * sizeof *w->seen);
+        w->seen[i] = w->clock = b->clock;
+    }
+    if (all)
+        b->base = b->clock;
+}
+
+void sim_race_warp_sync(struct sim_warp *w)
+{
+    tick(w->block);
+    w->clock = w->seen[w->index] = w->block->clock;
+}
+
+/* ---- accesses ---- */
+struct access {
+    struct sim_warp *w;
+    struct sim_region *r;
+    uint64_t mine; /* block and clock as a cell */
+    uint32_t block, base;
+    bool write, strong;
+};
+
+/* Whether what the cell tells of may happen at the same time as an access of this thread. */
+static bool concurrent(const struct access *a, uint64_t cell, uint32_t thread)
+{
+    const struct sim_warp *w = a->w;
+    if ((cell & CELL_BLOCKS) || cell_block(cell) != a->block)
+        return !(a->strong && cell & CELL_STRONG) && !released(a->w, cell);
+    uint32_t clock = cell_clock(cell);
+    if (clock < a->base || clock == CELL_CLOCK_MAX || (a->strong && cell & CELL_STRONG))
+        return false;
+    if (cell_thread(cell) == thread && !(cell & CELL_THREADS))
+        return false;
+    return clock >= w->seen[cell_thread(cell) / SIM_LANES];
+}
+
+static void report(const struct access *a, uint64_t cell, int lane, uint64_t at, bool wrote)
+{
+    struct sim_worker *k = a->w->worker;
+    struct sim_warp *w = a->w;
+    const uint32_t *grid = k->job->launch->grid;
+    uint32_t id[3], other[3], b = cell_block(cell);
+    sim_thread_id(w, cell_thread(cell), id);
+    other[0] = b % grid[0], other[1] = b / grid[0] % grid[1], other[2] = b / grid[0] / grid[1];
+    k->fault.address = at;
+    memcpy(k->fault.other, id, sizeof id);
+    bool far = b != a->block;
+    char where[64] = "";
+    if (far)
+        snprintf(where, sizeof where, " of block (%u,%u,%u)", other[0], other[1], other[2]);
+    sim_report(w, SIM_FAULT_RACE, lane, "%s of %s memory at 0x%llx, which thread (%u,%u,%u)%s %s with nothing between that orders the two",
+               a->write ? (a->strong ? "atomic" : "store") : "load", a->r->mem ? "global" : "shared", (unsigned long long)at, id[0], id[1],
+               id[2], where, wrote ? "wrote" : "read");
+}
+
+static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, uint32_t bytes)
+{
+    uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT | (uint64_t)bytes << CELL_UNION_AT |
+                    (old & CELL_UNION) | (a->strong ? CELL_STRONG : 0);
+    if (!old)
+        return cell;
+    if (old & CELL_BLOCKS)
+        return cell | CELL_BLOCKS | (old & CELL_STRONG ? 0 : CELL_THREADS);
+    if (cell_block(old) != a->block)
+        return cell | CELL_BLOCKS;
+    if (cell_clock(old) >= a->base && (cell_thread(old) != thread || old & CELL_THREADS) &&
+        cell_clock(old) >= a->w->seen[cell_thread(old) / SIM_LANES])
+        return cell | CELL_THREADS;
+    return cell;
+}
+
+/* One lane's access to one word. `same`: of a store, memory holds the value already. False: reported. */
+static bool word(const struct access *a, uint64_t index, int lane, uint32_t thread, uint32_t bytes, uint64_t at, bool same)
+{
+    uint64_t wrote = load(&a->r->writes[index]);
+    if (wrote && cell_bytes(wrote) & bytes && !(a->write && same) && concurrent(a, wrote, thread)) {
+        report(a, wrote, lane, at, true);
+        return false;
+    }
+    uint64_t read = load(&a->r->reads[index]);
+    if (!a->write) {
+        if ((read & CELL_SHARED_BY_ALL) != CELL_SHARED_BY_ALL)
+            store(&a->r->reads[index], merged(a, read, thread, bytes));
+        return true;
+    }
+    if (read && cell_bytes(read) & bytes && !same && concurrent(a, read, thread)) {
+        report(a, read, lane, at, false);
+        return false;
+    }
+    uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT | (uint64_t)bytes << CELL_UNION_AT |
+                    (wrote & CELL_UNION) | (a->strong ? CELL_STRONG : 0);
+    store(&a->r->writes[index], cell);
+    return true;
+}
+
+static void touch_pages(struct sim_region *r, uint64_t from, uint64_t to)
+{
+    if (r->pages)
+        for (uint64_t p = from / SIM_PAGE; p <= to / SIM_PAGE; p++)
+            if (!r->pages[p])
+                r->pages[p] = 1;
+}
+
+/* All lanes, one behind the other, whole words: true if it is done. */
+SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uint32_t mask, uint32_t n)
+{
+    uint64_t wrong = 0;
+    if (mask != SIM_ALL || n & 3 || (at[0] & 3))
+        return false;
+    for (uint64_t l = 0; l < SIM_LANES; l++)
+        wrong |= at[l] - at[0] - l * n;
+    if (wrong)
+        return false;
+    uint64_t first = (at[0] - a->r->lo) / 4, per = n / 4, words = per * SIM_LANES;
+    /* Whole rows of cells at once; other threads may store single cells meanwhile, which is as if
+     * they came a little later. */
+    uint64_t *reads = (uint64_t *)(void *)(a->r->reads + first), *writes = (uint64_t *)(void *)(a->r->writes + first);
+    uint64_t any_write = 0, any_read = 0, all_read = UINT64_MAX;
+    for (uint64_t k = 0; k < words; k++) {
+        any_write |= writes[k];
+        any_read |= reads[k];
+        all_read &= reads[k];
+    }
+    if (any_write || (a->write && any_read))
+        return false;
+    touch_pages(a->r, at[0] - a->r->lo, at[0] - a->r->lo + words * 4 - 1);
+    if ((all_read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
+        return true;
+    if (any_read)
+        return false;
+    uint64_t cell = a->mine | (uint64_t)a->w->index * SIM_LANES | (uint64_t)15 << CELL_BYTES_AT | CELL_UNION |
+                    (a->strong ? CELL_STRONG : 0);
+    uint64_t *to = a->write ? writes : reads;
+    if (per == 1)
+        for (uint64_t k = 0; k < SIM_LANES; k++)
+            to[k] = cell | k;
+    else
+        for (uint64_t k = 0; k < words; k++)
+            to[k] = cell | k / per;
+    return true;
+}
+
+static struct access begin(struct sim_warp *w, struct sim_region *r, bool write, bool strong)
+{
+    uint32_t block = block_number(w);
+    return (struct access){.w = w, .r = r, .block = block, .base = w->block->base, .write = write, .strong = strong,
+                           .mine = (uint64_t)block << CELL_BLOCK_AT | (uint64_t)w->clock << CELL_CLOCK_AT};
+}
+
+SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_t mask, uint32_t n,
+                             bool (*same)(void *, int, uint64_t), void *with)
+{
+    uint64_t last = UINT64_MAX;
+    for (int l = 0; l < SIM_LANES; l++) {
+        if (!(mask >> l & 1))
+            continue;
+        uint64_t from = at[l] - a->r->lo;
+        uint32_t thread = a->w->index * SIM_LANES + (uint32_t)l;
+        if (from != last)
+            touch_pages(a->r, from, from + n - 1);
+        if (from == last && !a->write) { /* the lane before read the same */
+            if (n >= 4) {
+                for (uint64_t x = from / 4; x < (from + n) / 4; x++) {
+                    uint64_t c = load(&a->r->reads[x]);
+                    if (!(c & CELL_THREADS))
+                        store(&a->r->reads[x], c | CELL_THREADS);
+                }
+                continue;
+            }
+        }
+        last = from;
+        bool held = a->write && same && same(with, l, at[l]);
+        for (uint64_t x = from / 4; x <= (from + n - 1) / 4; x++) {
+            uint64_t lo = x * 4 > from ? x * 4 : from, hi = x * 4 + 4 < from + n ? x * 4 + 4 : from + n;
+            uint32_t bytes = ((1u << (hi - lo)) - 1) << (lo & 3);
+            if (!word(a, x, l, thread, bytes, a->r->lo + lo, held))
+                return;
+        }
+    }
+}
+
+void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *at, uint32_t mask, uint32_t n,
+                     bool write, bool strong)
+{
+    struct access a = begin(w, r, write, strong);
+    if (!in_a_row(&a, at, mask, n))
+        each(&a, at, mask, n, NULL, NULL);
+}
+
+/* ---- stores: two that store the same value do no harm ---- */
+struct stored {
+    struct sim_warp *w;
+    const struct sim_inst *i;
+    const struct sim_region *r;
+    const uint64_t *at;
+    uint32_t mask;
+};
+
+static uint64_t value_of(const struct stored *s, uint32_t k, int lane)
+{
+    uint32_t row = s->w->frame->f->ext[s->i->ext + k];
+    uint64_t v = s->i->c == 8 ? sim_row64(s->w, row)[lane] : sim_row32(s->w, row)[lane];
+    return s->i->size == 8 ? v : v & (((uint64_t)1 << 8 * s->i->size) - 1);
+}
+
+static bool holds(void *with, int lane, uint64_t at)
+{
+    const struct stored *s = with;
+    for (uint32_t k = 0; k < s->i->count; k++) {
+        uint64_t v = value_of(s, k, lane), have = 0;
+        bool found = false;
+        for (int l = lane - 1; l >= 0 && !found; l--) /* the same instruction, a lane before */
+            if (s->mask >> l & 1 && s->at[l] == at) {
+                have = value_of(s, k, l);
+                found = true;
+            }
+        if (!found)
+            memcpy(&have, s->r->host + (at - s->r->lo) + k * s->i->size, s->i->size);
+        if (have != v)
+            return false;
+    }
+    return true;
+}
+
+void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r, const uint64_t *at, uint32_t mask,
+                    uint32_t n)
+{
+    struct access a = begin(w, r, true, i->mods & MOD_STRONG);
+    struct stored s = {w, i, r, at, mask};
+    if (r->mem)
+        w->fenced = false;
+    if (!in_a_row(&a, at, mask, n))
+        each(&a, at, mask, n, holds, &s);
+}
+
+/* ---- what synchronises ---- */
+void sim_race_fence(struct sim_warp *w) { w->fenced = true; }
+
+void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at, uint32_t mask)
+{
+    (void)at, (void)mask;
+    if (w->worker->job->blocks > 1 && (w->fenced || i->mods & MOD_RELEASE))
+        release(w);
+}
+
+void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at, uint32_t mask)
+{
+    (void)at, (void)mask, (void)i;
+    if (w->worker->job->sync)
+        acquire(w);
+}
+
 void sim_race_strong(struct sim_warp *w, const uint64_t *at, uint32_t mask, bool write)
 {
-    (void)w, (void)at, (void)mask, (void)write;
+    (void)at, (void)mask;
+    if (!write && w->worker->job->sync)
+        acquire(w);
 }
-void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
-                            uint32_t mask)
+
+void sim_race_before_strong(struct sim_warp *w, const struct sim_inst *i)
 {
-    (void)w, (void)at, (void)mask, (void)i;
+    if (w->worker->job->blocks > 1 && (w->fenced || i->mods & MOD_RELEASE))
+        release(w);
 }
-void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
-                           uint32_t mask)
+
+/* ---- after a launch ---- */
+static void sweep_page(sim_mem *m, uint64_t page, uint64_t *reads, uint64_t *writes)
 {
-    (void)w, (void)at, (void)mask, (void)i;
+    uint64_t words = (m->bytes + 3) / 4, from = page * (SIM_PAGE / 4), to = from + SIM_PAGE / 4;
+    to = to < words ? to : words;
+    uint64_t r = 0, w = 0;
+    for (uint64_t k = from; k < to; k++) {
+        uint64_t c = load(&m->reads[k]) >> CELL_UNION_AT & 15, d = load(&m->writes[k]) >> CELL_UNION_AT & 15;
+        r += (0x4332322132212110u >> 4 * c) & 15;
+        w += (0x4332322132212110u >> 4 * d) & 15;
+    }
+    *reads += r;
+    *writes += w;
+    memset((void *)(m->reads + from), 0, (size_t)(to - from) * sizeof *m->reads);
+    memset((void *)(m->writes + from), 0, (size_t)(to - from) * sizeof *m->writes);
 }
-void sim_race_barrier(struct sim_block_state *b, uint32_t warps) { (void)b, (void)warps; }
-void sim_race_warp_sync(struct sim_warp *w) { (void)w; }
-void sim_race_release(struct sim_warp *w, uint64_t address) { (void)w, (void)address; }
-void sim_race_acquire(struct sim_warp *w, uint64_t address) { (void)w, (void)address; }
-void sim_race_fence(struct sim_warp *w) { (void)w; }
-void sim_race_sweep(sim_mem *m, struct sim_counters *n) { (void)m, (void)n; }
-void sim_race_free(struct sim_sync *s) { (void)s; }
+
+void sim_race_sweep(sim_mem *m, struct sim_counters *n)
+{
+    uint64_t pages = (m->bytes + SIM_PAGE - 1) / SIM_PAGE, reads = 0, writes = 0;
+    for (uint64_t p = 0; p < pages;) {
+        if (!m->pages[p]) {
+            uint8_t *next = memchr(m->pages + p, 1, (size_t)(pages - p));
+            if (!next)
+                break;
+            p = (uint64_t)(next - m->pages);
+        }
+        m->pages[p] = 0;
+        sweep_page(m, p++, &reads, &writes);
+    }
+    n->unique_load_bytes += reads;
+    n->unique_store_bytes += writes;
+}

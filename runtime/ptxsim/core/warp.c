@@ -2,6 +2,7 @@
  * written. */
 #include "access.h"
 #include "number.h"
+#include "taint.h"
 #include <math.h>
 
 void sim_shfl(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -60,6 +61,8 @@ void sim_vote(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     uint32_t p = *sim_pred(w, i->a);
     p = (i->mods & MOD_NOT ? ~p : p) & mask;
     w->worker->n.shuffles++;
+    if (w->tainted)
+        sim_taint_warp_result(w, i, mask, sim_taint_pred(w, i->a, mask) != 0, i->sub != 3);
     if (i->sub == 3) {
         uint32_t *d = sim_row32(w, i->d);
         for (int l = 0; l < SIM_LANES; l++)
@@ -76,6 +79,8 @@ void sim_match(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     uint64_t v[SIM_LANES];
     for (int l = 0; l < SIM_LANES; l++)
         v[l] = i->size == 8 ? sim_row64(w, i->a)[l] : sim_row32(w, i->a)[l];
+    if (w->tainted)
+        sim_taint_warp_result(w, i, mask, sim_taint_lanes(w, i->a, i->size, mask) != 0, false);
     uint32_t *d = sim_row32(w, i->d), same_all = 0;
     for (int l = 0; l < SIM_LANES; l++) {
         uint32_t same = 0;
@@ -125,6 +130,8 @@ void sim_redux(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     }
     if (i->count && ((nan && i->mods & MOD_NAN) || sim_f32(r) != sim_f32(r)))
         r = 0x7FFFFFFF;
+    if (w->tainted)
+        sim_taint_warp_result(w, i, mask, sim_taint_lanes(w, i->a, 4, mask) != 0, false);
     uint32_t *d = sim_row32(w, i->d);
     for (int l = 0; l < SIM_LANES; l++)
         d[l] = mask >> l & 1 ? r : d[l];

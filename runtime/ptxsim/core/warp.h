@@ -42,6 +42,7 @@ struct sim_warp {
     bool tainted;                  /* some register has undefined bits */
     struct sim_worker *worker;
     struct sim_block_state *block;
+    bool fenced;                   /* a fence since the last store to global memory */
     uint32_t clock; /* race.c: grows at what orders the warp's accesses */
     uint32_t *seen; /* by warp: all of its accesses below this clock are ordered before ours */
     uint32_t groups;

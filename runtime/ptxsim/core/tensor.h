@@ -1,0 +1,36 @@
+/* tensor: what decode_tensor*.c tells tensor*.c, in words of a function's ext. */
+#ifndef SIM_TENSOR_H
+#define SIM_TENSOR_H
+
+#include "exec.h"
+
+struct decoder;
+struct ins;
+
+enum element { EL_F16, EL_BF16, EL_TF32, EL_F32, EL_F64, EL_S8, EL_U8, EL_S32, EL_E4M3, EL_E5M2 };
+static inline int sim_element_bits(uint8_t e)
+{
+    return e == EL_F16 || e == EL_BF16 ? 16 : e == EL_F64 ? 64 : e == EL_S8 || e == EL_U8 || e == EL_E4M3 || e == EL_E5M2 ? 8 : 32;
+}
+struct mma_shape {
+    const char *text;
+    int m, n, k;
+};
+struct mma {
+    uint8_t m, n, k, satfinite;
+    uint8_t a, b, c, d; /* enum element */
+    uint8_t wmma, a_count, b_count, unused;
+    uint32_t a_at, b_at, c_at, d_at; /* in ext: rows */
+};
+struct wmma_copy {
+    uint8_t which, type, col, count; /* which: a b c d */
+    uint8_t rows, cols, unused[2];
+    uint32_t stride, at; /* row of the stride or NO_OPERAND; rows in ext */
+};
+
+sim_handler sim_mma, sim_wmma_load, sim_wmma_store, sim_ldmatrix, sim_stmatrix, sim_movmatrix;
+sim_handler sim_cp_async, sim_cp_commit, sim_cp_wait;
+bool decode_bulk(struct decoder *d, struct ins *x);        /* cp.async.bulk… */
+bool decode_cp_mbarrier(struct decoder *d, struct ins *x); /* cp.async.mbarrier.arrive */
+
+#endif
