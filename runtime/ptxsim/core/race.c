@@ -213,7 +213,7 @@ static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, ui
 {
     uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT | (uint64_t)bytes << CELL_UNION_AT |
                     (old & CELL_UNION) | (a->strong ? CELL_STRONG : 0);
-    if (!old)
+    if (!(cell_bytes(old) & bytes)) /* other bytes of the word: of these the cell knows one reader only */
         return cell;
     if (old & CELL_BLOCKS)
         return cell | CELL_BLOCKS | (old & CELL_STRONG ? 0 : CELL_THREADS);
