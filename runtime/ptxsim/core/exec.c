@@ -59,8 +59,10 @@ void sim_report(struct sim_warp *w, enum sim_fault_kind kind, int lane, const ch
         n += snprintf(x->text + n, sizeof x->text - (size_t)n, ", %s:%u", x->source_file,
                       x->source_line);
     if (n < (int)sizeof x->text)
-        snprintf(x->text + n, sizeof x->text - (size_t)n, ", block (%u,%u,%u), thread (%u,%u,%u)",
+        n += snprintf(x->text + n, sizeof x->text - (size_t)n, ", block (%u,%u,%u), thread (%u,%u,%u)",
                  x->block[0], x->block[1], x->block[2], x->thread[0], x->thread[1], x->thread[2]);
+    if (kind == SIM_FAULT_UNINIT && w->undef_line && w->undef_line != x->ptx_line && n < (int)sizeof x->text)
+        snprintf(x->text + n, sizeof x->text - (size_t)n, "\n  such bytes were last loaded at ptx line %u", w->undef_line);
 }
 
 /* ---- frames ---- */
@@ -855,6 +857,7 @@ static void block_begin(struct sim_worker *k, uint64_t index)
         if (w->tainted && fr->undef)
             memset(fr->undef, 0, fr->capacity);
         w->tainted = false;
+        w->undef_line = 0;
         w->r = fr->regs;
         fr->inside = w->lanes;
         if (j->local_stride)

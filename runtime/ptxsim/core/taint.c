@@ -403,6 +403,8 @@ void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
     }
     if (clean && !w->tainted)
         return;
+    if (!clean)
+        w->undef_line = w->frame->f->lines[w->pc].ptx;
     for (uint32_t k = 0; k < i->count; k++)
         for (int l = 0; l < SIM_LANES; l++)
             if (mask >> l & 1) {
@@ -482,6 +484,8 @@ void sim_taint_local_load(struct sim_warp *w, const struct sim_inst *i, const ui
         uint64_t u = 0;
         for (unsigned b = 0; b < i->size; b++)
             u |= known[k * i->size + b] ? 0 : (uint64_t)255 << 8 * b;
+        if (u)
+            w->undef_line = w->frame->f->lines[w->pc].ptx;
         if (u || w->tainted)
             put(w, row[k], (uint8_t)i->c, lane, sign_extended(i, u), false);
     }

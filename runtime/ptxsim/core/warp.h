@@ -40,6 +40,7 @@ struct sim_warp {
     uint32_t pc;                   /* of the instruction under way, for reports */
     uint32_t active;               /* lanes of the group under way */
     bool tainted;                  /* some register has undefined bits */
+    uint32_t undef_line;           /* the PTX line that loaded such bits last */
     struct sim_worker *worker;
     struct sim_block_state *block;
     bool fenced;                   /* a fence since the last store to global memory */

@@ -106,6 +106,47 @@ static bool scalar(struct ns_arg *a, const char *text, char *why, size_t size)
     return fits;
 }
 
+static double from_half(uint16_t h, int ebits, int mbits)
+{
+    int bias = (1 << (ebits - 1)) - 1, e = h >> mbits & ((1 << ebits) - 1),
+        m = h & ((1 << mbits) - 1);
+    double v = e == (1 << ebits) - 1 ? (m ? NAN : INFINITY)
+                                     : ldexp(e ? m + (1 << mbits) : m, (e ? e : 1) - bias - mbits);
+    return h & 0x8000 ? -v : v;
+}
+
+void ns_print(const struct ns_arg *a, uint64_t k)
+{
+    const uint8_t *p = a->data + k * ns_size(a->type);
+    int64_t i = 0;
+    uint16_t h;
+    float f;
+    double d;
+    memcpy(&h, p, ns_size(a->type) < 2 ? 1 : 2);
+    memcpy(&i, p, ns_size(a->type));
+    switch (a->type) {
+    case NS_F16: printf(" %.5g", from_half(h, 5, 10)); break;
+    case NS_BF16: printf(" %.4g", from_half(h, 8, 7)); break;
+    case NS_F32:
+        memcpy(&f, p, 4);
+        printf(" %.9g", (double)f);
+        break;
+    case NS_F64:
+        memcpy(&d, p, 8);
+        printf(" %.17g", d);
+        break;
+    case NS_I8: printf(" %d", (int8_t)i); break;
+    case NS_I16: printf(" %d", (int16_t)i); break;
+    case NS_I32: printf(" %d", (int32_t)i); break;
+    case NS_I64: printf(" %lld", (long long)i); break;
+    case NS_U8:
+    case NS_U16:
+    case NS_U32:
+    case NS_U64: printf(" %llu", (unsigned long long)i); break;
+    case NS_TYPES: break;
+    }
+}
+
 bool ns_parse_arg(struct ns_arg *a, const char *word, uint64_t seed, char *why, size_t size)
 {
     *a = (struct ns_arg){0};

@@ -23,6 +23,8 @@ struct options {
         const char *path;
     } out[MAX_OUTS];
     int outs;
+    unsigned print[MAX_OUTS];
+    int prints;
 };
 
 static const char usage_text[] =
@@ -38,6 +40,7 @@ static const char usage_text[] =
     "                      types: i8 i16 i32 i64 u8 u16 u32 u64 f16 bf16 f32 f64\n"
     "  --out N=FILE.npy    write buffer N (the first parameter is 0) after the run; may be "
     "repeated\n"
+    "  --print N           print buffer N's elements instead of the counters; may be repeated\n"
     "  --chip NAME         the chip, sm_90a if not given\n"
     "  --seed N            of the buffers' numbers\n"
     "  --limit N           thread instructions after which the kernel counts as hanging\n"
@@ -113,6 +116,10 @@ static bool option(struct options *o, const char *name, const char *value)
         return triple(value, o->launch.block);
     if (!strcmp(name, "--out"))
         return out_word(o, value);
+    if (!strcmp(name, "--print") && number(value, MAX_ARGS - 1, &n) && o->prints < MAX_OUTS) {
+        o->print[o->prints++] = (unsigned)n;
+        return true;
+    }
     if (!strcmp(name, "--seed"))
         return number(value, UINT64_MAX, &o->seed);
     if (!strcmp(name, "--limit"))
@@ -130,8 +137,9 @@ static bool option(struct options *o, const char *name, const char *value)
 
 static int parse(struct options *o, int argc, char **argv)
 {
-    static const char *const known[] = {"--entry", "--args", "--chip",  "--grid",   "--block",
-                                        "--out",   "--seed", "--limit", "--shared", "--workers"};
+    static const char *const known[] = {"--entry",  "--args",    "--chip", "--grid",
+                                        "--block",  "--out",     "--seed", "--limit",
+                                        "--shared", "--workers", "--print"};
     *o = (struct options){
         .chip = "sm_90a", .launch = {.grid = {1, 1, 1}, .block = {1, 1, 1}}, .seed = 1};
     for (int i = 2; i < argc; i++) {
@@ -261,6 +269,24 @@ static int write_outs(struct state *s)
     return 0;
 }
 
+static int print_buffers(struct state *s)
+{
+    for (int i = 0; i < s->o.prints; i++) {
+        unsigned n = s->o.print[i];
+        if (n >= s->args || !s->arg[n].buffer) {
+            fprintf(stderr, "nncsim: parameter %u is no buffer\n", n);
+            return 2;
+        }
+        struct ns_arg *a = &s->arg[n];
+        sim_read(s->device, a->data, a->at, a->count * ns_size(a->type));
+        printf("%u:", n);
+        for (uint64_t k = 0; k < a->count; k++)
+            ns_print(a, k);
+        printf("\n");
+    }
+    return 0;
+}
+
 /* ---- results ---- */
 static void print_counters(const struct sim_counters *c, bool json)
 {
@@ -316,8 +342,9 @@ static int run(struct state *s)
                                              : "nncsim: out of memory\n");
         return 2;
     }
-    print_counters(&c, s->o.json);
-    return write_outs(s);
+    if (!s->o.prints || s->o.json)
+        print_counters(&c, s->o.json);
+    return print_buffers(s) ? 2 : write_outs(s);
 }
 
 static int load(struct state *s)
