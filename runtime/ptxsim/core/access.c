@@ -392,6 +392,7 @@ static void access_local(struct sim_warp *w, const struct sim_inst *i, const uin
 {
     const uint32_t *row = w->frame->f->ext + i->ext;
     size_t stride = w->worker->job->local_stride;
+    w->local_dirty = true;
     for (int l = 0; l < SIM_LANES; l++) {
         if (!(mask >> l & 1))
             continue;

@@ -112,7 +112,7 @@ struct symbol *dec_symbol_find(struct decoder *d, const char *name)
 /* ---- rows ---- */
 uint32_t dec_row_alloc(struct decoder *d, uint8_t size)
 {
-    if (d->window > 64u << 20) {
+    if (d->window > 16u << 20) {
         if (!d->out_of_memory)
             FAIL(d, "too many registers");
         d->out_of_memory = true;
@@ -661,8 +661,7 @@ static bool put_init(struct decoder *d, uint8_t *to, uint64_t room, const struct
 static void init_variable(struct decoder *d, struct sim_variable *v)
 {
     uint8_t *to = (uint8_t *)(uintptr_t)v->at;
-    memset(to, 0, (size_t)v->bytes);
-    uint64_t at = 0;
+    uint64_t at = 0; /* fresh pages are zero */
     d->line = v->decl->line;
     if (v->decl->init)
         put_init(d, to, v->bytes, v->decl, v->decl->init, &at, element_size(v->decl->type));

@@ -270,6 +270,7 @@ static void copy_local(struct sim_warp *w, uint32_t mask, uint32_t to, uint32_t 
         if (mask >> l & 1) {
             uint8_t *base = w->local + (size_t)l * stride,
                     *known = w->local_known + (size_t)l * stride;
+            w->local_dirty = true;
             memmove(base + to, base + from, bytes);
             memmove(known + to, known + from, bytes);
         }
@@ -860,8 +861,9 @@ static void block_begin(struct sim_worker *k, uint64_t index)
         w->undef_line = 0;
         w->r = fr->regs;
         fr->inside = w->lanes;
-        if (j->local_stride)
+        if (w->local_dirty)
             memset(w->local_known, 0, (size_t)j->local_stride * SIM_LANES);
+        w->local_dirty = false;
         fill_presets(w, fr, true);
         w->groups = 0;
         group_add(w, w->lanes, 0, fr);

@@ -36,6 +36,7 @@ struct sim_warp {
     struct sim_frame *frame, *entry;
     uint8_t *local; /* SIM_LANES stacks, local_stride bytes each */
     uint8_t *local_known;
+    bool local_dirty;
     uint32_t index, lanes, exited; /* lanes: those that exist */
     uint32_t pc;                   /* of the instruction under way, for reports */
     uint32_t active;               /* lanes of the group under way */
