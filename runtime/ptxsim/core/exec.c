@@ -634,7 +634,15 @@ static enum outcome control(struct sim_warp *w, int at, const struct sim_inst *i
         if (barrier(w, g, i, m))
             g->pc++;
         return RESCHEDULE;
-    case RUN_WAIT: g->pc++; return RESCHEDULE;
+    case RUN_WAIT:
+        w->yield = true;
+        if (i->fn)
+            i->fn(w, i, m);
+        if (rest || w->groups > 1 || w->yield || w->worker->failed) {
+            g->pc++;
+            return RESCHEDULE;
+        }
+        return GO_ON;
     case RUN_LANES:
     case RUN_ACCESS: break;
     }
@@ -743,6 +751,10 @@ static bool run_warp(struct sim_warp *w)
         ran = true;
         uint32_t before_pc = w->group[g].pc, mask = w->group[g].mask, had = slice;
         run_group(w, g, stop_of(w, g), &slice);
+        if (w->yield) {
+            w->yield = false;
+            slice = 0;
+        }
         if (k->steps > 1u << 22 || (k->job->launch->limit && k->steps > 65536)) {
             if (limit_reached(k, k->steps)) {
                 k->hung = true;
@@ -836,6 +848,7 @@ static void block_begin(struct sim_worker *k, uint64_t index)
     b->id[2] = (uint32_t)(index / grid[0] / grid[1]);
     b->clock = b->base = 1;
     b->acquired = 0;
+    b->mbars = 0;
     memset(b->barrier, 0, sizeof b->barrier);
     uint32_t words = (j->shared_bytes + 3) / 4;
     if (b->shared_known)
@@ -968,6 +981,7 @@ static void worker_end(struct sim_worker *k)
     free(b->warp);
     free(b->shared);
     free(b->shared_known);
+    free(b->mbar);
     free((void *)b->reads);
     free((void *)b->writes);
 }

@@ -34,6 +34,8 @@ struct sim_block_state {
     uint32_t warps, clock, base;      /* base: all accesses below this clock are ordered */
     struct sim_barrier barrier[16];
     struct sim_warp *warp;
+    struct sim_mbar_clock *mbar; /* tensor_async.c: by address, what waiting for it tells */
+    uint32_t mbars, mbar_cap;
     uint64_t acquired; /* race.c: how much of the launch's log of releases it has seen */
 };
 
@@ -94,6 +96,9 @@ void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *a
                      uint32_t n, bool write, bool strong);
 void sim_race_barrier(struct sim_block_state *b, uint32_t warps); /* these warps met */
 void sim_race_warp_sync(struct sim_warp *w);
+/* What the warp knows and has done is joined into `know`; its later accesses are not. */
+void sim_race_give(struct sim_warp *w, uint32_t *know);
+void sim_race_take(struct sim_warp *w, const uint32_t *know);
 void sim_race_fence(struct sim_warp *w);
 void sim_race_sweep(sim_mem *m,
                     struct sim_counters *n); /* after a launch: counts and clears the cells */

@@ -167,6 +167,21 @@ void sim_race_warp_sync(struct sim_warp *w)
     w->clock = w->seen[w->index] = w->block->clock;
 }
 
+void sim_race_give(struct sim_warp *w, uint32_t *know)
+{
+    for (uint32_t k = 0; k < w->block->warps; k++)
+        know[k] = w->seen[k] > know[k] ? w->seen[k] : know[k];
+    know[w->index] = know[w->index] > w->clock ? know[w->index] : w->clock + 1;
+    sim_race_warp_sync(w);
+}
+
+void sim_race_take(struct sim_warp *w, const uint32_t *know)
+{
+    for (uint32_t k = 0; k < w->block->warps; k++)
+        if (k != w->index && know[k] > w->seen[k])
+            w->seen[k] = know[k];
+}
+
 /* ---- accesses ---- */
 struct access {
     struct sim_warp *w;

@@ -557,6 +557,19 @@ static void land(struct sim_warp *w, const struct copy *x)
         byte_know(&to, x->to + k, k >= x->real || !from.mem || byte_known(&from, x->from + k));
 }
 
+void sim_cp_land(struct sim_warp *w, int lane)
+{
+    struct sim_copies *c = w->copies;
+    uint32_t kept = 0;
+    for (uint32_t k = 0; c && k < c->count; k++)
+        if (c->list[k].lane == lane)
+            land(w, &c->list[k]);
+        else
+            c->list[kept++] = c->list[k];
+    if (c)
+        c->count = kept;
+}
+
 void sim_cp_wait(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 {
     struct sim_copies *c = w->copies;

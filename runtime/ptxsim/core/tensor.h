@@ -30,6 +30,28 @@ struct wmma_copy {
 
 sim_handler sim_mma, sim_wmma_load, sim_wmma_store, sim_ldmatrix, sim_stmatrix, sim_movmatrix;
 sim_handler sim_cp_async, sim_cp_commit, sim_cp_wait;
+
+/* ---- mbarrier: sim_inst.sub; size is the width of the address ---- */
+enum mbar_op { MBAR_INIT, MBAR_INVAL, MBAR_EXPECT, MBAR_COMPLETE, MBAR_ARRIVE, MBAR_ARRIVE_EXPECT, MBAR_DROP, MBAR_DROP_EXPECT, MBAR_CP_ASYNC };
+struct bulk_place { /* an address: a row, its width, and a number added */
+    uint32_t row, width, low, high;
+};
+struct bulk {
+    uint32_t rank, to_shared, from_shared;
+    uint32_t bytes;  /* row, of a flat copy */
+    uint32_t at[5];  /* rows of coordinates */
+    struct bulk_place shared, global, barrier; /* global: the tensor map's, of a tensor copy */
+};
+struct wgmma {
+    uint16_t n;
+    uint8_t k, satfinite;
+    uint8_t a, b, d, a_registers;
+    uint8_t negative, trans_a, trans_b, scale_not;
+    uint32_t a_at, b_at, d_at, scale_d; /* a, d: in ext; b: row; scale_d: predicate */
+};
+sim_handler sim_mbar, sim_mbar_wait, sim_bulk_tensor, sim_bulk_flat, sim_wgmma;
+/* All copies of a lane's cp.async land now. */
+void sim_cp_land(struct sim_warp *w, int lane);
 bool decode_bulk(struct decoder *d, struct ins *x);        /* cp.async.bulk… */
 bool decode_cp_mbarrier(struct decoder *d, struct ins *x); /* cp.async.mbarrier.arrive */
 

@@ -1,0 +1,373 @@
+/* tensor_async: mbarrier objects and bulk copies. A bulk copy is done where it is issued; that a reader waits for it
+ * is what the order of accesses (race.c) checks: the barrier carries what its arrivers knew. An mbarrier here:
+ * pending arrivals 20 bits, arrivals of a phase 20 bits, bytes that are awaited 22 bits with an offset, the
+ * phase in the last bit. */
+#include "../tensormap.h"
+#include "access.h"
+#include "tensor.h"
+#include <stdlib.h>
+
+#define COUNT_MASK 0xFFFFFu
+#define TX_AT 40
+#define TX_ZERO 0x200000
+#define PHASE_AT 63
+
+struct mbar_state {
+    int32_t pending, count, tx;
+    bool phase;
+};
+
+struct sim_mbar_clock {
+    uint64_t at;
+    uint32_t coming[SIM_LANES], done[SIM_LANES]; /* of this phase's arrivers; of complete phases */
+};
+
+static struct mbar_state unpack(uint64_t v)
+{
+    return (struct mbar_state){(int32_t)(v & COUNT_MASK), (int32_t)(v >> 20 & COUNT_MASK), (int32_t)(v >> TX_AT & 0x3FFFFF) - TX_ZERO,
+                               v >> PHASE_AT};
+}
+static uint64_t pack(struct mbar_state s)
+{
+    return (uint64_t)(uint32_t)s.pending | (uint64_t)(uint32_t)s.count << 20 | (uint64_t)(uint32_t)(s.tx + TX_ZERO) << TX_AT |
+           (uint64_t)s.phase << PHASE_AT;
+}
+
+static uint64_t place_of(struct sim_warp *w, uint32_t row, uint32_t width, uint64_t add, int lane)
+{
+    uint64_t a = width == 8 ? sim_row64(w, row)[lane] + add : (uint32_t)(sim_row32(w, row)[lane] + (uint32_t)add);
+    return (a & SIM_WINDOW_MASK) == SIM_WINDOW_SHARED ? a & ~SIM_WINDOW_MASK : a;
+}
+
+/* The object at a shared address; NULL: reported. */
+static uint8_t *object(struct sim_warp *w, uint64_t at, int lane, bool init)
+{
+    struct sim_block_state *b = w->block;
+    if (at & 7 || at > b->shared_bytes || b->shared_bytes - at < 8) {
+        w->worker->fault.address = at;
+        sim_report(w, at & 7 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, lane, "an mbarrier at shared address %llu of the block's %u bytes",
+                   (unsigned long long)at, b->shared_bytes);
+        return NULL;
+    }
+    if (b->shared_known && init)
+        memset(b->shared_known + at / 4, 15, 2);
+    if (b->shared_known && (b->shared_known[at / 4] != 15 || b->shared_known[at / 4 + 1] != 15)) {
+        sim_report(w, SIM_FAULT_UNINIT, lane, "the mbarrier at shared address %llu was not initialised", (unsigned long long)at);
+        return NULL;
+    }
+    return b->shared + at;
+}
+
+static struct sim_mbar_clock *clock_of(struct sim_warp *w, uint64_t at)
+{
+    struct sim_block_state *b = w->block;
+    for (uint32_t i = 0; i < b->mbars; i++)
+        if (b->mbar[i].at == at)
+            return &b->mbar[i];
+    if (b->mbars == b->mbar_cap) {
+        uint32_t cap = b->mbar_cap ? 2 * b->mbar_cap : 16;
+        struct sim_mbar_clock *more = realloc(b->mbar, cap * sizeof *more);
+        if (!more)
+            return NULL;
+        b->mbar = more, b->mbar_cap = cap;
+    }
+    b->mbar[b->mbars] = (struct sim_mbar_clock){.at = at};
+    return &b->mbar[b->mbars++];
+}
+
+/* A phase is complete when nobody and nothing is awaited. */
+static void settle(struct mbar_state *s, struct sim_mbar_clock *c)
+{
+    if (s->pending || s->tx)
+        return;
+    s->phase = !s->phase;
+    s->pending = s->count;
+    for (int k = 0; c && k < SIM_LANES; k++) {
+        c->done[k] = c->coming[k] > c->done[k] ? c->coming[k] : c->done[k];
+        c->coming[k] = 0;
+    }
+}
+
+static bool arrive(struct sim_warp *w, struct mbar_state *s, uint64_t at, uint32_t count, uint32_t drop, int lane)
+{
+    struct sim_mbar_clock *c = w->worker->job->checked ? clock_of(w, at) : NULL;
+    if ((uint32_t)s->pending < count) {
+        sim_report(w, SIM_FAULT_BARRIER, lane, "%u arrivals at the mbarrier at shared address %llu, which awaits %d", count,
+                   (unsigned long long)at, s->pending);
+        return false;
+    }
+    if (c)
+        sim_race_give(w, c->coming);
+    s->pending -= (int32_t)count;
+    s->count -= (int32_t)drop;
+    settle(s, c);
+    return true;
+}
+
+void sim_mbar(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    for (int l = 0; l < SIM_LANES && !w->worker->failed; l++) {
+        if (!(mask >> l & 1))
+            continue;
+        uint64_t at = place_of(w, i->a, i->size, (uint64_t)i->imm, l), v;
+        uint8_t *p = object(w, at, l, i->sub == MBAR_INIT);
+        if (!p)
+            return;
+        memcpy(&v, p, 8);
+        struct mbar_state s = unpack(v);
+        uint32_t n = i->b == NO_OPERAND ? 1 : sim_row32(w, i->b)[l];
+        switch ((enum mbar_op)i->sub) {
+        case MBAR_INIT:
+            if (!n || n > COUNT_MASK)
+                sim_report(w, SIM_FAULT_BARRIER, l, "an mbarrier of %u arrivals", n);
+            s = (struct mbar_state){(int32_t)n, (int32_t)n, 0, false};
+            break;
+        case MBAR_INVAL:
+            if (w->block->shared_known)
+                memset(w->block->shared_known + at / 4, 0, 2);
+            break;
+        case MBAR_EXPECT: s.tx += (int32_t)n; break;
+        case MBAR_COMPLETE:
+            s.tx -= (int32_t)n;
+            settle(&s, w->worker->job->checked ? clock_of(w, at) : NULL);
+            break;
+        case MBAR_ARRIVE: arrive(w, &s, at, n, 0, l); break;
+        case MBAR_ARRIVE_EXPECT:
+            s.tx += (int32_t)n;
+            arrive(w, &s, at, 1, 0, l);
+            break;
+        case MBAR_DROP: arrive(w, &s, at, n, n, l); break;
+        case MBAR_DROP_EXPECT:
+            s.tx += (int32_t)n;
+            arrive(w, &s, at, 1, 1, l);
+            break;
+        case MBAR_CP_ASYNC:
+            sim_cp_land(w, l);
+            if (i->count)
+                arrive(w, &s, at, 1, 0, l);
+            break;
+        }
+        if (i->d != NO_OPERAND)
+            sim_row64(w, i->d)[l] = v;
+        v = pack(s);
+        memcpy(p, &v, 8);
+    }
+}
+
+void sim_mbar_wait(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    uint32_t yes = 0, *d = sim_pred(w, i->d);
+    for (int l = 0; l < SIM_LANES; l++) {
+        if (!(mask >> l & 1))
+            continue;
+        uint64_t at = place_of(w, i->a, i->size, (uint64_t)i->imm, l), v;
+        const uint8_t *p = object(w, at, l, false);
+        if (!p)
+            return;
+        memcpy(&v, p, 8);
+        bool phase = i->count ? sim_row32(w, i->b)[l] & 1 : sim_row64(w, i->b)[l] >> PHASE_AT;
+        bool done = (bool)(v >> PHASE_AT) != phase;
+        yes |= (done ? 1u : 0u) << l;
+        if (done && w->worker->job->checked) {
+            struct sim_mbar_clock *c = clock_of(w, at);
+            if (c)
+                sim_race_take(w, c->done);
+        }
+    }
+    *d = (*d & ~mask) | yes;
+    w->yield = yes != mask;
+}
+
+/* ---- bulk copies ---- */
+static uint64_t bulk_address(struct sim_warp *w, const struct bulk_place *p, int lane)
+{
+    return place_of(w, p->row, p->width, (uint64_t)p->high << 32 | p->low, lane);
+}
+
+/* Checks n bytes for a lane, 16 at a time: region out. */
+static bool check(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool write, int lane)
+{
+    uint64_t where[SIM_LANES];
+    for (uint64_t k = 0; k < n; k += 16) {
+        uint32_t part, step = n - k < 16 ? (uint32_t)(n - k) : 16;
+        where[lane] = at + k;
+        struct sim_region *r = sim_access_region(w, shared ? PTX_SHARED : PTX_GLOBAL, where, 1u << lane, step, write, &part);
+        if (!r)
+            return false;
+        if (w->worker->job->checked)
+            sim_race_access(w, r, where, 1u << lane, step, write, false);
+        if (w->worker->failed)
+            return false;
+        if (write && r->known)
+            for (uint64_t b = where[lane] - r->lo, to = b + step; b < to; b++)
+                __atomic_fetch_or(&r->known[b / 4], (uint8_t)(1u << (b & 3)), __ATOMIC_RELAXED);
+    }
+    if (!shared) {
+        w->worker->n.global_load_bytes += write ? 0 : n;
+        w->worker->n.global_store_bytes += write ? n : 0;
+        uint64_t s = n ? (at + n - 1) / 32 - at / 32 + 1 : 0;
+        w->worker->n.global_load_sectors += write ? 0 : s;
+        w->worker->n.global_store_sectors += write ? s : 0;
+    }
+    return true;
+}
+
+/* The bytes have come: the barrier awaits fewer. */
+static void complete(struct sim_warp *w, const struct bulk *b, uint64_t bytes, int lane)
+{
+    uint64_t at = bulk_address(w, &b->barrier, lane), v;
+    uint8_t *p = object(w, at, lane, false);
+    if (!p)
+        return;
+    memcpy(&v, p, 8);
+    struct mbar_state s = unpack(v);
+    struct sim_mbar_clock *c = w->worker->job->checked ? clock_of(w, at) : NULL;
+    if (c)
+        sim_race_give(w, c->coming);
+    s.tx -= (int32_t)bytes;
+    settle(&s, c);
+    v = pack(s);
+    memcpy(p, &v, 8);
+}
+
+void sim_bulk_flat(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    struct bulk b;
+    memcpy(&b, w->frame->f->ext + i->ext, sizeof b);
+    for (int l = 0; l < SIM_LANES && !w->worker->failed; l++) {
+        if (!(mask >> l & 1))
+            continue;
+        uint64_t shared = bulk_address(w, &b.shared, l), global = bulk_address(w, &b.global, l), n = sim_row32(w, b.bytes)[l];
+        if ((shared | global | n) & 15) {
+            sim_report(w, SIM_FAULT_ALIGN, l, "a bulk copy of %llu bytes whose addresses or size are not multiples of 16", (unsigned long long)n);
+            return;
+        }
+        bool both = b.to_shared && b.from_shared;
+        if (!check(w, true, shared, n, b.to_shared, l) || !check(w, both, global, n, !b.to_shared, l))
+            return;
+        uint8_t *s = w->block->shared + shared, *g = both ? w->block->shared + global : (uint8_t *)(uintptr_t)global;
+        memcpy(b.to_shared ? s : g, b.to_shared ? g : s, (size_t)n);
+        w->worker->n.async_copies++;
+        if (b.to_shared)
+            complete(w, &b, n, l);
+    }
+}
+
+/* The map that a lane names: a parameter, or in global or constant memory. */
+static bool tensor_map(struct sim_warp *w, const struct bulk *b, int lane, struct sim_tensor_map *m)
+{
+    uint64_t at = bulk_address(w, &b->global, lane);
+    const struct sim_job *j = w->worker->job;
+    bool ok = true;
+    if ((at & SIM_WINDOW_MASK) == SIM_WINDOW_PARAM) {
+        uint64_t from = at & ~SIM_WINDOW_MASK;
+        ok = from <= j->kernel->facts.param_bytes && j->kernel->facts.param_bytes - from >= sizeof *m;
+        if (ok)
+            memcpy(m, (const uint8_t *)j->launch->params + from, sizeof *m);
+    } else {
+        if (!check(w, false, at, sizeof *m, false, lane))
+            return false;
+        memcpy(m, (const void *)(uintptr_t)at, sizeof *m);
+    }
+    ok = ok && m->magic == SIM_TENSOR_MAP_MAGIC && m->rank == b->rank && m->element && !m->interleave;
+    if (!ok)
+        sim_report(w, SIM_FAULT_UNSUPPORTED, lane, "no tensor map of %u dimensions (tiled, not interleaved) at 0x%llx", b->rank, (unsigned long long)at);
+    return ok;
+}
+
+static uint64_t swizzled(uint8_t mode, uint64_t at)
+{
+    static const uint64_t bits[4] = {0, 1, 3, 7};
+    return at ^ (at >> 7 & bits[mode & 3]) << 4;
+}
+
+/* One element of the box: its place in the tensor, or false where it lies outside. */
+static bool element_at(const struct sim_tensor_map *m, const int32_t *at, const uint32_t *k, uint64_t *address)
+{
+    uint64_t a = m->address;
+    for (uint32_t d = 0; d < m->rank; d++) {
+        int64_t x = (int64_t)at[d] + (int64_t)k[d] * m->step[d];
+        if (x < 0 || x > m->last[d])
+            return false;
+        a += (uint64_t)x * (d ? m->stride[d - 1] : m->element);
+    }
+    *address = a;
+    return true;
+}
+
+static void put_fill(uint8_t *to, const struct sim_tensor_map *m)
+{
+    uint32_t nan = m->element == 2 ? (m->type == 9 ? 0x7FFF : 0x7FFF) : 0x7FFFFFFF;
+    memset(to, 0, m->element);
+    if (m->fill && m->element <= 4)
+        memcpy(to, &nan, m->element);
+    else if (m->fill)
+        memset(to, 0x7F, m->element);
+}
+
+static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_tensor_map *m, const int32_t *at, uint64_t shared,
+                     int lane)
+{
+    uint32_t k[5] = {0}, rows = 1;
+    for (uint32_t d = 1; d < m->rank; d++)
+        rows *= m->box[d];
+    uint64_t inner = m->box[0], n = inner * rows * m->element;
+    if (!check(w, true, shared, (n + 15) & ~(uint64_t)15, b->to_shared, lane))
+        return false;
+    for (uint32_t r = 0; r < rows; r++) {
+        uint64_t run = UINT64_MAX, count = 0; /* what of this row lies inside, in one run */
+        for (k[0] = 0; k[0] < inner; k[0]++) {
+            uint64_t g, s = swizzled(m->swizzle, shared + ((uint64_t)r * inner + k[0]) * m->element);
+            bool inside = element_at(m, at, k, &g);
+            if (inside && m->step[0] == 1) {
+                run = run == UINT64_MAX ? g : run;
+                count++;
+            }
+            if (inside && m->step[0] != 1 && !check(w, false, g, m->element, !b->to_shared, lane))
+                return false;
+            if (!inside && b->to_shared)
+                put_fill(w->block->shared + s, m);
+        }
+        if (count && !check(w, false, run, count * m->element, !b->to_shared, lane))
+            return false;
+        for (k[0] = 0; k[0] < inner; k[0]++) {
+            uint64_t g, s = swizzled(m->swizzle, shared + ((uint64_t)r * inner + k[0]) * m->element);
+            if (!element_at(m, at, k, &g))
+                continue;
+            uint8_t *in = w->block->shared + s, *out = (uint8_t *)(uintptr_t)g;
+            memcpy(b->to_shared ? in : out, b->to_shared ? out : in, m->element);
+        }
+        for (uint32_t d = 1; d < m->rank && ++k[d] == m->box[d]; d++)
+            k[d] = 0;
+    }
+    return true;
+}
+
+void sim_bulk_tensor(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    struct bulk b;
+    memcpy(&b, w->frame->f->ext + i->ext, sizeof b);
+    for (int l = 0; l < SIM_LANES && !w->worker->failed; l++) {
+        struct sim_tensor_map m;
+        int32_t at[5] = {0};
+        uint64_t n = 1, shared = bulk_address(w, &b.shared, l);
+        if (!(mask >> l & 1))
+            continue;
+        if (!tensor_map(w, &b, l, &m))
+            return;
+        for (uint32_t d = 0; d < b.rank; d++) {
+            at[d] = (int32_t)sim_row32(w, b.at[d])[l];
+            n *= m.box[d];
+        }
+        if (shared & 127 || n * m.element > w->block->shared_bytes) {
+            sim_report(w, shared & 127 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, l, "a bulk tensor copy of %llu bytes at shared address %llu",
+                       (unsigned long long)(n * m.element), (unsigned long long)shared);
+            return;
+        }
+        if (!copy_box(w, &b, &m, at, shared, l))
+            return;
+        w->worker->n.async_copies++;
+        if (b.to_shared)
+            complete(w, &b, n * m.element, l);
+    }
+}
