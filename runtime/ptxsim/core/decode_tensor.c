@@ -312,6 +312,8 @@ bool decode_cp(struct decoder *d, struct ins *x)
     int64_t n;
     if (!dec_has(x, "async"))
         return dec_unsupported(d, "cp without .async");
+    if (dec_has(x, "bulk"))
+        return decode_bulk(d, x);
     if (dec_has(x, "commit_group")) {
         dec_emit(d, sim_cp_commit, RUN_ACCESS, SIM_MEMORY);
         return dec_operands_are(d, x, 0, 0);
@@ -328,8 +330,6 @@ bool decode_cp(struct decoder *d, struct ins *x)
         i->imm = n;
         return true;
     }
-    if (dec_has(x, "bulk"))
-        return decode_bulk(d, x);
     if (dec_has(x, "mbarrier"))
         return decode_cp_mbarrier(d, x);
     return cp_async(d, x);
