@@ -403,7 +403,7 @@ static char *compile(void)
     if (system("nvcc --version > /dev/null 2>&1") || !mkdtemp(dir))
         return NULL;
     snprintf(command, sizeof command,
-             "cd %s && for f in '%s'/cuda/*.cu; do echo \"#include \\\"$f\\\"\"; done > all.cu && nvcc -ptx -arch=sm_80 -lineinfo all.cu -o all.ptx",
+             "cd %s && for f in '%s'/tests/cuda/*.cu; do echo \"#include \\\"$f\\\"\"; done > all.cu && nvcc -ptx -arch=sm_80 -lineinfo all.cu -o all.ptx",
              dir, TEST_SOURCE);
     int status = system(command);
     snprintf(command, sizeof command, "%s/all.ptx", dir);

@@ -19,13 +19,13 @@ static uint32_t draw(uint32_t n)
 
 static void read_texts(void)
 {
-    DIR *dir = opendir(TEST_SOURCE "/sim");
+    DIR *dir = opendir(TEST_SOURCE "/tests/ptx");
     for (struct dirent *e; dir && (e = readdir(dir)) && text_count < MAX_TEXTS;) {
         char path[1024];
         size_t n = strlen(e->d_name);
         if (n < 5 || strcmp(e->d_name + n - 4, ".ptx"))
             continue;
-        snprintf(path, sizeof path, "%s/sim/%s", TEST_SOURCE, e->d_name);
+        snprintf(path, sizeof path, "%s/tests/ptx/%s", TEST_SOURCE, e->d_name);
         FILE *f = fopen(path, "rb");
         char *text = f ? calloc(1, MAX_BYTES) : NULL;
         if (text && fread(text, 1, MAX_BYTES - 1, f))
