@@ -5,15 +5,17 @@
 
 #include "image.h"
 
-#define NN_PACKAGE_VERSION 1
+#define NN_PACKAGE_VERSION 2
 
 /* The code for one kind of machine. */
 struct nn_level {
-    const char *target;   /* x86-64-v3 */
-    const void *image;    /* a struct nn_image, 64-byte aligned */
-    uint64_t bytes, hash; /* of the image; nn_hash */
-    nn_kernel *const *kernel;
+    const char *target;       /* x86-64-v3, sm_80 */
+    const void *image;        /* a struct nn_image, 64-byte aligned */
+    uint64_t bytes, hash;     /* of the image; nn_hash */
+    nn_kernel *const *kernel; /* a CPU's */
     uint64_t kernels;
+    const char *code; /* a GPU's PTX, 0-terminated; NULL: a CPU's level */
+    uint64_t code_bytes, code_hash;
 };
 
 /* What a machine must compute: results of a probe (runtime/model/probe.h). */
@@ -24,14 +26,31 @@ struct nn_probe_rec {
     double tolerance;                   /* relative to the results' size */
 };
 
+struct nn_model;
+/* A GPU, opened for one execution context, and the level that it runs. */
+struct nn_gpu_device {
+    struct nn_cuda *cuda;
+    struct nn_device *device;
+    const struct nn_level *level;
+};
+/* How a library with levels for GPUs reaches them (runtime/model/gpu.c); one without does not link
+ * it. `device`: cuda, cuda:N, sim, sim:CHIP. */
+struct nn_gpu_ops {
+    enum nn_status (*open)(struct nn_gpu_device *d, const struct nn_model *model,
+                           const char *device, struct nn_message *m);
+    void (*close)(struct nn_gpu_device *d); /* all zero is fine */
+};
+extern const struct nn_gpu_ops nn_gpu;
+
 struct nn_model {
     uint64_t version; /* NN_PACKAGE_VERSION */
     const char *name; /* MLP */
     uint64_t levels;
-    const struct nn_level *const *level; /* the best first */
+    const struct nn_level *const *level; /* the CPU's, the best first; then the GPU's likewise */
     int64_t epochs, steps, seed;         /* of the train block; epochs or steps -1: not given */
     int64_t batch;                       /* of `step` and `eval`; 0: no training */
     const struct nn_probe_rec *probe;
+    const struct nn_gpu_ops *gpu; /* NULL: no level is a GPU's */
 };
 
 #endif

@@ -7,7 +7,7 @@ static const struct {
     const char *name;
     enum part part;
 } parts[] = {{"header", PART_HEADER}, {"lib", PART_LIB}, {"obj", PART_OBJ}, {"asm", PART_ASM},
-             {"llvm", PART_LLVM},     {"so", PART_SO},   {"ptx", PART_GPU}, {"cubin", PART_GPU}};
+             {"llvm", PART_LLVM},     {"so", PART_SO},   {"ptx", PART_PTX}, {"cubin", PART_CUBIN}};
 
 /* ---- what is asked for ---- */
 
@@ -22,6 +22,15 @@ static const char *next_word(struct arena *mem, const char **list)
     return word;
 }
 
+static const struct target *least_level(void)
+{
+    const struct target *host = target_host();
+    for (size_t i = 0; i < target_count; i++)
+        if (!strcmp(target_table[i].triple, host->triple))
+            return &target_table[i];
+    return host;
+}
+
 static int bad_target(const char *word)
 {
     fprintf(stderr, "nnc build: unknown target %s; known are", word);
@@ -31,12 +40,12 @@ static int bad_target(const char *word)
     return EXIT_USAGE;
 }
 
-/* The best level first: the rows of targets.def ascend. */
+/* CPUs first, the best level first: the rows of a family ascend in targets.def. */
 static int by_row(const void *a, const void *b)
 {
     const struct target *x = *(const struct target *const *)a,
                         *y = *(const struct target *const *)b;
-    return (x < y) - (x > y);
+    return x->kind != y->kind ? (int)x->kind - (int)y->kind : (x < y) - (x > y);
 }
 
 static int read_targets(struct build *b)
@@ -47,17 +56,16 @@ static int read_targets(struct build *b)
         bool known = false;
         if (!t)
             return bad_target(word);
-        if (t->kind != TARGET_CPU) {
-            fprintf(stderr, "nnc build: --target %s: libraries for GPUs are not made yet\n", word);
-            return EXIT_REFUSED;
-        }
-        if (b->levels && strcmp(t->triple, b->target[0]->triple)) {
+        if (t->kind == TARGET_CPU && b->base && strcmp(t->triple, b->base->triple)) {
             fprintf(stderr,
                     "nnc build: one library is for one kind of processor: %s and %s want a build "
                     "each\n",
-                    b->target[0]->name, t->name);
+                    b->base->name, t->name);
             return EXIT_USAGE;
         }
+        if (t->kind == TARGET_CPU && (!b->base || t < b->base))
+            b->base = t;
+        b->gpu |= t->kind == TARGET_GPU;
         for (uint32_t i = 0; i < b->levels; i++)
             known |= b->target[i] == t;
         if (!known && b->levels < LEVELS)
@@ -65,6 +73,7 @@ static int read_targets(struct build *b)
     }
     if (!b->levels)
         return bad_target("");
+    b->base = b->base ? b->base : least_level();
     qsort(b->target, b->levels, sizeof *b->target, by_row);
     return 0;
 }
@@ -84,7 +93,7 @@ static int read_parts(struct build *b)
             fputc('\n', stderr);
             return EXIT_USAGE;
         }
-        if (part == PART_GPU) {
+        if (part & (PART_PTX | PART_CUBIN) && !b->gpu) {
             fprintf(stderr, "nnc build: --emit %s: no GPU is among the targets\n", word);
             return EXIT_USAGE;
         }
@@ -228,21 +237,14 @@ static int compile_level(struct build *b, uint32_t i)
     int bad = train_graphs(b, &b->c[i], true);
     if (!bad)
         bad = forward_graphs(b, &b->c[i], b->batches);
+    if (!bad && b->target[i]->kind == TARGET_GPU)
+        return nnc_link(&b->c[i]) ? 0 : EXIT_MACHINE; /* PTX, and the image with its names */
     if (!bad)
-        b->image[i] = program_image(b->c[i].program);
+        b->c[i].image = program_image(b->c[i].program);
     return bad;
 }
 
 /* ---- the self-test's results, from this machine's least level ---- */
-
-static const struct target *least_level(void)
-{
-    const struct target *host = target_host();
-    for (size_t i = 0; i < target_count; i++)
-        if (!strcmp(target_table[i].triple, host->triple))
-            return &target_table[i];
-    return host;
-}
 
 /* Labels and indices must be in a range that only the kernels know: smaller ones are tried. */
 static enum nn_status probe(struct build *b, struct nn_exec *e, struct nn_message *m)
@@ -314,7 +316,6 @@ int cmd_build(int argc, char **argv)
     else
         fprintf(stderr, "nnc build: -o DIR is missing\n");
     for (uint32_t i = 0; i < b.levels; i++) {
-        free(b.image[i]);
         if (b.c[i].m)
             nnc_compile_end(&b.c[i]);
     }

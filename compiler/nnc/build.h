@@ -14,7 +14,8 @@ enum part {
     PART_ASM = 8,
     PART_LLVM = 16,
     PART_SO = 32,
-    PART_GPU = 64 /* ptx, cubin: nothing to write without a GPU among the targets */
+    PART_PTX = 64,
+    PART_CUBIN = 128,
 };
 struct build {
     struct nnc_options o;
@@ -28,8 +29,9 @@ struct build {
     uint32_t batches;
     const struct target *target[LEVELS];
     struct nnc_compiled c[LEVELS];
-    struct nn_image *image[LEVELS];
     uint32_t levels;
+    const struct target *base; /* the least of the CPU's levels; else this machine's */
+    bool gpu;                  /* some target is a GPU's */
     unsigned parts;
     struct nn_probe probe;
     bool probed;

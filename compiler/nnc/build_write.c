@@ -1,4 +1,5 @@
 /* nnc build, the files: header, archive, loose objects, a shared library, a rule for make. */
+#include "cuda/cuda.h"
 #include "nnc/build.h"
 
 #include <errno.h>
@@ -90,20 +91,19 @@ static const char *runtime_library(struct build *b)
     return access(path, R_OK) ? NULL : path;
 }
 
-static int run(char *const *argv)
+static int run(char *const *argv, const char *what)
 {
     pid_t child;
     int status = -1;
     if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ)) {
-        fprintf(stderr, "nnc build: --emit so needs a C compiler to link: cannot run %s\n",
-                argv[0]);
+        fprintf(stderr, "nnc build: cannot run %s to %s\n", argv[0], what);
         return EXIT_MACHINE;
     }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     if (WIFEXITED(status) && !WEXITSTATUS(status))
         return 0;
-    fprintf(stderr, "nnc build: %s could not link the shared library\n", argv[0]);
+    fprintf(stderr, "nnc build: %s could not %s\n", argv[0], what);
     return EXIT_MACHINE;
 }
 
@@ -120,7 +120,8 @@ static int link_shared(struct build *b, const pack_files *f)
     const char *out = arena_printf(b->mem, "%s/lib%s.so", b->o.out, b->prefix);
     const char *head[] = {cc && *cc ? cc : "cc", "-shared", "-o", out};
     const char *tail[] = {
-        runtime, "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-z,defs", "-lm", "-pthread"};
+        runtime,   "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-z,defs", "-lm", "-ldl",
+        "-pthread"};
     for (size_t i = 0; i < COUNT(head); i++)
         vec_push(&argv, arena_printf(b->mem, "%s", head[i]));
     for (uint32_t i = 0; i < f->n; i++)
@@ -128,7 +129,7 @@ static int link_shared(struct build *b, const pack_files *f)
     for (size_t i = 0; i < COUNT(tail); i++)
         vec_push(&argv, arena_printf(b->mem, "%s", tail[i]));
     vec_push(&argv, NULL);
-    int bad = run(argv.p);
+    int bad = run(argv.p, "link the shared library");
     vec_free(&argv);
     return bad;
 }
@@ -159,6 +160,32 @@ static int write_code(struct build *b, const struct pack_model *m, enum back_for
     return bad;
 }
 
+/* PTX, and cubins by NVIDIA's assembler, of the GPUs' levels. */
+static int write_gpu(struct build *b)
+{
+    char ptxas[PATH_MAX], output[] = "-o";
+    int bad = 0;
+    if (b->parts & PART_CUBIN && !nn_cuda_find_ptxas(ptxas, sizeof ptxas)) {
+        fprintf(stderr, "nnc build: --emit cubin needs ptxas, which is not found\n");
+        return EXIT_MACHINE;
+    }
+    for (uint32_t i = 0; !bad && i < b->levels; i++) {
+        if (b->target[i]->kind != TARGET_GPU)
+            continue;
+        char *name = arena_printf(b->mem, "%s.%s.ptx", b->prefix, b->target[i]->name);
+        char *ptx = arena_printf(b->mem, "%s/%s", b->o.out, name);
+        char *arch = arena_printf(b->mem, "-arch=%s", b->target[i]->name);
+        char *cubin = arena_printf(b->mem, "%.*s.cubin", (int)strlen(ptx) - 4, ptx);
+        char *argv[] = {ptxas, arch, ptx, output, cubin, NULL};
+        bad = write_file(b, name, &b->c[i].ptx);
+        if (!bad && b->parts & PART_CUBIN)
+            bad = run(argv, "assemble the kernels");
+        if (!(b->parts & PART_PTX))
+            unlink(ptx);
+    }
+    return bad;
+}
+
 static int write_header(const struct build *b, const struct pack_model *m)
 {
     struct text t = {0};
@@ -183,6 +210,8 @@ static int write_all(struct build *b, const struct pack_model *m)
         bad = write_code(b, m, BACK_ASM);
     if (!bad && b->parts & PART_LLVM)
         bad = write_code(b, m, BACK_LLVM);
+    if (!bad && b->parts & (PART_PTX | PART_CUBIN))
+        bad = write_gpu(b);
     if (!bad && b->o.depfile)
         bad = write_depfile(b, m->prefix);
     return bad;
@@ -192,7 +221,9 @@ int build_write(struct build *b)
 {
     struct pack_level level[LEVELS];
     for (uint32_t i = 0; i < b->levels; i++) {
-        level[i] = (struct pack_level){.target = b->target[i], .image = b->image[i]};
+        level[i] = (struct pack_level){.target = b->target[i], .image = b->c[i].image};
+        if (b->target[i]->kind == TARGET_GPU)
+            level[i].code = &b->c[i].ptx;
         level[i].kernel = program_kernels(b->c[i].program, &level[i].kernels);
     }
     const char *file = b->o.args.p[0], *slash = strrchr(file, '/');
@@ -206,6 +237,7 @@ int build_write(struct build *b)
                            .seed = b->train ? b->train->seed : 0,
                            .level = level,
                            .levels = b->levels,
+                           .base = b->base,
                            .probe = b->probed ? &b->probe : NULL,
                            .tolerance = b->train && b->train->precision ? 0.1 : 1e-2};
     return write_all(b, &m);

@@ -66,6 +66,7 @@ static bool level_object(struct packing *p, const struct pack_level *l, pack_fil
     return true;
 }
 
+/* NULL: a null pointer. */
 static struct back_word at(const char *symbol) { return (struct back_word){symbol, 0}; }
 static struct back_word number(uint64_t v) { return (struct back_word){NULL, v}; }
 
@@ -76,22 +77,40 @@ static const char *string(struct packing *p, const char *what, const char *s)
     return symbol;
 }
 
-/* A struct nn_level. */
-static const char *level_words(struct packing *p, const struct pack_level *l)
+/* A CPU level's kernels in the image's order. */
+static const char *kernel_table(struct packing *p, const struct pack_level *l, const char *word)
 {
-    const char *word = level_word(p->mem, l);
-    const char *image = named(p, "%s.%s.image%s", word, "");
     const char *table = named(p, "%s.%s.kernels%s", word, "");
-    const char *symbol = named(p, "%s.%s.level%s", word, "");
-    back_object_bytes(p->o, image, l->image, l->image->bytes);
     struct back_word *w = xcalloc(l->kernels + 1, sizeof *w);
     for (size_t i = 0; i < l->kernels; i++)
         w[i] = at(l->kernel[i]->name);
     back_object_words(p->o, table, w, l->kernels);
     free(w);
+    return table;
+}
+
+/* A struct nn_level. */
+static const char *level_words(struct packing *p, const struct pack_level *l)
+{
+    const char *word = level_word(p->mem, l);
+    const char *image = named(p, "%s.%s.image%s", word, "");
+    const char *symbol = named(p, "%s.%s.level%s", word, "");
+    const char *table = l->code ? NULL : kernel_table(p, l, word);
+    const char *code = l->code ? named(p, "%s.%s.code%s", word, "") : NULL;
+    back_object_bytes(p->o, image, l->image, l->image->bytes);
+    if (code)
+        back_object_bytes(p->o, code, l->code->p, l->code->n + 1);
     struct back_word level[] = {
-        at(string(p, word, l->target->name)),       at(image), number(l->image->bytes),
-        number(nn_hash(l->image, l->image->bytes)), at(table), number(l->kernels)};
+        at(string(p, word, l->target->name)),
+        at(image),
+        number(l->image->bytes),
+        number(nn_hash(l->image, l->image->bytes)),
+        at(table),
+        number(table ? l->kernels : 0),
+        at(code),
+        number(code ? l->code->n : 0),
+        number(code ? nn_hash(l->code->p, l->code->n) : 0),
+    };
     back_object_words(p->o, symbol, level, COUNT(level));
     return symbol;
 }
@@ -127,11 +146,12 @@ static const char *model_words(struct packing *p)
     const char *levels = named(p, "%s.levels%s%s", "", "");
     back_object_words(p->o, levels, l, m->levels);
     free(l);
-    struct back_word w[] = {number(NN_PACKAGE_VERSION),  at(string(p, "name", m->name)),
-                            number(m->levels),           at(levels),
-                            number((uint64_t)m->epochs), number((uint64_t)m->steps),
-                            number((uint64_t)m->seed),   number((uint64_t)m->batch),
-                            at(probe_words(p))};
+    struct back_word w[] = {
+        number(NN_PACKAGE_VERSION),  at(string(p, "name", m->name)),
+        number(m->levels),           at(levels),
+        number((uint64_t)m->epochs), number((uint64_t)m->steps),
+        number((uint64_t)m->seed),   number((uint64_t)m->batch),
+        at(probe_words(p)),          at(m->level[m->levels - 1].code ? "nn_gpu" : NULL)};
     const char *symbol = named(p, "%s.model%s%s", "", "");
     back_object_words(p->o, symbol, w, COUNT(w));
     return symbol;
@@ -140,7 +160,7 @@ static const char *model_words(struct packing *p)
 static bool table_object(struct packing *p, pack_files *out)
 {
     pack_functions f = {0};
-    p->o = back_object_new(p->m->level[p->m->levels - 1].target, p->m->prefix, p->message);
+    p->o = back_object_new(p->m->base, p->m->prefix, p->message);
     if (!p->o)
         return false;
     const char *model = model_words(p);
@@ -167,7 +187,7 @@ bool pack_objects(const struct pack_model *m, enum back_form form, struct arena 
     struct packing p = {.m = m, .mem = mem, .form = form, .message = message};
     bool ok = true;
     for (uint32_t i = 0; ok && i < m->levels; i++)
-        ok = level_object(&p, &m->level[i], out);
+        ok = m->level[i].code || level_object(&p, &m->level[i], out);
     ok = ok && table_object(&p, out);
     vec_free(&p.symbols);
     return ok;

@@ -13,6 +13,7 @@ struct pack_level {
         *image; /* graphs init, step, eval, eval.1, metrics; forward.N or forward */
     struct lo_kernel *const *kernel;
     size_t kernels;
+    const struct text *code; /* of a GPU: PTX for the image's kernels, under their names */
 };
 struct pack_model {
     const char *name;   /* MLP */
@@ -20,8 +21,9 @@ struct pack_model {
     const char *source; /* mlp.nn */
     const char *version;
     int64_t batch, epochs, steps, seed; /* batch 0: inference only */
-    const struct pack_level *level;     /* the best first; at least one */
+    const struct pack_level *level;     /* the CPU's, the best first; then GPUs'; at least one */
     uint32_t levels;
+    const struct target *base;    /* the processor that the functions are for */
     const struct nn_probe *probe; /* NULL: no self-test */
     double tolerance;
 };

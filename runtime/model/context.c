@@ -29,13 +29,31 @@ static void append_levels(const struct nn_model *m, char *text, size_t size)
         nn_append(text, size, "%s%s", i ? ", " : "", m->level[i]->target);
 }
 
+/* The device asked for; a library that is for GPUs only asks by itself. */
+static const char *wanted(const struct nn_context *c)
+{
+    return c->options.device || !c->model->level[0]->code ? c->options.device : "cuda";
+}
+
+static bool is_gpu(const char *device)
+{
+    return device && (!strncmp(device, "cuda", 4) || !strncmp(device, "sim", 3));
+}
+
 static enum nn_status choose_level(struct nn_context *c, struct nn_message *m)
 {
-    const char *want = c->options.device;
+    const char *want = wanted(c);
     bool any = !want || !strcmp(want, "cpu");
+    if (is_gpu(want) && !c->model->gpu)
+        return nn_fail(m, NN_USAGE, "device %.100s: %s was built for no GPU", want, c->model->name);
+    if (is_gpu(want)) {
+        enum nn_status s = c->model->gpu->open(&c->gpu, c->model, want, m);
+        c->level = c->gpu.level;
+        return s;
+    }
     for (uint64_t i = 0; i < c->model->levels && !c->level; i++) {
         const struct nn_level *l = c->model->level[i];
-        if (nn_cpu_runs(l->target) && (any || !strcmp(want, l->target)))
+        if (!l->code && nn_cpu_runs(l->target) && (any || !strcmp(want, l->target)))
             c->level = l;
     }
     if (c->level)
@@ -48,26 +66,38 @@ static enum nn_status choose_level(struct nn_context *c, struct nn_message *m)
                          want, c->model->name, have, nn_cpu_level());
 }
 
-enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e, struct nn_message *m)
+enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e,
+                             struct nn_gpu_device *gpu, struct nn_message *m)
 {
     const struct nn_level *l = c->level;
+    struct nn_code code = {l->code, l->code_bytes, l->target};
     struct nn_exec_options o = {.allocator = c->options.allocator, .pool = c->pool};
+    if (l->code && !gpu->device) {
+        enum nn_status s = c->model->gpu->open(gpu, c->model, wanted(c), m);
+        if (s)
+            return s;
+    }
+    if (l->code) {
+        o.device = gpu->device;
+        o.code = &code;
+    }
     return nn_exec_open(e, l->image, l->bytes, l->kernel, l->kernels, &o, m);
 }
 
 static enum nn_status check_content(const struct nn_context *c, struct nn_message *m)
 {
-    uint64_t hash = nn_hash(c->level->image, c->level->bytes);
-    if (hash == c->level->hash)
+    const struct nn_level *l = c->level;
+    bool image = nn_hash(l->image, l->bytes) == l->hash;
+    if (image && (!l->code || nn_hash(l->code, l->code_bytes) == l->code_hash))
         return NN_OK;
-    return nn_fail(m, NN_REFUSED,
-                   "%s, level %s: the library is damaged: its tables hash to %016llx, not %016llx",
-                   c->model->name, c->level->target, (unsigned long long)hash,
-                   (unsigned long long)c->level->hash);
+    return nn_fail(m, NN_REFUSED, "%s, level %s: the library is damaged: its %s has another hash",
+                   c->model->name, l->target, image ? "code" : "table");
 }
 
 static enum nn_status open_pool(struct nn_context *c, struct nn_message *m)
 {
+    if (c->level->code)
+        return NN_OK;
     int threads = c->options.threads ? (int)c->options.threads : nn_pool_cores();
     return threads == 1 ? NN_OK : nn_pool_open(&c->pool, threads, m);
 }
@@ -144,7 +174,7 @@ static enum nn_status open_context(struct nn_context *c, struct nn_message *m)
     if (!s)
         s = open_pool(c, m);
     if (!s)
-        s = nn_level_exec(c, &c->exec, m);
+        s = nn_level_exec(c, &c->exec, &c->gpu, m);
     if (!s)
         s = find_graphs(c, m);
     if (!s)
@@ -187,6 +217,8 @@ void nn_context_release(struct nn_context *c)
     if (atomic_fetch_sub(&c->holders, 1) > 1)
         return;
     nn_exec_close(c->exec);
+    if (c->gpu.device)
+        c->model->gpu->close(&c->gpu);
     free(c->in);
     free(c->param);
     free(c);
@@ -221,12 +253,37 @@ enum nn_status nn_context_init(struct nn_context *c, int64_t seed)
     if (c->init < 0)
         return no_training(c);
     int slot = nn_exec_find_slot(c->exec, "seed");
+    enum nn_status s = nn_context_settle(c);
     nn_exec_set_scalar(c->exec, "step", 0);
     if (slot >= 0 && nn_exec_slot_rec(c->exec, slot)->dtype == NN_i64)
-        memcpy(nn_exec_slot(c->exec, slot), &seed, sizeof seed);
-    enum nn_status s = nn_exec_run(c->exec, c->init, NULL, &c->message);
+        nn_exec_set_i64(c->exec, slot, seed);
+    if (!s)
+        s = nn_exec_run(c->exec, c->init, NULL, &c->message);
     c->filled |= !s;
     return s;
+}
+
+enum nn_status nn_context_settle(struct nn_context *c)
+{
+    enum nn_status s = NN_OK;
+    while (!s && nn_exec_under_way(c->exec))
+        s = nn_exec_finish(c->exec, &c->message);
+    return s;
+}
+
+/* Begins a step as soon as a set of buffers is free; waits for it where a loss is wanted. */
+static enum nn_status run_step(struct nn_context *c, const void *const *in, float *const *loss)
+{
+    int depth = nn_exec_depth(c->exec, c->step);
+    bool wait = depth == 1;
+    for (uint32_t i = 0; i < c->losses; i++)
+        wait |= loss[i] != NULL;
+    enum nn_status s = NN_OK;
+    while (!s && nn_exec_under_way(c->exec) >= depth)
+        s = nn_exec_finish(c->exec, &c->message);
+    if (!s)
+        s = nn_exec_start(c->exec, c->step, in, &c->message);
+    return !s && wait ? nn_context_settle(c) : s;
 }
 
 /* The losses stand first among the step's outputs whose names begin so. */
@@ -254,7 +311,7 @@ enum nn_status nn_context_step(struct nn_context *c, const void *const *in, floa
             "%s's schedule asks how long training is: set steps (and steps_per_epoch) in "
             "the options",
             c->model->name);
-    enum nn_status s = nn_exec_run(c->exec, c->step, in, &c->message);
+    enum nn_status s = run_step(c, in, loss);
     if (!s)
         read_losses(c, c->step, loss);
     return s;
@@ -278,7 +335,7 @@ enum nn_status nn_context_evaluate(struct nn_context *c, int64_t count, const vo
         return no_training(c);
     if (count < 0)
         return nn_fail(&c->message, NN_USAGE, "%lld samples", (long long)count);
-    enum nn_status s = NN_OK;
+    enum nn_status s = nn_context_settle(c);
     for (int64_t at = 0; !s && at < count;) {
         bool whole = count - at >= c->model->batch;
         int64_t n = whole ? c->model->batch : 1;
@@ -334,7 +391,9 @@ enum nn_status nn_context_forward(struct nn_context *c, int64_t batch, const voi
     if (!c->filled)
         return nn_fail(&c->message, NN_USAGE,
                        "forward: the parameters have no values yet: load them first");
-    enum nn_status s = nn_exec_run(c->exec, graph, in, &c->message);
+    enum nn_status s = nn_context_settle(c);
+    if (!s)
+        s = nn_exec_run(c->exec, graph, in, &c->message);
     const struct nn_value_rec *v = nn_exec_outputs(c->exec, graph);
     for (uint32_t i = 0; !s && i < nn_exec_graph_rec(c->exec, graph)->output_count; i++)
         if (out[i])

@@ -16,13 +16,14 @@ struct nn_context {
     struct nn_options options;
     struct nn_pool *pool; /* NULL: the calling thread alone */
     struct nn_exec *exec;
-    atomic_int holders; /* the caller, and every DLPack tensor that is out */
+    struct nn_gpu_device gpu; /* all zero on the CPU */
+    atomic_int holders;       /* the caller, and every DLPack tensor that is out */
     int step, eval, eval_one, metrics, init, forward; /* graphs; -1: none */
     uint32_t losses;
-    bool filled;        /* the parameters have values */
-    bool length_missing;  /* a schedule asks for the number of steps and nobody gave it */
-    int64_t evaluated;  /* samples since the last metrics */
-    const void **in;    /* room for the inputs of a graph */
+    bool filled;         /* the parameters have values */
+    bool length_missing; /* a schedule asks for the number of steps and nobody gave it */
+    int64_t evaluated;   /* samples since the last metrics */
+    const void **in;     /* room for the inputs of a graph */
     uint32_t params;
     struct param *param; /* parameters and states */
     struct nn_message message;
@@ -33,8 +34,12 @@ struct param {
     int64_t shape[NN_MAX_RANK], strides[NN_MAX_RANK];
 };
 
-/* A level of the model as an execution context: what opening and the self-test do alike. */
-enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e, struct nn_message *m);
+/* The chosen level as an execution context, what opening and the self-test do alike; on a GPU `gpu`
+ * is what it runs on, to be closed after the context (it is opened if it is all zero). */
+enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e,
+                             struct nn_gpu_device *gpu, struct nn_message *m);
+/* Waits for training steps that are under way; to be called before anything else is done. */
+enum nn_status nn_context_settle(struct nn_context *c);
 
 /* Sets what schedules read: how long training is, as far as options and model say. */
 void nn_context_set_length(struct nn_context *c);

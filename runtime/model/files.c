@@ -11,7 +11,10 @@ static enum nn_status save(struct nn_context *c, const char *path, bool state)
     uint32_t slots = nn_exec_image(c->exec)->slot_count;
     struct nn_save_item *item = calloc(slots + 1u, sizeof *item);
     char **name = calloc(slots + 1u, sizeof *name);
-    enum nn_status s = item && name ? NN_OK : nn_fail(&c->message, NN_MACHINE, "out of memory");
+    enum nn_status s =
+        item && name ? nn_context_settle(c) : nn_fail(&c->message, NN_MACHINE, "out of memory");
+    if (!s)
+        s = nn_exec_fetch(c->exec, &c->message);
     size_t n = 0;
     for (uint32_t i = 0; !s && i < slots; i++) {
         const struct nn_slot_rec *r = nn_exec_slot_rec(c->exec, (int)i);
@@ -54,7 +57,9 @@ enum nn_status nn_context_save_state(struct nn_context *c, const char *path)
 
 enum nn_status nn_context_load(struct nn_context *c, const char *path)
 {
-    enum nn_status s = nn_weights_load(c->exec, path, "", &c->message);
+    enum nn_status s = nn_context_settle(c);
+    if (!s)
+        s = nn_weights_load(c->exec, path, "", &c->message);
     c->filled |= !s;
     return s;
 }
@@ -62,7 +67,9 @@ enum nn_status nn_context_load(struct nn_context *c, const char *path)
 enum nn_status nn_context_load_state(struct nn_context *c, const char *path)
 {
     struct nn_tensors *t;
-    enum nn_status s = nn_tensors_open(&t, path, &c->message);
+    enum nn_status s = nn_context_settle(c);
+    if (!s)
+        s = nn_tensors_open(&t, path, &c->message);
     if (s)
         return s;
     s = nn_state_load(c->exec, t, path, &c->message);

@@ -64,6 +64,14 @@ enum nn_status nn_context_param(struct nn_context *c, const char *name, struct n
         const struct nn_slot_rec *s = nn_exec_slot_rec(c->exec, (int)p->slot);
         if (strcmp(nn_context_param_name(c, i), name))
             continue;
+        if (c->gpu.device) {
+            *view = (struct nn_dltensor){0};
+            return nn_fail(
+                &c->message, NN_USAGE,
+                "parameter %.200s: views of a GPU's memory are not given out; saving and "
+                "loading reach it",
+                name);
+        }
         enum nn_dtype t = (enum nn_dtype)s->dtype;
         *view = (struct nn_dltensor){.data = nn_exec_slot(c->exec, (int)p->slot),
                                      .device = {1, 0},

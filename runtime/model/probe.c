@@ -32,6 +32,8 @@ static enum nn_status fill_slots(struct nn_exec *e, struct nn_message *m)
     nn_exec_set_scalar(e, "steps_per_epoch", 10);
     nn_exec_set_scalar(e, "seed", 42);
     enum nn_status s = init < 0 ? NN_OK : nn_exec_run(e, init, NULL, m);
+    if (!s)
+        s = nn_exec_fetch(e, m);
     for (uint32_t n = 0; n < nn_exec_image(e)->slot_count; n++) {
         const struct nn_slot_rec *r = nn_exec_slot_rec(e, (int)n);
         enum nn_dtype t = (enum nn_dtype)r->dtype;
@@ -39,6 +41,8 @@ static enum nn_status fill_slots(struct nn_exec *e, struct nn_message *m)
         bool real = nn_dtype_float(t) && (r->kind == NN_SLOT_PARAM || r->kind == NN_SLOT_STATE);
         for (size_t i = 0; real && i < r->bytes / nn_dtype_size(t); i++)
             nn_set(t, nn_exec_slot(e, (int)n), i, made_up_weight(r, key, i));
+        if (real)
+            nn_exec_changed(e, (int)n);
     }
     nn_exec_reset_accumulators(e);
     return s;

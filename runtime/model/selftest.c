@@ -45,9 +45,10 @@ enum nn_status nn_context_selftest(struct nn_context *c)
         return nn_fail(m, NN_USAGE, "%s was built without a self-test", c->model->name);
     struct nn_probe *p = calloc(1, sizeof *p);
     struct nn_exec *e = NULL;
-    enum nn_status s = p ? NN_OK : nn_fail(m, NN_MACHINE, "out of memory");
+    struct nn_gpu_device gpu = {0};
+    enum nn_status s = p ? nn_context_settle(c) : nn_fail(m, NN_MACHINE, "out of memory");
     if (!s)
-        s = nn_level_exec(c, &e, m);
+        s = nn_level_exec(c, &e, &gpu, m);
     if (!s) {
         p->forward_limit = want->forward_limit;
         p->step_limit = want->step_limit;
@@ -56,6 +57,8 @@ enum nn_status nn_context_selftest(struct nn_context *c)
     if (!s)
         s = compare(c, p, m);
     nn_exec_close(e);
+    if (gpu.device)
+        c->model->gpu->close(&gpu);
     free(p);
     return s;
 }
