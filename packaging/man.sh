@@ -51,6 +51,9 @@ training was interrupted; its state was saved
 .TP
 .B NNC_STDLIB
 the folder of the standard library, instead of the one beside the program
+.TP
+.B NNC_CACHE
+the folder of the compile cache, instead of nnc in XDG_CACHE_HOME or ~/.cache; off: none
 .SH EXAMPLES
 .EX
 nnc train mlp.nn \-\-out out

@@ -205,9 +205,12 @@ enum nn_status nn_context_open(const struct nn_model *model, const struct nn_opt
         return s;
     }
     struct nn_exec_memory b = nn_exec_memory(c->exec);
-    nn_context_log(c, "%s: %s, %d threads, %.1f MB", model->name, c->level->target,
-                   c->pool ? nn_pool_threads(c->pool) : 1,
-                   (double)(b.slots + b.arena + b.scratch + b.outputs) / 1e6);
+    double mb = (double)(b.slots + b.arena + b.scratch + b.outputs + b.inputs) / 1e6;
+    if (c->level->code)
+        nn_context_log(c, "%s: %s, %.1f MB", model->name, c->level->target, mb);
+    else
+        nn_context_log(c, "%s: %s, %d threads, %.1f MB", model->name, c->level->target,
+                       c->pool ? nn_pool_threads(c->pool) : 1, mb);
     *out = c;
     return NN_OK;
 }

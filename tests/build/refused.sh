@@ -12,7 +12,7 @@ refuses() { # STATUS TEXT ARGUMENTS
     fi
 }
 refuses 2 "-o DIR is missing" "$model"
-refuses 2 "unknown target z80" "$model" -o "$TMP/lib" --target z80
+refuses 2 "unknown target z80; known are x86-64" "$model" -o "$TMP/lib" --target z80
 refuses 2 "one kind of processor" "$model" -o "$TMP/lib" --target x86-64,aarch64
 refuses 2 "--emit tar: known are header, lib" "$model" -o "$TMP/lib" --emit tar
 refuses 2 "no GPU is among the targets" "$model" -o "$TMP/lib" --emit ptx
