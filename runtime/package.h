@@ -5,7 +5,7 @@
 
 #include "image.h"
 
-#define NN_PACKAGE_VERSION 2
+#define NN_PACKAGE_VERSION 3
 
 /* The code for one kind of machine. */
 struct nn_level {
@@ -45,6 +45,7 @@ extern const struct nn_gpu_ops nn_gpu;
 struct nn_model {
     uint64_t version; /* NN_PACKAGE_VERSION */
     const char *name; /* MLP */
+    const char *part; /* "G.": one of several that share files of weights; NULL: all of them */
     uint64_t levels;
     const struct nn_level *const *level; /* the CPU's, the best first; then the GPU's likewise */
     int64_t epochs, steps, seed;         /* of the train block; epochs or steps -1: not given */

@@ -192,15 +192,9 @@ static int graph(struct build *b, struct nnc_compiled *c, enum front_graph which
     return 0;
 }
 
-/* A model that is one of several in the train block has its parameters under the name that the
- * block gives it: a graph of the model alone would have others. */
-static bool forward_wanted(const struct build *b) { return !b->train || b->train->ninstances <= 1; }
-
 static int forward_graphs(struct build *b, struct nnc_compiled *c, uint32_t sizes)
 {
     int bad = 0;
-    if (!forward_wanted(b))
-        return 0;
     if (!b->dim)
         return graph(b, c, FRONT_FORWARD, "forward", 0, 0);
     for (uint32_t i = 0; !bad && i < sizes; i++) {

@@ -217,6 +217,26 @@ static int write_all(struct build *b, const struct pack_model *m)
     return bad;
 }
 
+/* Whether all that is saved belongs to one of the train block's several models: its name with a dot
+ * is in front, as in the weights that training saves. */
+static const char *part(const struct build *b)
+{
+    const struct front_train *t = front_train(b->front);
+    const struct ir_module *m = b->c[0].m;
+    for (uint32_t k = 0; t && t->ninstances > 1 && k < t->ninstances; k++) {
+        const char *start = arena_printf(b->mem, "%s.", t->instance[k]);
+        bool any = false, all = true;
+        for (uint32_t i = 0; i < m->slots.n; i++) {
+            bool saved = m->slots.p[i].kind == NN_SLOT_PARAM || m->slots.p[i].kind == NN_SLOT_STATE;
+            any |= saved;
+            all &= !saved || !strncmp(m->slots.p[i].name, start, strlen(start));
+        }
+        if (any && all)
+            return start;
+    }
+    return NULL;
+}
+
 int build_write(struct build *b)
 {
     struct pack_level level[LEVELS];
@@ -228,6 +248,7 @@ int build_write(struct build *b)
     }
     const char *file = b->o.args.p[0], *slash = strrchr(file, '/');
     struct pack_model m = {.name = b->model->name,
+                           .part = part(b),
                            .prefix = b->prefix,
                            .source = slash ? slash + 1 : file,
                            .version = NNC_VERSION,

@@ -146,12 +146,17 @@ static const char *model_words(struct packing *p)
     const char *levels = named(p, "%s.levels%s%s", "", "");
     back_object_words(p->o, levels, l, m->levels);
     free(l);
-    struct back_word w[] = {
-        number(NN_PACKAGE_VERSION),  at(string(p, "name", m->name)),
-        number(m->levels),           at(levels),
-        number((uint64_t)m->epochs), number((uint64_t)m->steps),
-        number((uint64_t)m->seed),   number((uint64_t)m->batch),
-        at(probe_words(p)),          at(m->level[m->levels - 1].code ? "nn_gpu" : NULL)};
+    struct back_word w[] = {number(NN_PACKAGE_VERSION),
+                            at(string(p, "name", m->name)),
+                            at(m->part ? string(p, "part", m->part) : NULL),
+                            number(m->levels),
+                            at(levels),
+                            number((uint64_t)m->epochs),
+                            number((uint64_t)m->steps),
+                            number((uint64_t)m->seed),
+                            number((uint64_t)m->batch),
+                            at(probe_words(p)),
+                            at(m->level[m->levels - 1].code ? "nn_gpu" : NULL)};
     const char *symbol = named(p, "%s.model%s%s", "", "");
     back_object_words(p->o, symbol, w, COUNT(w));
     return symbol;

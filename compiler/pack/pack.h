@@ -17,6 +17,7 @@ struct pack_level {
 };
 struct pack_model {
     const char *name;   /* MLP */
+    const char *part;   /* "G.": one of several models in files of weights; NULL: the only one */
     const char *prefix; /* mlp: of the functions and files */
     const char *source; /* mlp.nn */
     const char *version;

@@ -1,5 +1,6 @@
 /* Two models in one program; contexts of both on threads of their own, with pools of their own. */
 #include "ab.h"
+#include "b.h"
 #include "wide.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -34,8 +35,9 @@ static void give(void *user, void *p, size_t n)
 }
 
 struct job {
+    const char *file;
     uint32_t threads;
-    float loss_a, loss_b, y[2];
+    float loss_a, loss_b, y[2], of_b[2], of_part[2];
 };
 
 static void *train(void *arg)
@@ -61,21 +63,33 @@ static void *train(void *arg)
     for (int64_t i = 0; i < w.shape[1]; i++)
         ((float *)w.data)[i] = 1;
     CHECK(wide_forward(wide, 2, x, j->y) == NN_OK);
+    char path[1000];
+    snprintf(path, sizeof path, "%s.%u", j->file, j->threads);
+    struct b *b;
+    CHECK(ab_save(ab, path) == NN_OK && b_open(&o, &b) == NN_OK);
+    CHECK(b_load(b, path) == NN_OK && b_forward(b, 1, x, j->of_part) == NN_OK);
+    CHECK(ab_forward(ab, 1, x, j->of_b) == NN_OK && j->of_b[0] != 0);
+    CHECK(!memcmp(j->of_b, j->of_part, sizeof j->of_b));
+    b_close(b);
     ab_close(ab);
     wide_close(wide);
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    struct job job[3] = {{.threads = 1}, {.threads = 2}, {.threads = 3}};
+    CHECK(argc == 2);
+    struct job job[3] = {{.file = argv[1], .threads = 1},
+                         {.file = argv[1], .threads = 2},
+                         {.file = argv[1], .threads = 3}};
     pthread_t t[3];
     for (int i = 0; i < 3; i++)
         CHECK(!pthread_create(&t[i], NULL, train, &job[i]));
     for (int i = 0; i < 3; i++)
         pthread_join(t[i], NULL);
     for (int i = 1; i < 3; i++) /* the same bits on any number of threads */
-        CHECK(!memcmp(&job[0].loss_a, &job[i].loss_a, sizeof(struct job) - sizeof(uint32_t)));
+        CHECK(!memcmp(&job[0].loss_a, &job[i].loss_a,
+                      sizeof(struct job) - offsetof(struct job, loss_a)));
     CHECK(taken == 0 && most > 0);
     CHECK(job[0].y[0] != 0);
     return 0;

@@ -1,4 +1,4 @@
-# Two models in one C program and one C++ unit; contexts on three threads at once, the caller's allocator.
+# Several models in one C program and one C++ unit, of which one takes its part of another's weights; contexts on three threads at once, the caller's allocator.
 set -e
 cat >"$TMP/ab.nn" <<'END'
 use std
@@ -30,17 +30,18 @@ model Wide(x: f32[batch, 40]) -> f32[batch, 1] {
   return fc(x)
 }
 END
-"$NNC" build "$TMP/ab.nn" -o "$TMP/lib"
+"$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --model B --prefix ab
+"$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --model B --inference
 "$NNC" build "$TMP/wide.nn" -o "$TMP/lib" --batches 2 --emit header,lib,obj,asm
 test -s "$TMP"/lib/wide.o && grep -q '\.globl.wide_forward' "$TMP/lib/wide.s"
 # shellcheck disable=SC2086
 $CC $CFLAGS -std=c11 -Wall -Wextra -Werror -pedantic -I "$TMP/lib" -I "$SOURCE/runtime" build/two.c \
-    "$TMP/lib/libab.a" "$TMP/lib/libwide.a" "${NNC%/*}/libnnrt.a" -lm -pthread -o "$TMP/two"
-"$TMP/two"
+    "$TMP/lib/libab.a" "$TMP/lib/libb.a" "$TMP/lib/libwide.a" "${NNC%/*}/libnnrt.a" -lm -pthread -o "$TMP/two"
+"$TMP/two" "$TMP/w"
 if [ -z "$CFLAGS" ] && command -v valgrind >/dev/null; then
     # The limits: unrolled kernels are longer blocks than valgrind has room for.
     valgrind -q --vex-guest-chase=no --vex-guest-max-insns=20 --error-exitcode=9 --leak-check=full \
-        "$TMP/two"
+        "$TMP/two" "$TMP/w"
 fi
 if command -v c++ >/dev/null; then
     printf '#include "ab.h"\n#include "wide.h"\nint main() { return wide_open(nullptr, nullptr) != ab_save(nullptr, ""); }\n' >"$TMP/x.cc"
