@@ -217,6 +217,28 @@ static void comment(struct text *out, const char *doc)
     text_printf(out, " */\n");
 }
 
+/* `left(params);`, broken between parameters where a line would be too long. */
+static void prototype(struct text *out, const char *left, const char *params)
+{
+    enum { WIDTH = 100 };
+    size_t column = strlen(left) + 1;
+    text_printf(out, "%s(", left);
+    for (const char *p = params; *p;) {
+        size_t n = strcspn(p, ",");
+        if (p != params && column + n + 3 > WIDTH) {
+            text_printf(out, ",\n    ");
+            column = 4;
+        } else if (p != params) {
+            text_printf(out, ", ");
+            column += 2;
+        }
+        text_write(out, p, n);
+        column += n;
+        p += n + (p[n] == ',') + (p[n] == ',' && p[n + 1] == ' ');
+    }
+    text_printf(out, ");\n");
+}
+
 static void functions(struct header *h)
 {
     pack_functions f = {0};
@@ -225,8 +247,10 @@ static void functions(struct header *h)
     for (uint32_t k = 0; k < f.n; k++) {
         const char *result = f.p[k].result;
         comment(h->out, f.p[k].doc);
-        text_printf(h->out, "%s%s%s_%s(%s);\n", result, strchr(result, '*') ? "" : " ",
-                    h->m->prefix, f.p[k].suffix, f.p[k].params);
+        prototype(h->out,
+                  arena_printf(h->mem, "%s%s%s_%s", result, strchr(result, '*') ? "" : " ",
+                               h->m->prefix, f.p[k].suffix),
+                  f.p[k].params);
     }
     vec_free(&f);
 }

@@ -56,15 +56,15 @@ int main(int argc, char **argv)
     return !(fabsf(a - b) < 1e-4f && fabsf(cpu[0] - gpu[0]) < 1e-3f && cpu[0] != 0);
 }
 END
-"$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --target x86-64,sm_80 --emit header,lib,ptx
-grep -q '^.target sm_80' "$TMP/lib/ab.sm_80.ptx"
+"$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --target x86-64,sm_75 --emit header,lib,ptx
+grep -q '^.target sm_75' "$TMP/lib/ab.sm_75.ptx"
 # shellcheck disable=SC2086
 $CC $CFLAGS -std=c11 -I "$TMP/lib" -I "$SOURCE/runtime" "$TMP/test.c" "$TMP/lib/libab.a" \
     "${NNC%/*}/libnnrt.a" -lm -ldl -pthread -o "$TMP/test"
 NNC_SIM_LIBRARY="${NNC%/*}/libnncsim.so" "$TMP/test" "$TMP/w.safetensors"
 
 # For GPUs alone; and a library without them refuses in words.
-"$NNC" build "$TMP/ab.nn" -o "$TMP/only" --target sm_80
+"$NNC" build "$TMP/ab.nn" -o "$TMP/only" --target sm_75
 "$NNC" build "$TMP/ab.nn" -o "$TMP/none"
 for lib in only none; do
     # shellcheck disable=SC2086
@@ -72,5 +72,5 @@ for lib in only none; do
         "${NNC%/*}/libnnrt.a" -lm -ldl -pthread -o "$TMP/$lib/test"
     ! "$TMP/$lib/test" "$TMP/w" >"$TMP/$lib/out"
 done
-grep -q 'built for sm_80' "$TMP/only/out"
+grep -q 'built for sm_75' "$TMP/only/out"
 grep -q 'built for no GPU' "$TMP/none/out"
