@@ -232,6 +232,8 @@ void nn_context_close(struct nn_context *c)
 {
     if (!c)
         return;
+    if (c->exec)
+        nn_context_settle(c);
     nn_pool_close(c->pool);
     c->pool = NULL;
     nn_context_release(c);
@@ -355,7 +357,9 @@ enum nn_status nn_context_metrics(struct nn_context *c, float *value)
         return no_training(c);
     if (!c->evaluated)
         return nn_fail(&c->message, NN_USAGE, "no sample was evaluated since the last metrics");
-    enum nn_status s = nn_exec_run(c->exec, c->metrics, NULL, &c->message);
+    enum nn_status s = nn_context_settle(c);
+    if (!s)
+        s = nn_exec_run(c->exec, c->metrics, NULL, &c->message);
     const struct nn_value_rec *v = nn_exec_outputs(c->exec, c->metrics);
     for (uint32_t i = 0; !s && i < nn_exec_graph_rec(c->exec, c->metrics)->output_count; i++)
         value[i] = (float)nn_get((enum nn_dtype)v[i].dtype,
