@@ -56,6 +56,8 @@ sed 's/[A-Z]*(\([A-Za-z0-9_]*\).*/\1/' "$TMP/list.inc" | paste - "$TMP/list.inc"
         "$TMP/words" "$TMP/both" - >"$TMP/kept.inc"
 [ "$(wc -l <"$TMP/kept.inc")" -ge 800 ] || { echo "CUDA's headers were not read"; exit 1; }
 
+runtime=$(sed -n 's/^#define CUDART_VERSION *\([0-9][0-9]\).*/\1/p' "$dir/cuda_runtime_api.h" 2>/dev/null)
+[ "$runtime" ] || runtime=0
 if [ $blas = 1 ]; then # without the overloads for C++ at its end
     sed '/^static inline cublasStatus_t cublasMigrateComputeType/,$d' "$dir/cublas_api.h" >"$TMP/plain.h"
     printf '#endif\n#endif\n' >>"$TMP/plain.h"
@@ -95,6 +97,31 @@ template <class R, class... A, class S, class... B> constexpr bool same(R (*)(A.
                                   sizeof(((::x *)nullptr)->f) == sizeof(((mine::x *)nullptr)->f), #x #f);
 #define CALL(x) static_assert(same((decltype(&::x))nullptr, (decltype(&mine::x))nullptr), #x);
 #include "kept.inc"
+#define CUDART $runtime
+#if CUDART == 12 || CUDART == 13
+#include <cuda_runtime_api.h>
+namespace mine {
+#include "../cudart/cudart.h"
+}
+SIZE(cudaDeviceProp)
+FIELD(cudaDeviceProp, totalGlobalMem)
+FIELD(cudaDeviceProp, major)
+FIELD(cudaDeviceProp, multiProcessorCount)
+FIELD(cudaDeviceProp, memoryBusWidth)
+FIELD(cudaDeviceProp, regsPerMultiprocessor)
+FIELD(cudaDeviceProp, cooperativeLaunch)
+FIELD(cudaDeviceProp, sharedMemPerBlockOptin)
+FIELD(cudaDeviceProp, clusterLaunch)
+FIELD(cudaDeviceProp, reserved)
+SIZE(cudaFuncAttributes)
+FIELD(cudaFuncAttributes, numRegs)
+FIELD(cudaFuncAttributes, preferredShmemCarveout)
+SIZE(cudaPointerAttributes)
+FIELD(cudaPointerAttributes, hostPointer)
+SIZE(cudaLaunchConfig_t)
+FIELD(cudaLaunchConfig_t, stream)
+FIELD(cudaLaunchConfig_t, numAttrs)
+#endif
 EOF
 "$cxx" -std=c++17 -fsyntax-only -w -I"$dir" -I"$TMP" -I"$own" "$TMP/check.cpp" || exit 1
 

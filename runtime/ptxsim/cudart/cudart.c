@@ -122,7 +122,10 @@ cudaError_t cudaDriverGetVersion(int *version)
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
-    return rt_end((cudaError_t)cuDriverGetVersion(version));
+    if (!version)
+        return rt_end(CUDA_ERROR_INVALID_VALUE);
+    *version = CUDART * 1000;
+    return 0;
 }
 
 cudaError_t cudaGetDeviceCount(int *count)
@@ -208,6 +211,12 @@ static void fill(struct cudaDeviceProp *p, int device)
         AT(HOST_REGISTER_SUPPORTED, hostRegisterSupported),
         AT(MEMORY_POOLS_SUPPORTED, memoryPoolsSupported),
         AT(CLUSTER_LAUNCH, clusterLaunch),
+#if CUDART == 12
+        AT(CLOCK_RATE, clockRate),
+        AT(MEMORY_CLOCK_RATE, memoryClockRate),
+        AT(GPU_OVERLAP, deviceOverlap),
+        AT(SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO, singleToDoublePrecisionPerfRatio),
+#endif
 #undef AT
     };
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
@@ -222,6 +231,10 @@ static size_t size_attribute(CUdevice_attribute attribute, int device)
     return (size_t)v;
 }
 
+/* The name that this version's header gives it. */
+#if CUDART == 12
+#define cudaGetDeviceProperties cudaGetDeviceProperties_v2
+#endif
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
 {
     RT_ENTER();
@@ -330,6 +343,14 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
     DO(cuMemGetInfo_v2(free_bytes, total));
 }
+
+#if CUDART == 12
+cudaError_t cudaMemPrefetchAsync(const void *p, size_t bytes, int device, CUstream stream)
+{
+    DO(cuMemPrefetchAsync(ADDRESS(p), bytes, device, stream));
+}
+#define cudaMemPrefetchAsync cudaMemPrefetchAsync_v2
+#endif
 
 cudaError_t cudaMemPrefetchAsync(const void *p, size_t bytes, struct cudaMemLocation where,
                                  unsigned flags, CUstream stream)

@@ -6,6 +6,11 @@
 #ifndef NN_SIM_CUDART_H
 #define NN_SIM_CUDART_H
 
+/* The library is built once for each version of the runtime: CUDART is 12 or 13. */
+#ifndef CUDART
+#error CUDART says for which version of the runtime this is
+#endif
+
 #include "../driver/cuda_calls.h"
 #include <stdbool.h>
 
@@ -52,7 +57,16 @@ typedef struct cudaLaunchConfig_st {
 struct cudaMemLocation {
     int type, id;
 };
-/* Of version 13. */
+#if CUDART == 12
+#define IN_12(...) __VA_ARGS__
+#define SINCE_13(...)
+#define RESERVED 63
+#else
+#define IN_12(...)
+#define SINCE_13(...) __VA_ARGS__
+#define RESERVED 56
+#endif
+/* clang-format off */
 struct cudaDeviceProp {
     char name[256];
     CUuuid uuid;
@@ -62,44 +76,51 @@ struct cudaDeviceProp {
     int regsPerBlock, warpSize;
     size_t memPitch;
     int maxThreadsPerBlock, maxThreadsDim[3], maxGridSize[3];
+    IN_12(int clockRate;)
     size_t totalConstMem;
     int major, minor;
     size_t textureAlignment, texturePitchAlignment;
-    int multiProcessorCount, integrated, canMapHostMemory;
-    int maxTexture1D, maxTexture1DMipmap, maxTexture2D[2], maxTexture2DMipmap[2],
-        maxTexture2DLinear[3];
+    IN_12(int deviceOverlap;)
+    int multiProcessorCount;
+    IN_12(int kernelExecTimeoutEnabled;)
+    int integrated, canMapHostMemory;
+    IN_12(int computeMode;)
+    int maxTexture1D, maxTexture1DMipmap;
+    IN_12(int maxTexture1DLinear;)
+    int maxTexture2D[2], maxTexture2DMipmap[2], maxTexture2DLinear[3];
     int maxTexture2DGather[2], maxTexture3D[3], maxTexture3DAlt[3], maxTextureCubemap;
     int maxTexture1DLayered[2], maxTexture2DLayered[3], maxTextureCubemapLayered[2];
-    int maxSurface1D, maxSurface2D[2], maxSurface3D[3], maxSurface1DLayered[2],
-        maxSurface2DLayered[3];
-    int maxSurfaceCubemap, maxSurfaceCubemapLayered[2];
+    int maxSurface1D, maxSurface2D[2], maxSurface3D[3], maxSurface1DLayered[2];
+    int maxSurface2DLayered[3], maxSurfaceCubemap, maxSurfaceCubemapLayered[2];
     size_t surfaceAlignment;
-    int concurrentKernels, ECCEnabled, pciBusID, pciDeviceID, pciDomainID, tccDriver,
-        asyncEngineCount;
-    int unifiedAddressing, memoryBusWidth, l2CacheSize, persistingL2CacheMaxSize;
-    int maxThreadsPerMultiProcessor, streamPrioritiesSupported, globalL1CacheSupported,
-        localL1CacheSupported;
+    int concurrentKernels, ECCEnabled, pciBusID, pciDeviceID, pciDomainID, tccDriver;
+    int asyncEngineCount, unifiedAddressing;
+    IN_12(int memoryClockRate;)
+    int memoryBusWidth, l2CacheSize, persistingL2CacheMaxSize, maxThreadsPerMultiProcessor;
+    int streamPrioritiesSupported, globalL1CacheSupported, localL1CacheSupported;
     size_t sharedMemPerMultiprocessor;
     int regsPerMultiprocessor, managedMemory, isMultiGpuBoard, multiGpuBoardGroupID;
-    int hostNativeAtomicSupported, pageableMemoryAccess, concurrentManagedAccess,
-        computePreemptionSupported;
+    int hostNativeAtomicSupported;
+    IN_12(int singleToDoublePrecisionPerfRatio;)
+    int pageableMemoryAccess, concurrentManagedAccess, computePreemptionSupported;
     int canUseHostPointerForRegisteredMem, cooperativeLaunch;
+    IN_12(int cooperativeMultiDeviceLaunch;)
     size_t sharedMemPerBlockOptin;
-    int pageableMemoryAccessUsesHostPageTables, directManagedMemAccessFromHost,
-        maxBlocksPerMultiProcessor;
-    int accessPolicyMaxWindowSize;
+    int pageableMemoryAccessUsesHostPageTables, directManagedMemAccessFromHost;
+    int maxBlocksPerMultiProcessor, accessPolicyMaxWindowSize;
     size_t reservedSharedMemPerBlock;
     int hostRegisterSupported, sparseCudaArraySupported, hostRegisterReadOnlySupported;
     int timelineSemaphoreInteropSupported, memoryPoolsSupported, gpuDirectRDMASupported;
     unsigned gpuDirectRDMAFlushWritesOptions;
     int gpuDirectRDMAWritesOrdering;
     unsigned memoryPoolSupportedHandleTypes;
-    int deferredMappingCudaArraySupported, ipcEventSupported, clusterLaunch,
-        unifiedFunctionPointers;
-    int deviceNumaConfig, deviceNumaId, mpsEnabled, hostNumaId;
-    unsigned gpuPciDeviceID, gpuPciSubsystemID;
-    int hostNumaMultinodeIpcSupported, reserved[56];
+    int deferredMappingCudaArraySupported, ipcEventSupported, clusterLaunch;
+    int unifiedFunctionPointers;
+    SINCE_13(int deviceNumaConfig, deviceNumaId, mpsEnabled, hostNumaId;)
+    SINCE_13(unsigned gpuPciDeviceID, gpuPciSubsystemID; int hostNumaMultinodeIpcSupported;)
+    int reserved[RESERVED];
 };
+/* clang-format on */
 
 /* Initialises the driver and makes a context current in this thread, the device's primary one if it
  * has none. */

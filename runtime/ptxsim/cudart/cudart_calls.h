@@ -19,7 +19,11 @@ cudaError_t cudaSetDevice(int device);
 cudaError_t cudaDeviceReset(void);
 cudaError_t cudaDeviceSynchronize(void);
 cudaError_t cudaDeviceGetAttribute(int *value, int attribute, int device);
+#if CUDART == 12
+cudaError_t cudaGetDeviceProperties_v2(struct cudaDeviceProp *p, int device);
+#else
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device);
+#endif
 cudaError_t cudaMalloc(void **p, size_t bytes);
 cudaError_t cudaFree(void *p);
 cudaError_t cudaMallocManaged(void **p, size_t bytes, unsigned flags);
@@ -33,8 +37,14 @@ cudaError_t cudaHostRegister(void *p, size_t bytes, unsigned flags);
 cudaError_t cudaHostUnregister(void *p);
 cudaError_t cudaHostGetDevicePointer(void **device, void *p, unsigned flags);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total);
+#if CUDART == 12
+cudaError_t cudaMemPrefetchAsync(const void *p, size_t bytes, int device, CUstream stream);
+cudaError_t cudaMemPrefetchAsync_v2(const void *p, size_t bytes, struct cudaMemLocation where,
+                                    unsigned flags, CUstream stream);
+#else
 cudaError_t cudaMemPrefetchAsync(const void *p, size_t bytes, struct cudaMemLocation where,
                                  unsigned flags, CUstream stream);
+#endif
 cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *a, const void *p);
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, int kind);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, CUstream stream);
@@ -115,6 +125,44 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks,
                                                                    unsigned flags);
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function,
                                                           int threads, size_t shared);
+
+/* ---- threads.c ---- */
+cudaError_t cudaMallocAsync_ptsz(void **p, size_t bytes, CUstream stream);
+cudaError_t cudaFreeAsync_ptsz(void *p, CUstream stream);
+cudaError_t cudaMemcpyAsync_ptsz(void *to, const void *from, size_t bytes, int kind,
+                                 CUstream stream);
+cudaError_t cudaMemcpy2DAsync_ptsz(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                                   size_t width, size_t height, int kind, CUstream stream);
+cudaError_t cudaMemsetAsync_ptsz(void *to, int value, size_t bytes, CUstream stream);
+cudaError_t cudaMemcpyToSymbolAsync_ptsz(const void *symbol, const void *from, size_t bytes,
+                                         size_t offset, int kind, CUstream stream);
+cudaError_t cudaStreamSynchronize_ptsz(CUstream stream);
+cudaError_t cudaStreamQuery_ptsz(CUstream stream);
+cudaError_t cudaStreamWaitEvent_ptsz(CUstream stream, CUevent event, unsigned flags);
+cudaError_t cudaLaunchHostFunc_ptsz(CUstream stream, CUhostFn function, void *data);
+cudaError_t cudaStreamAddCallback_ptsz(CUstream stream, CUstreamCallback callback, void *data,
+                                       unsigned flags);
+cudaError_t cudaStreamBeginCapture_ptsz(CUstream stream, int mode);
+cudaError_t cudaStreamEndCapture_ptsz(CUstream stream, CUgraph *graph);
+cudaError_t cudaStreamIsCapturing_ptsz(CUstream stream, CUstreamCaptureStatus *status);
+cudaError_t cudaEventRecord_ptsz(CUevent event, CUstream stream);
+cudaError_t cudaEventRecordWithFlags_ptsz(CUevent event, CUstream stream, unsigned flags);
+cudaError_t cudaGraphLaunch_ptsz(CUgraphExec exec, CUstream stream);
+cudaError_t cudaLaunchKernel_ptsz(const void *function, dim3 grid, dim3 block, void **args,
+                                  size_t shared, CUstream stream);
+cudaError_t cudaLaunchCooperativeKernel_ptsz(const void *function, dim3 grid, dim3 block,
+                                             void **args, size_t shared, CUstream stream);
+cudaError_t cudaMemcpy_ptds(void *to, const void *from, size_t bytes, int kind);
+cudaError_t cudaMemcpy2D_ptds(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                              size_t width, size_t height, int kind);
+cudaError_t cudaMemset_ptds(void *to, int value, size_t bytes);
+cudaError_t cudaMemset2D_ptds(void *to, size_t pitch, int value, size_t width, size_t height);
+cudaError_t cudaMemcpyToSymbol_ptds(const void *symbol, const void *from, size_t bytes,
+                                    size_t offset, int kind);
+cudaError_t cudaMemcpyFromSymbol_ptds(void *to, const void *symbol, size_t bytes, size_t offset,
+                                      int kind);
+cudaError_t cudaLaunchKernelExC_ptsz(const cudaLaunchConfig_t *config, const void *function,
+                                     void **args);
 
 #pragma GCC visibility pop
 
