@@ -98,6 +98,20 @@ static void events(void)
     ok(cuEventDestroy_v2(untimed));
 }
 
+static void through_two_contexts(CUstream s, CUevent fork)
+{
+    CUcontext two;
+    CUstream t;
+    CUgraph g;
+    ok(cuCtxCreate_v2(&two, 0, 0));
+    ok(cuStreamCreate(&t, CU_STREAM_NON_BLOCKING));
+    ok(cuStreamBeginCapture_v2(s, CU_STREAM_CAPTURE_MODE_RELAXED));
+    ok(cuEventRecord(fork, s));
+    gives(cuStreamWaitEvent(t, fork, 0), CUDA_ERROR_NOT_SUPPORTED);
+    gives(cuStreamEndCapture(s, &g), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    ok(cuCtxDestroy_v2(two));
+}
+
 /* Two streams: fork by an event, join by another. */
 static void capture(void)
 {
@@ -179,8 +193,9 @@ static void capture(void)
     gives(cuStreamEndCapture(s, &g), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
     gives(cuStreamEndCapture(t, &g), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
     ok(cuStreamDestroy_v2(t));
-    ok(cuStreamCreate(&t,
-                      CU_STREAM_DEFAULT)); /* a blocking one: the legacy stream would wait for it */
+    through_two_contexts(s, fork);
+    /* a blocking one: the legacy stream would wait for it */
+    ok(cuStreamCreate(&t, CU_STREAM_DEFAULT));
     ok(cuStreamBeginCapture_v2(t, CU_STREAM_CAPTURE_MODE_RELAXED));
     gives(cuMemsetD32Async(memory, 1, 1, NULL), CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
     ok(cuStreamDestroy_v2(t)); /* ends its capture */

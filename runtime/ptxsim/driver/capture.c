@@ -107,6 +107,10 @@ CUresult capture_record(struct stream *s, struct event *e)
 
 CUresult capture_wait(struct stream *s, struct event *e)
 {
+    if (e->capture && e->o.context != s->o.context) {
+        e->capture->invalid = true;
+        return not_simulated("cuStreamWaitEvent", "a capture that goes through several contexts");
+    }
     if (!s->capture) { /* joins the event's */
         if (s == s->o.context->legacy) {
             e->capture->invalid = true;
