@@ -4,15 +4,17 @@
  *
  *   core.c      entering a call: lock, current context, sticky errors, injected failures; handles
  *   device.c    devices and attributes          context.c   contexts and the current-context stack
- *   memory.c    allocations, pools, pointers    copy.c      copies and memsets
+ *   memory.c    allocations                     pool.c      memory pools
+ *   pointer.c   what a pointer is               copy.c      copies and memsets
  *   image.c     what a module's bytes are       module.c    modules
  *   function.c  attributes of functions         library.c   libraries, kernels, the linker
  *   launch.c    launches and occupancy          stream.c    streams, events, host functions
- *   capture.c   stream capture                  op.c        one unit of a stream's or a graph's
- * work graph.c     graphs and their edges          node.c      nodes and their parameters exec.c
- * graphs that run proc.c      cuGetProcAddress                tensor.c    tensor maps report.c
- * faults, counters, leaks         threads.c   the per-thread default stream's variants blas.c,
- * blas_lt.c, gemm.c                   cuBLAS
+ *   capture.c   stream capture                  op.c        one unit of work, of a stream or graph
+ *   graph.c     graphs and their edges          node.c      nodes and their parameters
+ *   exec.c      graphs that run                 proc.c      cuGetProcAddress
+ *   tensor.c    tensor maps                     report.c    faults, counters
+ *   threads.c   variants for the per-thread default stream
+ *   blas.c, blas_lt.c, gemm.c                   cuBLAS, cuBLASLt
  *
  * Execution is synchronous: an operation is done when the call that asked for it returns. */
 #ifndef NN_SIM_DRIVER_H
@@ -189,8 +191,13 @@ CUresult memory_new(struct context *c, uint32_t kind, uint64_t bytes, unsigned f
 void memory_open(void);             /* once */
 void memory_end(struct context *c); /* frees what the context still has, reporting it if asked to */
 size_t memory_alive(uint64_t *bytes);
+/* Frees what begins at `at`, if its kind is one of `kinds`: a bit for each. */
+CUresult memory_release(uint64_t at, unsigned kinds);
+bool memory_of_host(uint32_t kind);
+void memory_forget_pool(const struct pool *p);
+
+/* ---- pool.c ---- */
 CUresult pools_open(struct device *d);
-struct pool *pool_get(struct device *d, CUmemoryPool handle);
 
 /* ---- copy.c: run without the lock ---- */
 CUresult copy_check(const CUDA_MEMCPY3D *p);

@@ -65,7 +65,7 @@ static void unmap_everywhere(void *p)
         sim_unmap_host(devices[i].sim, p);
 }
 
-static bool of_host(uint32_t kind)
+bool memory_of_host(uint32_t kind)
 {
     return kind == MEMORY_HOST || kind == MEMORY_REGISTERED || kind == MEMORY_MANAGED;
 }
@@ -73,7 +73,7 @@ static bool of_host(uint32_t kind)
 /* What stands behind an allocation of the kind; *at is given for registered memory. */
 static enum sim_status back(struct context *c, uint32_t kind, uint64_t bytes, uint64_t *at)
 {
-    if (!of_host(kind))
+    if (!memory_of_host(kind))
         return sim_alloc(c->device->sim, bytes, kind, at);
     void *p = (void *)(uintptr_t)*at;
     if (kind != MEMORY_REGISTERED &&
@@ -89,7 +89,7 @@ static enum sim_status back(struct context *c, uint32_t kind, uint64_t bytes, ui
 static void unback(const struct memory *m)
 {
     void *p = (void *)(uintptr_t)m->at;
-    if (!of_host(m->kind)) {
+    if (!memory_of_host(m->kind)) {
         sim_free(m->context->device->sim, m->at);
         return;
     }
@@ -135,10 +135,7 @@ static void drop(size_t i)
     count--;
 }
 
-/* One bit a kind. */
-#define KINDS(a, b) (1u << (a) | 1u << (b))
-
-static CUresult release(uint64_t at, unsigned kinds)
+CUresult memory_release(uint64_t at, unsigned kinds)
 {
     launches_done();
     struct memory *m = memory_find(at);
@@ -146,6 +143,13 @@ static CUresult release(uint64_t at, unsigned kinds)
         return CUDA_ERROR_INVALID_VALUE;
     drop((size_t)(m - table));
     return CUDA_SUCCESS;
+}
+
+void memory_forget_pool(const struct pool *p)
+{
+    for (size_t i = 0; i < count; i++)
+        if (table[i].pool == p)
+            table[i].pool = NULL;
 }
 
 size_t memory_alive(uint64_t *bytes)
@@ -262,7 +266,8 @@ CUresult cuMemFree_v2(CUdeviceptr at)
 {
     ENTER(NEED_CONTEXT);
     CUresult r = capture_unsafe(call.context);
-    return r ? r : release(at, KINDS(MEMORY_DEVICE, MEMORY_MANAGED) | 1u << MEMORY_POOL);
+    return r ? r
+             : memory_release(at, 1u << MEMORY_DEVICE | 1u << MEMORY_MANAGED | 1u << MEMORY_POOL);
 }
 
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *bytes, CUdeviceptr at)
@@ -389,7 +394,7 @@ CUresult cuMemFreeHost(void *p)
 {
     ENTER(NEED_CONTEXT);
     CUresult r = capture_unsafe(call.context);
-    return r ? r : release((uint64_t)(uintptr_t)p, 1u << MEMORY_HOST);
+    return r ? r : memory_release((uint64_t)(uintptr_t)p, 1u << MEMORY_HOST);
 }
 
 CUresult cuMemHostRegister_v2(void *p, size_t bytes, unsigned flags)
@@ -411,7 +416,7 @@ CUresult cuMemHostUnregister(void *p)
     ENTER(NEED_CONTEXT);
     if (!p)
         return CUDA_ERROR_INVALID_VALUE;
-    CUresult r = release((uint64_t)(uintptr_t)p, 1u << MEMORY_REGISTERED);
+    CUresult r = memory_release((uint64_t)(uintptr_t)p, 1u << MEMORY_REGISTERED);
     return r ? CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED : CUDA_SUCCESS;
 }
 
@@ -432,360 +437,5 @@ CUresult cuMemHostGetFlags(unsigned *flags, void *p)
     if (!flags || !m || m->kind != MEMORY_HOST)
         return CUDA_ERROR_INVALID_VALUE;
     *flags = m->flags | CU_MEMHOSTALLOC_DEVICEMAP;
-    return CUDA_SUCCESS;
-}
-
-/* ---- pools ---- */
-
-static struct pool *pool_new(struct device *d)
-{
-    struct pool *p = calloc(1, sizeof *p);
-    if (!p || !object_add(&p->o, KIND_POOL, NULL)) {
-        free(p);
-        return NULL;
-    }
-    p->device = d;
-    for (int i = 0; i < 3; i++)
-        p->reuse[i] = 1;
-    return p;
-}
-
-CUresult pools_open(struct device *d)
-{
-    d->pool = d->default_pool = pool_new(d);
-    if (!d->pool)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    d->pool->default_of_device = true;
-    return CUDA_SUCCESS;
-}
-
-static CUresult device_pool(CUmemoryPool *pool, CUdevice device, bool the_default)
-{
-    struct device *d = device_get(device);
-    if (!pool)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!d)
-        return CUDA_ERROR_INVALID_DEVICE;
-    *pool = (the_default ? d->default_pool : d->pool)->o.handle;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device)
-{
-    ENTER(NEED_INIT);
-    return device_pool(pool, device, true);
-}
-
-CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device)
-{
-    ENTER(NEED_INIT);
-    return device_pool(pool, device, false);
-}
-
-CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle)
-{
-    ENTER(NEED_INIT);
-    struct device *d = device_get(device);
-    struct pool *p = object_get(KIND_POOL, handle);
-    if (!d)
-        return CUDA_ERROR_INVALID_DEVICE;
-    if (!p || p->device != d)
-        return CUDA_ERROR_INVALID_VALUE;
-    d->pool = p;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *p)
-{
-    ENTER(NEED_INIT);
-    if (!handle || !p || p->allocType != 1 || p->location.type != 1)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!device_get(p->location.id))
-        return CUDA_ERROR_INVALID_DEVICE;
-    if (p->handleTypes)
-        return not_simulated("cuMemPoolCreate", "memory cannot be shared between processes");
-    struct pool *pool = pool_new(device_get(p->location.id));
-    if (!pool)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    pool->max = p->maxSize;
-    *handle = pool->o.handle;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemPoolDestroy(CUmemoryPool handle)
-{
-    ENTER(NEED_INIT);
-    struct pool *p = object_get(KIND_POOL, handle);
-    if (!p || p->default_of_device)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (p->device->pool == p)
-        p->device->pool = p->device->default_pool;
-    for (size_t i = 0; i < count; i++)
-        if (table[i].pool == p)
-            table[i].pool = NULL;
-    object_remove(&p->o);
-    free(p);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep)
-{
-    ENTER(NEED_INIT);
-    (void)keep; /* nothing is held back */
-    return object_get(KIND_POOL, handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
-}
-
-CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    ENTER(NEED_INIT);
-    struct pool *p = object_get(KIND_POOL, handle);
-    if (!p || !value)
-        return CUDA_ERROR_INVALID_VALUE;
-    switch (attribute) {
-    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
-        p->reuse[attribute - 1] = *(const int *)value;
-        return CUDA_SUCCESS;
-    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
-        p->threshold = *(const cuuint64_t *)value;
-        return CUDA_SUCCESS;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
-    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
-        if (*(const cuuint64_t *)value)
-            return CUDA_ERROR_INVALID_VALUE;
-        p->high = p->used;
-        return CUDA_SUCCESS;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
-    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT: return CUDA_ERROR_INVALID_VALUE;
-    }
-    return CUDA_ERROR_INVALID_VALUE;
-}
-
-CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    ENTER(NEED_INIT);
-    struct pool *p = object_get(KIND_POOL, handle);
-    if (!p || !value)
-        return CUDA_ERROR_INVALID_VALUE;
-    switch (attribute) {
-    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
-        *(int *)value = p->reuse[attribute - 1];
-        return CUDA_SUCCESS;
-    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
-        *(cuuint64_t *)value = p->threshold;
-        return CUDA_SUCCESS;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
-    case CU_MEMPOOL_ATTR_USED_MEM_HIGH: *(cuuint64_t *)value = p->high; return CUDA_SUCCESS;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
-    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT: *(cuuint64_t *)value = p->used; return CUDA_SUCCESS;
-    }
-    return CUDA_ERROR_INVALID_VALUE;
-}
-
-CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc *access, size_t n)
-{
-    ENTER(NEED_INIT);
-    struct pool *p = object_get(KIND_POOL, handle);
-    if (!p || (n && !access))
-        return CUDA_ERROR_INVALID_VALUE;
-    for (size_t i = 0; i < n; i++) {
-        if (access[i].location.type != 1 || !device_get(access[i].location.id))
-            return CUDA_ERROR_INVALID_VALUE;
-        if (access[i].location.id != p->device->ordinal && access[i].flags)
-            return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
-    }
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemPoolGetAccess(int *flags, CUmemoryPool handle, CUmemLocation *location)
-{
-    ENTER(NEED_INIT);
-    struct pool *p = object_get(KIND_POOL, handle);
-    if (!p || !flags || !location || location->type != 1 || !device_get(location->id))
-        return CUDA_ERROR_INVALID_VALUE;
-    *flags = location->id == p->device->ordinal ? 3 : 0;
-    return CUDA_SUCCESS;
-}
-
-static CUresult pool_memory(struct context *c, CUdeviceptr *at, size_t bytes, struct pool *p,
-                            CUstream stream)
-{
-    struct stream *s;
-    CUresult r = stream_get(c, stream, &s);
-    if (r)
-        return r;
-    if (!at || !p || p->device != c->device)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (s->capture) {
-        say("memory nodes of graphs are not simulated: allocate before the capture");
-        return capture_refuse(s);
-    }
-    if (p->max && (p->used > p->max || bytes > p->max - p->used))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    uint64_t address = 0;
-    r = memory_new(c, MEMORY_POOL, bytes, 0, p, &address);
-    if (!r)
-        *at = address;
-    return r;
-}
-
-CUresult cuMemAllocAsync(CUdeviceptr *at, size_t bytes, CUstream stream)
-{
-    ENTER(NEED_CONTEXT);
-    return pool_memory(call.context, at, bytes, call.context->device->pool, stream);
-}
-
-CUresult cuMemAllocFromPoolAsync(CUdeviceptr *at, size_t bytes, CUmemoryPool pool, CUstream stream)
-{
-    ENTER(NEED_CONTEXT);
-    return pool_memory(call.context, at, bytes, object_get(KIND_POOL, pool), stream);
-}
-
-CUresult cuMemFreeAsync(CUdeviceptr at, CUstream stream)
-{
-    ENTER(NEED_CONTEXT);
-    struct stream *s;
-    CUresult r = stream_get(call.context, stream, &s);
-    if (r)
-        return r;
-    if (s->capture)
-        return capture_refuse(s);
-    return release(at, KINDS(MEMORY_POOL, MEMORY_DEVICE));
-}
-
-/* ---- pointers ---- */
-
-static CUresult pointer_attribute(void *data, CUpointer_attribute attribute, CUdeviceptr at,
-                                  const struct memory *m)
-{
-    bool host = m->kind == MEMORY_HOST || m->kind == MEMORY_REGISTERED;
-    switch (attribute) {
-    case CU_POINTER_ATTRIBUTE_CONTEXT:
-        *(CUcontext *)data = m->context->o.handle;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-        *(unsigned *)data = host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER: *(CUdeviceptr *)data = at; return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-        if (!of_host(m->kind))
-            return CUDA_ERROR_INVALID_VALUE;
-        *(void **)data = (void *)(uintptr_t)at;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS: *(unsigned *)data = m->sync; return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-        *(unsigned long long *)data = m->id;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-        *(unsigned *)data = m->kind == MEMORY_MANAGED;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-        *(int *)data = m->context->device->ordinal;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: *(unsigned *)data = 0; return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: *(CUdeviceptr *)data = m->at; return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: *(size_t *)data = m->bytes; return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_MAPPED: *(unsigned *)data = 1; return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-        *(unsigned long long *)data = 0;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: *(unsigned *)data = 3; return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-        *(CUmemoryPool *)data = m->pool ? m->pool->o.handle : NULL;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_P2P_TOKENS: return CUDA_ERROR_NOT_SUPPORTED;
-    }
-    return CUDA_ERROR_INVALID_VALUE;
-}
-
-/* An allocation of the driver's, or a module's variable in the current context. */
-static bool pointer_memory(struct context *c, CUdeviceptr at, struct memory *m)
-{
-    struct memory *found = memory_find(at);
-    struct sim_allocation a;
-    if (found)
-        *m = *found;
-    else if (c && sim_find(c->device->sim, at, &a))
-        *m = (struct memory){
-            .at = a.at, .bytes = a.bytes, .id = a.at, .kind = MEMORY_DEVICE, .context = c};
-    else
-        return false;
-    return true;
-}
-
-CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr at)
-{
-    ENTER(NEED_INIT);
-    struct memory m;
-    if (!data || !pointer_memory(call.context, at, &m))
-        return CUDA_ERROR_INVALID_VALUE;
-    return pointer_attribute(data, attribute, at, &m);
-}
-
-static size_t attribute_bytes(CUpointer_attribute attribute)
-{
-    switch (attribute) {
-    case CU_POINTER_ATTRIBUTE_CONTEXT:
-    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
-    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
-    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
-    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID: return 8;
-    case CU_POINTER_ATTRIBUTE_P2P_TOKENS: return 0;
-    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_MAPPED:
-    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return 4;
-    }
-    return 0;
-}
-
-/* Of a pointer that is nobody's every attribute is 0 (the ordinal: CU_DEVICE_INVALID). */
-CUresult cuPointerGetAttributes(unsigned n, CUpointer_attribute *attributes, void **data,
-                                CUdeviceptr at)
-{
-    ENTER(NEED_INIT);
-    struct memory m;
-    bool known = pointer_memory(call.context, at, &m);
-    if (n && (!attributes || !data))
-        return CUDA_ERROR_INVALID_VALUE;
-    for (unsigned i = 0; i < n; i++) {
-        size_t bytes = attribute_bytes(attributes[i]);
-        if (!bytes || !data[i])
-            return CUDA_ERROR_INVALID_VALUE;
-        if (known && !pointer_attribute(data[i], attributes[i], at, &m))
-            continue;
-        memset(data[i], 0, bytes);
-        if (attributes[i] == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL)
-            *(int *)data[i] = CU_DEVICE_INVALID;
-    }
-    return CUDA_SUCCESS;
-}
-
-CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute, CUdeviceptr at)
-{
-    ENTER(NEED_INIT);
-    struct memory *m = memory_find(at);
-    if (!value || !m || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
-        return CUDA_ERROR_INVALID_VALUE;
-    m->sync = *(const unsigned *)value != 0;
     return CUDA_SUCCESS;
 }
