@@ -105,17 +105,46 @@ static bool global_region(struct sim_warp *w, uint64_t lo, uint64_t hi, struct s
     return ok;
 }
 
-/* The lowest and highest address of the lanes. */
-static void extent_of(const uint64_t *at, uint32_t mask, uint64_t *lo, uint64_t *hi)
+static void shape(struct sim_shape *s, const uint64_t *at, uint32_t mask, uint32_t n)
 {
-    uint64_t a = UINT64_MAX, b = 0;
-    for (int l = 0; l < SIM_LANES; l++) {
-        uint64_t x = mask >> l & 1 ? at[l] : at[sim_first(mask)];
-        a = x < a ? x : a;
-        b = x > b ? x : b;
+    uint64_t first = at[sim_first(mask)], row = 0, one = 0, lo = first, hi = first;
+    *s = (struct sim_shape){.at = at, .mask = mask, .n = n, .lo = first, .hi = first};
+    if (mask == SIM_ALL) {
+        for (uint64_t l = 0; l < SIM_LANES; l++) {
+            row |= at[l] - first - l * n;
+            one |= at[l] ^ first;
+        }
+        if (!row) {
+            s->pattern = SIM_IN_A_ROW;
+            s->hi = at[SIM_LANES - 1];
+            return;
+        }
+        if (!one) {
+            s->pattern = SIM_UNIFORM;
+            return;
+        }
+        for (int l = 0; l < SIM_LANES; l++) {
+            lo = at[l] < lo ? at[l] : lo;
+            hi = at[l] > hi ? at[l] : hi;
+        }
+    } else {
+        for (int l = 0; l < SIM_LANES; l++) {
+            uint64_t x = mask >> l & 1 ? at[l] : first;
+            lo = x < lo ? x : lo;
+            hi = x > hi ? x : hi;
+        }
+        s->pattern = lo == hi ? SIM_UNIFORM : SIM_SCATTERED;
     }
-    *lo = a;
-    *hi = b;
+    s->lo = lo, s->hi = hi;
+}
+
+const struct sim_shape *sim_shape_of(struct sim_warp *w, const uint64_t *at, uint32_t mask,
+                                     uint32_t n)
+{
+    struct sim_shape *s = &w->worker->shape;
+    if (s->at != at || s->mask != mask || s->n != n)
+        shape(s, at, mask, n);
+    return s;
 }
 
 /* The region of one lane; reports where there is none. */
@@ -141,9 +170,9 @@ static struct sim_region *lane_region(struct sim_warp *w, enum ptx_space space, 
 struct sim_region *sim_access_region(struct sim_warp *w, enum ptx_space space, const uint64_t *at,
                                      uint32_t mask, uint32_t n, bool write, uint32_t *part)
 {
-    uint64_t lo, hi;
     struct sim_region *r = &w->worker->last[w->pc & 63];
-    extent_of(at, mask, &lo, &hi);
+    shape(&w->worker->shape, at, mask, n);
+    uint64_t lo = w->worker->shape.lo, hi = w->worker->shape.hi;
     if (space != PTX_SHARED && r->mem && lo >= r->lo && hi < r->hi && n <= r->hi - hi &&
         !(write && r->mem->read_only)) {
         *part = mask;
@@ -179,9 +208,13 @@ bool sim_aligned(struct sim_warp *w, enum ptx_space space, const uint64_t *at, u
                  uint32_t n, bool write)
 {
     uint64_t any = 0;
-    for (int l = 0; l < SIM_LANES; l++)
-        any |= mask >> l & 1 ? at[l] & (n - 1) : 0;
-    if (!any)
+    if (mask == SIM_ALL)
+        for (int l = 0; l < SIM_LANES; l++)
+            any |= at[l];
+    else
+        for (int l = 0; l < SIM_LANES; l++)
+            any |= mask >> l & 1 ? at[l] : 0;
+    if (!(any & (n - 1)))
         return true;
     for (int l = 0; l < SIM_LANES; l++)
         if (mask >> l & 1 && at[l] & (n - 1)) {
@@ -196,17 +229,19 @@ bool sim_aligned(struct sim_warp *w, enum ptx_space space, const uint64_t *at, u
 }
 
 /* ---- counters ---- */
-static uint32_t sectors(const uint64_t *at, uint32_t mask, uint32_t n)
+static uint32_t sectors(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32_t n)
 {
-    uint64_t lo, hi, bits = 0;
-    extent_of(at, mask, &lo, &hi);
-    uint64_t first = lo / 32, last = (hi + n - 1) / 32;
+    const struct sim_shape *s = sim_shape_of(w, at, mask, n);
+    uint64_t bits = 0, first = s->lo / 32, last = (s->hi + n - 1) / 32;
+    if (s->pattern != SIM_SCATTERED)
+        return (uint32_t)(last - first + 1);
     if (last - first < 64) {
-        for (int l = 0; l < SIM_LANES; l++)
-            if (mask >> l & 1) {
+        if (mask == SIM_ALL) /* no access crosses a sector: it is aligned to its size */
+            for (int l = 0; l < SIM_LANES; l++)
                 bits |= (uint64_t)1 << (at[l] / 32 - first);
-                bits |= (uint64_t)1 << ((at[l] + n - 1) / 32 - first);
-            }
+        else
+            for (int l = 0; l < SIM_LANES; l++)
+                bits |= (mask >> l & 1 ? (uint64_t)1 : 0) << ((at[l] / 32 - first) & 63);
         return (uint32_t)__builtin_popcountll(bits);
     }
     uint64_t seen[64];
@@ -214,12 +249,12 @@ static uint32_t sectors(const uint64_t *at, uint32_t mask, uint32_t n)
     for (int l = 0; l < SIM_LANES; l++) {
         if (!(mask >> l & 1))
             continue;
-        for (uint64_t s = at[l] / 32; s <= (at[l] + n - 1) / 32; s++) {
+        for (uint64_t x = at[l] / 32; x <= (at[l] + n - 1) / 32; x++) {
             bool have = false;
             for (uint32_t k = count; k-- > 0 && !have;)
-                have = seen[k] == s;
+                have = seen[k] == x;
             if (!have && count < 64)
-                seen[count++] = s;
+                seen[count++] = x;
         }
     }
     return count;
@@ -231,10 +266,10 @@ void sim_count_global(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
     uint64_t bytes = (uint64_t)n * (uint64_t)__builtin_popcount(mask);
     if (write) {
         c->global_store_bytes += bytes;
-        c->global_store_sectors += sectors(at, mask, n);
+        c->global_store_sectors += sectors(w, at, mask, n);
     } else {
         c->global_load_bytes += bytes;
-        c->global_load_sectors += sectors(at, mask, n);
+        c->global_load_sectors += sectors(w, at, mask, n);
     }
 }
 
@@ -266,16 +301,6 @@ void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
 }
 
 /* ---- the bytes ---- */
-static bool contiguous(const uint64_t *at, uint32_t mask, uint32_t n)
-{
-    uint64_t wrong = 0;
-    if (mask != SIM_ALL)
-        return false;
-    for (uint64_t l = 0; l < SIM_LANES; l++)
-        wrong |= at[l] - at[0] - l * n;
-    return !wrong;
-}
-
 /* Element k of n-byte lanes, `size` bytes each, into a row. */
 static void get(struct sim_warp *w, const struct sim_inst *i, uint32_t row, uintptr_t base,
                 const uint64_t *at, uint32_t mask)
@@ -288,7 +313,11 @@ static void get(struct sim_warp *w, const struct sim_inst *i, uint32_t row, uint
             R(w, row)[l] = (__typeof__(*R(w, row)))(D)v;                                           \
         }
     bool sign = i->mods & MOD_SIGNED, wide = i->c == 8;
-    if (i->size == 4 && !wide) {
+    if (i->size == 4 && !wide && mask == SIM_ALL) {
+        uint32_t *d = sim_row32(w, row);
+        for (int l = 0; l < SIM_LANES; l++)
+            memcpy(&d[l], (const void *)(base + at[l]), 4);
+    } else if (i->size == 4 && !wide) {
         GATHER(uint32_t, uint32_t, sim_row32)
     } else if (i->size == 8) {
         GATHER(uint64_t, uint64_t, sim_row64)
@@ -349,7 +378,7 @@ SIM_NO_TSAN static void load_part(struct sim_warp *w, const struct sim_inst *i,
         sim_race_access(w, r, at, mask, n, false, i->mods & MOD_STRONG);
         sim_taint_load(w, i, r, at, mask);
     }
-    if (i->size == 4 && i->c == 4 && contiguous(at, mask, n)) {
+    if (i->size == 4 && i->c == 4 && sim_shape_of(w, at, mask, n)->pattern == SIM_IN_A_ROW) {
         const uint8_t *p = (const uint8_t *)(base + at[0]);
         if (i->count == 1) {
             memcpy(sim_row32(w, row[0]), p, 128);
@@ -378,7 +407,8 @@ SIM_NO_TSAN static void store_part(struct sim_warp *w, const struct sim_inst *i,
         if (w->worker->failed)
             return;
     }
-    if (i->size == 4 && i->c == 4 && i->count == 1 && contiguous(at, mask, n)) {
+    if (i->size == 4 && i->c == 4 && i->count == 1 &&
+        sim_shape_of(w, at, mask, n)->pattern == SIM_IN_A_ROW) {
         memcpy((void *)(base + at[0]), sim_row32(w, row[0]), 128);
         return;
     }

@@ -7,6 +7,9 @@
 /* The region of as many of the lanes as lie in one: *part. NULL: reported. */
 struct sim_region *sim_access_region(struct sim_warp *w, enum ptx_space space, const uint64_t *at,
                                      uint32_t mask, uint32_t n, bool write, uint32_t *part);
+/* The shape of these addresses, which sim_access_region has just seen (else it is computed). */
+const struct sim_shape *sim_shape_of(struct sim_warp *w, const uint64_t *at, uint32_t mask,
+                                     uint32_t n);
 /* Lanes whose generic address lies in the first one's window; takes the window off where it is not
  * global. */
 uint32_t sim_generic(uint64_t *at, uint32_t mask, enum ptx_space *space);

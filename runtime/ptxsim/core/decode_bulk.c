@@ -32,7 +32,8 @@ static bool wait(struct decoder *d, struct ins *x)
     i->count = parity;
     if (!barrier_at(d, x->op[1], i))
         return false;
-    return dec_target(d, x->op[0], 'p', &d->code[number].d) && dec_source(d, x->op[2], parity ? 'w' : 'l', &d->code[number].b);
+    return dec_target(d, x->op[0], 'p', &d->code[number].d) &&
+           dec_source(d, x->op[2], parity ? 'w' : 'l', &d->code[number].b);
 }
 
 static bool arrive(struct decoder *d, struct ins *x, enum mbar_op op)
@@ -53,8 +54,10 @@ static bool arrive(struct decoder *d, struct ins *x, enum mbar_op op)
     if (at && x->op[0]->kind != PTX_SINK && !dec_target(d, x->op[0], 'l', &d->code[number].d))
         return false;
     if (x->ops > at + 1)
-        return dec_source(d, x->op[at + 1], 'w', &d->code[number].b) && dec_operands_are(d, x, at + 2, at + 2);
-    return (op != MBAR_ARRIVE_EXPECT && op != MBAR_DROP_EXPECT) || FAIL(d, "expect_tx needs a count of bytes");
+        return dec_source(d, x->op[at + 1], 'w', &d->code[number].b) &&
+               dec_operands_are(d, x, at + 2, at + 2);
+    return (op != MBAR_ARRIVE_EXPECT && op != MBAR_DROP_EXPECT) ||
+           FAIL(d, "expect_tx needs a count of bytes");
 }
 
 bool decode_mbarrier(struct decoder *d, struct ins *x)
@@ -63,7 +66,10 @@ bool decode_mbarrier(struct decoder *d, struct ins *x)
         const char *word;
         enum mbar_op op;
         int operands;
-    } simple[] = {{"init", MBAR_INIT, 2}, {"inval", MBAR_INVAL, 1}, {"expect_tx", MBAR_EXPECT, 2}, {"complete_tx", MBAR_COMPLETE, 2}};
+    } simple[] = {{"init", MBAR_INIT, 2},
+                  {"inval", MBAR_INVAL, 1},
+                  {"expect_tx", MBAR_EXPECT, 2},
+                  {"complete_tx", MBAR_COMPLETE, 2}};
     enum ptx_space space;
     dec_space_of(x, &space);
     if (dec_has(x, "test_wait") || dec_has(x, "try_wait"))
@@ -80,7 +86,8 @@ bool decode_mbarrier(struct decoder *d, struct ins *x)
         order(x);
         i->sub = (uint8_t)simple[k].op;
         i->b = NO_OPERAND;
-        if (!dec_has(x, "b64") || !dec_operands_are(d, x, simple[k].operands, simple[k].operands) || !barrier_at(d, x->op[0], i))
+        if (!dec_has(x, "b64") || !dec_operands_are(d, x, simple[k].operands, simple[k].operands) ||
+            !barrier_at(d, x->op[0], i))
             return FAIL(d, "an mbarrier of type b64 is wanted");
         return simple[k].operands == 1 || dec_source(d, x->op[1], 'w', &d->code[number].b);
     }
@@ -96,7 +103,8 @@ bool decode_cp_mbarrier(struct decoder *d, struct ins *x)
     i->count = dec_has(x, "noinc");
     i->b = NO_OPERAND;
     dec_space_of(x, &space);
-    return arrives && dec_has(x, "b64") && dec_operands_are(d, x, 1, 1) && barrier_at(d, x->op[0], i);
+    return arrives && dec_has(x, "b64") && dec_operands_are(d, x, 1, 1) &&
+           barrier_at(d, x->op[0], i);
 }
 
 /* ---- bulk copies: a description in ext ---- */
@@ -153,7 +161,8 @@ static bool tensor(struct decoder *d, struct ins *x)
             b.rank = k + 1;
     dec_has(x, "tile");
     bool barrier = dec_has(x, "mbarrier::complete_tx::bytes"), group = dec_has(x, "bulk_group");
-    if (!b.rank || !direction(x, &to_shared, &from_shared) || to_shared == from_shared || to_shared != barrier || group == barrier)
+    if (!b.rank || !direction(x, &to_shared, &from_shared) || to_shared == from_shared ||
+        to_shared != barrier || group == barrier)
         return dec_unsupported(d, "this bulk tensor copy");
     if (!dec_operands_are(d, x, to_shared ? 3 : 2, to_shared ? 4 : 2))
         return false;
@@ -166,7 +175,8 @@ static bool tensor(struct decoder *d, struct ins *x)
         if (!dec_source(d, o, 'w', &b.at[k++]))
             return false;
     b.to_shared = to_shared;
-    if (!place(d, memory, &b.shared) || !place(d, map, &b.global) || (to_shared && !place(d, x->op[2], &b.barrier)))
+    if (!place(d, memory, &b.shared) || !place(d, map, &b.global) ||
+        (to_shared && !place(d, x->op[2], &b.barrier)))
         return false;
     return finish(d, &b, sim_bulk_tensor);
 }
@@ -182,7 +192,8 @@ static bool flat(struct decoder *d, struct ins *x)
         return false;
     b.to_shared = to_shared;
     b.from_shared = from_shared;
-    if (!place(d, x->op[0], to_shared ? &b.shared : &b.global) || !place(d, x->op[1], to_shared ? &b.global : &b.shared) ||
+    if (!place(d, x->op[0], to_shared ? &b.shared : &b.global) ||
+        !place(d, x->op[1], to_shared ? &b.global : &b.shared) ||
         !dec_source(d, x->op[2], 'w', &b.bytes) || (to_shared && !place(d, x->op[3], &b.barrier)))
         return false;
     return finish(d, &b, sim_bulk_flat);
@@ -217,7 +228,8 @@ static bool wgmma_shape(struct ins *x, struct wgmma *m)
             continue;
         x->used[k] = true;
         m->n = (uint16_t)n, m->k = (uint8_t)depth;
-        return rows == 64 && n >= 8 && n <= 256 && n % 8 == 0 && (depth == 8 || depth == 16 || depth == 32);
+        return rows == 64 && n >= 8 && n <= 256 && n % 8 == 0 &&
+               (depth == 8 || depth == 16 || depth == 32);
     }
     return false;
 }
@@ -237,7 +249,8 @@ static bool wgmma_types(struct ins *x, struct wgmma *m)
     m->d = t[0].letter == 'h' ? EL_F16 : t[0].letter == 's' ? EL_S32 : EL_F32;
     bool bytes = m->a == EL_S8 || m->a == EL_U8;
     int bits = sim_element_bits(m->a) * m->k;
-    return sim_element_bits(m->b) == sim_element_bits(m->a) && bits == 256 && bytes == (m->d == EL_S32) && t[0].size <= 4;
+    return sim_element_bits(m->b) == sim_element_bits(m->a) && bits == 256 &&
+           bytes == (m->d == EL_S32) && t[0].size <= 4;
 }
 
 static bool wgmma_mma(struct decoder *d, struct ins *x)
@@ -268,11 +281,13 @@ static bool wgmma_mma(struct decoder *d, struct ins *x)
     } else if (!dec_source(d, x->op[1], 'l', &a_row[0])) {
         return false;
     }
-    if (!dec_source(d, x->op[2], 'l', &m.b_at) || !dec_pred_source(d, x->op[3], &m.scale_d, &negated))
+    if (!dec_source(d, x->op[2], 'l', &m.b_at) ||
+        !dec_pred_source(d, x->op[3], &m.scale_d, &negated))
         return false;
     m.scale_not = negated;
     int next = 4;
-    if (!ints && (x->ops < 6 || !dec_integer_of(d, x->op[next++], -1, 1, &sa) || !dec_integer_of(d, x->op[next++], -1, 1, &sb)))
+    if (!ints && (x->ops < 6 || !dec_integer_of(d, x->op[next++], -1, 1, &sa) ||
+                  !dec_integer_of(d, x->op[next++], -1, 1, &sb)))
         return FAIL(d, "the signs of A and B are wanted");
     if (half && !m.a_registers && next < x->ops && !dec_integer_of(d, x->op[next++], 0, 1, &ta))
         return false;

@@ -1,7 +1,7 @@
 /* decode_move: mov (with packing and special registers), cvt, cvta, isspacep. */
 #include "decode.h"
-#include "taint.h"
 #include "number.h"
+#include "taint.h"
 #include <fenv.h>
 
 /* ---- mov ---- */

@@ -3,7 +3,8 @@
 #include "tensor.h"
 
 /* Rows of a vector operand, or of one register. False where there are not just n. */
-static bool rows(struct decoder *d, struct ptx_operand *o, char letter, int n, bool result, uint32_t *first)
+static bool rows(struct decoder *d, struct ptx_operand *o, char letter, int n, bool result,
+                 uint32_t *first)
 {
     uint32_t row[64];
     struct ptx_operand *v = o->kind == PTX_VECTOR ? o->items : o;
@@ -29,9 +30,10 @@ static struct sim_inst *warp_inst(struct decoder *d, sim_handler *fn, enum sim_c
 
 /* ---- mma ---- */
 static const struct mma_shape shapes[] = {
-    {"m16n8k16", 16, 8, 16}, {"m16n8k8", 16, 8, 8},    {"m16n8k4", 16, 8, 4},  {"m8n8k4", 8, 8, 4},
-    {"m16n8k32", 16, 8, 32}, {"m8n8k16", 8, 8, 16},    {"m16n16k16", 16, 16, 16}, {"m32n8k16", 32, 8, 16},
-    {"m8n32k16", 8, 32, 16}, {"m16n16k8", 16, 16, 8},
+    {"m16n8k16", 16, 8, 16},   {"m16n8k8", 16, 8, 8},   {"m16n8k4", 16, 8, 4},
+    {"m8n8k4", 8, 8, 4},       {"m16n8k32", 16, 8, 32}, {"m8n8k16", 8, 8, 16},
+    {"m16n16k16", 16, 16, 16}, {"m32n8k16", 32, 8, 16}, {"m8n32k16", 8, 32, 16},
+    {"m16n16k8", 16, 16, 8},
 };
 
 static const struct mma_shape *shape_of(struct ins *x)
@@ -59,12 +61,16 @@ static bool element(const struct type *t, uint8_t *e)
     return false;
 }
 
-static int registers(int elements, uint8_t e) { return e == EL_F64 ? elements : elements * sim_element_bits(e) / 32; }
+static int registers(int elements, uint8_t e)
+{
+    return e == EL_F64 ? elements : elements * sim_element_bits(e) / 32;
+}
 static char letter(uint8_t e) { return e == EL_F64 ? 'l' : 'w'; }
 
 static bool mma_sound(const struct mma_shape *s, const struct mma *m)
 {
-    bool ints = (m->a == EL_S8 || m->a == EL_U8) && (m->b == EL_S8 || m->b == EL_U8) && m->c == EL_S32 && m->d == EL_S32;
+    bool ints = (m->a == EL_S8 || m->a == EL_U8) && (m->b == EL_S8 || m->b == EL_U8) &&
+                m->c == EL_S32 && m->d == EL_S32;
     bool f8 = (m->a == EL_E4M3 || m->a == EL_E5M2) && (m->b == EL_E4M3 || m->b == EL_E5M2);
     bool f32 = m->c == EL_F32 && m->d == EL_F32;
     int k = s->k, big = s->m == 16 && s->n == 8;
@@ -78,7 +84,8 @@ static bool mma_sound(const struct mma_shape *s, const struct mma *m)
     case EL_F16: return big && (k == 8 || k == 16) && (f32 || (m->c == EL_F16 && m->d == EL_F16));
     case EL_BF16: return big && (k == 8 || k == 16) && f32;
     case EL_TF32: return big && (k == 4 || k == 8) && f32;
-    case EL_F64: return m->c == EL_F64 && m->d == EL_F64 && ((s->m == 8 && k == 4) || (big && k <= 16));
+    case EL_F64:
+        return m->c == EL_F64 && m->d == EL_F64 && ((s->m == 8 && k == 4) || (big && k <= 16));
     case EL_F32:
     case EL_S32:
     case EL_S8:
@@ -106,7 +113,8 @@ bool decode_mma(struct decoder *d, struct ins *x)
     for (int k = 0; k < 4; k++)
         if (!dec_take_type(x, &t[k]))
             return FAIL(d, "mma has four types");
-    if (!element(&t[0], &m.d) || !element(&t[1], &m.a) || !element(&t[2], &m.b) || !element(&t[3], &m.c) || !mma_sound(s, &m))
+    if (!element(&t[0], &m.d) || !element(&t[1], &m.a) || !element(&t[2], &m.b) ||
+        !element(&t[3], &m.c) || !mma_sound(s, &m))
         return dec_unsupported(d, "this mma");
     m.m = (uint8_t)s->m, m.n = (uint8_t)s->n, m.k = (uint8_t)s->k;
     if (!dec_operands_are(d, x, 4, 4))
@@ -195,13 +203,14 @@ static bool wmma_mma(struct decoder *d, struct ins *x)
         dec_type_of("f16", &t[1]);
         t[2] = t[1];
     }
-    if (!s || (n != 2 && n != 4) || !element(&t[0], &m.d) || !element(&t[1], &m.a) || !element(&t[2], &m.b) ||
-        !element(&t[3], &m.c) || !dec_operands_are(d, x, 4, 4))
+    if (!s || (n != 2 && n != 4) || !element(&t[0], &m.d) || !element(&t[1], &m.a) ||
+        !element(&t[2], &m.b) || !element(&t[3], &m.c) || !dec_operands_are(d, x, 4, 4))
         return dec_unsupported(d, "this wmma.mma");
     m.m = (uint8_t)s->m, m.n = (uint8_t)s->n, m.k = (uint8_t)s->k;
     struct sim_inst *i = warp_inst(d, sim_mma, SIM_MMA);
     uint32_t number = (uint32_t)(i - d->code);
-    m.a_count = (uint8_t)wmma_registers(s, 'a', m.a), m.b_count = (uint8_t)wmma_registers(s, 'b', m.b);
+    m.a_count = (uint8_t)wmma_registers(s, 'a', m.a),
+    m.b_count = (uint8_t)wmma_registers(s, 'b', m.b);
     if (!rows(d, x->op[0], letter(m.d), wmma_registers(s, 'c', m.d), true, &m.d_at) ||
         !rows(d, x->op[1], letter(m.a), m.a_count, false, &m.a_at) ||
         !rows(d, x->op[2], letter(m.b), m.b_count, false, &m.b_at) ||
@@ -229,7 +238,8 @@ static bool matrices(struct decoder *d, struct ins *x, bool load)
     struct symbol *sym;
     uint32_t at;
     const char *many;
-    if (!dec_has(x, "sync") || !dec_has(x, "aligned") || !dec_has(x, "m8n8") || !(many = dec_has_any(x, "x1 x2 x4")))
+    if (!dec_has(x, "sync") || !dec_has(x, "aligned") || !dec_has(x, "m8n8") ||
+        !(many = dec_has_any(x, "x1 x2 x4")))
         return dec_unsupported(d, "this form of ldmatrix or stmatrix");
     int n = many[1] - '0';
     bool trans = dec_has(x, "trans");
@@ -238,7 +248,8 @@ static bool matrices(struct decoder *d, struct ins *x, bool load)
         return dec_unsupported(d, "ldmatrix of another type than b16");
     struct sim_inst *i = warp_inst(d, load ? sim_ldmatrix : sim_stmatrix, SIM_MEMORY);
     uint32_t number = (uint32_t)(i - d->code);
-    if (!dec_address(d, x->op[load ? 1 : 0], &d->code[number], &sym) || !rows(d, x->op[load ? 0 : 1], 'w', n, load, &at))
+    if (!dec_address(d, x->op[load ? 1 : 0], &d->code[number], &sym) ||
+        !rows(d, x->op[load ? 0 : 1], 'w', n, load, &at))
         return false;
     i = &d->code[number];
     i->space = (uint8_t)(space ? space : PTX_NO_SPACE);
@@ -255,8 +266,9 @@ bool decode_stmatrix(struct decoder *d, struct ins *x) { return matrices(d, x, f
 bool decode_movmatrix(struct decoder *d, struct ins *x)
 {
     struct sim_inst *i = warp_inst(d, sim_movmatrix, SIM_ALU);
-    return dec_has(x, "sync") && dec_has(x, "aligned") && dec_has(x, "m8n8") && dec_has(x, "trans") && dec_has(x, "b16") &&
-           dec_operands_are(d, x, 2, 2) && dec_target(d, x->op[0], 'w', &i->d) && dec_source(d, x->op[1], 'w', &i->a);
+    return dec_has(x, "sync") && dec_has(x, "aligned") && dec_has(x, "m8n8") &&
+           dec_has(x, "trans") && dec_has(x, "b16") && dec_operands_are(d, x, 2, 2) &&
+           dec_target(d, x->op[0], 'w', &i->d) && dec_source(d, x->op[1], 'w', &i->a);
 }
 
 /* ---- cp.async ---- */
@@ -274,9 +286,11 @@ static bool cp_async(struct decoder *d, struct ins *x)
     int64_t size;
     bool ca = dec_has(x, "ca"), cg = dec_has(x, "cg");
     hints(x);
-    if (!(ca || cg) || !(dec_has(x, "shared") || dec_has(x, "shared::cta")) || !dec_has(x, "global") || !dec_operands_are(d, x, 3, 5))
+    if (!(ca || cg) || !(dec_has(x, "shared") || dec_has(x, "shared::cta")) ||
+        !dec_has(x, "global") || !dec_operands_are(d, x, 3, 5))
         return FAIL(d, "cp.async goes from .global to .shared");
-    if (!dec_address(d, x->op[0], &to, &sym) || !dec_address(d, x->op[1], &from, &sym) || !dec_integer_of(d, x->op[2], 4, 16, &size))
+    if (!dec_address(d, x->op[0], &to, &sym) || !dec_address(d, x->op[1], &from, &sym) ||
+        !dec_integer_of(d, x->op[2], 4, 16, &size))
         return false;
     if ((size != 4 && size != 8 && size != 16) || (cg && size != 16))
         return FAIL(d, "cp.async copies 4, 8 or 16 bytes, with .cg 16");

@@ -59,10 +59,13 @@ void sim_report(struct sim_warp *w, enum sim_fault_kind kind, int lane, const ch
         n += snprintf(x->text + n, sizeof x->text - (size_t)n, ", %s:%u", x->source_file,
                       x->source_line);
     if (n < (int)sizeof x->text)
-        n += snprintf(x->text + n, sizeof x->text - (size_t)n, ", block (%u,%u,%u), thread (%u,%u,%u)",
-                 x->block[0], x->block[1], x->block[2], x->thread[0], x->thread[1], x->thread[2]);
-    if (kind == SIM_FAULT_UNINIT && w->undef_line && w->undef_line != x->ptx_line && n < (int)sizeof x->text)
-        snprintf(x->text + n, sizeof x->text - (size_t)n, "\n  such bytes were last loaded at ptx line %u", w->undef_line);
+        n += snprintf(x->text + n, sizeof x->text - (size_t)n,
+                      ", block (%u,%u,%u), thread (%u,%u,%u)", x->block[0], x->block[1],
+                      x->block[2], x->thread[0], x->thread[1], x->thread[2]);
+    if (kind == SIM_FAULT_UNINIT && w->undef_line && w->undef_line != x->ptx_line &&
+        n < (int)sizeof x->text)
+        snprintf(x->text + n, sizeof x->text - (size_t)n,
+                 "\n  such bytes were last loaded at ptx line %u", w->undef_line);
 }
 
 /* ---- frames ---- */
@@ -470,9 +473,9 @@ static void warp_barrier_check(struct sim_warp *w)
 }
 
 /* ---- the loop ---- */
-/* The lanes of `mask` that can go on with an instruction of the warp, and the members they name: lanes that
- * name different sets do so set by set. 0: none has all of its members there (*m: those of the first
- * lane), or something is wrong and reported. */
+/* The lanes of `mask` that can go on with an instruction of the warp, and the members they name:
+ * lanes that name different sets do so set by set. 0: none has all of its members there (*m: those
+ * of the first lane), or something is wrong and reported. */
 static uint32_t members(struct sim_warp *w, uint32_t row, uint32_t mask, uint32_t *m)
 {
     const uint32_t *e = sim_row32(w, row);
@@ -483,7 +486,8 @@ static uint32_t members(struct sim_warp *w, uint32_t row, uint32_t mask, uint32_
             same |= (left >> l & 1 && e[l] == want ? 1u : 0u) << l;
         if (same & ~want) {
             int l = sim_first(same & ~want);
-            sim_report(w, SIM_FAULT_SHUFFLE, l, "the member mask %08x leaves out lane %d, which executes it", want, l);
+            sim_report(w, SIM_FAULT_SHUFFLE, l,
+                       "the member mask %08x leaves out lane %d, which executes it", want, l);
             return 0;
         }
         if (!(want & w->lanes & ~w->exited & ~same)) {
@@ -504,8 +508,10 @@ static bool limit_reached(struct sim_worker *k, uint64_t lanes)
            j->launch->limit;
 }
 
-/* bar.warp.sync: lanes that name different sets become groups that wait each for its own. True: a report. */
-static bool warpbar_masks(struct sim_warp *w, const struct sim_inst *i, struct sim_group *g, uint32_t m)
+/* bar.warp.sync: lanes that name different sets become groups that wait each for its own. True: a
+ * report. */
+static bool warpbar_masks(struct sim_warp *w, const struct sim_inst *i, struct sim_group *g,
+                          uint32_t m)
 {
     const uint32_t *e = sim_row32(w, i->a);
     uint32_t first = 0;
@@ -516,7 +522,8 @@ static bool warpbar_masks(struct sim_warp *w, const struct sim_inst *i, struct s
             same |= (left >> l & 1 && e[l] == want ? 1u : 0u) << l;
         if (same & ~want) {
             int l = sim_first(same & ~want);
-            sim_report(w, SIM_FAULT_SHUFFLE, l, "the member mask %08x leaves out lane %d, which executes it", want, l);
+            sim_report(w, SIM_FAULT_SHUFFLE, l,
+                       "the member mask %08x leaves out lane %d, which executes it", want, l);
             return true;
         }
         struct sim_group *to = first ? group_add(w, same, g->pc, g->frame) : g;

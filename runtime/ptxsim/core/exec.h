@@ -14,6 +14,15 @@ struct sim_region {
     sim_mem *mem; /* NULL: shared */
 };
 
+/* How the addresses of the access under way lie: computed once, by sim_access_region. */
+enum sim_pattern { SIM_SCATTERED, SIM_IN_A_ROW, SIM_UNIFORM };
+struct sim_shape {
+    const uint64_t *at;
+    uint32_t mask, n;
+    uint64_t lo, hi;
+    enum sim_pattern pattern;
+};
+
 struct sim_barrier {
     uint32_t arrived; /* threads */
     uint32_t expected;
@@ -65,6 +74,7 @@ struct sim_worker {
     uint64_t steps; /* since the limit was last looked at */
     struct sim_fault fault;
     bool failed, hung;
+    struct sim_shape shape;
     struct sim_region last[64]; /* allocations met lately, by instruction */
     uint8_t *arena;             /* everything of the block's that is reused: freed at the end */
     int id;

@@ -1,13 +1,14 @@
-/* race: who touched which word, and whether that is ordered. Each word has a cell for its last read and one
- * for its last write. Within a block an access is ordered before another where barriers lie between: the
- * block has a clock that grows at each, a warp remembers up to which clock it knows of each other warp.
- * Between blocks it is ordered where a fence and then an atomic (or a store that releases) of the one came
- * before an atomic (or a load that is volatile or acquires) of the other. */
+/* race: who touched which word, and whether that is ordered. Each word has a cell for its last read
+ * and one for its last write. Within a block an access is ordered before another where barriers lie
+ * between: the block has a clock that grows at each, a warp remembers up to which clock it knows of
+ * each other warp. Between blocks it is ordered where a fence and then an atomic (or a store that
+ * releases) of the one came before an atomic (or a load that is volatile or acquires) of the other.
+ */
 #include "access.h"
 #include <stdlib.h>
 
-/* A cell: thread of the block 10 bits, clock 17, block 26, bytes of the last access 4, of all accesses of
- * the launch 4, and three flags. 0: not touched. */
+/* A cell: thread of the block 10 bits, clock 17, block 26, bytes of the last access 4, of all
+ * accesses of the launch 4, and three flags. 0: not touched. */
 #define CELL_CLOCK_AT 10
 #define CELL_CLOCK_MAX 0x1FFFFu
 #define CELL_BLOCK_AT 27
@@ -21,15 +22,22 @@
 #define CELL_SHARED_BY_ALL (CELL_BLOCKS | CELL_UNION)
 
 static inline uint32_t cell_thread(uint64_t c) { return (uint32_t)c & 1023; }
-static inline uint32_t cell_clock(uint64_t c) { return (uint32_t)(c >> CELL_CLOCK_AT) & CELL_CLOCK_MAX; }
-static inline uint32_t cell_block(uint64_t c) { return (uint32_t)(c >> CELL_BLOCK_AT) & CELL_BLOCK_MASK; }
+static inline uint32_t cell_clock(uint64_t c)
+{
+    return (uint32_t)(c >> CELL_CLOCK_AT) & CELL_CLOCK_MAX;
+}
+static inline uint32_t cell_block(uint64_t c)
+{
+    return (uint32_t)(c >> CELL_BLOCK_AT) & CELL_BLOCK_MASK;
+}
 static inline uint32_t cell_bytes(uint64_t c) { return (uint32_t)(c >> CELL_BYTES_AT) & 15; }
 
 #define load(p) atomic_load_explicit(p, memory_order_relaxed)
 #define store(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
 
 /* ---- releases between blocks ---- */
-/* A release of a block: all that its releasing warp did up to clock, and all accesses below base. */
+/* A release of a block: all that its releasing warp did up to clock, and all accesses below base.
+ */
 struct release {
     uint32_t block, clock, base, warp;
     uint32_t before; /* the block's release before, index + 1 */
@@ -45,7 +53,10 @@ struct sim_sync {
 };
 #define MAX_RELEASES (1u << 22)
 
-static uint32_t block_number(const struct sim_warp *w) { return (uint32_t)w->block->index & CELL_BLOCK_MASK; }
+static uint32_t block_number(const struct sim_warp *w)
+{
+    return (uint32_t)w->block->index & CELL_BLOCK_MASK;
+}
 
 static struct sim_sync *sync_of(struct sim_job *j)
 {
@@ -83,7 +94,8 @@ static void release(struct sim_warp *w)
         s->time++;
         const struct release *last = s->head[n] ? &s->log[s->head[n] - 1] : NULL;
         if (!last || last->clock != w->clock || last->base != b->base || last->warp != w->index) {
-            s->log[s->count++] = (struct release){n, w->clock, b->base, w->index, s->head[n], s->time};
+            s->log[s->count++] =
+                (struct release){n, w->clock, b->base, w->index, s->head[n], s->time};
             s->head[n] = s->count;
         }
     }
@@ -131,10 +143,7 @@ void sim_race_free(struct sim_sync *s)
 }
 
 /* ---- clocks within a block ---- */
-static void tick(struct sim_block_state *b)
-{
-    b->clock += b->clock < CELL_CLOCK_MAX;
-}
+static void tick(struct sim_block_state *b) { b->clock += b->clock < CELL_CLOCK_MAX; }
 
 void sim_race_barrier(struct sim_block_state *b, uint32_t warps)
 {
@@ -219,16 +228,21 @@ static void report(const struct access *a, uint64_t cell, int lane, uint64_t at,
     char where[64] = "";
     if (far)
         snprintf(where, sizeof where, " of block (%u,%u,%u)", other[0], other[1], other[2]);
-    sim_report(w, SIM_FAULT_RACE, lane, "%s of %s memory at 0x%llx, which thread (%u,%u,%u)%s %s with nothing between that orders the two",
-               a->write ? (a->strong ? "atomic" : "store") : "load", a->r->mem ? "global" : "shared", (unsigned long long)at, id[0], id[1],
-               id[2], where, wrote ? "wrote" : "read");
+    sim_report(w, SIM_FAULT_RACE, lane,
+               "%s of %s memory at 0x%llx, which thread (%u,%u,%u)%s %s with nothing between that "
+               "orders the two",
+               a->write ? (a->strong ? "atomic" : "store") : "load",
+               a->r->mem ? "global" : "shared", (unsigned long long)at, id[0], id[1], id[2], where,
+               wrote ? "wrote" : "read");
 }
 
 static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, uint32_t bytes)
 {
-    uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT | (uint64_t)bytes << CELL_UNION_AT |
-                    (old & CELL_UNION) | (a->strong ? CELL_STRONG : 0);
-    if (!(cell_bytes(old) & bytes)) /* other bytes of the word: of these the cell knows one reader only */
+    uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT |
+                    (uint64_t)bytes << CELL_UNION_AT | (old & CELL_UNION) |
+                    (a->strong ? CELL_STRONG : 0);
+    if (!(cell_bytes(old) &
+          bytes)) /* other bytes of the word: of these the cell knows one reader only */
         return cell;
     if (old & CELL_BLOCKS)
         return cell | CELL_BLOCKS | (old & CELL_STRONG ? 0 : CELL_THREADS);
@@ -240,8 +254,10 @@ static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, ui
     return cell;
 }
 
-/* One lane's access to one word. `same`: of a store, memory holds the value already. False: reported. */
-static bool word(const struct access *a, uint64_t index, int lane, uint32_t thread, uint32_t bytes, uint64_t at, bool same)
+/* One lane's access to one word. `same`: of a store, memory holds the value already. False:
+ * reported. */
+static bool word(const struct access *a, uint64_t index, int lane, uint32_t thread, uint32_t bytes,
+                 uint64_t at, bool same)
 {
     uint64_t wrote = load(&a->r->writes[index]);
     if (wrote && cell_bytes(wrote) & bytes && !(a->write && same) && concurrent(a, wrote, thread)) {
@@ -258,8 +274,9 @@ static bool word(const struct access *a, uint64_t index, int lane, uint32_t thre
         report(a, read, lane, at, false);
         return false;
     }
-    uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT | (uint64_t)bytes << CELL_UNION_AT |
-                    (wrote & CELL_UNION) | (a->strong ? CELL_STRONG : 0);
+    uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT |
+                    (uint64_t)bytes << CELL_UNION_AT | (wrote & CELL_UNION) |
+                    (a->strong ? CELL_STRONG : 0);
     store(&a->r->writes[index], cell);
     return true;
 }
@@ -273,19 +290,16 @@ static void touch_pages(struct sim_region *r, uint64_t from, uint64_t to)
 }
 
 /* All lanes, one behind the other, whole words: true if it is done. */
-SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uint32_t mask, uint32_t n)
+SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uint32_t mask,
+                                 uint32_t n)
 {
-    uint64_t wrong = 0;
-    if (mask != SIM_ALL || n & 3 || (at[0] & 3))
-        return false;
-    for (uint64_t l = 0; l < SIM_LANES; l++)
-        wrong |= at[l] - at[0] - l * n;
-    if (wrong)
+    if (n & 3 || (at[0] & 3) || sim_shape_of(a->w, at, mask, n)->pattern != SIM_IN_A_ROW)
         return false;
     uint64_t first = (at[0] - a->r->lo) / 4, per = n / 4, words = per * SIM_LANES;
     /* Whole rows of cells at once; other threads may store single cells meanwhile, which is as if
      * they came a little later. */
-    uint64_t *reads = (uint64_t *)(void *)(a->r->reads + first), *writes = (uint64_t *)(void *)(a->r->writes + first);
+    uint64_t *reads = (uint64_t *)(void *)(a->r->reads + first),
+             *writes = (uint64_t *)(void *)(a->r->writes + first);
     uint64_t any_write = 0, any_read = 0, all_read = UINT64_MAX;
     for (uint64_t k = 0; k < words; k++) {
         any_write |= writes[k];
@@ -299,8 +313,8 @@ SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uin
         return true;
     if (any_read)
         return false;
-    uint64_t cell = a->mine | (uint64_t)a->w->index * SIM_LANES | (uint64_t)15 << CELL_BYTES_AT | CELL_UNION |
-                    (a->strong ? CELL_STRONG : 0);
+    uint64_t cell = a->mine | (uint64_t)a->w->index * SIM_LANES | (uint64_t)15 << CELL_BYTES_AT |
+                    CELL_UNION | (a->strong ? CELL_STRONG : 0);
     uint64_t *to = a->write ? writes : reads;
     if (per == 1)
         for (uint64_t k = 0; k < SIM_LANES; k++)
@@ -311,11 +325,35 @@ SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uin
     return true;
 }
 
+/* Reads of words of which several blocks have read all bytes and nobody wrote any: nothing to note.
+ */
+SIM_NO_TSAN static bool only_read(const struct access *a, const uint64_t *at, uint32_t mask,
+                                  uint32_t n)
+{
+    uint64_t wrote = 0, all = UINT64_MAX;
+    if (a->write || n != 4 || mask != SIM_ALL)
+        return false;
+    const uint64_t *reads = (const uint64_t *)(const void *)a->r->reads,
+                   *writes = (const uint64_t *)(const void *)a->r->writes;
+    for (int l = 0; l < SIM_LANES; l++) {
+        uint64_t x = (at[l] - a->r->lo) / 4;
+        wrote |= writes[x];
+        all &= reads[x];
+    }
+    return !wrote && (all & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL;
+}
+
 static struct access begin(struct sim_warp *w, struct sim_region *r, bool write, bool strong)
 {
     uint32_t block = block_number(w);
-    return (struct access){.w = w, .r = r, .block = block, .base = w->block->base, .write = write, .strong = strong,
-                           .mine = (uint64_t)block << CELL_BLOCK_AT | (uint64_t)w->clock << CELL_CLOCK_AT};
+    return (struct access){.w = w,
+                           .r = r,
+                           .block = block,
+                           .base = w->block->base,
+                           .write = write,
+                           .strong = strong,
+                           .mine = (uint64_t)block << CELL_BLOCK_AT | (uint64_t)w->clock
+                                                                          << CELL_CLOCK_AT};
 }
 
 SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_t mask, uint32_t n,
@@ -342,7 +380,8 @@ SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_
         last = from;
         bool held = a->write && same && same(with, l, at[l]);
         for (uint64_t x = from / 4; x <= (from + n - 1) / 4; x++) {
-            uint64_t lo = x * 4 > from ? x * 4 : from, hi = x * 4 + 4 < from + n ? x * 4 + 4 : from + n;
+            uint64_t lo = x * 4 > from ? x * 4 : from,
+                     hi = x * 4 + 4 < from + n ? x * 4 + 4 : from + n;
             uint32_t bytes = ((1u << (hi - lo)) - 1) << (lo & 3);
             if (!word(a, x, l, thread, bytes, a->r->lo + lo, held))
                 return;
@@ -350,11 +389,11 @@ SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_
     }
 }
 
-void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *at, uint32_t mask, uint32_t n,
-                     bool write, bool strong)
+void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *at, uint32_t mask,
+                     uint32_t n, bool write, bool strong)
 {
     struct access a = begin(w, r, write, strong);
-    if (!in_a_row(&a, at, mask, n))
+    if (!in_a_row(&a, at, mask, n) && !only_read(&a, at, mask, n))
         each(&a, at, mask, n, NULL, NULL);
 }
 
@@ -393,8 +432,8 @@ static bool holds(void *with, int lane, uint64_t at)
     return true;
 }
 
-void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r, const uint64_t *at, uint32_t mask,
-                    uint32_t n)
+void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                    const uint64_t *at, uint32_t mask, uint32_t n)
 {
     struct access a = begin(w, r, true, i->mods & MOD_STRONG);
     struct stored s = {w, i, r, at, mask};
@@ -407,14 +446,16 @@ void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
 /* ---- what synchronises ---- */
 void sim_race_fence(struct sim_warp *w) { w->fenced = true; }
 
-void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at, uint32_t mask)
+void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
+                            uint32_t mask)
 {
     (void)at, (void)mask;
     if (w->worker->job->blocks > 1 && (w->fenced || i->mods & MOD_RELEASE))
         release(w);
 }
 
-void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at, uint32_t mask)
+void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
+                           uint32_t mask)
 {
     (void)at, (void)mask, (void)i;
     if (w->worker->job->sync)
@@ -441,7 +482,8 @@ static void sweep_page(sim_mem *m, uint64_t page, uint64_t *reads, uint64_t *wri
     to = to < words ? to : words;
     uint64_t r = 0, w = 0;
     for (uint64_t k = from; k < to; k++) {
-        uint64_t c = load(&m->reads[k]) >> CELL_UNION_AT & 15, d = load(&m->writes[k]) >> CELL_UNION_AT & 15;
+        uint64_t c = load(&m->reads[k]) >> CELL_UNION_AT & 15,
+                 d = load(&m->writes[k]) >> CELL_UNION_AT & 15;
         r += (0x4332322132212110u >> 4 * c) & 15;
         w += (0x4332322132212110u >> 4 * d) & 15;
     }

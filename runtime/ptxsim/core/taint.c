@@ -1,16 +1,18 @@
-/* taint: what was never written. A load of such bytes is no fault by itself (vectors have padding): the bits
- * are followed through registers, as Memcheck does it. Moves, bit operations, shifts, conversions of
- * integers, shuffles and stores pass them on exactly; any other arithmetic on them gives a result that is
- * wholly undefined and counts as computed. Reported is: an address, a condition or a table's index that is
- * undefined, an undefined operand of an atomic, and a computed undefined value that is stored to global
- * memory. All of it costs nothing while no warp has met an undefined bit. */
-#include "access.h"
+/* taint: what was never written. A load of such bytes is no fault by itself (vectors have padding):
+ * the bits are followed through registers, as Memcheck does it. Moves, bit operations, shifts,
+ * conversions of integers, shuffles and stores pass them on exactly; any other arithmetic on them
+ * gives a result that is wholly undefined and counts as computed. Reported is: an address, a
+ * condition or a table's index that is undefined, an undefined operand of an atomic, and a computed
+ * undefined value that is stored to global memory. All of it costs nothing while no warp has met an
+ * undefined bit. */
 #include "taint.h"
+#include "access.h"
 #include <stdlib.h>
 
 #define ALL64 UINT64_MAX
 
-/* ---- the shadow of a window: bits of each row, then a mask of lanes for each row: computed ---- */
+/* ---- the shadow of a window: bits of each row, then a mask of lanes for each row: computed ----
+ */
 static bool shadow(struct sim_warp *w)
 {
     struct sim_frame *fr = w->frame;
@@ -29,7 +31,8 @@ uint64_t sim_taint_get(struct sim_warp *w, uint32_t row, uint8_t size, int lane)
     const uint8_t *u = w->frame->undef;
     if (!u)
         return 0;
-    return size == 8 ? ((const uint64_t *)(const void *)(u + row))[lane] : ((const uint32_t *)(const void *)(u + row))[lane];
+    return size == 8 ? ((const uint64_t *)(const void *)(u + row))[lane]
+                     : ((const uint32_t *)(const void *)(u + row))[lane];
 }
 
 static bool is_computed(struct sim_warp *w, uint32_t row, int lane)
@@ -47,7 +50,8 @@ static void put(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uint64
     if (size == 8)
         ((uint64_t *)(void *)(u + row))[lane] = bits;
     else
-        ((uint32_t *)(void *)(u + row))[lane] = size == 2 ? (uint32_t)bits & 0xFFFF : (uint32_t)bits;
+        ((uint32_t *)(void *)(u + row))[lane] =
+            size == 2 ? (uint32_t)bits & 0xFFFF : (uint32_t)bits;
     uint32_t *c = computed(w, row), bit = 1u << lane;
     *c = bits && calc ? *c | bit : *c & ~bit;
     w->tainted = w->tainted || bits;
@@ -96,10 +100,16 @@ static void set_pred(struct sim_warp *w, uint32_t at, uint32_t mask, uint32_t la
     w->tainted = w->tainted || lanes;
 }
 
-void sim_taint_set_pred(struct sim_warp *w, uint32_t at, uint32_t mask, uint32_t lanes) { set_pred(w, at, mask, lanes); }
+void sim_taint_set_pred(struct sim_warp *w, uint32_t at, uint32_t mask, uint32_t lanes)
+{
+    set_pred(w, at, mask, lanes);
+}
 
 /* ---- instructions of lanes ---- */
-static uint8_t size_of(char letter) { return letter == 'l' || letter == 'D' ? 8 : letter == 'h' || letter == 'H' ? 2 : 4; }
+static uint8_t size_of(char letter)
+{
+    return letter == 'l' || letter == 'D' ? 8 : letter == 'h' || letter == 'H' ? 2 : 4;
+}
 
 struct operands {
     uint64_t value[4], undef[4];
@@ -108,7 +118,8 @@ struct operands {
 };
 
 /* Values and undefined bits of the sources in one lane. */
-static struct operands operands(struct sim_warp *w, const struct sim_inst *i, const char *shape, int lane)
+static struct operands operands(struct sim_warp *w, const struct sim_inst *i, const char *shape,
+                                int lane)
 {
     const uint32_t at[4] = {i->a, i->b, i->c, i->e};
     struct operands o = {.count = (int)strlen(shape) - 1};
@@ -173,9 +184,11 @@ static uint64_t result(const struct sim_row *row, const struct operands *o, bool
     case TAINT_COPY:
     case TAINT_XOR: return any;
     case TAINT_AND:
-        return (o->undef[0] | o->undef[1]) & (o->value[0] | o->undef[0]) & (o->value[1] | o->undef[1]);
+        return (o->undef[0] | o->undef[1]) & (o->value[0] | o->undef[0]) &
+               (o->value[1] | o->undef[1]);
     case TAINT_OR:
-        return (o->undef[0] | o->undef[1]) & (~o->value[0] | o->undef[0]) & (~o->value[1] | o->undef[1]);
+        return (o->undef[0] | o->undef[1]) & (~o->value[0] | o->undef[0]) &
+               (~o->value[1] | o->undef[1]);
     case TAINT_SHL: return shifted(o, bits, true);
     case TAINT_SHR: return shifted(o, bits, false);
     case TAINT_PRMT: return permuted(o);
@@ -202,7 +215,8 @@ static void step_row(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
             continue;
         struct operands o = operands(w, i, row->shape, l);
         bool calc;
-        if (i->mods & (MOD_AND | MOD_OR | MOD_XOR) && row->shape[0] == 'p' && sim_taint_pred(w, i->c, 1u << l))
+        if (i->mods & (MOD_AND | MOD_OR | MOD_XOR) && row->shape[0] == 'p' &&
+            sim_taint_pred(w, i->c, 1u << l))
             o.undef[0] |= 1;
         und[l] = result(row, &o, &calc);
         calcs |= (calc ? 1u : 0u) << l;
@@ -227,7 +241,8 @@ static void step_lop3(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
             continue;
         struct operands o = operands(w, i, "wwww", l);
         uint64_t u = 0;
-        for (unsigned bit = 0; bit < 32; bit++) { /* undefined where a change of undefined inputs changes it */
+        for (unsigned bit = 0; bit < 32;
+             bit++) { /* undefined where a change of undefined inputs changes it */
             unsigned v = 0, m = 0;
             for (int k = 0; k < 3; k++) {
                 v |= (unsigned)(o.value[k] >> bit & 1) << (2 - k);
@@ -245,7 +260,8 @@ static void step_lop3(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
 static void step_logic(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 {
     uint32_t a = *sim_pred(w, i->a), b = *sim_pred(w, i->b);
-    uint32_t ua = sim_taint_pred(w, i->a, SIM_ALL), ub = sim_taint_pred(w, i->b, SIM_ALL), u = ua | ub;
+    uint32_t ua = sim_taint_pred(w, i->a, SIM_ALL), ub = sim_taint_pred(w, i->b, SIM_ALL),
+             u = ua | ub;
     if (i->mods & MOD_AND)
         u &= (a | ua) & (b | ub);
     else if (i->mods & MOD_OR)
@@ -286,7 +302,8 @@ static void step_cvt(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
         if (!(mask >> l & 1))
             continue;
         uint64_t u = sim_taint_get(w, i->a, i->count, l);
-        bool ints = i->sub < 8 && i->space < 8 && !(i->mods & MOD_SAT), calc = u && (!ints || is_computed(w, i->a, l));
+        bool ints = i->sub < 8 && i->space < 8 && !(i->mods & MOD_SAT),
+             calc = u && (!ints || is_computed(w, i->a, l));
         if (ints) {
             unsigned have = 8u * bytes[i->sub], want = 8u * bytes[i->space];
             unsigned keep = have < want ? have : want;
@@ -323,7 +340,8 @@ static void step_shift_half(struct sim_warp *w, const struct sim_inst *i, uint32
     for (int l = 0; l < SIM_LANES; l++)
         if (mask >> l & 1) {
             uint64_t a = sim_taint_get(w, i->a, 4, l), b = join ? sim_taint_get(w, i->b, 4, l) : 0;
-            put(w, i->d, 4, l, join ? a | b << 16 : a >> i->count & 0xFFFF, is_computed(w, i->a, l) || (join && is_computed(w, i->b, l)));
+            put(w, i->d, 4, l, join ? a | b << 16 : a >> i->count & 0xFFFF,
+                is_computed(w, i->a, l) || (join && is_computed(w, i->b, l)));
         }
 }
 
@@ -369,24 +387,21 @@ static uint64_t sign_extended(const struct sim_inst *i, uint64_t u)
     return bits < 64 && i->mods & MOD_SIGNED && u >> (bits - 1) & 1 ? u | ALL64 << bits : u;
 }
 
-static bool known_in_a_row(const struct sim_region *r, const uint64_t *at, uint32_t mask, uint32_t n, uint64_t *first)
+static bool known_in_a_row(struct sim_warp *w, const struct sim_region *r, const uint64_t *at,
+                           uint32_t mask, uint32_t n, uint64_t *first)
 {
-    uint64_t wrong = 0;
-    if (mask != SIM_ALL || n & 3)
-        return false;
-    for (uint64_t l = 0; l < SIM_LANES; l++)
-        wrong |= at[l] - at[0] - l * n;
     *first = (at[0] - r->lo) / 4;
-    return !wrong && !(at[0] & 3);
+    return !(n & 3) && sim_shape_of(w, at, mask, n)->pattern == SIM_IN_A_ROW && !(at[0] & 3);
 }
 
-void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r, const uint64_t *at, uint32_t mask)
+void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                    const uint64_t *at, uint32_t mask)
 {
     const uint32_t *row = w->frame->f->ext + i->ext;
     uint32_t n = (uint32_t)i->size * i->count;
     uint64_t first;
     bool clean = !r->known;
-    if (!clean && known_in_a_row(r, at, mask, n, &first)) {
+    if (!clean && known_in_a_row(w, r, at, mask, n, &first)) {
         uint8_t all = 15;
         for (uint64_t k = 0; k < (uint64_t)n * 8; k++)
             all &= r->known[first + k];
@@ -408,7 +423,8 @@ void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
     for (uint32_t k = 0; k < i->count; k++)
         for (int l = 0; l < SIM_LANES; l++)
             if (mask >> l & 1) {
-                uint64_t u = clean ? 0 : undefined_bits(r->known, at[l] - r->lo + k * i->size, i->size);
+                uint64_t u =
+                    clean ? 0 : undefined_bits(r->known, at[l] - r->lo + k * i->size, i->size);
                 put(w, row[k], (uint8_t)i->c, l, sign_extended(i, u), false);
             }
 }
@@ -428,7 +444,8 @@ static void know(uint8_t *known, uint64_t b, unsigned n, uint64_t undef)
     }
 }
 
-void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r, const uint64_t *at, uint32_t mask)
+void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                     const uint64_t *at, uint32_t mask)
 {
     const uint32_t *row = w->frame->f->ext + i->ext;
     uint32_t n = (uint32_t)i->size * i->count;
@@ -436,7 +453,7 @@ void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_re
     bool tainted = w->tainted && w->frame->undef;
     if (!tainted && !r->known)
         return;
-    if (!tainted && known_in_a_row(r, at, mask, n, &first)) {
+    if (!tainted && known_in_a_row(w, r, at, mask, n, &first)) {
         memset(r->known + first, 15, (size_t)n * 8);
         return;
     }
@@ -445,7 +462,9 @@ void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_re
             uint64_t u = tainted ? sim_taint_get(w, row[k], (uint8_t)i->c, l) & low : 0;
             if (u && r->mem && is_computed(w, row[k], l)) {
                 w->worker->fault.address = at[l];
-                sim_report(w, SIM_FAULT_UNINIT, l, "a value computed from memory that was never written is stored to global memory at 0x%llx",
+                sim_report(w, SIM_FAULT_UNINIT, l,
+                           "a value computed from memory that was never written is stored to "
+                           "global memory at 0x%llx",
                            (unsigned long long)at[l]);
                 return;
             }
@@ -454,20 +473,25 @@ void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_re
         }
 }
 
-void sim_taint_atomic(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r, const uint64_t *at, uint32_t mask)
+void sim_taint_atomic(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
+                      const uint64_t *at, uint32_t mask)
 {
     for (int l = 0; l < SIM_LANES; l++) {
         if (!(mask >> l & 1))
             continue;
         bool plain = i->count == 6; /* exch writes without reading */
-        if (w->tainted && (sim_taint_get(w, i->b, i->size, l) || (i->count == 5 && sim_taint_get(w, i->c, i->size, l)))) {
-            sim_report(w, SIM_FAULT_UNINIT, l, "an atomic's operand comes from memory that was never written");
+        if (w->tainted && (sim_taint_get(w, i->b, i->size, l) ||
+                           (i->count == 5 && sim_taint_get(w, i->c, i->size, l)))) {
+            sim_report(w, SIM_FAULT_UNINIT, l,
+                       "an atomic's operand comes from memory that was never written");
             return;
         }
         uint64_t u = r->known ? undefined_bits(r->known, at[l] - r->lo, i->size) : 0;
         if (u && !plain) {
             w->worker->fault.address = at[l];
-            sim_report(w, SIM_FAULT_UNINIT, l, "an atomic on memory at 0x%llx that was never written", (unsigned long long)at[l]);
+            sim_report(w, SIM_FAULT_UNINIT, l,
+                       "an atomic on memory at 0x%llx that was never written",
+                       (unsigned long long)at[l]);
             return;
         }
         if (r->known)
@@ -477,7 +501,8 @@ void sim_taint_atomic(struct sim_warp *w, const struct sim_inst *i, struct sim_r
     }
 }
 
-void sim_taint_local_load(struct sim_warp *w, const struct sim_inst *i, const uint8_t *known, int lane)
+void sim_taint_local_load(struct sim_warp *w, const struct sim_inst *i, const uint8_t *known,
+                          int lane)
 {
     const uint32_t *row = w->frame->f->ext + i->ext;
     for (uint32_t k = 0; k < i->count; k++) {
@@ -510,7 +535,8 @@ bool sim_taint_row(struct sim_warp *w, uint32_t row, uint8_t size, uint32_t mask
 {
     uint32_t bad = w->worker->job->checked ? sim_taint_lanes(w, row, size, mask) : 0;
     if (bad)
-        sim_report(w, SIM_FAULT_UNINIT, sim_first(bad), "an address depends on memory that was never written");
+        sim_report(w, SIM_FAULT_UNINIT, sim_first(bad),
+                   "an address depends on memory that was never written");
     return !bad;
 }
 
@@ -531,7 +557,8 @@ void sim_taint_shfl(struct sim_warp *w, const struct sim_inst *i, const int *sou
         set_pred(w, i->ext, mask, 0);
 }
 
-void sim_taint_warp_result(struct sim_warp *w, const struct sim_inst *i, uint32_t mask, bool undefined, bool pred)
+void sim_taint_warp_result(struct sim_warp *w, const struct sim_inst *i, uint32_t mask,
+                           bool undefined, bool pred)
 {
     if (!w->tainted && !undefined)
         return;

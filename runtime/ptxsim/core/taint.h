@@ -1,4 +1,5 @@
-/* taint: codes of instructions that are not rows of lanes.def, for the way of undefined bits through them. */
+/* taint: codes of instructions that are not rows of lanes.def, for the way of undefined bits
+ * through them. */
 #ifndef SIM_TAINT_H
 #define SIM_TAINT_H
 
@@ -7,8 +8,8 @@
 enum {
     SIM_OP_FIRST = 0xFF00,
     SIM_OP_LOP3,
-    SIM_OP_LOGIC,    /* predicates */
-    SIM_OP_PACK,     /* mov of parts to a whole */
+    SIM_OP_LOGIC, /* predicates */
+    SIM_OP_PACK,  /* mov of parts to a whole */
     SIM_OP_UNPACK,
     SIM_OP_MOV_PRED,
     SIM_OP_CVT,      /* formats in sub and space */
@@ -21,7 +22,8 @@ enum {
     SIM_OP_FRESH, /* the result depends on no register; size bytes */
 };
 /* The one result of a vote or the like; a lane's undefined predicates. */
-void sim_taint_warp_result(struct sim_warp *w, const struct sim_inst *i, uint32_t mask, bool undefined, bool pred);
+void sim_taint_warp_result(struct sim_warp *w, const struct sim_inst *i, uint32_t mask,
+                           bool undefined, bool pred);
 void sim_taint_set_pred(struct sim_warp *w, uint32_t at, uint32_t mask, uint32_t lanes);
 
 #endif

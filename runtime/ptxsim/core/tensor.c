@@ -1,5 +1,6 @@
-/* tensor: mma and wmma, ldmatrix and its kin, cp.async. Products of halves and of tf32 are exact in f32, so
- * that a sum of products here is a chain of fused steps in the order of k; the hardware's order is its own. */
+/* tensor: mma and wmma, ldmatrix and its kin, cp.async. Products of halves and of tf32 are exact in
+ * f32, so that a sum of products here is a chain of fused steps in the order of k; the hardware's
+ * order is its own. */
 #include "tensor.h"
 #include "access.h"
 #include "number.h"
@@ -68,7 +69,8 @@ static void gather(struct sim_warp *w, const struct mma *m, struct tile *t)
 {
     const uint32_t *ext = w->frame->f->ext;
     int pa = 32 / sim_element_bits(m->a), pb = 32 / sim_element_bits(m->b), row, col;
-    int na = m->wmma ? m->a_count : m->m * m->k / SIM_LANES / pa, nb = m->wmma ? m->b_count : m->n * m->k / SIM_LANES / pb;
+    int na = m->wmma ? m->a_count : m->m * m->k / SIM_LANES / pa,
+        nb = m->wmma ? m->b_count : m->n * m->k / SIM_LANES / pb;
     for (int r = 0; r < na; r++) {
         const uint32_t *v = sim_row32(w, ext[m->a_at + (uint32_t)r]);
         for (int l = 0; l < SIM_LANES; l++)
@@ -91,7 +93,8 @@ static void gather(struct sim_warp *w, const struct mma *m, struct tile *t)
     }
 }
 
-static uint32_t c_bits(struct sim_warp *w, const struct mma *m, uint8_t e, uint32_t at, int l, int j)
+static uint32_t c_bits(struct sim_warp *w, const struct mma *m, uint8_t e, uint32_t at, int l,
+                       int j)
 {
     uint32_t row = w->frame->f->ext[at + (uint32_t)(e == EL_F16 ? j / 2 : j)];
     (void)m;
@@ -101,14 +104,16 @@ static uint32_t c_bits(struct sim_warp *w, const struct mma *m, uint8_t e, uint3
 
 static void put_d(struct sim_warp *w, const struct mma *m, int l, int j, uint32_t bits)
 {
-    uint32_t row = w->frame->f->ext[m->d_at + (uint32_t)(m->d == EL_F16 ? j / 2 : j)], *d = &sim_row32(w, row)[l];
+    uint32_t row = w->frame->f->ext[m->d_at + (uint32_t)(m->d == EL_F16 ? j / 2 : j)],
+             *d = &sim_row32(w, row)[l];
     if (m->d == EL_F16)
         *d = j & 1 ? (*d & 0xFFFF) | bits << 16 : (*d & 0xFFFF0000) | bits;
     else
         *d = bits;
 }
 
-static void taint_d(struct sim_warp *w, const struct mma *m, const struct tile *t, int l, int j, int row, int col)
+static void taint_d(struct sim_warp *w, const struct mma *m, const struct tile *t, int l, int j,
+                    int row, int col)
 {
     const uint32_t *ext = w->frame->f->ext;
     bool bad = t->bad_a >> row & 1 || t->bad_b >> col & 1 ||
@@ -141,11 +146,13 @@ static void mma_float(struct sim_warp *w, const struct mma *m)
             place_c(m, l, j, &row, &col);
             if (w->tainted)
                 taint_d(w, m, &t, l, j, row, col);
-            put_d(w, m, l, j, m->d == EL_F16 ? sim_to_f16(t.c[row][col]) : sim_bits32(t.c[row][col]));
+            put_d(w, m, l, j,
+                  m->d == EL_F16 ? sim_to_f16(t.c[row][col]) : sim_bits32(t.c[row][col]));
         }
 }
 
-/* Sums of products of bytes fit f32 exactly up to 2^24, but not with the accumulator: in integers. */
+/* Sums of products of bytes fit f32 exactly up to 2^24, but not with the accumulator: in integers.
+ */
 static void mma_int(struct sim_warp *w, const struct mma *m)
 {
     struct tile t;
@@ -201,7 +208,9 @@ static void mma_double(struct sim_warp *w, const struct mma *m)
             place_c(m, l, j, &row, &col);
             uint32_t at = ext[m->d_at + (uint32_t)j];
             if (w->tainted)
-                sim_taint_set(w, at, 8, l, bad || sim_taint_get(w, ext[m->c_at + (uint32_t)j], 8, l) ? UINT64_MAX : 0);
+                sim_taint_set(w, at, 8, l,
+                              bad || sim_taint_get(w, ext[m->c_at + (uint32_t)j], 8, l) ? UINT64_MAX
+                                                                                        : 0);
             sim_row64(w, at)[l] = sim_bits64(c[row][col]);
         }
 }
@@ -210,7 +219,8 @@ static bool whole_warp(struct sim_warp *w, uint32_t mask, const char *what)
 {
     if (mask == SIM_ALL)
         return true;
-    sim_report(w, SIM_FAULT_SHUFFLE, sim_first(mask), "%s is executed by lanes %08x, not by a whole warp", what, mask);
+    sim_report(w, SIM_FAULT_SHUFFLE, sim_first(mask),
+               "%s is executed by lanes %08x, not by a whole warp", what, mask);
     return false;
 }
 
@@ -230,20 +240,22 @@ void sim_mma(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 
 /* ---- bytes of memory outside of ld and st ---- */
 /* A row of `n` bytes at each lane of the mask, in one space; host pointers out. False: reported. */
-static bool rows_at(struct sim_warp *w, enum ptx_space space, uint64_t *at, uint32_t mask, uint32_t n, bool write,
-                    uint8_t **host, struct sim_region **region)
+static bool rows_at(struct sim_warp *w, enum ptx_space space, uint64_t *at, uint32_t mask,
+                    uint32_t n, bool write, uint8_t **host, struct sim_region **region)
 {
     if (!space) {
         uint32_t part = sim_generic(at, mask, &space);
         if (part != mask) {
-            sim_report(w, SIM_FAULT_BOUNDS, sim_first(mask), "addresses of several state spaces in one instruction of the warp");
+            sim_report(w, SIM_FAULT_BOUNDS, sim_first(mask),
+                       "addresses of several state spaces in one instruction of the warp");
             return false;
         }
     }
     if (!sim_aligned(w, space, at, mask, n, write))
         return false;
     if (space != PTX_SHARED && space != PTX_GLOBAL) {
-        sim_report(w, SIM_FAULT_BOUNDS, sim_first(mask), "an access of the warp outside of global and shared memory");
+        sim_report(w, SIM_FAULT_BOUNDS, sim_first(mask),
+                   "an access of the warp outside of global and shared memory");
         return false;
     }
     for (uint32_t left = mask, part; left; left &= ~part) {
@@ -255,7 +267,8 @@ static bool rows_at(struct sim_warp *w, enum ptx_space space, uint64_t *at, uint
             if (part >> l & 1)
                 host[l] = r->host + (at[l] - r->lo);
         if (part != left && region) {
-            sim_report(w, SIM_FAULT_BOUNDS, sim_first(left & ~part), "an access of the warp to several allocations");
+            sim_report(w, SIM_FAULT_BOUNDS, sim_first(left & ~part),
+                       "an access of the warp to several allocations");
             return false;
         }
         if (w->worker->job->checked) {
@@ -300,19 +313,22 @@ void sim_ldmatrix(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     if (!whole_warp(w, mask, "ldmatrix"))
         return;
     sim_addresses(w, i, at);
-    if ((w->tainted && !sim_taint_address(w, i, use)) || !rows_at(w, (enum ptx_space)i->space, at, use, 16, false, host, region))
+    if ((w->tainted && !sim_taint_address(w, i, use)) ||
+        !rows_at(w, (enum ptx_space)i->space, at, use, 16, false, host, region))
         return;
     r = region[0];
     for (int m = 0; m < i->count; m++) {
         uint32_t *d = sim_row32(w, row[m]);
         for (int l = 0; l < SIM_LANES; l++) {
-            int r0 = trans ? l % 4 * 2 : l / 4, c0 = trans ? l / 4 : l % 4 * 2, r1 = trans ? r0 + 1 : r0, c1 = trans ? c0 : c0 + 1;
+            int r0 = trans ? l % 4 * 2 : l / 4, c0 = trans ? l / 4 : l % 4 * 2,
+                r1 = trans ? r0 + 1 : r0, c1 = trans ? c0 : c0 + 1;
             uint16_t x, y;
             memcpy(&x, host[8 * m + r0] + 2 * c0, 2);
             memcpy(&y, host[8 * m + r1] + 2 * c1, 2);
             d[l] = (uint32_t)x | (uint32_t)y << 16;
             if (w->worker->job->checked && (r->known || w->tainted)) {
-                uint64_t a = at[8 * m + r0] + 2 * (unsigned)c0, b = at[8 * m + r1] + 2 * (unsigned)c1, u = 0;
+                uint64_t a = at[8 * m + r0] + 2 * (unsigned)c0,
+                         b = at[8 * m + r1] + 2 * (unsigned)c1, u = 0;
                 u |= byte_known(r, a) && byte_known(r, a + 1) ? 0 : 0xFFFF;
                 u |= byte_known(r, b) && byte_known(r, b + 1) ? 0 : 0xFFFF0000;
                 if (u || w->tainted)
@@ -333,7 +349,8 @@ void sim_stmatrix(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     if (!whole_warp(w, mask, "stmatrix"))
         return;
     sim_addresses(w, i, at);
-    if ((w->tainted && !sim_taint_address(w, i, use)) || !rows_at(w, (enum ptx_space)i->space, at, use, 16, true, host, region))
+    if ((w->tainted && !sim_taint_address(w, i, use)) ||
+        !rows_at(w, (enum ptx_space)i->space, at, use, 16, true, host, region))
         return;
     for (int m = 0; m < i->count; m++)
         for (int l = 0; l < SIM_LANES; l++)
@@ -373,12 +390,14 @@ static void wmma_move(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
     memcpy(&c, w->frame->f->ext + i->ext, sizeof c);
     const uint32_t *row = w->frame->f->ext + c.at;
     uint64_t base[SIM_LANES];
-    unsigned bytes = (unsigned)sim_element_bits(c.type) / 8, per = c.type == EL_F64 ? 1 : 4 / bytes, n = c.count * per;
+    unsigned bytes = (unsigned)sim_element_bits(c.type) / 8, per = c.type == EL_F64 ? 1 : 4 / bytes,
+             n = c.count * per;
     unsigned total = (unsigned)c.rows * c.cols;
     if (!whole_warp(w, mask, "wmma"))
         return;
     sim_addresses(w, i, base);
-    uint32_t stride = c.stride == NO_OPERAND ? (c.col ? c.rows : c.cols) : sim_row32(w, c.stride)[0];
+    uint32_t stride =
+        c.stride == NO_OPERAND ? (c.col ? c.rows : c.cols) : sim_row32(w, c.stride)[0];
     for (unsigned j = 0; j < n; j++) {
         uint64_t at[SIM_LANES];
         uint8_t *host[SIM_LANES];
@@ -387,7 +406,8 @@ static void wmma_move(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
         for (unsigned l = 0; l < SIM_LANES; l++) {
             unsigned index = l * n + j, k = index % total, r = k / c.cols, q = k % c.cols;
             use |= (load || index < total ? 1u : 0u) << l;
-            at[l] = base[0] + (uint64_t)bytes * (c.col ? (uint64_t)q * stride + r : (uint64_t)r * stride + q);
+            at[l] = base[0] +
+                    (uint64_t)bytes * (c.col ? (uint64_t)q * stride + r : (uint64_t)r * stride + q);
         }
         if (!use || !rows_at(w, (enum ptx_space)i->space, at, use, bytes, !load, host, region))
             return;
@@ -420,7 +440,9 @@ static void wmma_move(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
                 memcpy(host[l], &v, bytes);
                 bool undef = w->tainted && sim_taint_get(w, row[j / per], 4, (int)l) & field;
                 if (undef && region[sim_first(use)]->mem) {
-                    sim_report(w, SIM_FAULT_UNINIT, (int)l, "a value computed from memory that was never written is stored to global memory");
+                    sim_report(w, SIM_FAULT_UNINIT, (int)l,
+                               "a value computed from memory that was never written is stored to "
+                               "global memory");
                     return;
                 }
                 for (unsigned b = 0; b < bytes; b++)
@@ -430,8 +452,14 @@ static void wmma_move(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
     }
 }
 
-void sim_wmma_load(struct sim_warp *w, const struct sim_inst *i, uint32_t mask) { wmma_move(w, i, mask, true); }
-void sim_wmma_store(struct sim_warp *w, const struct sim_inst *i, uint32_t mask) { wmma_move(w, i, mask, false); }
+void sim_wmma_load(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    wmma_move(w, i, mask, true);
+}
+void sim_wmma_store(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    wmma_move(w, i, mask, false);
+}
 
 /* ---- cp.async: what is copied lands where it is waited for, and is undefined until then ---- */
 struct copy {
@@ -490,14 +518,19 @@ void sim_cp_async(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     struct sim_copies *c = copies_of(w);
     uint32_t real[SIM_LANES], reads = 0;
     sim_addresses(w, i, to);
-    uint32_t ignore = i->mods & MOD_RELU ? *sim_pred(w, i->c) ^ (i->mods & MOD_NOT ? SIM_ALL : 0) : 0;
+    uint32_t ignore =
+        i->mods & MOD_RELU ? *sim_pred(w, i->c) ^ (i->mods & MOD_NOT ? SIM_ALL : 0) : 0;
     for (int l = 0; l < SIM_LANES; l++) {
-        from[l] = (i->count == 8 ? sim_row64(w, i->b)[l] : sim_row32(w, i->b)[l]) + (uint64_t)(int64_t)(int32_t)i->e;
-        uint32_t n = i->mods & MOD_RELU ? (ignore >> l & 1 ? 0 : i->size) : i->c == NO_OPERAND ? i->size : sim_row32(w, i->c)[l];
+        from[l] = (i->count == 8 ? sim_row64(w, i->b)[l] : sim_row32(w, i->b)[l]) +
+                  (uint64_t)(int64_t)(int32_t)i->e;
+        uint32_t n = i->mods & MOD_RELU   ? (ignore >> l & 1 ? 0 : i->size)
+                     : i->c == NO_OPERAND ? i->size
+                                          : sim_row32(w, i->c)[l];
         real[l] = n;
         reads |= (mask >> l & 1 && n ? 1u : 0u) << l;
         if (mask >> l & 1 && n > i->size) {
-            sim_report(w, SIM_FAULT_BOUNDS, l, "cp.async of %u bytes with %u bytes of source", i->size, n);
+            sim_report(w, SIM_FAULT_BOUNDS, l, "cp.async of %u bytes with %u bytes of source",
+                       i->size, n);
             return;
         }
     }
@@ -525,7 +558,8 @@ void sim_cp_async(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         if (mask >> l & 1) {
             for (unsigned b = 0; b < i->size; b++)
                 byte_know(region[sim_first(mask)], to[l] + b, false);
-            if (!c || !copy_add(c, (struct copy){to[l], from[l], (uint8_t)l, i->size, (uint8_t)real[l], c->group[l]})) {
+            if (!c || !copy_add(c, (struct copy){to[l], from[l], (uint8_t)l, i->size,
+                                                 (uint8_t)real[l], c->group[l]})) {
                 sim_report(w, SIM_FAULT_UNSUPPORTED, l, "too many asynchronous copies under way");
                 return;
             }
@@ -543,7 +577,11 @@ void sim_cp_commit(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 static void land(struct sim_warp *w, const struct copy *x)
 {
     struct sim_block_state *b = w->block;
-    struct sim_region to = {.host = b->shared, .lo = 0, .hi = b->shared_bytes, .known = b->shared_known, .reads = b->reads,
+    struct sim_region to = {.host = b->shared,
+                            .lo = 0,
+                            .hi = b->shared_bytes,
+                            .known = b->shared_known,
+                            .reads = b->reads,
                             .writes = b->writes};
     memcpy(b->shared + x->to, (const void *)(uintptr_t)x->from, x->real);
     memset(b->shared + x->to + x->real, 0, (size_t)(x->bytes - x->real));
@@ -576,7 +614,8 @@ void sim_cp_wait(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     uint32_t kept = 0;
     for (uint32_t k = 0; c && k < c->count && !w->worker->failed; k++) {
         const struct copy *x = &c->list[k];
-        bool mine = mask >> x->lane & 1, done = i->imm < 0 || x->group + (uint64_t)i->imm < c->group[x->lane];
+        bool mine = mask >> x->lane & 1,
+             done = i->imm < 0 || x->group + (uint64_t)i->imm < c->group[x->lane];
         if (mine && done)
             land(w, x);
         else

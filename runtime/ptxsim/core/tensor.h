@@ -10,7 +10,10 @@ struct ins;
 enum element { EL_F16, EL_BF16, EL_TF32, EL_F32, EL_F64, EL_S8, EL_U8, EL_S32, EL_E4M3, EL_E5M2 };
 static inline int sim_element_bits(uint8_t e)
 {
-    return e == EL_F16 || e == EL_BF16 ? 16 : e == EL_F64 ? 64 : e == EL_S8 || e == EL_U8 || e == EL_E4M3 || e == EL_E5M2 ? 8 : 32;
+    return e == EL_F16 || e == EL_BF16                                ? 16
+           : e == EL_F64                                              ? 64
+           : e == EL_S8 || e == EL_U8 || e == EL_E4M3 || e == EL_E5M2 ? 8
+                                                                      : 32;
 }
 struct mma_shape {
     const char *text;
@@ -32,14 +35,24 @@ sim_handler sim_mma, sim_wmma_load, sim_wmma_store, sim_ldmatrix, sim_stmatrix, 
 sim_handler sim_cp_async, sim_cp_commit, sim_cp_wait;
 
 /* ---- mbarrier: sim_inst.sub; size is the width of the address ---- */
-enum mbar_op { MBAR_INIT, MBAR_INVAL, MBAR_EXPECT, MBAR_COMPLETE, MBAR_ARRIVE, MBAR_ARRIVE_EXPECT, MBAR_DROP, MBAR_DROP_EXPECT, MBAR_CP_ASYNC };
+enum mbar_op {
+    MBAR_INIT,
+    MBAR_INVAL,
+    MBAR_EXPECT,
+    MBAR_COMPLETE,
+    MBAR_ARRIVE,
+    MBAR_ARRIVE_EXPECT,
+    MBAR_DROP,
+    MBAR_DROP_EXPECT,
+    MBAR_CP_ASYNC
+};
 struct bulk_place { /* an address: a row, its width, and a number added */
     uint32_t row, width, low, high;
 };
 struct bulk {
     uint32_t rank, to_shared, from_shared;
-    uint32_t bytes;  /* row, of a flat copy */
-    uint32_t at[5];  /* rows of coordinates */
+    uint32_t bytes;                            /* row, of a flat copy */
+    uint32_t at[5];                            /* rows of coordinates */
     struct bulk_place shared, global, barrier; /* global: the tensor map's, of a tensor copy */
 };
 struct wgmma {

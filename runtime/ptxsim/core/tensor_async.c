@@ -1,7 +1,7 @@
-/* tensor_async: mbarrier objects and bulk copies. A bulk copy is done where it is issued; that a reader waits for it
- * is what the order of accesses (race.c) checks: the barrier carries what its arrivers knew. An mbarrier here:
- * pending arrivals 20 bits, arrivals of a phase 20 bits, bytes that are awaited 22 bits with an offset, the
- * phase in the last bit. */
+/* tensor_async: mbarrier objects and bulk copies. A bulk copy is done where it is issued; that a
+ * reader waits for it is what the order of accesses (race.c) checks: the barrier carries what its
+ * arrivers knew. An mbarrier here: pending arrivals 20 bits, arrivals of a phase 20 bits, bytes
+ * that are awaited 22 bits with an offset, the phase in the last bit. */
 #include "../tensormap.h"
 #include "access.h"
 #include "tensor.h"
@@ -24,18 +24,19 @@ struct sim_mbar_clock {
 
 static struct mbar_state unpack(uint64_t v)
 {
-    return (struct mbar_state){(int32_t)(v & COUNT_MASK), (int32_t)(v >> 20 & COUNT_MASK), (int32_t)(v >> TX_AT & 0x3FFFFF) - TX_ZERO,
-                               v >> PHASE_AT};
+    return (struct mbar_state){(int32_t)(v & COUNT_MASK), (int32_t)(v >> 20 & COUNT_MASK),
+                               (int32_t)(v >> TX_AT & 0x3FFFFF) - TX_ZERO, v >> PHASE_AT};
 }
 static uint64_t pack(struct mbar_state s)
 {
-    return (uint64_t)(uint32_t)s.pending | (uint64_t)(uint32_t)s.count << 20 | (uint64_t)(uint32_t)(s.tx + TX_ZERO) << TX_AT |
-           (uint64_t)s.phase << PHASE_AT;
+    return (uint64_t)(uint32_t)s.pending | (uint64_t)(uint32_t)s.count << 20 |
+           (uint64_t)(uint32_t)(s.tx + TX_ZERO) << TX_AT | (uint64_t)s.phase << PHASE_AT;
 }
 
 static uint64_t place_of(struct sim_warp *w, uint32_t row, uint32_t width, uint64_t add, int lane)
 {
-    uint64_t a = width == 8 ? sim_row64(w, row)[lane] + add : (uint32_t)(sim_row32(w, row)[lane] + (uint32_t)add);
+    uint64_t a = width == 8 ? sim_row64(w, row)[lane] + add
+                            : (uint32_t)(sim_row32(w, row)[lane] + (uint32_t)add);
     return (a & SIM_WINDOW_MASK) == SIM_WINDOW_SHARED ? a & ~SIM_WINDOW_MASK : a;
 }
 
@@ -45,14 +46,17 @@ static uint8_t *object(struct sim_warp *w, uint64_t at, int lane, bool init)
     struct sim_block_state *b = w->block;
     if (at & 7 || at > b->shared_bytes || b->shared_bytes - at < 8) {
         w->worker->fault.address = at;
-        sim_report(w, at & 7 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, lane, "an mbarrier at shared address %llu of the block's %u bytes",
+        sim_report(w, at & 7 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, lane,
+                   "an mbarrier at shared address %llu of the block's %u bytes",
                    (unsigned long long)at, b->shared_bytes);
         return NULL;
     }
     if (b->shared_known && init)
         memset(b->shared_known + at / 4, 15, 2);
     if (b->shared_known && (b->shared_known[at / 4] != 15 || b->shared_known[at / 4 + 1] != 15)) {
-        sim_report(w, SIM_FAULT_UNINIT, lane, "the mbarrier at shared address %llu was not initialised", (unsigned long long)at);
+        sim_report(w, SIM_FAULT_UNINIT, lane,
+                   "the mbarrier at shared address %llu was not initialised",
+                   (unsigned long long)at);
         return NULL;
     }
     return b->shared + at;
@@ -88,11 +92,13 @@ static void settle(struct mbar_state *s, struct sim_mbar_clock *c)
     }
 }
 
-static bool arrive(struct sim_warp *w, struct mbar_state *s, uint64_t at, uint32_t count, uint32_t drop, int lane)
+static bool arrive(struct sim_warp *w, struct mbar_state *s, uint64_t at, uint32_t count,
+                   uint32_t drop, int lane)
 {
     struct sim_mbar_clock *c = w->worker->job->checked ? clock_of(w, at) : NULL;
     if ((uint32_t)s->pending < count) {
-        sim_report(w, SIM_FAULT_BARRIER, lane, "%u arrivals at the mbarrier at shared address %llu, which awaits %d", count,
+        sim_report(w, SIM_FAULT_BARRIER, lane,
+                   "%u arrivals at the mbarrier at shared address %llu, which awaits %d", count,
                    (unsigned long long)at, s->pending);
         return false;
     }
@@ -191,7 +197,8 @@ static bool check(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool
     for (uint64_t k = 0; k < n; k += 16) {
         uint32_t part, step = n - k < 16 ? (uint32_t)(n - k) : 16;
         where[lane] = at + k;
-        struct sim_region *r = sim_access_region(w, shared ? PTX_SHARED : PTX_GLOBAL, where, 1u << lane, step, write, &part);
+        struct sim_region *r = sim_access_region(w, shared ? PTX_SHARED : PTX_GLOBAL, where,
+                                                 1u << lane, step, write, &part);
         if (!r)
             return false;
         if (w->worker->job->checked)
@@ -237,15 +244,20 @@ void sim_bulk_flat(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     for (int l = 0; l < SIM_LANES && !w->worker->failed; l++) {
         if (!(mask >> l & 1))
             continue;
-        uint64_t shared = bulk_address(w, &b.shared, l), global = bulk_address(w, &b.global, l), n = sim_row32(w, b.bytes)[l];
+        uint64_t shared = bulk_address(w, &b.shared, l), global = bulk_address(w, &b.global, l),
+                 n = sim_row32(w, b.bytes)[l];
         if ((shared | global | n) & 15) {
-            sim_report(w, SIM_FAULT_ALIGN, l, "a bulk copy of %llu bytes whose addresses or size are not multiples of 16", (unsigned long long)n);
+            sim_report(w, SIM_FAULT_ALIGN, l,
+                       "a bulk copy of %llu bytes whose addresses or size are not multiples of 16",
+                       (unsigned long long)n);
             return;
         }
         bool both = b.to_shared && b.from_shared;
-        if (!check(w, true, shared, n, b.to_shared, l) || !check(w, both, global, n, !b.to_shared, l))
+        if (!check(w, true, shared, n, b.to_shared, l) ||
+            !check(w, both, global, n, !b.to_shared, l))
             return;
-        uint8_t *s = w->block->shared + shared, *g = both ? w->block->shared + global : (uint8_t *)(uintptr_t)global;
+        uint8_t *s = w->block->shared + shared,
+                *g = both ? w->block->shared + global : (uint8_t *)(uintptr_t)global;
         memcpy(b.to_shared ? s : g, b.to_shared ? g : s, (size_t)n);
         w->worker->n.async_copies++;
         if (b.to_shared)
@@ -261,7 +273,8 @@ static bool tensor_map(struct sim_warp *w, const struct bulk *b, int lane, struc
     bool ok = true;
     if ((at & SIM_WINDOW_MASK) == SIM_WINDOW_PARAM) {
         uint64_t from = at & ~SIM_WINDOW_MASK;
-        ok = from <= j->kernel->facts.param_bytes && j->kernel->facts.param_bytes - from >= sizeof *m;
+        ok = from <= j->kernel->facts.param_bytes &&
+             j->kernel->facts.param_bytes - from >= sizeof *m;
         if (ok)
             memcpy(m, (const uint8_t *)j->launch->params + from, sizeof *m);
     } else {
@@ -269,9 +282,12 @@ static bool tensor_map(struct sim_warp *w, const struct bulk *b, int lane, struc
             return false;
         memcpy(m, (const void *)(uintptr_t)at, sizeof *m);
     }
-    ok = ok && m->magic == SIM_TENSOR_MAP_MAGIC && m->rank == b->rank && m->element && !m->interleave;
+    ok = ok && m->magic == SIM_TENSOR_MAP_MAGIC && m->rank == b->rank && m->element &&
+         !m->interleave;
     if (!ok)
-        sim_report(w, SIM_FAULT_UNSUPPORTED, lane, "no tensor map of %u dimensions (tiled, not interleaved) at 0x%llx", b->rank, (unsigned long long)at);
+        sim_report(w, SIM_FAULT_UNSUPPORTED, lane,
+                   "no tensor map of %u dimensions (tiled, not interleaved) at 0x%llx", b->rank,
+                   (unsigned long long)at);
     return ok;
 }
 
@@ -282,7 +298,8 @@ static uint64_t swizzled(uint8_t mode, uint64_t at)
 }
 
 /* One element of the box: its place in the tensor, or false where it lies outside. */
-static bool element_at(const struct sim_tensor_map *m, const int32_t *at, const uint32_t *k, uint64_t *address)
+static bool element_at(const struct sim_tensor_map *m, const int32_t *at, const uint32_t *k,
+                       uint64_t *address)
 {
     uint64_t a = m->address;
     for (uint32_t d = 0; d < m->rank; d++) {
@@ -305,8 +322,8 @@ static void put_fill(uint8_t *to, const struct sim_tensor_map *m)
         memset(to, 0x7F, m->element);
 }
 
-static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_tensor_map *m, const int32_t *at, uint64_t shared,
-                     int lane)
+static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_tensor_map *m,
+                     const int32_t *at, uint64_t shared, int lane)
 {
     uint32_t k[5] = {0}, rows = 1;
     for (uint32_t d = 1; d < m->rank; d++)
@@ -317,7 +334,8 @@ static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_
     for (uint32_t r = 0; r < rows; r++) {
         uint64_t run = UINT64_MAX, count = 0; /* what of this row lies inside, in one run */
         for (k[0] = 0; k[0] < inner; k[0]++) {
-            uint64_t g, s = swizzled(m->swizzle, shared + ((uint64_t)r * inner + k[0]) * m->element);
+            uint64_t g,
+                s = swizzled(m->swizzle, shared + ((uint64_t)r * inner + k[0]) * m->element);
             bool inside = element_at(m, at, k, &g);
             if (inside && m->step[0] == 1) {
                 run = run == UINT64_MAX ? g : run;
@@ -331,7 +349,8 @@ static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_
         if (count && !check(w, false, run, count * m->element, !b->to_shared, lane))
             return false;
         for (k[0] = 0; k[0] < inner; k[0]++) {
-            uint64_t g, s = swizzled(m->swizzle, shared + ((uint64_t)r * inner + k[0]) * m->element);
+            uint64_t g,
+                s = swizzled(m->swizzle, shared + ((uint64_t)r * inner + k[0]) * m->element);
             if (!element_at(m, at, k, &g))
                 continue;
             uint8_t *in = w->block->shared + s, *out = (uint8_t *)(uintptr_t)g;
@@ -360,7 +379,8 @@ void sim_bulk_tensor(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
             n *= m.box[d];
         }
         if (shared & 127 || n * m.element > w->block->shared_bytes) {
-            sim_report(w, shared & 127 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, l, "a bulk tensor copy of %llu bytes at shared address %llu",
+            sim_report(w, shared & 127 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, l,
+                       "a bulk tensor copy of %llu bytes at shared address %llu",
                        (unsigned long long)(n * m.element), (unsigned long long)shared);
             return;
         }

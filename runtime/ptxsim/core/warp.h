@@ -44,14 +44,14 @@ struct sim_warp {
     uint32_t undef_line;           /* the PTX line that loaded such bits last */
     struct sim_worker *worker;
     struct sim_block_state *block;
-    bool fenced;                   /* a fence since the last store to global memory */
+    bool fenced;    /* a fence since the last store to global memory */
     uint32_t clock; /* race.c: grows at what orders the warp's accesses */
     uint32_t *seen; /* by warp: all of its accesses below this clock are ordered before ours */
     uint32_t groups;
     struct sim_group group[SIM_LANES];
     struct sim_frame *spare; /* frames to use again */
     _Alignas(64) uint32_t carry[SIM_LANES];
-    bool yield; /* it waits for another warp: that one's turn */
+    bool yield;                /* it waits for another warp: that one's turn */
     struct sim_copies *copies; /* tensor.c: asynchronous copies under way */
 };
 
