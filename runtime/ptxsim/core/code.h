@@ -216,9 +216,4 @@ struct sim_variable {
 /* Decodes the tree: symbols, presets, instructions. Errors are in the log. */
 bool sim_decode(struct sim_module *m, struct ptx_log *log);
 
-/* ---- flow.c ---- */
-/* Orders basic blocks so that a group with the lowest place runs first and lanes meet again early;
- * branch targets (imm, ext lists) are places in code. False: out of memory. */
-bool sim_flow(struct sim_function *f, struct ptx_arena *mem);
-
 #endif

@@ -1,11 +1,13 @@
-/* core: the inside of the software GPU. Its rooms, each a .c file or two:
- *   chip      the table of chips                memory   allocations, their shadows, host copies
- *   ptx       grammar/ptx.*: text to a tree     decode   tree to a table of fixed-size instructions
- *   flow      order of basic blocks             exec     workers, blocks, warps, control
- * instructions lanes     arithmetic on 32 lanes (built twice: plain and AVX2)      access   ld, st,
- * atom race      who touched which word            taint    bits that were never written warp
- * shuffles, votes, barriers         tensor   mma, ldmatrix, bulk copies, wgmma A row is a register
- * of a warp: 32 lanes of 32 or 64 bits; a predicate is one 32-bit mask. */
+/* core: the inside of the software GPU. Its rooms, each a file or two:
+ *   chip.c, chips.def  the table of chips
+ *   memory.c           allocations, their shadows, host copies
+ *   ptx.c, grammar/    text to a tree
+ *   decode*.c          tree to a table of fixed-size instructions; registers.c: how many hardware
+ * needs lanes.*            arithmetic on 32 lanes, built twice: plain and AVX2 exec.c workers,
+ * blocks, warps, control instructions access.c           ld, st, atom race.c, taint.c    who
+ * touched which word; bits that were never written warp.c             shuffles, votes tensor.c …
+ * mma, ldmatrix, cp.async; tensor_async.c mbarriers and bulk copies; wgmma.c A row is a register of
+ * a warp: 32 lanes of 32 or 64 bits; a predicate is one 32-bit mask. */
 #ifndef SIM_CORE_H
 #define SIM_CORE_H
 

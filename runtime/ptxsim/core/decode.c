@@ -131,6 +131,17 @@ uint32_t dec_row_alloc(struct decoder *d, uint8_t size)
     return at;
 }
 
+void dec_span(struct decoder *d, struct symbol *s)
+{
+    if (!s->span) {
+        if (d->spans == d->span_cap && !grow(d, &d->span, &d->span_cap, sizeof *d->span))
+            return;
+        d->span[d->spans++] = (struct span){.first = d->count, .size = s->size};
+        s->span = d->spans;
+    }
+    d->span[s->span - 1].last = d->count;
+}
+
 static uint32_t preset_hash(const struct sim_preset *p)
 {
     uint64_t v =
@@ -603,6 +614,7 @@ static void function(struct decoder *d, struct sim_function *f, struct ptx_funct
     d->count = d->cap = d->ext_count = d->ext_cap = d->preset_count = d->preset_cap =
         d->call_count = d->call_cap = 0;
     d->window = 0, d->pred_at = 0, d->local = 0;
+    d->span = NULL, d->spans = d->span_cap = 0;
     d->here = (struct sim_line){0};
     d->line = t->line;
     d->depth = 1;
@@ -624,8 +636,7 @@ static void function(struct decoder *d, struct sim_function *f, struct ptx_funct
         f->window = d->window ? d->window : 128;
         f->local_bytes = (d->local + 15) & ~15u;
         patch_dynamic_shared(d);
-        if (!sim_flow(f, d->mem))
-            FAIL(d, "out of memory");
+        f->registers = dec_registers(d);
     }
     scope_close(d, 0);
 }
@@ -806,6 +817,8 @@ static void facts(struct decoder *d, struct sim_kernel *k, const struct ptx_func
         most = n < most ? n : most;
     }
     x->max_threads = (uint32_t)most;
+    if (limit[0] && x->registers > 65536 / most / 8 * 8) /* the assembler would make them fit */
+        x->registers = (uint32_t)(65536 / most / 8 * 8);
     for (int i = 0; i < 3; i++)
         x->required[i] = (uint32_t)t->req_ntid[i];
     x->ptx_version = (uint32_t)d->m->tree->version;

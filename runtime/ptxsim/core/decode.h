@@ -24,6 +24,7 @@ struct symbol {
     uint8_t size; /* of a register: 0 predicate, 2, 4, 8 bytes */
     bool allocated, is_float;
     uint32_t at;   /* row of a register; index of a label */
+    uint32_t span; /* of a register, plus 1 */
     int64_t range; /* of SYM_RANGE */
     enum ptx_space space;
     uint64_t address; /* of a variable in its space; offset of a parameter */
@@ -41,6 +42,12 @@ struct label_use {
     uint32_t depth;
     int line;
     int64_t ext; /* position in ext, or -1: the instruction's imm */
+};
+
+/* First and last instruction that mentions a register. */
+struct span {
+    uint32_t first, last;
+    uint8_t size;
 };
 
 struct decoder {
@@ -70,6 +77,8 @@ struct decoder {
     uint32_t call_count, call_cap;
     uint32_t window, pred_at; /* next free row; next free predicate, 0: none open */
     uint32_t local, shared;
+    struct span *span;
+    uint32_t spans, span_cap;
     uint32_t shared_align;
     int line;
     struct sim_line here;
@@ -107,6 +116,11 @@ uint32_t dec_ext_add(struct decoder *d, const uint32_t *v, uint32_t n);
 struct sim_inst *dec_emit(struct decoder *d, sim_handler *fn, enum sim_kind kind,
                           enum sim_class cls);
 const struct sim_row *dec_row_find(struct decoder *d, const char *key);
+
+void dec_span(struct decoder *d, struct symbol *s); /* the register is mentioned here */
+
+/* ---- registers.c ---- */
+uint32_t dec_registers(const struct decoder *d);
 
 /* ---- decode_operand.c ---- */
 bool dec_has(struct ins *x, const char *word); /* and uses it */

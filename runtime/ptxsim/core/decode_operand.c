@@ -163,6 +163,7 @@ static bool register_row(struct decoder *d, struct symbol *s, uint32_t *at)
         s->at = dec_row_alloc(d, s->size);
         s->allocated = true;
     }
+    dec_span(d, s);
     *at = s->at;
     return true;
 }
