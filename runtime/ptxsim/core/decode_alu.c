@@ -119,6 +119,8 @@ bool decode_arith(struct decoder *d, struct ins *x)
     const struct sim_row *r = row_of(d, x, name, &t, x->ops);
     if (!r)
         return false;
+    if ((mods & (MOD_RND | MOD_FTZ | MOD_SAT)) && !half && !r->general)
+        return dec_unsupported(d, "a rounding, .ftz or .sat here");
     struct sim_inst *i = emit_row(d, r, mods);
     i->count = t.lanes;
     return operands_of(d, x, r->shape, i);

@@ -545,3 +545,32 @@ bool decode_isspacep(struct decoder *d, struct ins *x)
     i->imm = (int64_t)window_of(s);
     return dec_target(d, x->op[0], 'p', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
 }
+
+/* Of a cluster of one block: the same address, for rank 0, the only one. */
+bool decode_mapa(struct decoder *d, struct ins *x)
+{
+    struct type t;
+    enum ptx_space s;
+    uint32_t rank;
+    dec_space_of(x, &s);
+    if (!dec_take_type(x, &t) || t.letter != 'u' || t.size < 4 || !dec_operands_are(d, x, 3, 3))
+        return FAIL(d, "mapa needs a type and three operands");
+    const struct sim_row *r = dec_row_find(d, t.size == 8 ? "mov.b64" : "mov.b32");
+    struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
+    i->op = (uint16_t)(r - d->rows.row);
+    return dec_target(d, x->op[0], dec_letter_of(t.size), &i->d) && dec_source(d, x->op[1], dec_letter_of(t.size), &i->a) &&
+           dec_source(d, x->op[2], 'w', &rank);
+}
+
+/* A cache's policy is a number that nothing looks at. */
+bool decode_createpolicy(struct decoder *d, struct ins *x)
+{
+    for (int k = 0; k < x->words; k++)
+        x->used[k] = true;
+    const struct sim_row *r = dec_row_find(d, "mov.b64");
+    struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
+    i->op = (uint16_t)(r - d->rows.row);
+    uint32_t zero = dec_constant(d, 8, 0);
+    i->a = zero;
+    return dec_operands_are(d, x, 1, 5) && dec_target(d, x->op[0], 'l', &i->d);
+}

@@ -349,5 +349,4 @@ bool decode_cp(struct decoder *d, struct ins *x)
     return cp_async(d, x);
 }
 
-bool decode_mapa(struct decoder *d, struct ins *x) { return dec_unsupported(d, x->name); }
 bool decode_tensormap(struct decoder *d, struct ins *x) { return dec_unsupported(d, x->name); }

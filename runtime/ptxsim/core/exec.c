@@ -11,6 +11,7 @@
 
 #define SLICE 262144 /* instructions of a warp before the block's next one has a turn */
 #define MAX_DEPTH 512
+#define IDLE_ROUNDS 2000
 
 static double now(void)
 {
@@ -744,6 +745,7 @@ static bool run_warp(struct sim_warp *w)
 {
     struct sim_worker *k = w->worker;
     uint32_t slice = SLICE, skip = 0;
+    w->awaits = false;
     bool ran = false;
     while (w->groups && !k->failed) {
         if (w->groups > 1)
@@ -844,6 +846,20 @@ static void report_stuck(struct sim_worker *k)
         }
 }
 
+/* All warps ask for mbarriers again and again, and nothing that could complete one is under way. */
+static void report_idle(struct sim_worker *k)
+{
+    for (uint32_t i = 0; i < k->block.warps; i++) {
+        struct sim_warp *w = &k->block.warp[i];
+        if (!w->groups || !w->awaits)
+            continue;
+        w->frame = w->group[0].frame;
+        w->pc = w->group[0].pc;
+        sim_report(w, SIM_FAULT_BARRIER, sim_first(w->group[0].mask), "an mbarrier is waited for that nobody completes");
+        return;
+    }
+}
+
 static void block_begin(struct sim_worker *k, uint64_t index)
 {
     struct sim_job *j = k->job;
@@ -894,16 +910,23 @@ static void run_block(struct sim_worker *k, uint64_t index)
 {
     struct sim_block_state *b = &k->block;
     block_begin(k, index);
+    uint32_t idle = 0;
     for (bool left = true; left && !k->failed;) {
-        bool moved = left = false;
+        bool moved = left = false, awaits = true;
         for (uint32_t i = 0; i < b->warps && !k->failed; i++) {
             if (!b->warp[i].groups)
                 continue;
             left = true;
-            moved = run_warp(&b->warp[i]) || moved;
+            if (run_warp(&b->warp[i])) {
+                moved = true;
+                awaits = awaits && b->warp[i].awaits;
+            }
         }
         if (left && !moved && !k->failed)
             report_stuck(k);
+        idle = left && awaits ? idle + 1 : 0;
+        if (idle > IDLE_ROUNDS && !k->failed)
+            report_idle(k);
         if (atomic_load_explicit(&k->job->faulty, memory_order_relaxed) < index)
             break;
     }

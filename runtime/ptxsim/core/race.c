@@ -285,8 +285,8 @@ static void touch_pages(struct sim_region *r, uint64_t from, uint64_t to)
 {
     if (r->pages)
         for (uint64_t p = from / SIM_PAGE; p <= to / SIM_PAGE; p++)
-            if (!r->pages[p])
-                r->pages[p] = 1;
+            if (!__atomic_load_n(&r->pages[p], __ATOMIC_RELAXED))
+                __atomic_store_n(&r->pages[p], 1, __ATOMIC_RELAXED);
 }
 
 /* All lanes, one behind the other, whole words: true if it is done. */

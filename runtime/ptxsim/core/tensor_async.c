@@ -181,7 +181,7 @@ void sim_mbar_wait(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         }
     }
     *d = (*d & ~mask) | yes;
-    w->yield = yes != mask;
+    w->yield = w->awaits = yes != mask;
 }
 
 /* ---- bulk copies ---- */
