@@ -278,6 +278,8 @@ void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
 {
     struct sim_counters *c = &w->worker->n;
     c->shared_accesses++;
+    if (sim_shape_of(w, at, mask, n)->pattern != SIM_SCATTERED)
+        return;
     int group = n <= 4 ? 32 : n == 8 ? 16 : 8;
     for (int first = 0; first < SIM_LANES; first += group) {
         uint32_t most = 0;

@@ -86,9 +86,15 @@ struct sim_row {
     sim_handler *fn, *general;
     uint8_t cls, taint;
 };
+/* What race.c asks of a row of its cells (with bits `drop` left out): is each untouched, of this
+ * block (`lo`, in units of CELL_CLOCK) and before clock `base`, or of the very thread that comes
+ * now (`mine` + k >> shift, as far as `who` tells)? */
+typedef bool sim_quiet_fn(const uint64_t *cell, uint64_t words, uint64_t drop, uint64_t lo,
+                          uint64_t base, uint64_t mine, uint64_t who, unsigned shift);
 struct sim_rows {
     const struct sim_row *row;
     size_t count;
+    sim_quiet_fn *quiet;
 };
 struct sim_rows sim_rows_plain(void);
 struct sim_rows sim_rows_avx2(void);

@@ -39,6 +39,7 @@ struct sim_block_of_memory {
     bool host, freed, read_only;
     bool whole; /* every byte is known to be written: `known` is not consulted */
     uint8_t *known;
+    uint64_t settled; /* words from the begin that are known */
     _Atomic uint64_t *reads, *writes;
     uint8_t *pages;
     void *map, *shadow; /* what was mapped: data (not for host memory), shadows */

@@ -558,7 +558,8 @@ bool decode_mapa(struct decoder *d, struct ins *x)
     const struct sim_row *r = dec_row_find(d, t.size == 8 ? "mov.b64" : "mov.b32");
     struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
     i->op = (uint16_t)(r - d->rows.row);
-    return dec_target(d, x->op[0], dec_letter_of(t.size), &i->d) && dec_source(d, x->op[1], dec_letter_of(t.size), &i->a) &&
+    return dec_target(d, x->op[0], dec_letter_of(t.size), &i->d) &&
+           dec_source(d, x->op[1], dec_letter_of(t.size), &i->a) &&
            dec_source(d, x->op[2], 'w', &rank);
 }
 

@@ -855,7 +855,8 @@ static void report_idle(struct sim_worker *k)
             continue;
         w->frame = w->group[0].frame;
         w->pc = w->group[0].pc;
-        sim_report(w, SIM_FAULT_BARRIER, sim_first(w->group[0].mask), "an mbarrier is waited for that nobody completes");
+        sim_report(w, SIM_FAULT_BARRIER, sim_first(w->group[0].mask),
+                   "an mbarrier is waited for that nobody completes");
         return;
     }
 }
@@ -1133,7 +1134,8 @@ enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct
     struct sim_job *j = calloc(1, sizeof *j);
     if (!j)
         return SIM_NO_MEMORY;
-    *j = (struct sim_job){.device = d, .kernel = k, .launch = l, .checked = !l->unchecked};
+    *j = (struct sim_job){
+        .device = d, .kernel = k, .launch = l, .checked = !l->unchecked, .quiet = sim_rows().quiet};
     if (!sizes_fit(d, k, l, j)) {
         free(j);
         return SIM_BAD_LAUNCH;

@@ -55,6 +55,7 @@ struct sim_job { /* one launch */
     uint64_t blocks, threads;
     uint32_t warps, shared_bytes, dynamic_at, local_stride;
     bool checked;
+    sim_quiet_fn *quiet;
     _Atomic uint64_t next_block;
     _Atomic uint64_t faulty; /* lowest block with a fault */
     _Atomic uint64_t executed;

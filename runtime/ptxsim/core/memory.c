@@ -282,8 +282,12 @@ bool sim_known_all(const sim_mem *m, uint64_t at, uint64_t bytes)
 
 void sim_mem_settle(sim_mem *m)
 {
-    if (!m->whole && !m->freed && sim_known_all(m, m->at, m->bytes))
-        m->whole = true;
+    uint64_t words = m->bytes / 4;
+    if (m->whole || m->freed)
+        return;
+    while (m->settled < words && m->known[m->settled] == 15)
+        m->settled++;
+    m->whole = m->settled == words && sim_known_all(m, m->at + 4 * words, m->bytes - 4 * words);
 }
 
 /* ---- what the host does ---- */
@@ -351,7 +355,11 @@ static void move_known(sim_mem *to_mem, uint64_t to, const sim_mem *from_mem, ui
         sim_known_set(to_mem, to, bytes);
         return;
     }
-    to_mem->whole = to_mem->whole && to_mem->host;
+    if (to_mem->whole && !to_mem->host) {
+        memset(to_mem->known, 15, (size_t)((to_mem->bytes + 3) / 4));
+        to_mem->whole = false;
+    }
+    to_mem->settled = 0;
     for (uint64_t i = 0; i < bytes && !to_mem->whole; i++) {
         uint64_t k = to <= from ? i : bytes - 1 - i;
         uint64_t t = to - to_mem->at + k, f = from - from_mem->at + k;

@@ -254,13 +254,16 @@ static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, ui
     return cell;
 }
 
-/* One lane's access to one word. `same`: of a store, memory holds the value already. False:
- * reported. */
+/* Whether memory holds already what a lane stores. */
+typedef bool same_fn(void *with, int lane, uint64_t at);
+
+/* One lane's access to one word; `same` may be NULL. False: reported. */
 static bool word(const struct access *a, uint64_t index, int lane, uint32_t thread, uint32_t bytes,
-                 uint64_t at, bool same)
+                 uint64_t at, same_fn *same, void *with)
 {
     uint64_t wrote = load(&a->r->writes[index]);
-    if (wrote && cell_bytes(wrote) & bytes && !(a->write && same) && concurrent(a, wrote, thread)) {
+    if (wrote && cell_bytes(wrote) & bytes && concurrent(a, wrote, thread) &&
+        !(same && same(with, lane, at))) {
         report(a, wrote, lane, at, true);
         return false;
     }
@@ -270,7 +273,8 @@ static bool word(const struct access *a, uint64_t index, int lane, uint32_t thre
             store(&a->r->reads[index], merged(a, read, thread, bytes));
         return true;
     }
-    if (read && cell_bytes(read) & bytes && !same && concurrent(a, read, thread)) {
+    if (read && cell_bytes(read) & bytes && concurrent(a, read, thread) &&
+        !(same && same(with, lane, at))) {
         report(a, read, lane, at, false);
         return false;
     }
@@ -287,6 +291,20 @@ static void touch_pages(struct sim_region *r, uint64_t from, uint64_t to)
         for (uint64_t p = from / SIM_PAGE; p <= to / SIM_PAGE; p++)
             if (!__atomic_load_n(&r->pages[p], __ATOMIC_RELAXED))
                 __atomic_store_n(&r->pages[p], 1, __ATOMIC_RELAXED);
+}
+
+static bool quiet_row(const struct access *a, const uint64_t *cell, uint64_t words, uint64_t mine)
+{
+    static const uint64_t drop = (uint64_t)0xFF << CELL_BYTES_AT | CELL_STRONG | CELL_THREADS;
+    static const uint64_t who =
+        CELL_THREADS | CELL_BLOCKS | (uint64_t)CELL_BLOCK_MASK << CELL_BLOCK_AT | 1023;
+    unsigned shift = words == SIM_LANES       ? 0
+                     : words == 2 * SIM_LANES ? 1
+                     : words == 4 * SIM_LANES ? 2
+                                              : 3;
+    return a->w->worker->job->quiet(cell, words, drop,
+                                    (uint64_t)a->block << (CELL_BLOCK_AT - CELL_CLOCK_AT), a->base,
+                                    mine, who, shift);
 }
 
 /* All lanes, one behind the other, whole words: true if it is done. */
@@ -306,15 +324,15 @@ SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uin
         any_read |= reads[k];
         all_read &= reads[k];
     }
-    if (any_write || (a->write && any_read))
-        return false;
-    touch_pages(a->r, at[0] - a->r->lo, at[0] - a->r->lo + words * 4 - 1);
-    if ((all_read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
-        return true;
-    if (any_read)
-        return false;
     uint64_t cell = a->mine | (uint64_t)a->w->index * SIM_LANES | (uint64_t)15 << CELL_BYTES_AT |
                     CELL_UNION | (a->strong ? CELL_STRONG : 0);
+    if (any_write && !quiet_row(a, writes, words, cell))
+        return false;
+    if (!a->write && (all_read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
+        return true;
+    if (any_read && !quiet_row(a, reads, words, cell))
+        return false;
+    touch_pages(a->r, at[0] - a->r->lo, at[0] - a->r->lo + words * 4 - 1);
     uint64_t *to = a->write ? writes : reads;
     if (per == 1)
         for (uint64_t k = 0; k < SIM_LANES; k++)
@@ -357,7 +375,7 @@ static struct access begin(struct sim_warp *w, struct sim_region *r, bool write,
 }
 
 SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_t mask, uint32_t n,
-                             bool (*same)(void *, int, uint64_t), void *with)
+                             same_fn *same, void *with)
 {
     uint64_t last = UINT64_MAX;
     for (int l = 0; l < SIM_LANES; l++) {
@@ -378,12 +396,11 @@ SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_
             }
         }
         last = from;
-        bool held = a->write && same && same(with, l, at[l]);
         for (uint64_t x = from / 4; x <= (from + n - 1) / 4; x++) {
             uint64_t lo = x * 4 > from ? x * 4 : from,
                      hi = x * 4 + 4 < from + n ? x * 4 + 4 : from + n;
             uint32_t bytes = ((1u << (hi - lo)) - 1) << (lo & 3);
-            if (!word(a, x, l, thread, bytes, a->r->lo + lo, held))
+            if (!word(a, x, l, thread, bytes, a->r->lo + lo, same, with))
                 return;
         }
     }

@@ -429,8 +429,11 @@ void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
             }
 }
 
-static void know(uint8_t *known, uint64_t b, unsigned n, uint64_t undef)
+static void know(const struct sim_region *r, uint64_t b, unsigned n, uint64_t undef)
 {
+    uint8_t *known = r->known;
+    if (undef && r->mem)
+        r->mem->settled = 0;
     if (!(b & 3) && !(n & 3) && !undef) {
         memset(known + b / 4, 15, n / 4);
         return;
@@ -469,7 +472,7 @@ void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_re
                 return;
             }
             if (r->known)
-                know(r->known, at[l] - r->lo + k * i->size, i->size, u);
+                know(r, at[l] - r->lo + k * i->size, i->size, u);
         }
 }
 
@@ -495,7 +498,7 @@ void sim_taint_atomic(struct sim_warp *w, const struct sim_inst *i, struct sim_r
             return;
         }
         if (r->known)
-            know(r->known, at[l] - r->lo, i->size, 0);
+            know(r, at[l] - r->lo, i->size, 0);
         if (i->d != NO_OPERAND && (w->tainted || u))
             put(w, i->d, i->size, l, u, false);
     }

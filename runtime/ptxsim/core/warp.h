@@ -51,8 +51,8 @@ struct sim_warp {
     struct sim_group group[SIM_LANES];
     struct sim_frame *spare; /* frames to use again */
     _Alignas(64) uint32_t carry[SIM_LANES];
-    bool yield;  /* it waits for another warp: that one's turn */
-    bool awaits; /* … at an mbarrier */
+    bool yield;                /* it waits for another warp: that one's turn */
+    bool awaits;               /* … at an mbarrier */
     struct sim_copies *copies; /* tensor.c: asynchronous copies under way */
 };
 
