@@ -163,23 +163,6 @@ static void put_origins(struct out *o, const struct ir_module *m, struct nn_imag
     }
 }
 
-static void put_kernels(struct out *o, const struct program *p, struct nn_image *h)
-{
-    uint32_t n = p->kernels.n;
-    const char **symbol = xcalloc(n + 1, sizeof *symbol);
-    for (uint32_t i = 0; i < n; i++)
-        symbol[i] = p->kernels.p[i]->name;
-    if (p->block) /* a GPU */
-        back_symbols(p->kernels.p, n, symbol);
-    h->kernel_count = n;
-    h->kernels_at = room(o, n, sizeof(struct nn_kernel_rec));
-    for (uint32_t i = 0; i < n; i++) {
-        struct nn_kernel_rec r = {.name = string(o, symbol[i])};
-        put(o, h->kernels_at + i * (uint32_t)sizeof r, &r, sizeof r);
-    }
-    free(symbol);
-}
-
 struct nn_image *program_image(const struct program *p)
 {
     struct out o = {{0}};
@@ -189,7 +172,12 @@ struct nn_image *program_image(const struct program *p)
     h.target = p->target ? string(&o, p->target) : 0;
     put_slots(&o, p->m, &h);
     put_graphs(&o, p, &h);
-    put_kernels(&o, p, &h);
+    h.kernel_count = p->kernels.n;
+    h.kernels_at = room(&o, p->kernels.n, sizeof(struct nn_kernel_rec));
+    for (uint32_t i = 0; i < p->kernels.n; i++) {
+        struct nn_kernel_rec r = {.name = string(&o, p->kernels.p[i]->name)};
+        put(&o, h.kernels_at + i * (uint32_t)sizeof r, &r, sizeof r);
+    }
     put_origins(&o, p->m, &h);
     h.bytes = o.t.n;
     put(&o, 0, &h, sizeof h);

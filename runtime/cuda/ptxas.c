@@ -1,7 +1,8 @@
 /* NVIDIA's assembler, where it is installed: newer than the driver's compiler as a rule, and its
  * work can be kept. It runs as a process of its own over files in the folder for temporary ones.
- * What it made is kept in NNC_CACHE, else in nnc/ of the user's folder for such things, under a
- * name that holds the text, the chip and the assembler; an empty NNC_CACHE keeps nothing. */
+ * What it made is kept in the folder of the compile cache (NNC_CACHE, else nnc/ in the user's
+ * cache), under a name that holds the text, the chip and the assembler. NNC_CACHE=off keeps
+ * nothing. */
 #include "cuda/private.h"
 
 #include <errno.h>
@@ -101,6 +102,14 @@ static bool make_folders(char *path)
     return !mkdir(path, 0777) || errno == EEXIST;
 }
 
+/* Machine code is taken from a folder only if nobody else can write there. */
+static bool own_folder(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+           !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 /* Where the cubin is kept; false: nowhere. */
 static bool kept_at(char *at, size_t size, const char *ptxas, const char *ptx, size_t bytes,
                     const char *arch)
@@ -111,15 +120,16 @@ static bool kept_at(char *at, size_t size, const char *ptxas, const char *ptx, s
     char folder[PATH_MAX / 2] = "", key[PATH_MAX + 128];
     if (own)
         snprintf(folder, sizeof folder, "%s", own);
-    else if (cache && *cache)
+    else if (cache && *cache == '/')
         snprintf(folder, sizeof folder, "%s/nnc", cache);
     else if (home && *home)
         snprintf(folder, sizeof folder, "%s/.cache/nnc", home);
-    if (!*folder || stat(ptxas, &st) || !make_folders(folder))
+    if (!*folder || !strcmp(folder, "off") || !make_folders(folder) || !own_folder(folder) ||
+        stat(ptxas, &st))
         return false;
     snprintf(key, sizeof key, "%s %s %lld %lld", arch, ptxas, (long long)st.st_size,
              (long long)st.st_mtime);
-    snprintf(at, size, "%s/%016llx%016llx.cubin", folder,
+    snprintf(at, size, "%s/%016llx%016llx.nnc.cubin", folder,
              (unsigned long long)nn_hash(key, strlen(key)),
              (unsigned long long)nn_hash(ptx, bytes));
     return true;
