@@ -85,6 +85,8 @@ void back_symbols(struct lo_kernel *const *k, size_t n, const char **symbol);
 /* Dynamic shared memory of a block in a phase: 0 where it is static (up to 48 KiB). */
 uint32_t back_shared(const struct lo_kernel *k, uint32_t phase);
 
+/* Whether the LLVM in use makes code for the target at all. */
+bool back_knows(const struct target *t);
 /* Bytes of scratch a thread that the kernel wants. */
 uint64_t back_scratch(const struct lo_kernel *k);
 

@@ -99,9 +99,14 @@ static bool has_product(const struct target *t, enum lo_mma op)
     return t->tensor & flag[op];
 }
 
+bool back_knows(const struct target *t)
+{
+    return t->kind == TARGET_CPU || t->ptx <= 85 || LLVM_VERSION_MAJOR >= 20;
+}
+
 char *nvptx_refuses(const struct target *t, const struct lo_kernel *k)
 {
-    if (t->ptx > 85 && LLVM_VERSION_MAJOR < 20)
+    if (!back_knows(t))
         return refusal(k, "LLVM %d knows no %s, 20 and later do", LLVM_VERSION_MAJOR, t->name);
     if (!lo_is_gpu(k) && k->phases.n)
         return refusal(k, "a CPU's kernel for %s", t->name);

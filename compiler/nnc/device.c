@@ -52,8 +52,8 @@ const struct target *nnc_best_level(int device)
     int value, most = -1;
     bool only;
     for (size_t i = 0; i < target_count; i++)
-        if (runs_on(&target_table[i], device) && capability(&target_table[i], &value, &only) &&
-            value >= most) {
+        if (back_knows(&target_table[i]) && runs_on(&target_table[i], device) &&
+            capability(&target_table[i], &value, &only) && value >= most) {
             best = &target_table[i];
             most = value;
         }

@@ -160,6 +160,8 @@ static enum nn_status capture(struct cuda *d, const struct nn_context *c, const 
         return s;
     s = enqueue_all(d, c, g, set, m);
     int ended = d->c->cuStreamEndCapture(d->compute, &graph);
+    if (ended) /* a stream that goes on capturing could not even be closed */
+        d->c->cuStreamEndCapture(d->compute, &graph);
     if (!s)
         s = cu_check(d->c, ended, "cuStreamEndCapture", m);
     if (!s)

@@ -26,6 +26,9 @@ NN_SIM_MEMORY=100000 says 3 '^nnc: out of memory: the model needs .* MB on the G
 "$NNC" devices >"$TMP/list"
 grep -q '^cpu  ' "$TMP/list" && grep -q '^sim     nncsim sm_80, sm_80, ' "$TMP/list" || { cat "$TMP/list"; exit 1; }
 "$NNC" devices --json | grep -q '"name":"sim","title":"nncsim sm_80","level":"sm_80"' || exit 1
+for chip in sm_75 sm_86 sm_89 sm_90a sm_100a; do # whatever LLVM knows, a card has a level
+    "$NNC" $T --device sim:$chip || exit 1
+done
 if "$NNC" devices | grep -q '^cuda    none: '; then # no GPU on this machine
     says 3 '^nnc: .*libcuda.so.1' $T --device cuda
     says 3 '^nnc: .*libcuda.so.1' $T --target sm_80
