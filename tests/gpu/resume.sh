@@ -3,19 +3,19 @@
 set -e
 sed 's/^  steps .*/  steps = 24/; s/^  save .*/  save = 4/; s/^  evaluate .*/  evaluate = 12/; s/^  batch .*/  batch = 16/
      /^  test {/,/^  }/d; /^dataset mnist {/a\  test = 0.01' "$SOURCE/tests/train/small.nn" >"$TMP/small.nn"
-run() { "$NNC" train "$TMP/small.nn" --data "$SOURCE/examples/mnist/data" --device sim:sm_75 --quiet "$@"; }
-run --out "$TMP/a"
-NN_SIM_WORKERS=1 run --out "$TMP/c"
+run="train $TMP/small.nn --data $SOURCE/examples/mnist/data --device sim:sm_75 --quiet"
+"$NNC" $run --out "$TMP/a"
+NN_SIM_WORKERS=1 "$NNC" $run --out "$TMP/c"
 mkdir "$TMP/b"
 : >"$TMP/b/log.jsonl"
 for lines in 3 11; do
-    run --resume "$TMP/b" &
+    "$NNC" $run --resume "$TMP/b" &
     pid=$!
     while kill -0 $pid 2>"$TMP/err" && [ "$(wc -l <"$TMP/b/log.jsonl")" -lt $lines ]; do sleep 0.01; done
     kill -KILL $pid 2>"$TMP/err" || :
     wait $pid || [ $? = 137 ]
 done
-run --resume "$TMP/b"
+"$NNC" $run --resume "$TMP/b"
 for other in b c; do
     for f in last best state; do cmp "$TMP/a/$f.safetensors" "$TMP/$other/$f.safetensors"; done
 done
