@@ -3,7 +3,7 @@
 set -e
 sed 's/^  steps .*/  steps = 24/; s/^  save .*/  save = 4/; s/^  evaluate .*/  evaluate = 12/; s/^  batch .*/  batch = 16/
      /^  test {/,/^  }/d; /^dataset mnist {/a\  test = 0.01' "$SOURCE/tests/train/small.nn" >"$TMP/small.nn"
-run="train $TMP/small.nn --data $SOURCE/examples/mnist/data --device sim:sm_75 --quiet"
+run="train $TMP/small.nn --data $SOURCE/examples/mnist/data --device sim --quiet"
 "$NNC" $run --out "$TMP/a"
 NN_SIM_WORKERS=1 "$NNC" $run --out "$TMP/c"
 mkdir "$TMP/b"

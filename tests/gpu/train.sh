@@ -10,7 +10,7 @@ run() { # OUT ARGS
 }
 losses() { sed -n 's/^{"event":"step".*"loss":\([0-9.e-]*\).*/\1/p' "$TMP/$1/log.jsonl"; }
 run cpu --device cpu
-run sim --device sim:sm_75
+run sim --device sim
 losses cpu >"$TMP/a"
 losses sim >"$TMP/b"
 paste "$TMP/a" "$TMP/b" | awk '{ d = $1 > $2 ? $1 - $2 : $2 - $1; if (d > worst) worst = d; last = $2 }
