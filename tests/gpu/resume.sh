@@ -1,5 +1,6 @@
-# On the software GPU, as on a CPU: a run killed and resumed, one with one worker, end in the same bytes as
-# one that was neither; dropout, running statistics and an evaluation in between included.
+# On the software GPU, as on a CPU: a run killed, or told to stop while a step is under way, and resumed, and
+# one with one worker, end in the same bytes as one that was neither; dropout, running statistics and an
+# evaluation in between included.
 set -e
 sed 's/^  steps .*/  steps = 24/; s/^  save .*/  save = 4/; s/^  evaluate .*/  evaluate = 12/; s/^  batch .*/  batch = 16/
      /^  test {/,/^  }/d; /^dataset mnist {/a\  test = 0.01' "$SOURCE/tests/train/small.nn" >"$TMP/small.nn"
@@ -8,12 +9,15 @@ run="train $TMP/small.nn --data $SOURCE/examples/mnist/data --device sim --quiet
 NN_SIM_WORKERS=1 "$NNC" $run --out "$TMP/c"
 mkdir "$TMP/b"
 : >"$TMP/b/log.jsonl"
-for lines in 3 11; do
+for stop in "3 KILL" "8 TERM" "13 KILL"; do
+    lines=${stop% *} signal=${stop#* }
     "$NNC" $run --resume "$TMP/b" &
     pid=$!
     while kill -0 $pid 2>"$TMP/err" && [ "$(wc -l <"$TMP/b/log.jsonl")" -lt $lines ]; do sleep 0.01; done
-    kill -KILL $pid 2>"$TMP/err" || :
-    wait $pid || [ $? = 137 ]
+    kill -$signal $pid 2>"$TMP/err" || :
+    status=0
+    wait $pid 2>"$TMP/err" || status=$?
+    case $signal$status in KILL137 | TERM130 | *0) ;; *) echo "status $status"; exit 1 ;; esac
 done
 "$NNC" $run --resume "$TMP/b"
 for other in b c; do
