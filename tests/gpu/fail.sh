@@ -7,7 +7,7 @@ run() { "$NNC" train "$TMP/small.nn" --data "$SOURCE/examples/mnist/data" --devi
 run --out "$TMP/whole"
 failed=0
 mkdir "$TMP/out"
-for n in 1 2 3 5 8 13 18 21 25 29 34 42 55 70 89 110 125 144 160 200; do
+for n in 1 5 13 18 25 29 42 55 70 89 110 144 200; do
     status=0
     NN_SIM_FAIL=$n run --resume "$TMP/out" 2>"$TMP/err" >"$TMP/lines" || status=$?
     case $status in
@@ -21,6 +21,6 @@ for n in 1 2 3 5 8 13 18 21 25 29 34 42 55 70 89 110 125 144 160 200; do
         exit 1 ;;
     esac
 done
-[ $failed -ge 14 ]
+[ $failed -ge 9 ]
 run --resume "$TMP/out"
 for f in last best state; do cmp "$TMP/whole/$f.safetensors" "$TMP/out/$f.safetensors"; done
