@@ -99,6 +99,11 @@ static enum nn_status lay_out(struct nn_exec *e, struct nn_message *m)
         return too_large(m);
     void *base;
     enum nn_status s = e->device->ops->alloc(e->device, b->bytes, &base, m);
+    if (s && m && e->device->ops->apart)
+        nn_append(m->text, sizeof m->text,
+                  " (slots %.1f MB, arena %.1f, outputs %.1f, batches %.1f, workspace %.1f)",
+                  (double)n->slots / 1e6, (double)n->arena / 1e6, (double)n->outputs / 1e6,
+                  (double)n->inputs / 1e6, (double)b->own_bytes / 1e6);
     if (s)
         return s;
     b->base = base;
