@@ -144,8 +144,8 @@ static void run_phase(struct graph *x, uint32_t i, uint32_t phase, const uint64_
     text_free(&name);
 }
 
-static void print_row(const char *name, uint32_t launches, uint64_t floor,
-                      const struct sim_counters *c)
+static double print_row(const char *name, uint32_t launches, uint64_t floor,
+                        const struct sim_counters *c)
 {
     uint64_t asked = c->global_load_bytes + c->global_store_bytes;
     uint64_t sectors = 32 * (c->global_load_sectors + c->global_store_sectors);
@@ -153,6 +153,7 @@ static void print_row(const char *name, uint32_t launches, uint64_t floor,
     printf("%-26s %3u %9.2f %9.2f %6.3f %9.2f %6.3f\n", name, launches, least_mb,
            (double)asked * 1e-6, (double)asked / (double)floor, (double)sectors * 1e-6,
            (double)sectors / (double)floor);
+    return (double)sectors / (double)floor;
 }
 
 static void run_launch(struct graph *x, uint32_t i, struct sim_counters *all)
@@ -180,7 +181,8 @@ static void run_launch(struct graph *x, uint32_t i, struct sim_counters *all)
     free(params);
 }
 
-static void measure(struct ir_graph *g, const struct target *t, bool kernels)
+/* How many times the least it moves. */
+static double measure(struct ir_graph *g, const struct target *t, bool kernels)
 {
     struct graph x = {.g = g, .kernels = kernels};
     struct sim_counters c = {0};
@@ -197,13 +199,14 @@ static void measure(struct ir_graph *g, const struct target *t, bool kernels)
         run_launch(&x, i, &c);
         phases += x.l->p.p[i].kernel->phases.n;
     }
-    print_row(g->name, phases, least(&x), &c);
+    double ratio = print_row(g->name, phases, least(&x), &c);
     free(x.symbol);
     free(x.at);
     sim_module_unload(x.m);
     sim_device_free(x.d);
     lower_free(x.l);
     fuse_free(x.plan);
+    return ratio;
 }
 
 static struct ir_module *read_module(const char *file)
@@ -227,6 +230,7 @@ int main(int argc, char **argv)
 {
     const struct target *t = target_find("sm_80");
     bool kernels = false;
+    double most = 0, worst = 0;
     printf("%-26s %3s %9s %9s %6s %9s %6s\n", "MB of global memory", "run", "least", "asked",
            "ratio", "sectors", "ratio");
     for (int i = 1; i < argc; i++) {
@@ -238,10 +242,16 @@ int main(int argc, char **argv)
             kernels = true;
             continue;
         }
+        if (!strcmp(argv[i], "--most") && i + 1 < argc) {
+            most = strtod(argv[++i], NULL);
+            continue;
+        }
         struct ir_module *m = read_module(argv[i]);
-        for (uint32_t k = 0; k < m->graphs.n; k++)
-            measure(m->graphs.p[k], t, kernels);
+        for (uint32_t k = 0; k < m->graphs.n; k++) {
+            double ratio = measure(m->graphs.p[k], t, kernels);
+            worst = ratio > worst ? ratio : worst;
+        }
         ir_module_free(m);
     }
-    return 0;
+    return most > 0 && worst > most;
 }

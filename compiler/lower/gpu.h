@@ -52,7 +52,8 @@ struct gpu {
     int64_t splits, split; /* of a row among blocks: each `split` steps */
     VEC(struct gpu_kept) kept;
     int64_t turns; /* of a thread at a row, if values are kept in registers; else 0 */
-    bool shared;   /* values are kept in shared memory */
+    bool shared;   /* values are kept in shared memory: */
+    int64_t held;  /* of the row's first so many steps */
     bool every;    /* what every row wants lies in shared memory, once for the block */
 
     /* where we stand */
@@ -107,8 +108,8 @@ void gpu_list_axes(struct gpu *g);
 
 /* ---- gpu_keep.c ---- */
 void gpu_find_kept(struct gpu *g);
-/* The most values that a thread keeps at once: those for good (unless they are in shared memory), those
- * of the busiest sweep, its columns' sums. */
+/* The most values that a thread keeps at once: those for good (unless they are in shared memory),
+ * those of the busiest sweep, its columns' sums. */
 uint32_t gpu_kept_most(const struct gpu *g);
 bool gpu_has_always(const struct gpu *g);
 int64_t gpu_always_bytes(const struct gpu *g); /* in shared memory */
@@ -132,10 +133,10 @@ void gpu_results(struct gpu *g, const struct gpu_team *team, const uint32_t *lis
 
 /* ---- gpu_parts.c: phases that end what blocks leave ---- */
 void gpu_make_parts(struct gpu *g);
-void gpu_end_folds(struct gpu *g);     /* at the end of a block */
-void gpu_finish_folds(struct gpu *g);  /* a phase of one block */
-void gpu_store_split(struct gpu *g);   /* a task's part */
-void gpu_finish_splits(struct gpu *g); /* a phase over tasks */
+void gpu_end_folds(struct gpu *g);      /* at the end of a block */
+void gpu_finish_folds(struct gpu *g);   /* a phase of one block */
+void gpu_store_split(struct gpu *g);    /* a task's part */
+void gpu_finish_splits(struct gpu *g);  /* a phase over tasks */
 void gpu_store_columns(struct gpu *g);  /* a block's sums of its rows */
 void gpu_finish_columns(struct gpu *g); /* a phase over columns */
 

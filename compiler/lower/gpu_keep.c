@@ -161,7 +161,7 @@ static uint32_t place_of(const struct gpu *g, uint32_t k, const uint32_t *place,
 int64_t gpu_find_places(const struct gpu *g, uint32_t *place)
 {
     uint32_t places = 0;
-    int64_t bytes = 0, count = g->team.group * g->points * g->lanes;
+    int64_t bytes = 0, count = g->team.group * g->held * g->lanes;
     for (uint32_t i = 0; i < g->kept.n; i++) {
         uint32_t before = places;
         if (!g->kept.p[i].on || g->kept.p[i].always)
@@ -189,7 +189,7 @@ void gpu_make_kept(struct gpu *g)
         if (!k->on)
             continue;
         uint32_t *b = shared && !every ? &buf[place[i]] : &h->buf;
-        int64_t count = g->points * g->lanes * (every ? 1 : g->team.group);
+        int64_t count = g->lanes * (every ? g->points : g->held * g->team.group);
         if (!*b)
             *b = lo_buffer(s->b.k, shared ? LO_SHARED : LO_REG, every ? "every" : "row", t,
                            shared ? count : g->turns);

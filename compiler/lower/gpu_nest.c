@@ -15,6 +15,8 @@ enum {
     ACROSS = 8,  /* a team's threads past each other */
     ROOM = 4096, /* bytes of shared memory for what meets */
     EVERY_BYTES = 32768,
+    NEAR = 4, /* turns of a thread beside each other */
+    PART = 5, /* of a row that is worth keeping */
 };
 
 static int64_t power_from(int64_t n) /* the least power of two that is at least n */
@@ -150,13 +152,19 @@ static void team_across(struct gpu *g)
         g->turns = gpu_ceil(g->points, count);
 }
 
-/* What registers do not hold may fit shared memory. */
+/* What registers do not hold may fit shared memory, or the begin of the row does. */
 static void try_shared(struct gpu *g)
 {
+    if (!g->team.along || !gpu_kept_most(g) || !g->points)
+        return;
     uint32_t *place = xcalloc(g->kept.n + 1, sizeof *place);
-    g->shared =
-        g->team.along && gpu_kept_most(g) &&
-        gpu_find_places(g, place) + gpu_always_bytes(g) + ROOM <= (int64_t)g->s->t->shared_block;
+    int64_t room = (int64_t)g->s->t->shared_block - gpu_always_bytes(g) - ROOM;
+    int64_t by = NEAR * g->team.count;
+    g->held = g->points;
+    int64_t bytes = gpu_find_places(g, place);
+    if (bytes > room)
+        g->held = (int64_t)((double)room / (double)bytes * (double)g->points) / by * by;
+    g->shared = g->held >= g->points / PART;
     free(place);
 }
 

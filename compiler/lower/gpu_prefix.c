@@ -116,43 +116,54 @@ static lo_id before(struct prefix *p, lo_id x, uint32_t shared, lo_id *all)
     return lo_op(b, IR_add, t, base, own, 0);
 }
 
-/* LANES elements of each thread, the block's begin at `from`: where the row ends, 0 is added and
- * nothing stored. */
-static void block_step(struct prefix *p, struct lo_lin from, uint32_t carry, uint32_t own,
-                       uint32_t shared)
+/* The block's elements from `from` on, thread by thread beside each other: read into shared memory
+ * (0 behind the row's end), or stored from there. */
+static void move_block(struct prefix *p, struct lo_lin from, uint32_t elements, bool read)
 {
     struct sk *s = p->s;
     struct lo_builder *b = &s->b;
     struct lo_type t = {(uint8_t)p->type, 1};
-    struct lo_lin mine = lo_lin_add(b, from, lo_lin_mul(b, lo_lin_v(b, p->thread), LANES));
-    lo_id sum = sk_identity(s, IRM_sum, p->type, 1), all;
-    lo_set(b, own, lo_lin_c(LANES), sum);
     for (int64_t i = 0; i < LANES; i++) {
-        struct lo_lin at = lo_lin_add(b, mine, lo_lin_c(i));
+        struct lo_lin place = lo_lin_add(b, lo_lin_v(b, p->thread), lo_lin_c(i * s->t->block));
+        struct lo_lin at = lo_lin_add(b, from, place);
         uint32_t mark = sk_open(s);
-        lo_set(b, own, lo_lin_c(i), lo_get(b, own, lo_lin_c(LANES)));
+        if (read)
+            lo_store(b, elements, place, sk_identity(s, IRM_sum, p->type, 1), 0);
         lo_if(b, gpu_below(s, at, p->trip));
         stand_at(p, at);
-        lo_id v = lo_cast(b, t.dtype, sk_value(s, p->value));
-        lo_id upto = lo_op(b, IR_add, t, lo_get(b, own, lo_lin_c(LANES)), v, 0);
-        lo_set(b, own, lo_lin_c(LANES), upto);
-        lo_set(b, own, lo_lin_c(i), upto);
+        if (read)
+            lo_store(b, elements, place, lo_cast(b, t.dtype, sk_value(s, p->value)), 0);
+        else
+            sk_store(
+                s, 0,
+                lo_cast(b, sk_compute_type(p->n->dtype), lo_load(b, elements, place, 1, 0, 0)));
         sk_close(s, mark);
         lo_end(b);
     }
-    lo_id base = before(p, lo_get(b, own, lo_lin_c(LANES)), shared, &all);
-    base = lo_op(b, IR_add, t, lo_get(b, carry, lo_lin_c(0)), base, 0);
-    lo_set(b, carry, lo_lin_c(0), lo_op(b, IR_add, t, lo_get(b, carry, lo_lin_c(0)), all, 0));
+    lo_barrier(b);
+}
+
+/* LANES elements in a row of each thread, the block's begin at `from`. */
+static void block_step(struct prefix *p, struct lo_lin from, uint32_t carry, uint32_t elements,
+                       uint32_t shared)
+{
+    struct lo_builder *b = &p->s->b;
+    struct lo_type t = {(uint8_t)p->type, 1};
+    struct lo_lin mine = lo_lin_mul(b, lo_lin_v(b, p->thread), LANES);
+    lo_id upto[LANES], all, sum = 0;
+    move_block(p, from, elements, true);
     for (int64_t i = 0; i < LANES; i++) {
-        struct lo_lin at = lo_lin_add(b, mine, lo_lin_c(i));
-        uint32_t mark = sk_open(s);
-        lo_if(b, gpu_below(s, at, p->trip));
-        stand_at(p, at);
-        sum = lo_op(b, IR_add, t, base, lo_get(b, own, lo_lin_c(i)), 0);
-        sk_store(s, 0, lo_cast(b, sk_compute_type(p->n->dtype), sum));
-        sk_close(s, mark);
-        lo_end(b);
+        lo_id v = lo_load(b, elements, lo_lin_add(b, mine, lo_lin_c(i)), 1, 0, 0);
+        sum = upto[i] = sum ? lo_op(b, IR_add, t, sum, v, 0) : v;
     }
+    lo_id base = before(p, sum, shared, &all), had = lo_get(b, carry, lo_lin_c(0));
+    base = lo_op(b, IR_add, t, had, base, 0);
+    lo_set(b, carry, lo_lin_c(0), lo_op(b, IR_add, t, had, all, 0));
+    for (int64_t i = 0; i < LANES; i++)
+        lo_store(b, elements, lo_lin_add(b, mine, lo_lin_c(i)),
+                 lo_op(b, IR_add, t, base, upto[i], 0), 0);
+    lo_barrier(b);
+    move_block(p, from, elements, false);
 }
 
 static void block_rows(struct prefix *p)
@@ -162,7 +173,7 @@ static void block_rows(struct prefix *p)
     int64_t block = s->t->block, most = s->t->max_chunks;
     struct lo_type t = {(uint8_t)p->type, 1};
     uint32_t carry = lo_buffer(b->k, LO_REG, "carry", t, 1);
-    uint32_t own = lo_buffer(b->k, LO_REG, "own", t, LANES + 1);
+    uint32_t elements = lo_buffer(b->k, LO_SHARED, "elements", t, block * LANES);
     uint32_t shared = lo_buffer(b->k, LO_SHARED, "warps", t, block / WARP);
     int64_t chunks = p->rows < most ? p->rows : most;
     lo_id chunk = lo_phase_gpu(b, chunks, (int32_t)block);
@@ -172,7 +183,7 @@ static void block_rows(struct prefix *p)
     stand_row(p, row);
     lo_set(b, carry, lo_lin_c(0), sk_identity(s, IRM_sum, p->type, 1));
     lo_id from = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(p->trip), block * LANES);
-    block_step(p, lo_lin_v(b, from), carry, own, shared);
+    block_step(p, lo_lin_v(b, from), carry, elements, shared);
     lo_end(b);
     lo_end(b);
     sk_close(s, mark);

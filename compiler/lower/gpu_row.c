@@ -40,7 +40,7 @@ static void at_step(struct gpu *g, struct lo_lin q, struct lo_lin turn)
         s->held_at[GPU_OWN] = turn;
     else if (g->shared)
         s->held_at[GPU_OWN] = lo_lin_mul(
-            &s->b, lo_lin_add(&s->b, q, lo_lin_mul(&s->b, g->team.g, g->points)), g->lanes);
+            &s->b, lo_lin_add(&s->b, q, lo_lin_mul(&s->b, g->team.g, g->held)), g->lanes);
     s->held_at[GPU_EVERY] = lo_lin_mul(&s->b, q, g->lanes);
 }
 
@@ -105,6 +105,16 @@ static void loose_steps(struct gpu *g, struct lo_lin from, struct lo_lin to, ste
     lo_end(b);
 }
 
+/* A row of which only the begin is kept. */
+static void part_kept_steps(struct gpu *g, step_fn *body, void *ctx)
+{
+    uint32_t kept = g->s->held_n;
+    loose_steps(g, lo_lin_c(0), lo_lin_c(g->held), body, ctx);
+    g->s->held_n = 0;
+    loose_steps(g, lo_lin_c(g->held), lo_lin_c(g->points), body, ctx);
+    g->s->held_n = kept;
+}
+
 /* One thread's own row: loops over the axes, short ones written out. */
 static void nested_steps(struct gpu *g, uint32_t depth, step_fn *body, void *ctx)
 {
@@ -143,6 +153,8 @@ static void all_steps(struct gpu *g, step_fn *body, void *ctx)
         kept_steps(g, body, ctx);
     else if (g->team.count == 1 && !x_inner(g))
         nested_steps(g, g->inner.n, body, ctx);
+    else if (g->shared && g->held < g->points)
+        part_kept_steps(g, body, ctx);
     else
         loose_steps(g, from, to, body, ctx);
     leave_row(g);

@@ -97,6 +97,18 @@ struct plan {
     struct sk_chunks chunks;
 };
 
+/* Parts are one value a chunk: an index alone would not tell which chunk's is best. */
+static bool folds_index(const struct nest *n)
+{
+    for (uint32_t i = 0; i < n->s->c->members.n; i++) {
+        const struct ir_node *x = ir_at(n->s->plan->g, member(n, i)->node);
+        if (member(n, i)->role == FUSE_FOLD &&
+            (x->monoid == IRM_argmax || x->monoid == IRM_argmin))
+            return true;
+    }
+    return false;
+}
+
 static struct plan make_plan(const struct nest *n)
 {
     const struct fuse_cluster *c = n->s->c;
@@ -114,7 +126,8 @@ static struct plan make_plan(const struct nest *n)
             tasks *= (int)p.split == n->v ? 1 : n->trip[p.split];
     }
     double each = n->time / (double)(tasks ? tasks : 1);
-    p.chunks = sk_chunks(n->s, tasks, (int64_t)(LEAST_WORK / (each > 1 ? each : 1)) + 1);
+    int64_t least = (int64_t)(LEAST_WORK / (each > 1 ? each : 1)) + 1;
+    p.chunks = sk_chunks(n->s, tasks, folds_index(n) ? tasks : least);
     return p;
 }
 
