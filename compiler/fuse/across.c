@@ -99,18 +99,27 @@ static void note_read(void *ctx, const struct fx *x, fx_id id)
         tie_shared(t, v);
 }
 
+/* A sum over all columns of what they give, or what follows from it: it stays behind, as a cluster
+ * that reads the columns. */
+static bool stays(const struct fuse_member *m)
+{
+    return m->role == FUSE_FOLD || m->role == FUSE_FINISH;
+}
+
 /* Sums and what follows from them, and none waits for another. */
 static bool is_columns(struct match *t)
 {
     const struct fuse_cluster *b = t->b;
-    if (b->skeleton != FUSE_ROW)
-        return false;
     for (uint32_t i = 0; i < b->members.n; i++) {
         const struct fuse_member *m = &b->members.p[i];
         const struct ir_node *n = ir_at(t->bx.g, m->node);
         fx_id v = fuse_member_value(&t->bx, b, i);
         bool plain_sum = n->op == IR_reduce && n->monoid != IRM_argmax && n->monoid != IRM_argmin;
-        if (m->role != FUSE_KEPT && !(m->role == FUSE_REDUCE && plain_sum && !t->bx.val.p[v].bound))
+        bool sum = m->role == FUSE_REDUCE && plain_sum && !t->bx.val.p[v].bound;
+        for (uint32_t k = 0; m->role == FUSE_FOLD && k < n->nd; k++)
+            if (m->axis[k] != NONE && m->axis[k] >= b->outer)
+                return false;
+        if (!sum && m->role != FUSE_KEPT && !stays(m))
             return false;
     }
     return true;
@@ -136,7 +145,8 @@ static bool turned_round(struct match *t)
         fuse_member_value(&t->ax, a, i);
     uint8_t *seen = xcalloc(t->bx.val.n, 1);
     for (uint32_t i = 0; i < b->members.n; i++)
-        fx_walk(&t->bx, fuse_member_value(&t->bx, b, i), seen, note_read, t);
+        if (!stays(&b->members.p[i]))
+            fx_walk(&t->bx, fuse_member_value(&t->bx, b, i), seen, note_read, t);
     free(seen);
     for (uint32_t i = 0; i < b->outer + b->inner; i++)
         t->wrong = t->wrong || t->to[i] == NONE || (t->to[i] < a->outer) != (i >= b->outer);
@@ -161,8 +171,15 @@ static int by_node(const void *x, const void *y)
 static void take_in(struct fuse_plan *p, struct fuse_cluster *a, struct fuse_cluster *b,
                     const uint8_t *to)
 {
+    struct fuse_cluster rest = {.skeleton = FUSE_COLUMN, .anchor = b->anchor, .outer = b->outer};
+    memcpy(rest.dim, b->dim, sizeof rest.dim);
     for (uint32_t i = 0; i < b->members.n; i++) {
         struct fuse_member m = b->members.p[i];
+        if (stays(&m)) {
+            rest.anchor = rest.members.n ? rest.anchor : m.node;
+            vec_push(&rest.members, m);
+            continue;
+        }
         for (uint32_t k = 0; k < ir_at(p->g, m.node)->nd; k++)
             m.axis[k] = m.axis[k] == NONE ? (uint8_t)NONE : to[m.axis[k]];
         m.role = m.role == FUSE_REDUCE ? FUSE_ACROSS : FUSE_AFTER;
@@ -170,7 +187,9 @@ static void take_in(struct fuse_plan *p, struct fuse_cluster *a, struct fuse_clu
     }
     qsort(a->members.p, a->members.n, sizeof *a->members.p, by_node);
     fuse_cluster_free(b);
-    *b = (struct fuse_cluster){.anchor = b->anchor};
+    *b = rest;
+    if (rest.members.n)
+        fuse_read_inputs(p, b);
     fuse_read_inputs(p, a);
 }
 
@@ -179,7 +198,8 @@ static bool try_pair(struct fuse_plan *p, uint32_t ai, uint32_t bi)
     struct fuse_cluster *a = &p->clusters.p[ai], *b = &p->clusters.p[bi];
     struct match t = {.a = a, .b = b};
     uint8_t *ma, *mb;
-    if (a->skeleton != FUSE_ROW || b->skeleton != FUSE_ROW || reads(a, b) ||
+    bool columns = b->skeleton == FUSE_ROW || b->skeleton == FUSE_COLUMN;
+    if (a->skeleton != FUSE_ROW || !columns || reads(a, b) ||
         a->members.n + b->members.n > MOST_MEMBERS)
         return false;
     fuse_fx(&t.ax, p, a, &ma);
