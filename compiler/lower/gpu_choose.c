@@ -53,18 +53,21 @@ static bool aligned(const struct gpu *g, const struct ix *e, uint32_t axis, int6
     return true;
 }
 
+/* Lines of aligned vectors gain; elements a little apart, which neighbouring threads would take
+ * from the same sectors, lose. */
 static bool lanes_pay(const struct gpu *g, uint32_t axis, int64_t lanes)
 {
-    uint32_t good = 0, bad = 0;
+    double good = 0, bad = 0;
     if (g->n.trip[axis] % lanes)
         return false;
     for (uint32_t i = 0; i < g->n.access.n; i++) {
         const struct nest_access *a = &g->n.access.p[i];
-        if (!a->memory || sk_stride(g->s, a->e, axis) == 0)
-            continue;
-        bool line = sk_stride(g->s, a->e, axis) == 1 && aligned(g, a->e, axis, lanes);
-        good += line;
-        bad += !line;
+        int64_t by = a->memory ? step(g, a->e, axis) : 0;
+        double p = points(g, fx_ix_axes(&g->s->x, a->e));
+        if (by == 1 && sk_stride(g->s, a->e, axis) == 1 && aligned(g, a->e, axis, lanes))
+            good += p;
+        else if (by && by < SECTOR / (int64_t)a->bytes)
+            bad += p;
     }
     return good > bad;
 }
