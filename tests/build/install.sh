@@ -7,7 +7,8 @@ done
 build=${NNC%/*} prefix="$TMP/prefix" data="$SOURCE/examples/mnist/data"
 cmake --install "$build" --prefix "$prefix" >"$TMP/log" || { cat "$TMP/log"; exit 1; }
 cp -r "$prefix"/share/doc/nnc/examples "$TMP/examples"
-cmake -S "$TMP/examples/embed" -B "$TMP/build" -DCMAKE_PREFIX_PATH="$prefix" \
+level=$("$NNC" devices | sed -n 's/^cpu *\([^,]*\),.*/\1/p')
+cmake -S "$TMP/examples/embed" -B "$TMP/build" -DCMAKE_PREFIX_PATH="$prefix" -DLEVELS="$level" \
     -DCMAKE_C_FLAGS="$CFLAGS" -DCMAKE_CXX_FLAGS="$CFLAGS" >"$TMP/log"
 cmake --build "$TMP/build" >"$TMP/log" || { cat "$TMP/log"; exit 1; }
 cd "$TMP"
@@ -26,7 +27,7 @@ grep -q 'Compiling the model' log
 mv prefix moved
 libdir=$(dirname "$(find moved -name nnrt.pc)")
 export PKG_CONFIG_PATH="$TMP/$libdir"
-moved/bin/nnc build examples/mnist/lenet.nn -o lib --batches 1,50
+moved/bin/nnc build examples/mnist/lenet.nn -o lib
 # shellcheck disable=SC2046,SC2086
 $CC $CFLAGS examples/embed/train.c -I lib lib/liblenet.a $(pkg-config --cflags --libs nnrt) -lz -o train
 ./train "$data" 3 | grep -q '^step 3 '
