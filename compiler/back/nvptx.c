@@ -214,6 +214,26 @@ static void place_buffers(struct gen *g, uint32_t phase, const char *name)
     }
 }
 
+/* How many blocks a multiprocessor is to hold, told the assembler where a phase keeps much in
+ * registers (tiles of sums): left to itself it may spill to fit in one more. A guess: the arrays of
+ * registers, and 72 for operands, what is on its way and addresses. 0: it may choose. */
+static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
+{
+    enum { MUCH = 24, OTHERS = 72, FILE_SIZE = 65536 };
+    uint32_t held = 0;
+    bool *used = xcalloc(k->buffers.n, sizeof *used);
+    note_uses(k, k->phases.p[phase].body, used);
+    for (uint32_t i = 1; i < k->buffers.n; i++)
+        if (used[i] && k->buffers.p[i].space == LO_REG)
+            held += (uint32_t)(buffer_bytes(&k->buffers.p[i]) / 4);
+    free(used);
+    if (held < MUCH)
+        return 0;
+    uint32_t most = held + OTHERS <= 128 ? held + OTHERS : 255;
+    uint32_t blocks = FILE_SIZE / (most * (uint32_t)k->phases.p[phase].threads);
+    return blocks ? blocks : 1;
+}
+
 static void declare(struct gen *g, uint32_t phase, const char *name)
 {
     uint32_t args = 0, threads = (uint32_t)g->k->phases.p[phase].threads;
@@ -234,6 +254,12 @@ static void declare(struct gen *g, uint32_t phase, const char *name)
     annotate(g, "reqntidx", threads);
     annotate(g, "reqntidy", 1);
     annotate(g, "reqntidz", 1);
+    uint32_t blocks = blocks_wanted(g->k, phase);
+    if (blocks) {
+        snprintf(words, sizeof words, "%u", blocks);
+        gen_attribute(g, g->fn, "nvvm.minctasm", words);
+        annotate(g, "minctasm", blocks);
+    }
     for (uint32_t i = 0; i <= args; i++) {
         const struct lo_buffer *b = i < args ? &g->k->buffers.p[i + 1] : NULL;
         enum_attribute(g, i + 1, "align", b ? 256 : 8);
