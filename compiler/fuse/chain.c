@@ -12,6 +12,8 @@ enum {
     LEAST_BYTES = 16 << 10,  /* of a square value: less than that stays in the first cache */
     BLOCK_BYTES = 256 << 10, /* of all that a block keeps */
     MOST_ROWS = 128,
+    GPU_BYTES = 32 << 10, /* the same in a GPU's shared memory */
+    MOST_GPU_ROWS = 64,
     LEAST_ROWS = 4,
     MOST_STAGES = 16,
     MOST_LOCALS = 16,
@@ -525,10 +527,24 @@ static double row_bytes(const struct chains *w, const struct chain *c)
     return sum;
 }
 
+/* On a GPU a block is in shared memory, beside the tiles of its contractions: so that some blocks
+ * share a multiprocessor, but of 16 rows where they fit. */
+static int64_t most_rows(const struct chains *w, const struct chain *c)
+{
+    const struct target *t = w->p->target;
+    double row = row_bytes(w, c);
+    if (t->kind == TARGET_CPU)
+        return BLOCK_BYTES / row > MOST_ROWS ? MOST_ROWS : (int64_t)(BLOCK_BYTES / row);
+    double all = ((double)t->shared_block - FUSE_TILE_BYTES) / row, rows = GPU_BYTES / row;
+    if (rows < 16)
+        rows = all < 16 ? all : 16;
+    return rows > MOST_GPU_ROWS ? MOST_GPU_ROWS : (int64_t)(rows < all ? rows : all);
+}
+
 static int64_t block_of(const struct chains *w, const struct chain *c)
 {
-    int64_t n = c->dim[c->rows - 1], rows = (int64_t)(BLOCK_BYTES / row_bytes(w, c));
-    rows = rows > MOST_ROWS ? MOST_ROWS : rows < LEAST_ROWS ? LEAST_ROWS : rows;
+    int64_t n = c->dim[c->rows - 1], rows = most_rows(w, c);
+    rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
     if (rows >= n)
         return n;
     for (int64_t i = rows; 2 * i >= rows; i--) /* without a short block at the end */
@@ -637,6 +653,8 @@ void fuse_chains(struct fuse_plan *p)
             vec_push(&w.all, one);
     }
     bool worth = w.all.n && none_stored(&w);
+    for (uint32_t i = 0; i < w.all.n && p->target->kind == TARGET_GPU; i++)
+        worth = worth && most_rows(&w, &w.all.p[i]) >= LEAST_ROWS;
     for (uint32_t i = 0; i < w.all.n; i++) {
         if (worth)
             place(&w, &w.all.p[i]);

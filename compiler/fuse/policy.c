@@ -117,8 +117,7 @@ static void cluster_greedy(struct fuse_plan *p)
     settle_refusals(&r);
     free(r.owner);
     free(r.changed);
-    if (p->target->kind == TARGET_CPU)
-        fuse_chains(p);
+    fuse_chains(p);
 }
 
 /*   name    help    which nodes are stored    which clusters share a kernel    side by side */

@@ -184,9 +184,31 @@ static int64_t shared_bytes(const struct gc *c, const struct gc_tile *t, int64_t
 /* By tensor cores four steps on their way, or three, so that two blocks share a multiprocessor. */
 static int64_t stages_of(const struct gc *c, const struct gc_tile *t)
 {
-    if (c->unit == GC_FMA || !c->s->t->async)
+    if (c->s->within || c->unit == GC_FMA || !c->s->t->async)
         return 2;
     return shared_bytes(c, t, 4) <= c->s->t->shared_sm / 2 - 1024 ? 4 : 3;
+}
+
+/* The tile for a block of `threads` threads that goes over the whole result, in the shared memory
+ * that fuse leaves it (tiles of f32 and of 16 bits may be side by side). */
+static void choose_tile_within(struct gc *c, int32_t threads)
+{
+    struct tiles all = tiles_of(c);
+    double best = -1;
+    c->splits = 1;
+    for (uint32_t i = 0; i < all.n; i++) {
+        const struct gc_tile *t = &all.p[i];
+        if (threads_of(c, t) != threads || shared_bytes(c, t, 2) > FUSE_TILE_BYTES * 2 / 3)
+            continue;
+        double tiles = (double)gc_ceil(c->a.x.size, t->m) * (double)gc_ceil(c->b.x.size, t->n);
+        double now =
+            tiles * ((double)gc_ceil(c->k.size, t->k) * step_cycles(c, t, 1) + TILE_CYCLES / 8);
+        if (best >= 0 && now >= best)
+            continue;
+        best = now;
+        c->tile = *t;
+    }
+    c->stages = 2;
 }
 
 static void choose_tile(struct gc *c)
@@ -249,8 +271,20 @@ static bool classify(struct gc *c, const struct fuse_contraction *f)
 
 /* ---- emission ---- */
 
-/* Temporaries first: arguments stand before all other buffers. */
-static void make_buffers(struct gc *c)
+/* Shared memory: the tiles on their way, and a slab of results: the same where the types allow. */
+static struct gc_room room_of(struct gc *c)
+{
+    c->out_pitch = c->tile.n + (c->unit == GC_FMA ? 4 : 8); /* stores to it meet all banks */
+    struct gc_room r = {.elements = c->stages * (c->a.size + c->b.size),
+                        .sums = c->tile.m / gc_slabs(c) * c->out_pitch};
+    if (gc_elem(c) == 4 && r.elements < r.sums)
+        r.elements = r.sums;
+    return r;
+}
+
+/* Temporaries first: arguments stand before all other buffers. `within`: shared memory that a
+ * chain's stages use one after another; NULL: its own. */
+static void make_buffers(struct gc *c, struct gc_room *within)
 {
     struct sk *s = c->s;
     struct lo_type f32 = {NN_f32, 1};
@@ -259,14 +293,19 @@ static void make_buffers(struct gc *c)
         c->temp =
             sk_temporary(s, "parts", NN_f32, c->splits * c->batch.size * c->a.x.size * c->temp_n);
     }
-    int64_t slab, tiles = c->stages * (c->a.size + c->b.size), sums = c->tile.tm * c->tile.tn / 4;
-    c->out_pitch = c->tile.n + (c->unit == GC_FMA ? 4 : 8); /* stores to it meet all banks */
-    slab = c->tile.m / gc_slabs(c) * c->out_pitch;
-    bool apart = gc_elem(c) == 2;
-    c->a.shared = c->b.shared =
-        lo_buffer(s->b.k, LO_SHARED, "tiles", (struct lo_type){(uint8_t)gc_shared_type(c), 1},
-                  tiles > slab || apart ? tiles : slab);
-    c->out = apart ? lo_buffer(s->b.k, LO_SHARED, "slab", f32, slab) : c->a.shared;
+    struct gc_room room = room_of(c);
+    int64_t sums = c->tile.tm * c->tile.tn / 4;
+    if (!within)
+        within = &room;
+    if (!within->tiles)
+        within->tiles =
+            lo_buffer(s->b.k, LO_SHARED, "tiles", (struct lo_type){(uint8_t)gc_shared_type(c), 1},
+                      within->elements);
+    if (!within->slab)
+        within->slab = gc_elem(c) == 4 ? within->tiles
+                                       : lo_buffer(s->b.k, LO_SHARED, "slab", f32, within->sums);
+    c->a.shared = c->b.shared = within->tiles;
+    c->out = within->slab;
     c->a.at = 0;
     c->b.at = c->stages * c->a.size;
     c->acc = lo_buffer(s->b.k, LO_REG, "acc", (struct lo_type){NN_f32, 4},
@@ -422,7 +461,8 @@ static enum gc_unit unit_of(const struct gc *c)
     return GC_FMA;
 }
 
-static bool decide(struct gc *c, struct sk *s)
+/* threads: of the block that a stage of a chain runs in; 0: as the tile wants. */
+static bool decide(struct gc *c, struct sk *s, int32_t threads)
 {
     *c = (struct gc){.s = s, .member = UINT32_MAX};
     for (uint32_t i = 0; i < s->c->members.n; i++) {
@@ -438,7 +478,10 @@ static bool decide(struct gc *c, struct sk *s)
         return false;
     c->node = s->c->members.p[c->member].node;
     c->unit = unit_of(c);
-    choose_tile(c);
+    if (threads)
+        choose_tile_within(c, threads);
+    else
+        choose_tile(c);
     count_tiles(c);
     gc_choose_staging(c, &c->a);
     gc_choose_staging(c, &c->b);
@@ -449,13 +492,51 @@ static bool decide(struct gc *c, struct sk *s)
 bool sk_gpu_contract(struct sk *s)
 {
     struct gc c;
-    if (!decide(&c, s))
+    if (!decide(&c, s, 0))
         return false;
-    make_buffers(&c);
+    make_buffers(&c, NULL);
     phase_multiply(&c);
     if (c.splits > 1)
         gc_phase_finish(&c);
     return true;
+}
+
+/* ---- within a chain ---- */
+
+bool gc_room_within(struct sk *s, int32_t threads, struct gc_room *room)
+{
+    struct gc c;
+    if (!decide(&c, s, threads))
+        return false;
+    *room = room_of(&c);
+    room->half = gc_elem(&c) == 2;
+    return true;
+}
+
+void gc_contract_within(struct sk *s, int32_t threads, struct gc_room *room)
+{
+    struct gc c;
+    struct lo_builder *b = &s->b;
+    bool taken = decide(&c, s, threads);
+    CHECK(taken, "%s: a chain's contraction", b->k->name);
+    make_buffers(&c, room);
+    uint32_t mark = sk_open(s);
+    gc_begin_threads(&c);
+    lo_id m = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(c.tiles_m), 1);
+    lo_id n = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(c.tiles_n), 1);
+    lo_barrier(b); /* what is read was written before, what is overwritten has been read */
+    c.m0 = lo_lin_mul(b, lo_lin_v(b, m), c.tile.m);
+    c.n0 = lo_lin_mul(b, lo_lin_v(b, n), c.tile.n);
+    c.part = c.k0 = c.flat_batch = lo_lin_c(0);
+    gc_stage_begin(&c, &c.a, c.m0);
+    gc_stage_begin(&c, &c.b, c.n0);
+    gc_begin_multiply(&c);
+    k_loop(&c);
+    gc_finish_tile(&c);
+    lo_end(b);
+    lo_end(b);
+    sk_close(s, mark);
+    sk_scalar(s);
 }
 
 /* ---- the library's price ---- */
@@ -479,7 +560,7 @@ bool sk_gpu_library(struct sk *s, struct low_gemm *gemm)
     struct gc c;
     if (s->plan->gemm == FUSE_GEMM_OWN || !low_is_gemm(s, gemm))
         return false;
-    return s->plan->gemm == FUSE_GEMM_LIBRARY || !decide(&c, s) || library_is_faster(&c);
+    return s->plan->gemm == FUSE_GEMM_LIBRARY || !decide(&c, s, 0) || library_is_faster(&c);
 }
 
 /* ---- for reports ---- */
@@ -503,7 +584,7 @@ void sk_gpu_describe(struct sk *s, struct text *out)
                     gemm.rec.batch);
         return;
     }
-    if (!decide(&c, s)) {
+    if (!decide(&c, s, 0)) {
         text_printf(out, "own loops");
         return;
     }

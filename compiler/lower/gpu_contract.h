@@ -95,6 +95,17 @@ gc_elem(const struct gc *c) /* bytes of an operand's element in shared memory */
 }
 
 /* ---- gpu_contract.c ---- */
+/* Shared memory of a contraction; `half`: tiles are of 16-bit elements, the slab has its own
+ * buffer. */
+struct gc_room {
+    int64_t elements, sums;
+    bool half;
+    uint32_t tiles, slab; /* buffers, 0: to be made */
+};
+/* A stage of a chain (gpu_chain.c), by all threads of a block: what it needs, false if it is none;
+ * emitted in the place where the builder is. */
+bool gc_room_within(struct sk *s, int32_t threads, struct gc_room *room);
+void gc_contract_within(struct sk *s, int32_t threads, struct gc_room *room);
 /* x // q, and *rest = x % q. */
 lo_id gc_split(struct gc *c, lo_id x, int64_t q, lo_id *rest);
 struct lo_lin gc_plus(struct gc *c, struct lo_lin l, int64_t k);

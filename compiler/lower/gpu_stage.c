@@ -43,6 +43,8 @@ static bool may_copy(const struct gc *c, const struct gc_side *d)
     if (!c->s->t->async || !gc_plain(c, d->v) || (c->unit == GC_FMA && d->along_k && d->vec > 1))
         return false;
     const struct fx_val *v = gc_plain_load(c, d->v, &cond);
+    if (c->s->b.k->buffers.p[c->s->buf[v->node]].space != LO_ARG) /* a chain's own */
+        return false;
     return v->dtype == gc_shared_type(c) && d->vec * gc_elem(c) >= 4;
 }
 
