@@ -56,6 +56,12 @@ static double work(const struct sk *s, const struct fuse_cluster *stage)
     return flops;
 }
 
+void sk_chain_figures(struct sk *s)
+{
+    for (uint32_t i = 0; i < s->c->stages.n; i++)
+        s->b.k->flops += work(s, &s->c->stages.p[i]);
+}
+
 /* The stages over a block of `rows` rows that begins at `at`. */
 static void stages(struct sk *s, const uint32_t *buf, const struct lo_lin *at, int64_t rows)
 {
@@ -102,7 +108,6 @@ void sk_chain(struct sk *s)
     }
     lo_end(b);
     sk_phase_end(s);
-    for (uint32_t i = 0; i < c->stages.n; i++)
-        b->k->flops += work(s, &c->stages.p[i]);
+    sk_chain_figures(s);
     free(buf);
 }

@@ -277,5 +277,6 @@ void sk_gpu_chain(struct sk *s)
         lo_end(b);
     }
     lo_end(b);
+    sk_chain_figures(s);
     free(g.buf);
 }
