@@ -310,6 +310,11 @@ static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *r
     stage = as_is ? copy_cluster(own) : fuse_own_cluster(w->p, node);
     bool good = stage.skeleton == FUSE_CONTRACT || stage.skeleton == FUSE_MAP ||
                 (stage.skeleton == FUSE_ROW && as_is);
+    for (uint32_t i = 0; i < stage.members.n; i++) { /* a GPU's warp folds numbers, not places */
+        const struct ir_node *n = ir_at(w->p->g, stage.members.p[i].node);
+        bool place = n->op == IR_reduce && (n->monoid == IRM_argmax || n->monoid == IRM_argmin);
+        good = good && !(place && w->p->target->kind == TARGET_GPU);
+    }
     for (uint32_t i = 0; i < stage.members.n; i++)
         for (uint32_t k = 0; k < c->rows && stage.members.p[i].node == node; k++)
             axis[k] = stage.members.p[i].axis[row[k]];
