@@ -1,7 +1,8 @@
-/* The chain skeleton: a task is a block of rows at one place of the other rows' axes. Its stages
- * run one after another, each by its own skeleton over the block alone; what is between them lies
- * in scratch. */
-#include "lower/skeleton.h"
+/* The chain skeleton: a task is a block of rows at one place of the other rows' axes. Its stages run
+ * one after another, each by its own skeleton over the block alone; what is between them lies in
+ * scratch. Columns that a condition on row and column (a causal mask) takes out of everything are
+ * left out: chain_limits.c. */
+#include "lower/chain.h"
 
 #define I64 ((struct lo_type){NN_i64, 1})
 
@@ -63,7 +64,8 @@ void sk_chain_figures(struct sk *s)
 }
 
 /* The stages over a block of `rows` rows that begins at `at`. */
-static void stages(struct sk *s, const uint32_t *buf, const struct lo_lin *at, int64_t rows)
+static void stages(struct sk *s, const uint32_t *buf, const struct lo_lin *at, int64_t rows,
+                   const struct chain_limits *limits)
 {
     const struct fuse_cluster *c = s->c;
     struct fx_local *local = xcalloc(c->nlocal, sizeof *local);
@@ -80,10 +82,27 @@ static void stages(struct sk *s, const uint32_t *buf, const struct lo_lin *at, i
         sk_begin_stage(&stage, s, &one, buf);
         for (uint32_t k = 0; k < c->outer; k++)
             sk_axis(&stage, one.outer + one.inner + k, at[k]);
+        if (limits->on)
+            stage.limit[limits->column[i]] =
+                chain_limit(&stage, limits, limits->column[i], at[c->outer - 1], rows);
         sk_stage(&stage);
         sk_end_stage(&stage, s);
     }
     free(local);
+}
+
+/* What a skeleton does beyond the columns that are wanted reads what was never computed. */
+static void clear(struct sk *s, const uint32_t *buf)
+{
+    struct lo_builder *b = &s->b;
+    for (uint32_t i = 0; i < s->c->nlocal; i++) {
+        const struct lo_buffer *x = &b->k->buffers.p[buf[s->c->local[i].node]];
+        struct lo_type t = x->type;
+        lo_id zero = lo_const_f(b, t, 0),
+              k = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(x->count), 1);
+        lo_store(b, buf[s->c->local[i].node], lo_lin_v(b, k), zero, 0);
+        lo_end(b);
+    }
 }
 
 void sk_chain(struct sk *s)
@@ -91,19 +110,22 @@ void sk_chain(struct sk *s)
     struct lo_builder *b = &s->b;
     const struct fuse_cluster *c = s->c;
     uint32_t *buf = make_locals(s);
+    struct chain_limits limits = chain_find_limits(s->plan, c);
     int64_t n = c->dim[c->outer - 1], blocks = (n + c->block - 1) / c->block, tasks = blocks;
     for (uint32_t i = 0; i + 1 < c->outer; i++)
         tasks *= c->dim[i];
     struct lo_lin from, to, at[IR_MAX_AXES];
     sk_phase(s, sk_chunks(s, tasks, 1), &from, &to);
+    if (limits.on)
+        clear(s, buf);
     lo_id task = lo_for(b, LO_SERIAL, from, to, 1), block = decode(s, task, at);
     bool rest = n % c->block != 0;
     if (rest)
         lo_if(b, lo_op(b, IR_lt, I64, block, lo_const_i(b, I64, blocks - 1), 0));
-    stages(s, buf, at, c->block);
+    stages(s, buf, at, c->block, &limits);
     if (rest) {
         lo_else(b);
-        stages(s, buf, at, n % c->block);
+        stages(s, buf, at, n % c->block, &limits);
         lo_end(b);
     }
     lo_end(b);

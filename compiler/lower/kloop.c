@@ -170,6 +170,8 @@ static void k_axis(struct con *c, uint32_t depth, void (*body)(struct con *c))
         from = c->k_from;
         to = c->k_to;
     }
+    if (!lanes && !small)
+        sk_limited(s, axis, 1, &from, &to);
     if (r.to)
         to = lo_lin_v(b, op(c, IR_min, r.to, lo_value(b, to)));
     if (r.from && r.step == 1)

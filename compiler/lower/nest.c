@@ -122,7 +122,7 @@ static struct plan make_plan(const struct nest *n)
         p.by_blocks = true;
         tasks = blocks;
     } else {
-        for (p.split = 0; p.split < c->outer && tasks < 256; p.split++)
+        for (p.split = 0; p.split < c->outer && tasks < 256 && !n->s->within; p.split++)
             tasks *= (int)p.split == n->v ? 1 : n->trip[p.split];
     }
     double each = n->time / (double)(tasks ? tasks : 1);
@@ -158,7 +158,10 @@ static void at_outer(struct nest *n, const struct walk *w)
         nest_row(n);
         return;
     }
-    nest_blocks(n, w->from, w->to, whole_block);
+    struct lo_lin from = w->from, to = w->to;
+    if (w->p->whole && n->trip[n->v] == s->x.dim[n->v])
+        sk_limited(s, (uint32_t)n->v, (int64_t)n->lanes * n->copies, &from, &to);
+    nest_blocks(n, from, to, whole_block);
     uint32_t mark = sk_open(s);
     if (n->trip[n->v] % ((int64_t)n->lanes * n->copies) == 0)
         return;
@@ -181,7 +184,10 @@ static void outer_loops(struct nest *n, const struct walk *w, uint32_t axis)
         return;
     }
     uint32_t mark = sk_open(s);
-    sk_for(s, axis, LO_SERIAL, lo_lin_c(0), lo_lin_c(n->trip[axis]), 1);
+    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(n->trip[axis]);
+    if (n->trip[axis] == s->x.dim[axis])
+        sk_limited(s, axis, 1, &from, &to);
+    sk_for(s, axis, LO_SERIAL, from, to, 1);
     outer_loops(n, w, axis + 1);
     sk_close(s, mark);
     lo_end(&s->b);

@@ -431,6 +431,21 @@ void sk_phase_end(struct sk *s)
         lo_end(&s->b);
 }
 
+void sk_limited(struct sk *s, uint32_t axis, int64_t size, struct lo_lin *from, struct lo_lin *to)
+{
+    struct lo_builder *b = &s->b;
+    const struct sk_limit *l = &s->limit[axis];
+    struct lo_type t = {NN_i64, 1};
+    if (!l->on)
+        return;
+    lo_id n = lo_const_i(b, t, size), first = lo_value(b, l->from);
+    lo_id last = lo_value(b, lo_lin_add(b, l->to, lo_lin_c(size - 1)));
+    first = lo_op(b, IR_max, t, lo_value(b, *from), lo_op(b, IR_idiv, t, first, n, 0), 0);
+    last = lo_op(b, IR_min, t, lo_value(b, *to), lo_op(b, IR_idiv, t, last, n, 0), 0);
+    *from = lo_lin_v(b, first);
+    *to = lo_lin_v(b, last);
+}
+
 static double op_cost(enum ir_op op)
 {
     switch (ir_op_class(op)) {

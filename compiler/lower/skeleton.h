@@ -19,6 +19,12 @@ struct sk_held {
     uint8_t at;
 };
 
+/* Of an axis only the points from..to are wanted; a skeleton may do more. */
+struct sk_limit {
+    bool on;
+    struct lo_lin from, to;
+};
+
 /* Emission of one cluster. fx's axes 0..n-1 are the cluster's space (fuse_cluster.dim). */
 struct sk {
     const struct fuse_plan *plan;
@@ -28,7 +34,8 @@ struct sk {
     uint8_t *mode; /* fuse_modes */
     struct lo_builder b;
     struct low_launch *launch;
-    bool within;   /* a chain's stage: no phases and no temporaries of its own */
+    bool within; /* a chain's stage: no phases and no temporaries of its own */
+    struct sk_limit limit[IR_MAX_AXES];
     uint32_t *buf; /* of each node: its LO_ARG, 0 none */
     uint32_t *out; /* of each node: the LO_ARG that its value is stored to */
 
@@ -51,8 +58,8 @@ struct sk {
 /* ---- setting up: arguments are made for every input and output of the cluster ---- */
 void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster *c,
               struct low_launch *launch);
-/* A stage of the chain that `chain` lowers: in its kernel, where its builder stands. buf: by node, what the
- * chain keeps. sk_end_stage moves the chain's builder on. */
+/* A stage of the chain that `chain` lowers: in its kernel, where its builder stands. buf: by node,
+ * what the chain keeps. sk_end_stage moves the chain's builder on. */
 void sk_begin_stage(struct sk *s, const struct sk *chain, const struct fuse_cluster *stage,
                     const uint32_t *buf);
 void sk_end_stage(struct sk *s, struct sk *chain);
@@ -127,6 +134,8 @@ struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least);
 /* Opens the phase; *from and *to: this chunk's run. Within a chain everything is one run. */
 lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_lin *to);
 void sk_phase_end(struct sk *s);
+/* from..to (blocks of `size` points of the axis) cut to those in which a point is wanted. */
+void sk_limited(struct sk *s, uint32_t axis, int64_t size, struct lo_lin *from, struct lo_lin *to);
 /* A cheap, shape-only guess of a value's cost in vector instructions (transcendentals 12). */
 double sk_cost(const struct sk *s, fx_id v);
 double sk_value_cost(const struct fx_val *v); /* of one value, its operands apart */

@@ -295,7 +295,10 @@ static void innermost(struct nest *n)
     }
     struct nest_block rest;
     int64_t whole = n->trip[n->v] / ((int64_t)n->lanes * n->copies);
-    nest_blocks(n, lo_lin_c(0), lo_lin_c(whole), inner_block);
+    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(whole);
+    if (whole && n->trip[n->v] == s->x.dim[n->v])
+        sk_limited(s, (uint32_t)n->v, (int64_t)n->lanes * n->copies, &from, &to);
+    nest_blocks(n, from, to, inner_block);
     if (nest_rest(n, &rest))
         inner_block(n, &rest);
     sk_scalar(s);
@@ -336,7 +339,10 @@ static void inner_loops(struct nest *n, uint32_t axis, bool unroll)
         return;
     }
     uint32_t mark = sk_open(s);
-    sk_for(s, axis, LO_SERIAL, lo_lin_c(0), lo_lin_c(n->trip[axis]), 1);
+    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(n->trip[axis]);
+    if (n->trip[axis] == s->x.dim[axis])
+        sk_limited(s, axis, 1, &from, &to);
+    sk_for(s, axis, LO_SERIAL, from, to, 1);
     inner_loops(n, axis + 1, unroll);
     sk_close(s, mark);
     lo_end(&s->b);

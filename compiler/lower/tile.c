@@ -403,8 +403,10 @@ static void each_row_tile(struct con *c, enum con_visit visit, inner_fn *inner)
         from = lo_lin_mul(b, lo_lin_v(b, c->part), c->part_tiles);
         to = con_at_most(c, con_plus(c, from, c->part_tiles), whole);
     }
-    struct lo_lin minus = lo_lin_mul(b, from, -1);
     uint32_t mark = sk_open(s);
+    struct lo_lin minus = lo_lin_mul(b, from, -1);
+    if (whole)
+        sk_limited(s, c->r, c->rows, &from, &to);
     if (whole) {
         lo_id i = lo_for(b, LO_SERIAL, from, to, 1);
         c->at_tile = lo_lin_add(b, lo_lin_v(b, i), minus);
@@ -524,6 +526,8 @@ void con_phase_multiply(struct con *c)
     struct sk_chunks all = {c->tasks, c->tasks, 1};
     if (s->within) {
         sk_phase(s, all, &c->from, &c->to);
+        if (c->tasks == c->v_tiles)
+            sk_limited(s, c->v, c->v_size, &c->from, &c->to);
     } else {
         lo_id run = con_split(c, lo_phase(b, c->chunks * c->parts), c->parts, &c->part);
         c->from = lo_lin_mul(b, lo_lin_v(b, run), c->chunk_tasks);
