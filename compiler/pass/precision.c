@@ -28,13 +28,15 @@ static uint32_t factor_axes(const struct ir_node *sum, const struct ir_node *pro
     for (uint32_t i = 0; i < product->nd; i++)
         if (inner >> i & 1)
             mask |= axes_of(sum->in[0].a.at[i].e);
-    for (uint32_t i = 0; i < sum->nd; i++)
-        if (sum->dom[i].n == 1)
-            mask &= ~(1u << i);
     return mask;
 }
 
-static bool is_contraction(const struct ir_graph *g, const struct ir_node *n)
+/* Of a sum of products: the axes of the result that one factor alone has, and what both share. */
+struct axes {
+    uint32_t a, b, shared;
+};
+
+static bool product_axes(const struct ir_graph *g, const struct ir_node *n, struct axes *x)
 {
     if (n->op != IR_reduce || n->monoid != IRM_sum || n->dtype != NN_f32)
         return false;
@@ -43,7 +45,43 @@ static bool is_contraction(const struct ir_graph *g, const struct ir_node *n)
         return false;
     uint32_t a = factor_axes(n, product, 0), b = factor_axes(n, product, 1);
     uint32_t outer = (1u << (n->nd - n->nred)) - 1;
-    return (a & ~b & outer) && (b & ~a & outer) && (a & b & ~outer);
+    *x = (struct axes){a & ~b & outer, b & ~a & outer, a & b & ~outer};
+    return true;
+}
+
+/* The paths of the places where contractions are. */
+struct places {
+    VEC(const char *) path;
+};
+
+static bool known_place(const struct ir_graph *g, const struct places *p, const struct ir_node *n)
+{
+    const char *path = g->m->origins.p[n->origin].path;
+    for (uint32_t i = 0; path && i < p->path.n; i++)
+        if (!strcmp(p->path.p[i], path))
+            return true;
+    return false;
+}
+
+static void find_places(const struct ir_graph *g, struct places *p)
+{
+    for (ir_id id = 1; id < g->nodes.n; id++) {
+        const struct ir_node *n = ir_at(g, id);
+        struct axes x;
+        const char *path = g->m->origins.p[n->origin].path;
+        if (path && *path && product_axes(g, n, &x) && x.a && x.b && x.shared &&
+            !known_place(g, p, n))
+            vec_push(&p->path, path);
+    }
+}
+
+static bool is_contraction(const struct ir_graph *g, const struct places *p,
+                           const struct ir_node *n)
+{
+    struct axes x;
+    if (!product_axes(g, n, &x) || !x.shared)
+        return false;
+    return (x.a && x.b) || ((x.a || x.b) && known_place(g, p, n));
 }
 
 static ir_id element(struct ir_graph *g, ir_id x, enum ir_op op, enum nn_dtype t, bool inlined)
@@ -83,11 +121,13 @@ void pass_precision(struct ir_graph *g)
     if (g->precision == IR_F32)
         return;
     struct pass_rewrite r;
+    struct places places = {0};
+    find_places(g, &places);
     pass_rewrite_begin(&r, g);
     ir_id *narrow = xcalloc(r.old.nodes.n, sizeof *narrow); /* old to new */
     for (ir_id id = 1; id < r.old.nodes.n; id++) {
         const struct ir_node *n = ir_at(&r.old, id);
-        if (is_contraction(&r.old, n)) {
+        if (is_contraction(&r.old, &places, n)) {
             struct ir_node product = pass_rewrite_map(&r, n->in[0].node), sum = *n;
             struct ir_in in[2] = {product.in[0], product.in[1]}, of = n->in[0];
             for (uint32_t k = 0; k < 2; k++) {
@@ -105,6 +145,7 @@ void pass_precision(struct ir_graph *g)
         pass_rewrite_copy(&r, id);
     }
     free(narrow);
+    vec_free(&places.path);
     pass_rewrite_end(&r);
     g->precision = IR_F32;
 }
