@@ -152,11 +152,23 @@ static struct inst *chosen_inst(struct elab *e)
     struct module *unused;
     if (train_decl(e->f, &unused)) {
         struct train *t = models_only(e);
-        for (uint32_t i = 0; t && i < t->ninst; i++)
-            if (!wanted || !strcmp(wanted, t->name[i]) || is_model(t->inst[i]->decl, wanted))
-                return t->inst[i];
         if (!t)
             return NULL;
+        uint32_t at = 0, fits = 0;
+        for (uint32_t i = 0; i < t->ninst; i++) {
+            if (!wanted || !strcmp(wanted, t->name[i]))
+                return t->inst[i];
+            if (is_model(t->inst[i]->decl, wanted) && !fits++)
+                at = i;
+        }
+        if (fits > 1) {
+            elab_error(e, (struct loc){0},
+                       "%u models of the train block are a %s: name one with --model %s", fits,
+                       wanted, t->name[at]);
+            return NULL;
+        }
+        if (fits)
+            return t->inst[at];
     }
     const struct tree_decl *found = NULL;
     const char *names[64];
@@ -169,9 +181,11 @@ static struct inst *chosen_inst(struct elab *e)
             found = d;
     }
     struct loc nowhere = {0};
-    if (!found)
-        elab_error(e, nowhere, wanted ? "no model `%s` in %s%s" : "there is no model `%s` in %s%s",
-                   wanted ? wanted : "", m->path, wanted ? elab_suggest(e, wanted, names, n) : "");
+    if (!found && !wanted)
+        elab_error(e, nowhere, "there is no model in %s", m->path);
+    else if (!found)
+        elab_error(e, nowhere, "no model `%s` in %s%s", wanted, m->path,
+                   elab_suggest(e, wanted, names, n));
     else if (!wanted && n > 1)
         elab_error(e, nowhere, "%s has several models: name one with --model %s", m->path,
                    names[0]);
@@ -479,14 +493,15 @@ static bool build_init(struct building *w)
     return i && model_body(e, i, &r);
 }
 
-static void add_result(struct building *w, val v)
+/* `named`: parts of a tuple by the names that the result type gives, else by number. */
+static void add_result(struct building *w, val v, bool named)
 {
     if (v->kind != V_TUPLE) {
         add_output(w, "output", v);
         return;
     }
     for (uint32_t i = 0; i < v->list.n; i++) {
-        const char *name = v->list.name ? v->list.name[i] : NULL;
+        const char *name = named && v->list.name ? v->list.name[i] : NULL;
         add_output(w,
                    name ? arena_printf(w->e->mem, "output.%s", name)
                         : arena_printf(w->e->mem, "output.%u", i),
@@ -505,7 +520,7 @@ static bool build_grad(struct building *w, int64_t batch, bool training)
         add_output(w, loss_name(e, &t->loss.p[i]), t->loss.p[i].v);
     for (uint32_t i = e->memo.n; i-- > 0;)
         if (e->memo.p[i].inst == t->inst[0]) {
-            add_result(w, e->memo.p[i].result);
+            add_result(w, e->memo.p[i].result, false);
             break;
         }
     for (uint32_t i = 0; i < e->params.n; i++) {
@@ -538,7 +553,7 @@ static bool build_forward(struct building *w, const struct front_dim *dim, size_
     struct inst *i = chosen_inst(e);
     if (!i || !model_body(e, i, &r))
         return false;
-    add_result(w, r.result);
+    add_result(w, r.result, true);
     return true;
 }
 

@@ -241,18 +241,21 @@ static bool set_precision(struct elab *e, struct train *t, const struct tree_stm
     return false;
 }
 
-/* The value to maximise: a metric's name, or -loss. Checked against the metrics at the end. */
+/* A metric's name: maximised, or with a minus minimised; the loss is only minimised. Checked
+ * against the metrics at the end. */
 static bool set_best(struct elab *e, struct train *t, const struct tree_stmt *s)
 {
     const struct tree_expr *x = s->bind.value;
     bool minus = x->kind == TREE_UNARY && x->unary.op == TREE_NEG;
     const struct tree_expr *of = minus ? x->unary.x : x;
-    if (of->kind == TREE_NAME && (minus == !strcmp(of->name, "loss"))) {
-        t->out.best = minus ? "-loss" : of->name;
+    if (of->kind == TREE_NAME && (minus || strcmp(of->name, "loss"))) {
+        t->out.best = minus ? arena_printf(e->f->mem, "-%s", of->name) : of->name;
         t->out.best_at = x->at;
         return true;
     }
-    elab_error(e, x->at, "`best` is the name of a metric to maximise, or -loss");
+    elab_error(
+        e, x->at,
+        "`best` is the name of a metric to maximise, or -NAME of one to minimise; -loss too");
     return false;
 }
 
@@ -622,21 +625,26 @@ static bool complete(struct elab *e, struct train *t)
         good = elab_error(e, at, "the train block needs an `optimizer`") && false;
     if (t->out.epochs < 0 && t->out.steps < 0)
         good = elab_error(e, at, "the train block needs `epochs` or `steps`") && false;
+    bool own = e->f->o.steps < 0 && e->f->o.epochs < 0;
+    if (own && t->out.steps >= 0 && t->out.accumulate > t->out.steps)
+        good = elab_error(e, at, "no update happens: `accumulate` is %lld and `steps` is %lld",
+                          (long long)t->out.accumulate, (long long)t->out.steps) &&
+               false;
     for (uint32_t i = 0; i < t->loss.n; i++)
         if (t->loss.p[i].every > 1 && t->out.accumulate > 1)
             good = elab_error(e, t->loss.p[i].at, "`every` and `accumulate` do not go together") &&
                    false;
     if (t->out.best && strcmp(t->out.best, "-loss")) {
-        const char *names[64];
+        const char *names[64], *best = t->out.best + (*t->out.best == '-');
         bool found = false;
         uint32_t n = 0;
         for (uint32_t i = 0; i < t->metric.n && n < COUNT(names); i++) {
             names[n++] = t->metric.p[i].name.s;
-            found = found || t->metric.p[i].name.s == t->out.best;
+            found = found || !strcmp(t->metric.p[i].name.s, best);
         }
         if (!found)
-            good = elab_error(e, t->out.best_at, "no metric `%s`%s", t->out.best,
-                              elab_suggest(e, t->out.best, names, n)) &&
+            good = elab_error(e, t->out.best_at, "no metric `%s`%s", best,
+                              elab_suggest(e, best, names, n)) &&
                    false;
     }
     return good;

@@ -15,11 +15,6 @@ static bool is_arg(const struct ir_node *n)
     return n->monoid == IRM_argmax || n->monoid == IRM_argmin;
 }
 
-static enum ir_monoid value_monoid(enum ir_monoid m)
-{
-    return m == IRM_argmax ? IRM_max : m == IRM_argmin ? IRM_min : m;
-}
-
 /* Lanes of a row's results: those of an outer x. */
 static uint32_t row_lanes(const struct gpu *g)
 {
@@ -72,21 +67,12 @@ static lo_id load_part(struct gpu *g, const struct parts *p, uint32_t buf, lo_id
     return lo_load(b, buf, at, p->lanes, 0, 0);
 }
 
-static lo_id index_where(struct lo_builder *b, lo_id x, lo_id best, lo_id index)
-{
-    struct lo_type t = b->k->insns.p[x].type, bits = {NN_bool, t.lanes}, ti = {NN_i32, t.lanes};
-    lo_id hit = lo_op(b, IR_eq, t, x, best, 0);
-    if (nn_is_float(t.dtype))
-        hit = lo_op(b, IR_or, bits, hit, lo_op(b, IR_ne, t, x, x, 0), 0);
-    return lo_op(b, IR_select, ti, hit, index, lo_const_i(b, ti, INT32_MAX));
-}
-
 /* This thread's parts of member i, or (best: the value that all agreed on) their least index. */
 static lo_id fold_parts(struct gpu *g, const struct parts *p, uint32_t i, lo_id best)
 {
     struct sk *s = g->s;
     struct lo_builder *b = &s->b;
-    enum ir_monoid m = best ? IRM_min : value_monoid(node_of(g, i)->monoid);
+    enum ir_monoid m = best ? IRM_min : nest_value_monoid(node_of(g, i)->monoid);
     enum nn_dtype dtype = best ? NN_i32 : nest_folded_type(&g->n, i);
     struct lo_type t = {(uint8_t)dtype, (uint16_t)p->lanes};
     uint32_t reg = lo_buffer(b->k, LO_REG, best ? "best" : "sum", t, 1);
@@ -94,7 +80,7 @@ static lo_id fold_parts(struct gpu *g, const struct parts *p, uint32_t i, lo_id 
     lo_id k = lo_for(b, LO_SERIAL, p->first, lo_lin_c(p->n), p->by);
     lo_id v = load_part(g, p, g->part[i].value, k);
     if (best)
-        v = index_where(b, v, best, load_part(g, p, g->part[i].index, k));
+        v = nest_index_where(b, v, best, load_part(g, p, g->part[i].index, k));
     lo_set(b, reg, lo_lin_c(0), sk_combine(s, m, lo_get(b, reg, lo_lin_c(0)), v));
     lo_end(b);
     return lo_get(b, reg, lo_lin_c(0));
@@ -106,7 +92,7 @@ static void bind_results(struct gpu *g, const struct gpu_team *team, const struc
     struct gpu_meet *v = xcalloc(n + 1, sizeof *v), *at = xcalloc(n + 1, sizeof *at);
     uint32_t indices = 0;
     for (uint32_t i = 0; i < n; i++) {
-        v[i].m = value_monoid(node_of(g, list[i])->monoid);
+        v[i].m = nest_value_monoid(node_of(g, list[i])->monoid);
         v[i].v = fold_parts(g, p, list[i], 0);
     }
     gpu_meet(g->s, g->thread, team, v, n);

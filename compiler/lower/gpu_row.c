@@ -295,11 +295,6 @@ static enum ir_monoid monoid_of(const struct gpu *g, uint32_t i)
     return ir_at(g->s->plan->g, gpu_member(g, i)->node)->monoid;
 }
 
-static enum ir_monoid value_monoid(enum ir_monoid m)
-{
-    return m == IRM_argmax ? IRM_max : m == IRM_argmin ? IRM_min : m;
-}
-
 /* This thread's index, where it has the best value (or a NaN, if there is one). */
 static lo_id index_of(struct gpu *g, uint32_t i, lo_id best)
 {
@@ -320,7 +315,7 @@ void gpu_results(struct gpu *g, const struct gpu_team *team, const uint32_t *lis
     struct gpu_meet *p = xcalloc(n, sizeof *p), *q = xcalloc(n, sizeof *q);
     uint32_t indices = 0;
     for (uint32_t i = 0; i < n; i++) {
-        p[i].m = value_monoid(monoid_of(g, list[i]));
+        p[i].m = nest_value_monoid(monoid_of(g, list[i]));
         p[i].v = lo_get(b, g->n.fold[list[i]].reg, lo_lin_c(0));
         if (team->along)
             p[i].v = lo_across(b, p[i].m, p[i].v);

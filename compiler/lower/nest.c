@@ -271,9 +271,12 @@ static void end_chunk(struct nest *n, struct lo_lin chunk, bool only)
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         if (member(n, i)->role != FUSE_FOLD)
             continue;
-        lo_id v = nest_end_fold(n, i);
+        const struct nest_fold *f = &n->fold[i];
+        lo_id best = 0, v = nest_end_fold(n, i, &best);
         if (!only) {
-            lo_store(&s->b, n->fold[i].temporary, chunk, v, 0);
+            lo_store(&s->b, f->temporary, chunk, f->where ? best : v, 0);
+            if (f->where)
+                lo_store(&s->b, f->where, chunk, v, 0);
             continue;
         }
         n->fold[i].value[0] = v;
@@ -281,6 +284,30 @@ static void end_chunk(struct nest *n, struct lo_lin chunk, bool only)
     }
     if (only)
         nest_store_last(n);
+}
+
+/* The chunks' parts of fold i in order; `best`: the least index of those whose value it is. */
+static lo_id fold_parts(struct nest *n, uint32_t i, int64_t chunks, lo_id best)
+{
+    struct lo_builder *b = &n->s->b;
+    const struct nest_fold *f = &n->fold[i];
+    enum ir_monoid m = nest_value_monoid(ir_at(n->s->plan->g, member(n, i)->node)->monoid);
+    struct lo_type t = {best ? NN_i32 : (uint8_t)nest_folded_type(n, i), 1};
+    uint32_t reg = lo_buffer(b->k, LO_REG, best ? "best" : "sum", t, 1);
+    lo_id c = 0, v = 0;
+    for (int k = 0; k < 2; k++) { /* the first part, then a loop over the others */
+        if (k)
+            c = lo_for(b, LO_SERIAL, lo_lin_c(1), lo_lin_c(chunks), 1);
+        struct lo_lin at = k ? lo_lin_v(b, c) : lo_lin_c(0);
+        v = lo_load(b, f->temporary, at, 1, 0, 0);
+        if (best)
+            v = nest_index_where(b, v, best, lo_load(b, f->where, at, 1, 0, 0));
+        if (k)
+            v = sk_combine(n->s, best ? IRM_min : m, lo_get(b, reg, lo_lin_c(0)), v);
+        lo_set(b, reg, lo_lin_c(0), v);
+    }
+    lo_end(b);
+    return lo_get(b, reg, lo_lin_c(0));
 }
 
 static void finish_phase(struct nest *n, int64_t chunks)
@@ -292,13 +319,9 @@ static void finish_phase(struct nest *n, int64_t chunks)
         if (member(n, i)->role != FUSE_FOLD)
             continue;
         struct nest_fold *f = &n->fold[i];
-        enum ir_monoid m = ir_at(s->plan->g, member(n, i)->node)->monoid;
-        lo_set(&s->b, f->reg, lo_lin_c(0), lo_load(&s->b, f->temporary, lo_lin_c(0), 1, 0, 0));
-        lo_id c = lo_for(&s->b, LO_SERIAL, lo_lin_c(1), lo_lin_c(chunks), 1);
-        lo_id v = lo_load(&s->b, f->temporary, lo_lin_v(&s->b, c), 1, 0, 0);
-        lo_set(&s->b, f->reg, lo_lin_c(0), sk_combine(s, m, lo_get(&s->b, f->reg, lo_lin_c(0)), v));
-        lo_end(&s->b);
-        f->value[0] = lo_get(&s->b, f->reg, lo_lin_c(0));
+        f->value[0] = fold_parts(n, i, chunks, 0);
+        if (f->where)
+            f->value[0] = fold_parts(n, i, chunks, f->value[0]);
         sk_bind(s, member(n, i)->node, f->value[0]);
     }
     nest_store_last(n);
@@ -319,20 +342,10 @@ static void make_temporaries(struct nest *n, int64_t chunks)
     for (uint32_t i = 0; i < n->s->c->members.n; i++) {
         if (member(n, i)->role != FUSE_FOLD || chunks == 1)
             continue;
-        enum nn_dtype t = ir_at(n->s->plan->g, member(n, i)->node)->dtype;
-        n->fold[i].temporary = sk_temporary(n->s, "part", sk_compute_type(t), chunks);
-    }
-}
-
-/* The finish phase adds scalars: its register is one. */
-static void make_sums(struct nest *n)
-{
-    for (uint32_t i = 0; i < n->s->c->members.n; i++) {
-        if (member(n, i)->role != FUSE_FOLD)
-            continue;
-        enum nn_dtype t = ir_at(n->s->plan->g, member(n, i)->node)->dtype;
-        struct lo_type type = {(uint8_t)sk_compute_type(t), 1};
-        n->fold[i].reg = lo_buffer(n->s->b.k, LO_REG, "sum", type, 1);
+        const struct ir_node *x = ir_at(n->s->plan->g, member(n, i)->node);
+        n->fold[i].temporary = sk_temporary(n->s, "part", nest_folded_type(n, i), chunks);
+        if (x->monoid == IRM_argmax || x->monoid == IRM_argmin)
+            n->fold[i].where = sk_temporary(n->s, "index", NN_i32, chunks);
     }
 }
 
@@ -358,10 +371,8 @@ void sk_nest(struct sk *s)
     sk_close(s, mark);
     sk_phase_end(s);
     sk_scalar(s);
-    if (fold && !only) {
-        make_sums(&n);
+    if (fold && !only)
         finish_phase(&n, p.chunks.chunks);
-    }
     vec_free(&n.access);
     vec_free(&n.work);
     free(n.sweep);

@@ -23,7 +23,8 @@ struct nest_fold {
     uint32_t reg, index;      /* register arrays, one a copy; index: of argmax and argmin */
     lo_id value[NEST_COPIES]; /* a reduction's result for each copy, once known; [0] if it is one */
     bool done;
-    uint32_t temporary; /* FUSE_FOLD in several chunks: one partial result each */
+    uint32_t temporary; /* FUSE_FOLD in several chunks: one partial result each, */
+    uint32_t where;     /* and its index, for argmax and argmin */
 };
 /* Vectors side by side along the vector axis, handled in one go. */
 struct nest_block {
@@ -74,14 +75,21 @@ static inline bool nest_v_inner(const struct nest *n)
 {
     return n->v >= 0 && (uint32_t)n->v >= n->s->c->outer;
 }
-void nest_make_folds(struct nest *n);  /* register arrays */
+void nest_make_folds(struct nest *n); /* register arrays */
 void nest_start_fold(struct nest *n, uint32_t member, uint32_t copies);
 enum nn_dtype nest_folded_type(struct nest *n, uint32_t member);
 void nest_at_point(struct nest *n, uint32_t u);   /* n->current's members, into copy u */
 void nest_row_values(struct nest *n, uint32_t u); /* stores and folds what is known once a row */
-void nest_row(struct nest *n);         /* all sweeps, stores, row values, at n->block */
-void nest_start_folds(struct nest *n); /* of the chunk */
-lo_id nest_end_fold(struct nest *n, uint32_t member); /* the chunk's result, a scalar */
+void nest_row(struct nest *n);                    /* all sweeps, stores, row values, at n->block */
+void nest_start_folds(struct nest *n);            /* of the chunk */
+/* The chunk's result, a scalar; of argmax and argmin the index, and in *best the value there. */
+lo_id nest_end_fold(struct nest *n, uint32_t member, lo_id *best);
+/* `index` where x is the extreme `best` or a NaN, else the largest i32. */
+lo_id nest_index_where(struct lo_builder *b, lo_id x, lo_id best, lo_id index);
+static inline enum ir_monoid nest_value_monoid(enum ir_monoid m)
+{
+    return m == IRM_argmax ? IRM_max : m == IRM_argmin ? IRM_min : m;
+}
 /* Runs body for blocks from..to (in units of copies*lanes; constants for all) of the vector axis,
  * then for what is left if `rest`. */
 void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,

@@ -157,37 +157,43 @@ static void fold(struct nest *n, uint32_t i, uint32_t u)
 
 /* ---- a fold's result ---- */
 
+lo_id nest_index_where(struct lo_builder *b, lo_id x, lo_id best, lo_id index)
+{
+    struct lo_type t = b->k->insns.p[x].type, bits = {NN_bool, t.lanes}, ti = {NN_i32, t.lanes};
+    lo_id hit = lo_op(b, IR_eq, t, x, best, 0);
+    if (nn_is_float(t.dtype))
+        hit = lo_op(b, IR_or, bits, hit, lo_op(b, IR_ne, t, x, x, 0), 0);
+    return lo_op(b, IR_select, ti, hit, index, lo_const_i(b, ti, INT32_MAX));
+}
+
 /* Over all copies and lanes, the least index among the extremes (of NaNs, if there is one). */
 static lo_id arg_result(struct nest *n, const struct nest_fold *f, enum ir_monoid m,
-                        uint32_t copies)
+                        uint32_t copies, lo_id *extreme)
 {
     struct lo_builder *b = &n->s->b;
-    enum ir_monoid value = m == IRM_argmax ? IRM_max : IRM_min;
+    enum ir_monoid value = nest_value_monoid(m);
     lo_id best = lo_get(b, f->reg, lo_lin_c(0)), at = 0;
     for (uint32_t u = 1; u < copies; u++)
         best = sk_combine(n->s, value, best, lo_get(b, f->reg, lo_lin_c(u)));
     best = lo_across(b, value, best);
     for (uint32_t u = 0; u < copies; u++) {
         lo_id x = lo_get(b, f->reg, lo_lin_c(u)), index = lo_get(b, f->index, lo_lin_c(u));
-        struct lo_type t = b->k->insns.p[x].type, bits = {NN_bool, t.lanes}, ti = {NN_i32, t.lanes};
-        lo_id hit = lo_op(b, IR_eq, t, x, best, 0);
-        if (nn_is_float(t.dtype))
-            hit = lo_op(b, IR_or, bits, hit, lo_op(b, IR_ne, t, x, x, 0), 0);
-        lo_id where = lo_op(b, IR_select, ti, hit, index, lo_const_i(b, ti, INT32_MAX));
+        lo_id where = nest_index_where(b, x, best, index);
         at = at ? sk_combine(n->s, IRM_min, at, where) : where;
     }
+    *extreme = best;
     return lo_across(b, IRM_min, at);
 }
 
 /* Copies 0..copies folded into one scalar: neighbours first, then the lanes. */
-static lo_id scalar_result(struct nest *n, uint32_t i, uint32_t copies)
+static lo_id scalar_result(struct nest *n, uint32_t i, uint32_t copies, lo_id *best)
 {
     struct sk *s = n->s;
     const struct nest_fold *f = &n->fold[i];
     enum ir_monoid m = node_of(n, i)->monoid;
     lo_id v[NEST_COPIES];
     if (f->index)
-        return arg_result(n, f, m, copies);
+        return arg_result(n, f, m, copies, best);
     for (uint32_t u = 0; u < copies; u++)
         v[u] = lo_get(&s->b, f->reg, lo_lin_c(u));
     for (uint32_t step = 1; step < copies; step *= 2)
@@ -196,7 +202,10 @@ static lo_id scalar_result(struct nest *n, uint32_t i, uint32_t copies)
     return lo_across(&s->b, m, v[0]);
 }
 
-lo_id nest_end_fold(struct nest *n, uint32_t i) { return scalar_result(n, i, n->copies); }
+lo_id nest_end_fold(struct nest *n, uint32_t i, lo_id *best)
+{
+    return scalar_result(n, i, n->copies, best);
+}
 
 static void finish_reduction(struct nest *n, uint32_t i)
 {
@@ -208,7 +217,8 @@ static void finish_reduction(struct nest *n, uint32_t i)
             f->value[u] = lo_get(&s->b, f->index ? f->index : f->reg, lo_lin_c(u));
         return;
     }
-    f->value[0] = scalar_result(n, i, nest_v_inner(n) ? n->copies : 1);
+    lo_id best;
+    f->value[0] = scalar_result(n, i, nest_v_inner(n) ? n->copies : 1, &best);
     sk_bind(s, member(n, i)->node, f->value[0]);
 }
 
@@ -250,9 +260,8 @@ void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,
 bool nest_in_sweep(const struct nest *n, uint32_t i, uint32_t sweep)
 {
     const struct fuse_member *m = member(n, i);
-    return n->sweep[i] == sweep &&
-           (m->role == FUSE_REDUCE || m->role == FUSE_FOLD || m->role == FUSE_ACROSS ||
-            (m->role == FUSE_ELEM && m->stored));
+    return n->sweep[i] == sweep && (m->role == FUSE_REDUCE || m->role == FUSE_FOLD ||
+                                    m->role == FUSE_ACROSS || (m->role == FUSE_ELEM && m->stored));
 }
 
 /* One point (or vector) of the sweep: what is stored is computed before anything is. */

@@ -12,11 +12,28 @@ struct batch {
     const void **in;
 };
 
+/* A field's own name is enough where one dataset only has it: the full one takes its place. */
+static void full_names(const struct front_train *t, const struct nnc_options *o)
+{
+    for (uint32_t i = 0; i < o->input.n; i++) {
+        const char *given = o->input.p[i].name, *full = NULL;
+        uint32_t found = 0;
+        for (uint32_t k = 0; given && k < t->nfields; k++)
+            if (!strcmp(t->field[k].own, given)) {
+                full = t->field[k].name;
+                found++;
+            }
+        if (found == 1)
+            o->input.p[i].name = full;
+    }
+}
+
 static int read_batch(const struct front_train *t, const struct nnc_options *o, struct batch *b)
 {
     const char **names = xcalloc(t->nfields + 1, sizeof *names);
     for (uint32_t i = 0; i < t->nfields; i++)
         names[i] = t->field[i].name;
+    full_names(t, o);
     int bad = nnc_check_inputs(o, names, t->nfields);
     free(names);
     if (bad)
@@ -66,7 +83,8 @@ static int folder(const char *dir, const char *part)
     return bad;
 }
 
-/* loss, output…: D/NAME.npy; grad.NAME: D/grad/NAME.npy; state.NAME: D/state/NAME.npy. */
+/* loss, output…: D/NAME.npy; grad.NAME: D/grad/NAME.npy; state.NAME: D/state/NAME.npy. A named loss
+ * that is the only one is D/loss.npy too. */
 static int write_all(struct nnc_session *s, const char *dir, int graph)
 {
     const struct nn_value_rec *v = nn_exec_outputs(s->exec, graph);
@@ -85,6 +103,11 @@ static int write_all(struct nnc_session *s, const char *dir, int graph)
         else
             text_printf(&t, "%s/%s.npy", dir, name);
         bad = nnc_write_output(s, graph, (int)i, t.p);
+        if (!bad && s->train->nlosses == 1 && !strncmp(name, "loss.", 5)) {
+            t.n = 0;
+            text_printf(&t, "%s/loss.npy", dir);
+            bad = nnc_write_output(s, graph, (int)i, t.p);
+        }
         text_free(&t);
     }
     return bad;
@@ -136,10 +159,11 @@ int cmd_grad(int argc, char **argv)
 {
     struct nnc_options o;
     struct nnc_session s;
-    nnc_parse_options(&o, "grad", argc, argv,
-                      "define include_opt model device target gemm policy threads seed weights input "
-                      "output_dir eval_mode check_nan",
-                      1);
+    nnc_parse_options(
+        &o, "grad", argc, argv,
+        "define include_opt model device target gemm policy threads seed weights input "
+        "output_dir eval_mode check_nan",
+        1);
     if (!o.output_dir) {
         fprintf(stderr, "nnc grad: --output-dir DIR is missing\n");
         nnc_free_options(&o);

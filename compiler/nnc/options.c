@@ -92,12 +92,16 @@ static void set_number(const struct parse *p, const struct option *o, const char
     char *end;
     errno = 0;
     if (o->kind == INTEGER_K) {
+        bool positive = o->offset == AT(batch) || o->offset == AT(threads) ||
+                        o->offset == AT(epochs) || o->offset == AT(steps);
         long long v = strtoll(value, &end, 10);
-        if (errno || *end || end == value || v < 0)
-            refuse(p, "a number of 0 or more is wanted for --", o->name);
-        if (!v && (o->offset == AT(batch) || o->offset == AT(threads) || o->offset == AT(epochs) ||
-                   o->offset == AT(steps)))
-            refuse(p, "a number of 1 or more is wanted for --", o->name);
+        if (!*end && end != value && errno == ERANGE && v > 0)
+            refuse(p, "the number is larger than 9223372036854775807: --", o->name);
+        if (errno || *end || end == value || v < positive)
+            refuse(p,
+                   positive ? "a number of 1 or more is wanted for --"
+                            : "a number of 0 or more is wanted for --",
+                   o->name);
         *(int64_t *)(void *)((char *)p->o + o->offset) = v;
     } else {
         double v = strtod(value, &end);
@@ -160,7 +164,8 @@ static void parse_one(struct parse *p)
     refuse_unknown(p, name);
 }
 
-/* NNC_STDLIB; else the installed one, found from the program's own place; else the source tree's. */
+/* NNC_STDLIB; else the installed one, found from the program's own place; else the source tree's.
+ */
 static const char *stdlib_folder(void)
 {
     static char path[PATH_MAX + 32];

@@ -163,6 +163,11 @@ int cmd_train(int argc, char **argv)
         fprintf(stderr, "nnc train: --resume DIR goes on in DIR; --out names another folder\n");
         return EXIT_USAGE;
     }
+    if (o.epochs >= 0 && o.steps >= 0) {
+        fprintf(stderr,
+                "nnc train: --epochs and --steps are both given: one says how long to train\n");
+        return EXIT_USAGE;
+    }
     bool made = false;
     int status = prepare(&o, &made);
     if (!status) {
