@@ -79,8 +79,9 @@ void back_object_call(struct back_object *o, const char *symbol, const char *par
 /* BACK_LLVM, BACK_ASM or BACK_OBJECT, once. */
 bool back_object_emit(struct back_object *o, enum back_form form, struct text *out, char **message);
 
-/* The symbols that back_emit gives the kernels for a GPU, in order: letters, digits, `_`; equal kernels
- * share one. To be called before back_emit, which changes the kernels. The text is k[i]'s. */
+/* The symbols that back_emit gives the kernels for a GPU, in order: letters, digits, `_`; equal
+ * kernels share one. To be called before back_emit, which changes the kernels. The text is k[i]'s.
+ */
 void back_symbols(struct lo_kernel *const *k, size_t n, const char **symbol);
 /* Dynamic shared memory of a block in a phase: 0 where it is static (up to 48 KiB). */
 uint32_t back_shared(const struct lo_kernel *k, uint32_t phase);

@@ -101,8 +101,8 @@ static void add_alias(struct gen *g, const char *name, const char *of)
     LLVMSetVisibility(alias, LLVMHiddenVisibility);
 }
 
-/* The module's kernels. On a CPU hidden where it is linked, and equal ones are aliases of the first; a
- * GPU has neither, equal ones share back_symbols' symbol. */
+/* The module's kernels. On a CPU hidden where it is linked, and equal ones are aliases of the
+ * first; a GPU has neither, equal ones share back_symbols' symbol. */
 static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
 {
     bool gpu = g->target->kind == TARGET_GPU;
@@ -151,7 +151,7 @@ bool gen_emit(struct gen *g, LLVMTargetMachineRef tm, enum back_form form, struc
         LLVMDisposeMessage(s);
         return true;
     }
-    LLVMSetTargetMachineAsmVerbosity(tm, true);
+    LLVMSetTargetMachineAsmVerbosity(tm, g->target->kind == TARGET_CPU);
     LLVMMemoryBufferRef b =
         gen_file(g, tm, form == BACK_ASM ? LLVMAssemblyFile : LLVMObjectFile, message);
     if (!b)

@@ -22,6 +22,7 @@ struct gen_machine {
     LLVMValueRef (*gpu)(struct gen *g, const struct lo_insn *in);
     /* An operator that the machine does in its own way; NULL: in the common one. */
     LLVMValueRef (*op)(struct gen *g, const struct lo_insn *in);
+    LLVMValueRef (*bit)(struct gen *g, const struct lo_insn *in);
     LLVMValueRef (*cast)(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
     LLVMValueRef (*any)(struct gen *g, LLVMValueRef mask, uint32_t lanes); /* of lanes > 1: an i1 */
     bool libm; /* the C library's functions can be called */
@@ -84,10 +85,12 @@ LLVMValueRef gen_widen(struct gen *g, LLVMValueRef v);          /* back to i64 *
 bool gen_lin_fits(const struct gen *g, const struct lo_lin *l); /* and every partial sum */
 /* An operator on integers in 32 bits, or unsigned; NULL: it cannot be. */
 LLVMValueRef gen_narrow_op(struct gen *g, const struct lo_insn *in);
+LLVMValueRef gen_narrow_bit(struct gen *g, const struct lo_insn *in);
 
 /* ---- ops.c ---- */
 LLVMValueRef gen_apply(struct gen *g, enum ir_op op, enum nn_dtype t, LLVMValueRef x,
                        LLVMValueRef y, LLVMValueRef z);
+LLVMValueRef gen_apply_bit(struct gen *g, enum lo_bit op, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef gen_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
 LLVMValueRef gen_real_like(LLVMValueRef x, double v); /* in all of x's lanes */
 LLVMValueRef gen_int_like(LLVMValueRef x, int64_t v);
@@ -113,7 +116,7 @@ LLVMValueRef nvptx_load(struct gen *g, const struct lo_insn *in);
 void nvptx_store(struct gen *g, const struct lo_insn *in);
 LLVMValueRef nvptx_gpu(struct gen *g, const struct lo_insn *in);
 LLVMValueRef nvptx_op(struct gen *g, const struct lo_insn *in);
-LLVMValueRef nvptx_tf32(struct gen *g, LLVMValueRef x); /* where tensor cores take tf32 */
+LLVMValueRef nvptx_bit(struct gen *g, const struct lo_insn *in);
 LLVMValueRef nvptx_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
 LLVMValueRef nvptx_any(struct gen *g, LLVMValueRef mask, uint32_t lanes);
 /* What inline assembly does beside giving its value. */
@@ -129,7 +132,8 @@ LLVMValueRef nvptx_asm(struct gen *g, enum nvptx_effect e, LLVMTypeRef type, con
 /* ---- lines.c ---- */
 struct gen_lines *gen_lines_open(struct gen *g, const struct back_lines *lines);
 void gen_lines_close(struct gen *g); /* before the module is verified */
-void gen_lines_function(struct gen *g, const char *name); /* g->fn; begins at the kernel's first place */
+void gen_lines_function(struct gen *g,
+                        const char *name);         /* g->fn; begins at the kernel's first place */
 void gen_lines_at(struct gen *g, uint32_t origin); /* what follows is of this origin */
 
 /* ---- emit.c ---- */

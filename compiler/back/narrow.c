@@ -51,6 +51,22 @@ static bool never_negative(const struct gen *g, lo_id v)
     return gen_fits(g, v) && g->fact[v].lo >= 0;
 }
 
+LLVMValueRef gen_narrow_bit(struct gen *g, const struct lo_insn *in)
+{
+    lo_id id = (lo_id)(in - g->k->insns.p), x = in->in[0], y = in->in[1];
+    if (in->type.dtype != NN_i64 || lo_bit_unary(in->op) || in->op == LO_MULHI)
+        return NULL;
+    if (!gen_fits(g, id) || !gen_fits(g, x) || !gen_fits(g, y))
+        return NULL;
+    bool shifts = in->op == LO_SHL || in->op == LO_SHR || in->op == LO_SAR;
+    if (shifts && (g->fact[y].lo < 0 || g->fact[y].hi > 31))
+        return NULL;
+    if (in->op == LO_SHR && !never_negative(g, x))
+        return NULL;
+    LLVMValueRef a = gen_narrow(g, g->value[x]), b = gen_narrow(g, g->value[y]);
+    return gen_widen(g, gen_apply_bit(g, (enum lo_bit)in->op, a, b));
+}
+
 LLVMValueRef gen_narrow_op(struct gen *g, const struct lo_insn *in)
 {
     lo_id id = (lo_id)(in - g->k->insns.p), x = in->in[0], y = in->in[1], z = in->in[2];

@@ -11,6 +11,7 @@
 
 #define STATIC_SHARED 49152 /* more is given at the launch */
 #define SHARED_ALIGN 128
+#define MOST_ARGUMENTS 511   /* pointers in an entry's 4 KiB, and the fault's */
 #define KERNEL_CONVENTION 71 /* CallingConv::PTX_Kernel */
 
 /* ---- shared memory ---- */
@@ -84,12 +85,6 @@ static char *refusal(const struct lo_kernel *k, const char *fmt, ...)
     return t.p;
 }
 
-static bool transcendental(enum ir_op op)
-{
-    return op == IR_exp || op == IR_log || op == IR_sin || op == IR_cos || op == IR_tanh ||
-           op == IR_sigmoid || op == IR_erf || op == IR_pow;
-}
-
 static bool has_product(const struct target *t, enum lo_mma op)
 {
     static const uint32_t flag[LO_MMA_COUNT] = {[LO_MMA_M16N8K8_TF32] = TARGET_TF32,
@@ -104,6 +99,14 @@ bool back_knows(const struct target *t)
     return t->kind == TARGET_CPU || t->ptx <= 85 || LLVM_VERSION_MAJOR >= 20;
 }
 
+static uint32_t arguments(const struct lo_kernel *k)
+{
+    uint32_t n = 0;
+    while (n + 1 < k->buffers.n && k->buffers.p[n + 1].space == LO_ARG)
+        n++;
+    return n;
+}
+
 char *nvptx_refuses(const struct target *t, const struct lo_kernel *k)
 {
     if (!back_knows(t))
@@ -112,11 +115,14 @@ char *nvptx_refuses(const struct target *t, const struct lo_kernel *k)
         return refusal(k, "a CPU's kernel for %s", t->name);
     for (uint32_t i = 1; i < k->insns.n; i++) {
         const struct lo_insn *in = &k->insns.p[i];
-        if (in->kind == LO_OP && in->type.dtype == NN_f64 && transcendental((enum ir_op)in->op))
-            return refusal(k, "%s of f64 is not made for %s; use f32", ir_op_name(in->op), t->name);
         if (in->kind == LO_MMA && !has_product(t, (enum lo_mma)in->op))
             return refusal(k, "%s has no such tensor cores", t->name);
     }
+    if (arguments(k) > MOST_ARGUMENTS)
+        return refusal(k, "%u arguments; an entry takes %d", arguments(k), MOST_ARGUMENTS);
+    for (uint32_t i = 0; i < k->phases.n; i++)
+        if (k->phases.p[i].chunks > INT32_MAX)
+            return refusal(k, "a grid of %lld blocks", (long long)k->phases.p[i].chunks);
     for (uint32_t i = 0; i < k->phases.n; i++)
         if (nvptx_shared(k, i, 0) > t->shared_block)
             return refusal(k, "%llu bytes of shared memory; a block of %s has %u",
@@ -179,9 +185,18 @@ static void annotate(struct gen *g, const char *key, uint32_t value)
     LLVMAddNamedMetadataOperand(g->m, "nvvm.annotations", v);
 }
 
-static LLVMValueRef special_register(struct gen *g, const char *name)
+/* A block's or a thread's number, below `limit`. */
+static LLVMValueRef special_register(struct gen *g, const char *name, int64_t limit)
 {
-    return gen_intrinsic(g, name, NULL, NULL, 0);
+    LLVMValueRef v = gen_intrinsic(g, name, NULL, NULL, 0);
+    if (limit <= 0 || limit > INT32_MAX)
+        return v;
+    LLVMMetadataRef bound[2] = {
+        LLVMValueAsMetadata(LLVMConstInt(g->i32, 0, false)),
+        LLVMValueAsMetadata(LLVMConstInt(g->i32, (unsigned long long)limit, false))};
+    LLVMSetMetadata(v, LLVMGetMDKindIDInContext(g->cx, "range", 5),
+                    LLVMMetadataAsValue(g->cx, LLVMMDNodeInContext2(g->cx, bound, 2)));
+    return v;
 }
 
 static LLVMValueRef own_array(struct gen *g, const struct lo_buffer *b)
@@ -236,9 +251,7 @@ static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
 
 static void declare(struct gen *g, uint32_t phase, const char *name)
 {
-    uint32_t args = 0, threads = (uint32_t)g->k->phases.p[phase].threads;
-    while (args + 1 < g->k->buffers.n && g->k->buffers.p[args + 1].space == LO_ARG)
-        args++;
+    uint32_t args = arguments(g->k), threads = (uint32_t)g->k->phases.p[phase].threads;
     LLVMTypeRef global = LLVMPointerTypeInContext(g->cx, 1), none = LLVMVoidTypeInContext(g->cx);
     LLVMTypeRef *type = xcalloc(args + 1, sizeof *type);
     for (uint32_t i = 0; i <= args; i++)
@@ -280,8 +293,10 @@ static void entry(struct gen *g, const char *symbol, uint32_t phase)
     LLVMPositionBuilderAtEnd(g->b, gen_new_block(g, "entry"));
     gen_lines_function(g, name);
     place_buffers(g, phase, name);
-    g->value[p->chunk] = gen_widen(g, special_register(g, "llvm.nvvm.read.ptx.sreg.ctaid.x"));
-    g->value[p->thread] = gen_widen(g, special_register(g, "llvm.nvvm.read.ptx.sreg.tid.x"));
+    g->value[p->chunk] =
+        gen_widen(g, special_register(g, "llvm.nvvm.read.ptx.sreg.ctaid.x", p->chunks));
+    g->value[p->thread] =
+        gen_widen(g, special_register(g, "llvm.nvvm.read.ptx.sreg.tid.x", p->threads));
     gen_block(g, p->body);
     LLVMBuildRetVoid(g->b);
 }
@@ -297,5 +312,6 @@ const struct gen_machine gen_nvptx = {.kernel = nvptx_kernel,
                                       .store = nvptx_store,
                                       .gpu = nvptx_gpu,
                                       .op = nvptx_op,
+                                      .bit = nvptx_bit,
                                       .cast = nvptx_cast,
                                       .any = nvptx_any};

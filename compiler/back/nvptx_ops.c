@@ -48,6 +48,7 @@ LLVMValueRef nvptx_asm(struct gen *g, enum nvptx_effect e, LLVMTypeRef type, con
                                        LLVMInlineAsmDialectATT, false);
     LLVMValueRef call = LLVMBuildCall2(g->b, ft, fn, arg, n, "");
     mark(g, call, "nounwind");
+    mark(g, call, "willreturn");
     if (!memory)
         mark(g, call, "memory"); /* 0: touches none */
     if (e == NVPTX_WARP || e == NVPTX_BLOCK)
@@ -249,8 +250,7 @@ static LLVMValueRef unpack(struct gen *g, const struct lo_insn *in)
     }
     x = in->i ? LLVMBuildLShr(g->b, x, sixteen, "") : x;
     x = LLVMBuildTrunc(g->b, x, gen_wide(g->i16, in->type.lanes), "");
-    x = LLVMBuildBitCast(g->b, x, gen_wide(LLVMHalfTypeInContext(g->cx), in->type.lanes), "");
-    return LLVMBuildFPExt(g->b, x, type, "");
+    return gen_cast(g, NN_f16, NN_f32, x);
 }
 
 /* Lane by lane through one instruction of PTX. */
@@ -274,11 +274,6 @@ static LLVMValueRef approximate(struct gen *g, const struct lo_insn *in)
         [LO_TANH] = "tanh.approx.f32 $0, $1;",       [LO_SIN] = "sin.approx.ftz.f32 $0, $1;",
         [LO_COS] = "cos.approx.ftz.f32 $0, $1;"};
     return each_lane(g, g->f32, text[in->op], "=f,f", g->value[in->in[0]]);
-}
-
-LLVMValueRef nvptx_tf32(struct gen *g, LLVMValueRef x)
-{
-    return each_lane(g, g->i32, "cvt.rna.tf32.f32 $0, $1;", "=r,f", x);
 }
 
 LLVMValueRef nvptx_gpu(struct gen *g, const struct lo_insn *in)
@@ -346,6 +341,15 @@ LLVMValueRef nvptx_op(struct gen *g, const struct lo_insn *in)
     return NULL;
 }
 
+LLVMValueRef nvptx_bit(struct gen *g, const struct lo_insn *in)
+{
+    if (in->op == LO_TF32 && g->target->tensor & TARGET_TF32)
+        return each_lane(g, g->i32, "cvt.rna.tf32.f32 $0, $1;", "=r,f", g->value[in->in[0]]);
+    if (in->op == LO_ROUND_INT && in->type.dtype == NN_i32)
+        return each_lane(g, g->i32, "cvt.rni.s32.f32 $0, $1;", "=r,f", g->value[in->in[0]]);
+    return gen_narrow_bit(g, in);
+}
+
 /* To 16-bit floats two by two. */
 static LLVMValueRef pairs(struct gen *g, enum nn_dtype to, LLVMValueRef x)
 {
@@ -385,6 +389,8 @@ LLVMValueRef nvptx_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLV
     bool half = to == NN_f16 || to == NN_bf16;
     if ((from == NN_f32 || from == NN_f64) && nn_is_int(to))
         return to_int(g, from, to, x);
+    if (from == NN_f16 && to == NN_f32) /* LLVM would compare f16 itself, and flush its denormals */
+        return each_lane(g, g->f32, "cvt.f32.f16 $0, $1;", "=f,h", x);
     if (from != NN_f32 || !half || !g->target->async)
         return NULL;
     if (lanes_of(x) > 1)

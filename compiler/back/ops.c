@@ -302,8 +302,10 @@ LLVMValueRef gen_cast(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMV
     LLVMValueRef own = g->machine->cast ? g->machine->cast(g, from, to, x) : NULL;
     if (own)
         return own;
+    if (to == NN_f32 && (from == NN_f16 || from == NN_bf16))
+        return from == NN_f16 ? f16_to_f32(g, x) : bf16_to_f32(g, x);
     if (from == NN_f16 || from == NN_bf16)
-        return gen_cast(g, NN_f32, to, from == NN_f16 ? f16_to_f32(g, x) : bf16_to_f32(g, x));
+        return gen_cast(g, NN_f32, to, gen_cast(g, from, NN_f32, x));
     if (to == NN_f16 || to == NN_bf16) {
         x = gen_cast(g, from, NN_f32, x);
         return to == NN_f16 ? f32_to_f16(g, x) : f32_to_bf16(g, x);
@@ -444,12 +446,10 @@ static LLVMValueRef tf32_bits(struct gen *g, LLVMValueRef x)
     return masked(g, r, ~(int64_t)0x1fff);
 }
 
-LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in)
+LLVMValueRef gen_apply_bit(struct gen *g, enum lo_bit op, LLVMValueRef x, LLVMValueRef y)
 {
     LLVMBuilderRef b = g->b;
-    LLVMValueRef x = g->value[in->in[0]], y = in->in[1] ? g->value[in->in[1]] : NULL;
-    LLVMTypeRef type = gen_type(g, in->type);
-    switch ((enum lo_bit)in->op) {
+    switch (op) {
     case LO_AND: return LLVMBuildAnd(b, x, y, "");
     case LO_OR: return LLVMBuildOr(b, x, y, "");
     case LO_XOR: return LLVMBuildXor(b, x, y, "");
@@ -457,13 +457,26 @@ LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in)
     case LO_SHR: return LLVMBuildLShr(b, x, y, "");
     case LO_SAR: return LLVMBuildAShr(b, x, y, "");
     case LO_MULHI: return high_product(g, x, y);
-    case LO_BITCAST: return LLVMBuildBitCast(b, x, type, "");
-    case LO_ROUND_INT: return round_to_int(g, x, type);
-    case LO_TF32:
-        return g->target->tensor & TARGET_TF32 ? nvptx_tf32(g, x) : tf32_bits(g, x);
+    case LO_TF32: return tf32_bits(g, x);
+    case LO_BITCAST:
+    case LO_ROUND_INT:
     case LO_BIT_COUNT: break;
     }
-    BUG("back: %s: bit operator %d", g->k->name, in->op);
+    BUG("back: %s: bit operator %d", g->k->name, op);
+}
+
+LLVMValueRef gen_bit(struct gen *g, const struct lo_insn *in)
+{
+    LLVMValueRef x = g->value[in->in[0]], y = in->in[1] ? g->value[in->in[1]] : NULL;
+    LLVMTypeRef type = gen_type(g, in->type);
+    LLVMValueRef own = g->machine->bit ? g->machine->bit(g, in) : NULL;
+    if (own)
+        return own;
+    if (in->op == LO_BITCAST)
+        return LLVMBuildBitCast(g->b, x, type, "");
+    if (in->op == LO_ROUND_INT)
+        return round_to_int(g, x, type);
+    return gen_apply_bit(g, (enum lo_bit)in->op, x, y);
 }
 
 /* ---- folds across lanes ---- */

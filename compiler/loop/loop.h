@@ -117,6 +117,10 @@ tf32 (11 significant bits, half away from zero) */
     ,
     LO_BIT_COUNT
 }; /* the others: i32, i64 */
+static inline bool lo_bit_unary(enum lo_bit op)
+{
+    return op == LO_BITCAST || op == LO_ROUND_INT || op == LO_TF32;
+}
 enum lo_loop { LO_SERIAL, LO_UNROLL };
 enum lo_shfl { LO_SHFL_XOR /* lane ^ i */, LO_SHFL_IDX /* lane in[1] & 31, i32 */ };
 /* Error bounds as the PTX manual states them; denormals count as 0. ex2 2 ulp; lg2 2^-22 absolute
@@ -317,8 +321,9 @@ uint32_t lo_lin_multiple(struct lo_lin l, const struct lo_fact *facts);
  * f64 transcendentals stay: back/ calls libm for them (sigmoid becomes 1 / (1 + exp(-x))). `fma`:
  * the target has the instruction; without it only plain products and sums are made. ---- */
 void lo_expand_maths(struct lo_kernel *k, bool fma);
-/* For a GPU: exp, sigmoid, tanh, rsqrt are made of its ex2, rcp and rsqrt, within 4 units of the last
- * place as the PTX manual bounds these; the others as on a CPU with fma. */
+/* For a GPU: exp, sigmoid, tanh, rsqrt are made of its ex2, rcp and rsqrt. With the PTX manual's bounds for
+ * these exp is within 3 units of the last place, tanh and rsqrt 4, sigmoid 5; the others as on a CPU. f64 too is
+ * expanded, within 4 units; sin and cos of it lose their digits past 2^45. */
 void lo_expand_maths_gpu(struct lo_kernel *k);
 
 /* ---- hash.c: of all but names, origins and the figures for reports, whatever the numbering. ----

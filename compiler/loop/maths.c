@@ -60,6 +60,13 @@ static lo_id expand(struct lo_rewrite *r, lo_id id)
         if (y)
             return y;
     }
+    if (old->kind == LO_OP && old->type.dtype == NN_f64 && m->gpu) {
+        m->b = &r->b;
+        m->lanes = old->type.lanes;
+        lo_id y = lo_maths_f64(m, old->op, r->map[old->in[0]], r->map[old->in[1]]);
+        if (y)
+            return y;
+    }
     return lo_rewrite_copy(r, id);
 }
 

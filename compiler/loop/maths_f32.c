@@ -5,98 +5,10 @@
  *
  * Denormal inputs count as 0, results below the least normal number are 0. No branch but one:
  * angles past 32768 take the long way, if any lane has one. */
-#include "loop/private.h"
+#include "loop/maths.h"
 
-#define MAGIC 0x1.8p23 /* adding it leaves the rounded integer in the low bits */
-#define MAGIC64 0x1.8p52
 #define LN2_HI 0.693359375 /* 10 bits: times an exponent it is exact */
 #define LN2_LO (-0x1.bd0106p-13)
-
-/* ---- shorthand: m's lanes of f32 (F), i32 (I), f64 (D), i64 (L), bool (B) ---- */
-
-static struct lo_type of(const struct lo_maths *m, enum nn_dtype t)
-{
-    return (struct lo_type){(uint8_t)t, m->lanes};
-}
-static lo_id F(struct lo_maths *m, double v) { return lo_const_f(m->b, of(m, NN_f32), v); }
-static lo_id D(struct lo_maths *m, double v) { return lo_const_f(m->b, of(m, NN_f64), v); }
-static lo_id I(struct lo_maths *m, int64_t v) { return lo_const_i(m->b, of(m, NN_i32), v); }
-static lo_id L(struct lo_maths *m, int64_t v) { return lo_const_i(m->b, of(m, NN_i64), v); }
-
-static enum nn_dtype dtype(const struct lo_maths *m, lo_id x)
-{
-    return m->b->k->insns.p[x].type.dtype;
-}
-static lo_id op(struct lo_maths *m, enum ir_op o, lo_id x, lo_id y)
-{
-    return lo_op(m->b, o, of(m, dtype(m, x)), x, y, 0);
-}
-static lo_id add(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_add, x, y); }
-static lo_id sub(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_sub, x, y); }
-static lo_id mul(struct lo_maths *m, lo_id x, lo_id y) { return op(m, IR_mul, x, y); }
-static lo_id mad(struct lo_maths *m, lo_id x, lo_id y, lo_id z)
-{
-    return m->fma ? lo_fma(m->b, x, y, z) : add(m, mul(m, x, y), z);
-}
-static lo_id pick(struct lo_maths *m, lo_id c, lo_id x, lo_id y)
-{
-    return lo_op(m->b, IR_select, of(m, dtype(m, x)), c, x, y);
-}
-static lo_id bit(struct lo_maths *m, enum lo_bit o, lo_id x, lo_id y)
-{
-    return lo_bit(m->b, o, of(m, dtype(m, x)), x, y);
-}
-static lo_id bits(struct lo_maths *m, lo_id x)
-{ /* float to integer of its width, and back */
-    enum nn_dtype t = dtype(m, x);
-    enum nn_dtype to = t == NN_f32 ? NN_i32 : t == NN_i32 ? NN_f32 : t == NN_f64 ? NN_i64 : NN_f64;
-    return lo_bit(m->b, LO_BITCAST, of(m, to), x, 0);
-}
-static lo_id cast(struct lo_maths *m, enum nn_dtype t, lo_id x) { return lo_cast(m->b, t, x); }
-
-static lo_id approx(struct lo_maths *m, enum lo_approx f, lo_id x) { return lo_approx(m->b, f, x); }
-
-/* A GPU takes the approximate reciprocal; of f64 two of Newton's steps double its digits each. */
-static lo_id divide(struct lo_maths *m, lo_id x, lo_id y)
-{
-    if (!m->gpu)
-        return op(m, IR_div, x, y);
-    if (dtype(m, x) == NN_f32)
-        return mul(m, x, approx(m, LO_RCP, y));
-    lo_id r = cast(m, NN_f64, approx(m, LO_RCP, cast(m, NN_f32, y))), minus = op(m, IR_neg, y, 0);
-    for (int i = 0; i < 2; i++)
-        r = mad(m, r, mad(m, minus, r, D(m, 1)), r);
-    return mul(m, x, r);
-}
-
-/* The lesser of x and bound; NaN stays. */
-static lo_id at_most(struct lo_maths *m, lo_id x, double bound)
-{
-    lo_id c = dtype(m, x) == NN_f64 ? D(m, bound) : F(m, bound);
-    if (m->gpu && dtype(m, x) == NN_f32)
-        return op(m, IR_min, x, c);
-    return pick(m, op(m, IR_lt, c, x), c, x);
-}
-static lo_id at_least(struct lo_maths *m, lo_id x, double bound)
-{
-    lo_id c = dtype(m, x) == NN_f64 ? D(m, bound) : F(m, bound);
-    if (m->gpu && dtype(m, x) == NN_f32)
-        return op(m, IR_max, x, c);
-    return pick(m, op(m, IR_gt, c, x), c, x);
-}
-
-/* c[0] + c[1] x + … by Horner's rule, in x's type. */
-static lo_id poly(struct lo_maths *m, lo_id x, const double *c, uint32_t n)
-{
-    bool wide = dtype(m, x) == NN_f64;
-    lo_id r = wide ? D(m, c[n - 1]) : F(m, c[n - 1]);
-    while (--n)
-        r = mad(m, r, x, wide ? D(m, c[n - 1]) : F(m, c[n - 1]));
-    return r;
-}
-#define POLY(m, x, c) poly(m, x, c, COUNT(c))
-
-static lo_id magnitude(struct lo_maths *m, lo_id x) { return op(m, IR_abs, x, 0); }
 
 /* x, which is not negative, with the sign of `from`. */
 static lo_id with_sign(struct lo_maths *m, lo_id x, lo_id from)
@@ -106,13 +18,15 @@ static lo_id with_sign(struct lo_maths *m, lo_id x, lo_id from)
 
 /* ---- exp, sigmoid, tanh ---- */
 
-/* 2^(x log2 e), the product in two parts: 2^high (1 + low ln 2). */
+/* 2^(x log2 e), the product in two parts: 2^high (1 + low ln 2). Where the first x overflows, which
+ * is the upper bound, low is positive: infinity stays. */
 static lo_id gpu_exp(struct lo_maths *m, lo_id x)
 {
-    lo_id a = at_least(m, at_most(m, x, 90), -104), log2_e = F(m, 0x1.715476p+0);
+    lo_id a = at_least(m, at_most(m, x, 0x1.62e43p+6), -104), log2_e = F(m, 0x1.715476p+0);
     lo_id high = mul(m, a, log2_e), low = mad(m, a, log2_e, op(m, IR_neg, high, 0));
-    low = mad(m, a, F(m, 0x1.4ae0bfp-26), low);
-    return mul(m, approx(m, LO_EX2, high), mad(m, low, F(m, 0x1.62e43p-1), F(m, 1)));
+    low = mul(m, mad(m, a, F(m, 0x1.4ae0bfp-26), low), F(m, 0x1.62e43p-1));
+    lo_id e = approx(m, LO_EX2, high);
+    return mad(m, e, low, e);
 }
 
 /* e^x = 2^n e^r, |r| <= ln 2 / 2; n goes into the exponent's bits. */
@@ -305,6 +219,21 @@ static lo_id f64_exp2(struct lo_maths *m, lo_id x)
     return bits(m, add(m, bits(m, p), bit(m, LO_SHL, bits(m, t), L(m, 52))));
 }
 
+lo_id lo_maths_pow_cases(struct lo_maths *m, lo_id x, lo_id y, lo_id r)
+{
+    bool wide = dtype(m, x) == NN_f64;
+    lo_id zero = C(m, x, 0), one = C(m, x, 1), a = magnitude(m, x), half = mul(m, y, C(m, x, 0.5));
+    lo_id whole = op(m, IR_eq, op(m, IR_floor, y, 0), y), none = wide ? L(m, 0) : I(m, 0);
+    lo_id odd = op(m, IR_and, whole, op(m, IR_ne, op(m, IR_floor, half, 0), half));
+    lo_id minus = op(m, IR_lt, bits(m, x), none);
+    lo_id below = op(m, IR_and, op(m, IR_lt, x, zero), op(m, IR_lt, a, C(m, x, INFINITY)));
+    r = pick(m, op(m, IR_and, minus, odd), op(m, IR_neg, r, 0), r);
+    r = pick(m, op(m, IR_and, below, op(m, IR_not, whole, 0)), C(m, x, NAN), r);
+    r = pick(m, op(m, IR_eq, y, y), r, y);
+    lo_id is_one = op(m, IR_or, op(m, IR_eq, x, one), op(m, IR_eq, y, zero));
+    return pick(m, is_one, one, pick(m, op(m, IR_eq, x, x), r, x));
+}
+
 /* 2^(y log2 |x|) in f64, so that all but the last rounding is out of sight; then C's special cases.
  */
 static lo_id f32_pow(struct lo_maths *m, lo_id x, lo_id y)
@@ -316,16 +245,7 @@ static lo_id f32_pow(struct lo_maths *m, lo_id x, lo_id y)
     lo_id t = at_least(m, at_most(m, mul(m, log, cast(m, NN_f64, y)), 1000), -1000);
     lo_id r = cast(m, NN_f32, f64_exp2(m, t));
     r = pick(m, op(m, IR_eq, a, one), one, pick(m, op(m, IR_eq, t, t), r, F(m, NAN)));
-    lo_id half = mul(m, y, F(m, 0.5));
-    lo_id whole = op(m, IR_eq, op(m, IR_floor, y, 0), y);
-    lo_id odd = op(m, IR_and, whole, op(m, IR_ne, op(m, IR_floor, half, 0), half));
-    lo_id minus = op(m, IR_lt, bits(m, x), I(m, 0));
-    lo_id below = op(m, IR_and, op(m, IR_lt, x, zero), op(m, IR_lt, a, F(m, INFINITY)));
-    r = pick(m, op(m, IR_and, minus, odd), op(m, IR_neg, r, 0), r);
-    r = pick(m, op(m, IR_and, below, op(m, IR_not, whole, 0)), F(m, NAN), r);
-    r = pick(m, op(m, IR_eq, y, y), r, y);
-    lo_id is_one = op(m, IR_or, op(m, IR_eq, x, one), op(m, IR_eq, y, zero));
-    return pick(m, is_one, one, pick(m, op(m, IR_eq, x, x), r, x));
+    return lo_maths_pow_cases(m, x, y, r);
 }
 
 /* The exponents that people write: a product, a quotient or a root; 0 for any other. */

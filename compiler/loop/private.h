@@ -42,10 +42,6 @@ uint32_t lo_block_new(struct lo_kernel *k);
 lo_id lo_insn_new(struct lo_kernel *k, struct lo_insn in); /* in no block */
 lo_id lo_append(struct lo_builder *b, struct lo_insn in);  /* origin: the builder's */
 bool lo_is_chunk(const struct lo_kernel *k, lo_id v);      /* a phase's chunk or thread number */
-static inline bool lo_bit_unary(enum lo_bit op)
-{
-    return op == LO_BITCAST || op == LO_ROUND_INT || op == LO_TF32;
-}
 lo_id lo_const(struct lo_builder *b, struct lo_type t, union lo_num v);
 bool lo_const_value(const struct lo_kernel *k, lo_id id,
                     union lo_num *v); /* false: not an LO_CONST */
@@ -94,7 +90,7 @@ void lo_drop_dead(struct lo_kernel *k);
 /* ---- transpose.c ---- false: nothing was to be done */
 bool lo_transpose(struct lo_kernel *k);
 
-/* ---- maths.c, maths_f32.c ---- */
+/* ---- maths.c, maths_f32.c, maths_f64.c ---- */
 struct lo_maths {
     struct lo_builder *b;
     uint16_t lanes;
@@ -104,6 +100,9 @@ struct lo_maths {
 uint32_t lo_maths_reg(struct lo_maths *m, enum nn_dtype t);
 /* The function's value; 0 if the operator is none of them. */
 lo_id lo_maths_f32(struct lo_maths *m, enum ir_op op, lo_id x, lo_id y);
+lo_id lo_maths_f64(struct lo_maths *m, enum ir_op op, lo_id x, lo_id y);
+/* C's special cases of pow upon `r`, what is right for a finite x > 0. */
+lo_id lo_maths_pow_cases(struct lo_maths *m, lo_id x, lo_id y, lo_id r);
 
 /* ---- verify.c ---- what is wrong with an instruction on its own (operands' types, buffer,
  * ranges); NULL if sound. `words` holds the message. */

@@ -7,5 +7,10 @@ for target in sm_75 sm_80 sm_90a; do
     grep -q 'ld\.global\.nc\.v4' "$TMP/$target.ptx"
     [ "$(grep -c '\.visible \.entry' "$TMP/$target.ptx")" = "$(grep -c '\.reqntid' "$TMP/$target.ptx")" ]
 done
+# Lines of the model, and only the directives: a debugging section would make ptxas de-optimise.
+line=$(grep -n 'return fc2' "$SOURCE/examples/mnist/mlp.nn" | cut -d: -f1)
+grep -q "^[[:space:]]\.loc[[:space:]]1 $line " "$TMP/sm_80.ptx"
+grep -q '\.file.*mlp\.nn"' "$TMP/sm_80.ptx"
+if grep -q 'target.*debug\|debug_info' "$TMP/sm_80.ptx"; then exit 1; fi
 if "$NNC" emit ptx "$SOURCE/examples/mnist/mlp.nn" --target x86-64 2>"$TMP/err"; then exit 1; fi
 grep -q 'x86-64 has no PTX' "$TMP/err"

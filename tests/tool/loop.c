@@ -7,6 +7,8 @@
  * small numbers too. */
 #include "back/back.h"
 #include "cpu/pool.h"
+#include "ptxas.h"
+#include "simrun.h"
 #include "tool.h"
 #include <inttypes.h>
 #include <math.h>
@@ -175,6 +177,92 @@ static bool machine_code(const struct target *t, const struct lo_kernel *k, stru
     return true;
 }
 
+/* ---- a GPU's ---- */
+
+static bool may_differ(const struct target *t, const struct lo_kernel *k)
+{ /* hardware's approximations, and sums of tensor cores in an order of their own */
+    (void)t;
+    for (uint32_t i = 1; i < k->insns.n; i++) {
+        const struct lo_insn *in = &k->insns.p[i];
+        if (in->kind == LO_APPROX || (in->kind == LO_OP && ir_op_class(in->op) == IRC_FLOAT))
+            return true;
+    }
+    return false;
+}
+
+/* Close: of numbers of a size with the largest. */
+static bool near_memory(const struct lo_kernel *k, const struct memory *x, const struct memory *y,
+                        const char *what)
+{
+    for (uint32_t i = 1; i < k->buffers.n && k->buffers.p[i].space == LO_ARG && !x->fault_code;
+         i++) {
+        const struct lo_buffer *b = &k->buffers.p[i];
+        size_t size = nn_dtype_size(b->type.dtype);
+        double largest = 0;
+        for (int64_t e = 0; e < b->count && nn_is_float(b->type.dtype); e++) {
+            union lo_num v = {0};
+            memcpy(&v, (char *)x->buf[i - 1] + (size_t)e * size, size);
+            double d = fabs(lo_num_f(b->type.dtype, v));
+            largest = isfinite(d) && d > largest ? d : largest;
+        }
+        for (int64_t e = 0; e < b->count && nn_is_float(b->type.dtype); e++) {
+            union lo_num v = {0}, w = {0};
+            memcpy(&v, (char *)x->buf[i - 1] + (size_t)e * size, size);
+            memcpy(&w, (char *)y->buf[i - 1] + (size_t)e * size, size);
+            double p = lo_num_f(b->type.dtype, v), q = lo_num_f(b->type.dtype, w);
+            double bound = b->type.dtype == NN_f16 ? 2e-3 : b->type.dtype == NN_bf16 ? 1e-2 : 1e-5;
+            if (p == q || (isnan(p) && isnan(q)) || fabs(p - q) <= bound * largest)
+                continue;
+            tool_complain("%s: %s[%" PRId64 "] is %.9g, wanted %.9g\n", what, b->name, e, q, p);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* PTX of the kernel for each target: ptxas takes it, the software GPU gives what the interpreter
+ * gave. */
+static void check_ptx(const struct target *t, const struct lo_kernel *form,
+                      const struct memory *want)
+{
+    struct lo_kernel *k = copy(form);
+    struct text ptx = {0};
+    char *message = NULL;
+    const char *symbol;
+    bool taken = false;
+    if (!k)
+        return;
+    back_symbols(&k, 1, &symbol);
+    if (!back_emit(t, &k, 1, BACK_ASM, &ptx, &message)) {
+        if (!strstr(message, "no such tensor cores") && !strstr(message, "knows no sm_"))
+            tool_complain("%s: %s\n", t->name, message);
+    } else {
+        char *said = ptxas_run(t->name, ptx.p, &taken);
+        if (said && !taken)
+            tool_complain("%s: ptxas: %s\n", t->name, said);
+        free(said);
+        struct simrun r;
+        struct nn_fault fault;
+        struct memory m = open_memory(form);
+        if (!simrun_open(&r, t, &ptx) && strstr(r.words, "f32x2")) { /* of Blackwell, by LLVM 22 */
+            printf("%s: %s", t->name, r.words);
+        } else if (!r.m || !simrun_kernel(&r, form, symbol, m.buf, &fault)) {
+            tool_complain("%s: the software GPU: %s\n", t->name, r.words);
+        } else {
+            m.fault_code = fault.code;
+            if (may_differ(t, form))
+                near_memory(form, want, &m, t->name);
+            else
+                same_memory(form, want, &m, t->name);
+        }
+        simrun_close(&r);
+        close_memory(form, &m);
+    }
+    free(message);
+    text_free(&ptx);
+    lo_kernel_free(k);
+}
+
 /* ---- one file ---- */
 
 /* The kernel's forms: as it stands, then each transformation upon the last. */
@@ -280,6 +368,9 @@ static void check_target(const struct target *t, struct lo_kernel *k, const char
         snprintf(name, sizeof name, "%s, %s", t->name, forms[i].name);
         ok = check_form(t, k, &want, name);
     }
+    for (uint32_t i = 0; ok && want.buf && i < target_count && t->kind == TARGET_GPU; i++)
+        if (target_table[i].kind == TARGET_GPU)
+            check_ptx(&target_table[i], k, &want);
     char *words = first_line(text, "# equal: ");
     if (words && ok)
         check_equal(k, &want, words);

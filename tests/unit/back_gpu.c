@@ -1,7 +1,9 @@
 /* PTX of every operator, cast and instruction of the loop IR on every dtype, for every GPU target:
  * LLVM takes it without aborting, ptxas (where found) takes the text, without a spill. */
 #include "back/back.h"
+#include "cpu/pool.h"
 #include "ptxas.h"
+#include "simrun.h"
 #include "test.h"
 
 static VEC(struct lo_kernel *) kernels;
@@ -54,15 +56,12 @@ static bool takes(enum ir_op op, enum nn_dtype t)
     return false;
 }
 
-static bool transcendental(enum ir_op op) { return (op >= IR_exp && op <= IR_erf) || op == IR_pow; }
-
 static void operators(void)
 {
     for (int op = 0; op < IR_OP_COUNT; op++)
         for (int d = 0; d < NN_DTYPE_COUNT; d++) {
             enum nn_dtype t = (enum nn_dtype)d;
-            bool single = transcendental((enum ir_op)op) || op == IR_round_tf32;
-            if (!takes((enum ir_op)op, t) || (t == NN_f64 && single))
+            if (!takes((enum ir_op)op, t) || (t == NN_f64 && op == IR_round_tf32))
                 continue;
             bool cmp = ir_op_class((enum ir_op)op) == IRC_CMP;
             int n = ir_op_arity((enum ir_op)op);
@@ -135,7 +134,7 @@ static void others(void)
             add(s.p);
             text_free(&s);
         }
-    add("kernel shuffles(x f64[64], y f64[64], z i64[64])\nphase 1 %c threads 64 %t {\n"
+    add("kernel shuffles(x f64[64], y f64[64], z i64[192])\nphase 1 %c threads 64 %t {\n"
         "  %x = load x[%t] : f64\n  %a = shuffle xor %x 5 : f64\n  %one = const 1 : i32\n"
         "  %b = shuffle idx %a %one : f64\n  store y[%t] %b\n  %c1 = lin %t*3 : i64\n"
         "  %d = shuffle xor %c1 1 : i64\n  store z[%d] %t\n}\n");
@@ -149,6 +148,121 @@ static void others(void)
     add("kernel any.of(x bool[256], y bool[64])\nphase 1 %c threads 64 %t {\n"
         "  %x = load x[%t*4] : boolx4\n  %a = across any %x : bool\n  %b = across all %x : bool\n"
         "  %d = and %a %b : bool\n  store y[%t] %d\n}\n");
+}
+
+/* ---- the software GPU against the interpreter ---- */
+
+static union lo_num special(enum nn_dtype t, uint64_t u)
+{
+    static const double f[] = {0,     -0.0,  1,    -1,    0.5,   -0.5,     1.5,       2.5,   -2.5,
+                               3e9,   -3e9,  1e19, -1e19, 1e300, INFINITY, -INFINITY, NAN,   127.5,
+                               255.7, 1e-40, -7,   65519, 65520, 1e-5,     6e-8,      2.9e-8};
+    static const int64_t n[] = {0,    1,   -1,    2,         -2,        7,         -7,        127,
+                                -128, 255, 32767, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, 3};
+    double small = (double)(int32_t)(u >> 32) / 1e8;
+    if (nn_is_float(t))
+        return lo_num_from_f(t, t != NN_bf16 && u >> 60 < 9 ? f[(u >> 33) % COUNT(f)] : small);
+    if (t == NN_bool)
+        return lo_num_from_i(t, (int64_t)(u >> 63));
+    return lo_num_from_i(t, u >> 60 < 9 ? n[(u >> 33) % COUNT(n)] : (int64_t)(u >> 57) - 60);
+}
+
+/* Arguments of values that matter; small integers where they are indices or shifts, no NaN and
+ * nothing huge where the result would be unspecified. */
+static void **arguments(const struct lo_kernel *k)
+{
+    void **buf = xcalloc(k->buffers.n, sizeof *buf);
+    uint64_t u = 5;
+    bool small = strstr(k->name, "faults") || strstr(k->name, ".sh") || strstr(k->name, ".sar");
+    bool finite =
+        strstr(k->name, "roundint") || strstr(k->name, ".tf32") || strstr(k->name, "pack");
+    for (uint32_t i = 1; i < k->buffers.n && k->buffers.p[i].space == LO_ARG; i++) {
+        enum nn_dtype t = (enum nn_dtype)k->buffers.p[i].type.dtype;
+        size_t size = nn_dtype_size(t);
+        buf[i - 1] = xcalloc((size_t)k->buffers.p[i].count, size);
+        for (int64_t e = 0; e < k->buffers.p[i].count; e++) {
+            u = u * 6364136223846793005u + 1442695040888963407u;
+            union lo_num v = special(t, u);
+            if (small && nn_is_int(t))
+                v = lo_num_from_i(t, (int64_t)(u >> 60));
+            else if (finite && nn_is_float(t))
+                v = lo_num_from_f(t, (double)(int32_t)(u >> 32) / 1e8);
+            memcpy((char *)buf[i - 1] + (size_t)e * size, &v, size);
+        }
+    }
+    return buf;
+}
+
+static void release(void **buf, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        free(buf[i]);
+    free(buf);
+}
+
+/* The same number: zeros of any sign, NaNs of any bits, denormals that one of both has flushed, and
+ * what an approximation may differ by. */
+static bool agree(enum nn_dtype t, const void *p, const void *q, bool near)
+{
+    union lo_num x = {0}, y = {0};
+    if (!memcmp(p, q, nn_dtype_size(t)))
+        return true;
+    if (!nn_is_float(t))
+        return false;
+    memcpy(&x, p, nn_dtype_size(t));
+    memcpy(&y, q, nn_dtype_size(t));
+    double a = lo_num_f(t, x), b = lo_num_f(t, y), least = t == NN_f64 ? 2.3e-308 : 1.2e-38;
+    if (isnan(a) || isnan(b))
+        return isnan(a) && isnan(b);
+    return a == b || (fabs(a) < least && fabs(b) < least) ||
+           (near && fabs(a - b) <= 2e-6 * (1 + fabs(a)));
+}
+
+static bool approximates(const struct lo_kernel *k)
+{
+    for (uint32_t i = 1; i < k->insns.n; i++)
+        if (k->insns.p[i].kind == LO_APPROX)
+            return true;
+    return false;
+}
+
+/* `k`: its maths is expanded, as the compiled one's. */
+static void run_both(struct simrun *r, const struct target *t, const struct lo_kernel *k,
+                     const char *symbol)
+{
+    void **mine = arguments(k), **theirs = arguments(k);
+    struct lo_run run = {.buf = theirs};
+    struct nn_fault fault;
+    bool ok = lo_interpret(k, &run), near = approximates(k);
+    test(ok);
+    ok = ok && simrun_kernel(r, k, symbol, mine, &fault);
+    test(ok);
+    if (!ok)
+        printf("%s: %s %s\n", t->name, run.message ? run.message : "", r->words);
+    test(!ok || fault.code == run.fault_code);
+    for (uint32_t i = 1; ok && i < k->buffers.n && k->buffers.p[i].space == LO_ARG; i++) {
+        enum nn_dtype d = (enum nn_dtype)k->buffers.p[i].type.dtype;
+        size_t size = nn_dtype_size(d), at = 0, count = (size_t)k->buffers.p[i].count;
+        while (at < count &&
+               agree(d, (char *)mine[i - 1] + at * size, (char *)theirs[i - 1] + at * size, near))
+            at++;
+        test(at == count);
+        if (at < count) {
+            struct text w = {0};
+            union lo_num x = {0}, y = {0};
+            memcpy(&x, (char *)mine[i - 1] + at * size, size);
+            memcpy(&y, (char *)theirs[i - 1] + at * size, size);
+            lo_print(k, &w);
+            printf("%s, %s: %s[%zu] is %.17g (%#llx), wanted %.17g (%#llx)\n%.1200s\n", t->name,
+                   k->name, k->buffers.p[i].name, at, nn_is_float(d) ? lo_num_f(d, x) : 0,
+                   (unsigned long long)x.i64, nn_is_float(d) ? lo_num_f(d, y) : 0,
+                   (unsigned long long)y.i64, w.p);
+            text_free(&w);
+        }
+    }
+    free(run.message);
+    release(mine, k->buffers.n);
+    release(theirs, k->buffers.n);
 }
 
 static struct lo_kernel *copy(const struct lo_kernel *k)
@@ -167,8 +281,10 @@ static void compile(const struct target *t)
     struct text out = {0};
     char *message = NULL;
     struct lo_kernel **k = xcalloc(kernels.n, sizeof *k);
+    const char **symbol = xcalloc(kernels.n, sizeof *symbol);
     for (uint32_t i = 0; i < kernels.n; i++)
         k[i] = copy(kernels.p[i]);
+    back_symbols(k, kernels.n, symbol);
     bool made = back_emit(t, k, kernels.n, BACK_ASM, &out, &message), taken = false;
     if (!made && strstr(message, "knows no sm_"))
         printf("%s\n", message);
@@ -189,6 +305,21 @@ static void compile(const struct target *t)
         if (spills)
             printf("%s: %.300s\n", t->name, kernel);
     }
+    struct simrun r = {0};
+    if (made && checked) {
+        bool loaded = simrun_open(&r, t, &out), pairs = strstr(r.words, "f32x2");
+        test(loaded || pairs); /* Blackwell's pairs of f32, of LLVM 22, are not simulated */
+        if (!loaded)
+            printf("%s: %s\n", t->name, r.words);
+        for (uint32_t i = 0; i < kernels.n && loaded; i++) {
+            struct lo_kernel *c = copy(kernels.p[i]);
+            lo_expand_maths_gpu(c);
+            run_both(&r, t, c, symbol[i]);
+            lo_kernel_free(c);
+        }
+    }
+    simrun_close(&r);
+    free(symbol);
     free(said);
     free(message);
     text_free(&out);

@@ -4,6 +4,7 @@
 #include "cpu/pool.h"
 #include "loop/loop.h"
 #include "test.h"
+#include "ulp.h"
 
 enum { N = 4096 }; /* elements a call */
 
@@ -30,26 +31,6 @@ static struct lo_kernel *kernel(const char *name, bool binary, int lanes)
     diag_free(d);
     text_free(&t);
     return k;
-}
-
-static float from_bits(uint32_t u)
-{
-    float f;
-    memcpy(&f, &u, sizeof f);
-    return f;
-}
-
-static double ulps(float got, double exact)
-{
-    if (isnan(exact) || isnan(got))
-        return isnan(exact) && isnan(got) ? 0 : INFINITY;
-    if ((double)got == exact || (isinf(got) && got == (float)exact))
-        return 0;
-    if (fabs(exact) < 0x1p-126) /* flushed, or just not */
-        return fabs(got) <= 0x1p-126f ? 0 : INFINITY;
-    int e;
-    frexp(exact, &e);
-    return fabs(got - exact) / ldexp(1, (e > 128 ? 128 : e) - 24);
 }
 
 struct worst {
