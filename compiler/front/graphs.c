@@ -163,7 +163,7 @@ static struct inst *chosen_inst(struct elab *e)
         }
         if (fits > 1) {
             elab_error(e, (struct loc){0},
-                       "%u models of the train block are a %s: name one with --model %s", fits,
+                       "%u models of the train block are of %s: name one with --model %s", fits,
                        wanted, t->name[at]);
             return NULL;
         }
@@ -355,18 +355,45 @@ static void keep_train(struct front *f, struct train *t)
 
 static bool check_train(struct front *f);
 
+struct names {
+    const char **p;
+    uint32_t n, cap;
+};
+
+/* What -D may set by this declaration: a constant, a model's configuration and free dims, the train
+ * block's settings. */
+static void names_to_set(const struct tree_decl *d, struct names *to)
+{
+    if (d->kind == TREE_CONST)
+        vec_push(to, d->name.s);
+    for (uint32_t i = 0; d->kind == TREE_MODEL && i < d->fn.config.n; i++)
+        vec_push(to, d->fn.config.p[i].name.s);
+    for (uint32_t i = 0; d->kind == TREE_MODEL && i < d->fn.input.n; i++) {
+        const struct tree_type *t = d->fn.input.p[i].type;
+        for (uint32_t k = 0; t && t->kind == TREE_TYPE_NAMED && k < t->named.dims.n; k++) {
+            const struct tree_item *dim = &t->named.dims.p[k];
+            if (dim->kind == TREE_ITEM_VALUE && dim->value->kind == TREE_NAME)
+                vec_push(to, dim->value->name);
+        }
+    }
+    for (uint32_t i = 0; d->kind == TREE_TRAIN && i < d->train.body->n; i++) {
+        const struct tree_stmt *s = d->train.body->p[i];
+        if (s->kind == TREE_BIND && s->bind.targets.n == 1)
+            vec_push(to, s->bind.targets.p[0].s);
+    }
+}
+
 static bool check_defines(struct front *f)
 {
     bool good = true;
     for (size_t i = 0; i < f->o.define_count; i++)
         if (!f->defined[i]) {
-            const char *names[256];
-            uint32_t n = 0;
+            struct names names = {0};
             const struct tree_file *t = f->module.p[0]->tree;
-            for (uint32_t k = 0; k < t->decls.n && n < COUNT(names); k++)
-                if (t->decls.p[k]->kind == TREE_CONST)
-                    names[n++] = t->decls.p[k]->name.s;
-            const char *near = nearest_name(f->o.define[i].name, names, n);
+            for (uint32_t k = 0; k < t->decls.n; k++)
+                names_to_set(t->decls.p[k], &names);
+            const char *near = nearest_name(f->o.define[i].name, names.p, names.n);
+            vec_free(&names);
             diag_error(f->d, (struct loc){0}, "-D %s: nothing of this name to set%s%s%s",
                        f->o.define[i].name, near ? ", did you mean `" : "", near ? near : "",
                        near ? "`?" : "");

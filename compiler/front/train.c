@@ -289,6 +289,9 @@ static bool setting(struct elab *e, struct train *t, const struct tree_stmt *s)
         return set_best(e, t, s);
     bool batch = !strcmp(name, "batch"); /* a symbol with a value, known ahead */
     val v = setting_value(e, t, s);
+    int64_t known;
+    if (batch && !v_bad(v) && (!v_is_const_int(v, &known) || known != t->out.batch))
+        elab_error(e, s->bind.value->at, "`batch` is needed before other settings: it is a number");
     if (batch)
         v = v_int(e, dim_of_symbol(e->dims, e->batch), s->bind.value->at);
     struct front_train *o = &t->out;
@@ -337,13 +340,13 @@ static void ahead(struct elab *e, struct train *t)
         if (!is_batch && !is_free && is_setting(name))
             continue;
         val v = is_batch || is_free ? setting_value(e, t, s) : eval(e, s->bind.value, NULL);
-        if (v->kind != V_INT && v->kind != V_FLOAT && v->kind != V_BOOL && v->kind != V_LIST)
-            continue;
-        env_bind(e, name, v, s->bind.targets.p[0].at);
-        if (is_batch) {
+        if (is_batch && !batch) {
             batch = v;
             at = s->bind.value->at;
         }
+        if (v->kind != V_INT && v->kind != V_FLOAT && v->kind != V_BOOL && v->kind != V_LIST)
+            continue;
+        env_bind(e, name, v, s->bind.targets.p[0].at);
         if (is_free)
             vec_push(&free_names, vec_last(&e->frame->env));
     }
@@ -357,9 +360,10 @@ static void ahead(struct elab *e, struct train *t)
     if (!batch && (t->batch || e->f->o.batch))
         batch = v_number(e, t->batch ? t->batch : e->f->o.batch, at);
     if (!batch || !v_is_const_int(batch, &t->out.batch) || t->out.batch < 1) {
-        elab_error(e, at,
-                   batch ? "`batch` is an integer of 1 or more"
-                         : "the train block needs `batch = …`: how many samples a step takes");
+        if (!batch)
+            elab_error(e, at, "the train block needs `batch = …`: how many samples a step takes");
+        else if (!v_bad(batch)) /* else its statement reports it */
+            elab_error(e, at, "`batch` is an integer of 1 or more");
         t->out.batch = 1;
     }
     e->batch = dim_symbol(e->dims, "batch");

@@ -107,6 +107,20 @@ static int prepare(const struct nnc_options *o, bool *made)
     return EXIT_USAGE;
 }
 
+/* A run too short for one update. */
+static void warn_short(const struct nnc_session *s)
+{
+    const struct front_train *t = s->train;
+    int64_t each = nn_steps_per_epoch(s->data, s->batch);
+    bool few = t->steps > 0 ? t->steps < t->accumulate
+                            : each > 0 && t->epochs <= (t->accumulate - 1) / each;
+    if (few)
+        fprintf(stderr,
+                "nnc: warning: no update will happen: `accumulate` is %" PRId64
+                ", more than the run's steps\n",
+                t->accumulate);
+}
+
 static int train(struct nnc_session *s, const struct nnc_options *o)
 {
     const struct front_train *t = s->train;
@@ -140,6 +154,7 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
     struct nn_train_result r;
     if (!o->quiet)
         describe(s);
+    warn_short(s);
     enum nn_status status = nn_train(&to, &r, &m);
     vec_free(&init);
     arena_free(mem);

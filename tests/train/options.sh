@@ -27,6 +27,19 @@ says 2 'goes on with the weights saved there; --init is for a new run' train one
 says 2 '--batches : up to' bench one.nn --batches ''
 says 2 '--input z: no input has this name; there are: x' run one.nn --weights a/last.safetensors --input z=y.npy --output z.npy
 says 2 '--input x: given twice' grad one.nn --weights a/last.safetensors --input x=y.npy --input x=z.npy --output-dir z
+says 2 'the number is larger than 9223372036854775807: --seed' train one.nn --seed 99999999999999999999
+says 2 'a number of 1 or more is wanted for --epochs' train one.nn --epochs -1
+says 1 '-D bacth: nothing of this name to set, did you mean `batch`?' check one.nn -D bacth=3
+says 1 '^-D batch:1:15: error: no name `x` here' check one.nn -D batch=x
+[ "$(grep -c error said)" = 1 ]
+sed 's/steps = 4/epochs = 2; accumulate = 5/' one.nn >slow.nn
+says 0 'warning: no update will happen: `accumulate` is 5, more' train slow.nn --out slow
+says 0 'best loss' train slow.nn --epochs 3 --out slow
+if grep warning said; then exit 1; fi
+# Of two models of one declaration the instance is named.
+sed 's/train MLP/train a = MLP, b = MLP/; s/loss = mean(MLP(x)\*\*2)/loss = mean(a(x) + b(x))/' one.nn >both.nn
+says 1 '2 models of the train block are of MLP: name one with --model a' run both.nn --model MLP --weights a/last.safetensors --input y.npy --output z.npy
+says 1 'y.npy: No such file' run both.nn --model b --weights a/last.safetensors --input y.npy --output z.npy
 # A missing last is written again, a missing best is forgotten with a word; a flipped bit is found.
 says 0 'best loss' train up.nn --out d
 rm d/last.safetensors d/best.safetensors
