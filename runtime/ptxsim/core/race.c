@@ -523,6 +523,8 @@ void sim_race_sweep(sim_mem *m, struct sim_counters *n)
         m->pages[p] = 0;
         sweep_page(m, p++, &reads, &writes);
     }
+    if (!n)
+        return;
     n->unique_load_bytes += reads;
     n->unique_store_bytes += writes;
 }
