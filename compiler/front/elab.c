@@ -22,6 +22,8 @@ void elab_free(struct elab *e)
     vec_free(&e->memo);
     vec_free(&e->stream);
     vec_free(&e->fact);
+    for (uint32_t i = 0; i < e->reported.n; i++)
+        vec_push(&e->f->reported, e->reported.p[i]);
     vec_free(&e->reported);
     vec_free(&e->constants);
     vec_free(&e->acc);
@@ -73,16 +75,25 @@ static struct loc outside_library(const struct elab *e, struct loc at, const cha
     return at;
 }
 
-static bool said(const struct elab *e, struct loc at, struct loc shown, struct loc user)
+static bool among(const struct elab *e, const struct loc *pair, uint32_t n, struct loc at,
+                  struct loc shown, struct loc user)
 {
-    for (uint32_t i = 0; i + 1 < e->reported.n; i += 2) {
-        if (!same_loc(e->reported.p[i + 1], user))
+    for (uint32_t i = 0; i + 1 < n; i += 2) {
+        if (!same_loc(pair[i + 1], user))
             continue;
-        if (same_loc(e->reported.p[i], at) ||
-            (!same_loc(at, shown) && in_library(e, e->reported.p[i].file)))
+        if (same_loc(pair[i], at) || (!same_loc(at, shown) && in_library(e, pair[i].file)))
             return true;
     }
     return false;
+}
+
+/* By this elab, or, as the file is checked, by one for another of its parts: a model for all sizes,
+ * then in the train block. */
+static bool said(const struct elab *e, struct loc at, struct loc shown, struct loc user)
+{
+    const struct front *f = e->f;
+    return among(e, e->reported.p, e->reported.n, at, shown, user) ||
+           (!f->checked && among(e, f->reported.p, f->reported.n, at, shown, user));
 }
 
 bool elab_error(struct elab *e, struct loc at, const char *fmt, ...)

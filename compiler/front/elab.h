@@ -181,8 +181,9 @@ struct front {
     struct front_model model;
     bool model_read, model_good;
     val *model_input;
-    struct elab *of_model; /* the check that `model` and front_solve read */
-    int checked;           /* 0 not yet, 1 good, -1 bad */
+    struct elab *of_model;    /* the check that `model` and front_solve read */
+    int checked;              /* 0 not yet, 1 good, -1 bad */
+    VEC(struct loc) reported; /* until then: pairs, as an elab's, of those that are gone */
 };
 const struct tree_decl *module_own(const struct module *m, const char *name);
 /* The declaration, constant, module or builtin of this name as seen from `m`, or NULL. */

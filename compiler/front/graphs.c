@@ -520,20 +520,33 @@ static bool build_init(struct building *w)
     return i && model_body(e, i, &r);
 }
 
-/* `named`: parts of a tuple by the names that the result type gives, else by number. */
-static void add_result(struct building *w, val v, bool named)
+/* `name`, or name.0, … for a tuple; `named`: its parts by the names that the result type gives. */
+static void add_result(struct building *w, val v, const char *name, bool named)
 {
     if (v->kind != V_TUPLE) {
-        add_output(w, "output", v);
+        add_output(w, name, v);
         return;
     }
     for (uint32_t i = 0; i < v->list.n; i++) {
-        const char *name = named && v->list.name ? v->list.name[i] : NULL;
+        const char *part = named && v->list.name ? v->list.name[i] : NULL;
         add_output(w,
-                   name ? arena_printf(w->e->mem, "output.%s", name)
-                        : arena_printf(w->e->mem, "output.%u", i),
+                   part ? arena_printf(w->e->mem, "%s.%s", name, part)
+                        : arena_printf(w->e->mem, "%s.%u", name, i),
                    v->list.p[i]);
     }
+}
+
+/* What instance k returned last: output; of a further model NAME.output. */
+static void add_returned(struct building *w, uint32_t k)
+{
+    struct elab *e = w->e;
+    const struct train *t = e->train;
+    const char *name = k ? arena_printf(e->mem, "%s.output", t->name[k]) : "output";
+    for (uint32_t i = e->memo.n; i-- > 0;)
+        if (e->memo.p[i].inst == t->inst[k]) {
+            add_result(w, e->memo.p[i].result, name, false);
+            return;
+        }
 }
 
 static bool build_grad(struct building *w, int64_t batch, bool training)
@@ -545,11 +558,8 @@ static bool build_grad(struct building *w, int64_t batch, bool training)
     struct train *t = e->train;
     for (uint32_t i = 0; i < t->loss.n; i++)
         add_output(w, loss_name(e, &t->loss.p[i]), t->loss.p[i].v);
-    for (uint32_t i = e->memo.n; i-- > 0;)
-        if (e->memo.p[i].inst == t->inst[0]) {
-            add_result(w, e->memo.p[i].result, false);
-            break;
-        }
+    for (uint32_t i = 0; i < t->ninst; i++)
+        add_returned(w, i);
     for (uint32_t i = 0; i < e->params.n; i++) {
         struct param *p = e->params.p[i];
         const char *name =
@@ -580,7 +590,7 @@ static bool build_forward(struct building *w, const struct front_dim *dim, size_
     struct inst *i = chosen_inst(e);
     if (!i || !model_body(e, i, &r))
         return false;
-    add_result(w, r.result, true);
+    add_result(w, r.result, "output", true);
     return true;
 }
 

@@ -180,6 +180,7 @@ void front_close(struct front *f)
     if (!f)
         return;
     elab_free(f->of_model);
+    vec_free(&f->reported);
     vec_free(&f->module);
     intern_free(f->names);
     arena_free(f->mem);

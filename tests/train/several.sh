@@ -26,3 +26,8 @@ grep -q '"event":"step","step":12,.*"loss":{"D":[0-9.]*,"G":[0-9.]*}' "$TMP/o/lo
 "$NNC" run "$TMP/gan.nn" --model G --weights "$TMP/o/last.safetensors" --input "z=$TMP/z.npy" --output "$TMP/y.npy"
 [ "$(wc -c <"$TMP/y.npy")" = $((128 + 3 * 6 * 4)) ]
 "$NNC" train "$TMP/gan.nn" --quiet --steps 1 --init "$TMP/o/last.safetensors"  --out "$TMP/p"
+# Outputs of both: what each was called for last.
+"$NNC" grad "$TMP/gan.nn" --weights "$TMP/o/last.safetensors" --input "$TMP/x.npy" --output-dir "$TMP/g"
+[ "$(cd "$TMP/g" && echo *.npy)" = "D.output.npy loss.D.npy loss.G.npy output.npy" ]
+[ "$(wc -c <"$TMP/g/output.npy")" = $((128 + 16 * 6 * 4)) ]
+[ "$(wc -c <"$TMP/g/D.output.npy")" = $((128 + 16 * 4)) ]
