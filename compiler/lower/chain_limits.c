@@ -229,7 +229,8 @@ struct chain_limits chain_find_limits(const struct fuse_plan *p, const struct fu
             good = may_leave_out(&l, k, known);
         end(&l);
     }
-    limits.on = good && limits.sign;
+    /* below 0 some rows have no column at all: they are NaN, and so is all that sums over them */
+    limits.on = good && limits.sign && limits.first >= 0;
     return limits;
 }
 

@@ -165,6 +165,20 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
     return status ? report(status, &m, &to, o) : 0;
 }
 
+static bool fits_together(const struct nnc_options *o)
+{
+    if (o->out && o->resume && strcmp(o->out, o->resume) != 0) {
+        fprintf(stderr, "nnc train: --resume DIR goes on in DIR; --out names another folder\n");
+        return false;
+    }
+    if (o->epochs >= 0 && o->steps >= 0) {
+        fprintf(stderr,
+                "nnc train: --epochs and --steps are both given: one says how long to train\n");
+        return false;
+    }
+    return true;
+}
+
 int cmd_train(int argc, char **argv)
 {
     struct nnc_options o;
@@ -174,17 +188,8 @@ int cmd_train(int argc, char **argv)
         "define include_opt model device target gemm policy threads batch epochs steps seed "
         "data out resume init no_shuffle check_nan quiet",
         1);
-    if (o.out && o.resume && strcmp(o.out, o.resume)) {
-        fprintf(stderr, "nnc train: --resume DIR goes on in DIR; --out names another folder\n");
-        return EXIT_USAGE;
-    }
-    if (o.epochs >= 0 && o.steps >= 0) {
-        fprintf(stderr,
-                "nnc train: --epochs and --steps are both given: one says how long to train\n");
-        return EXIT_USAGE;
-    }
     bool made = false;
-    int status = prepare(&o, &made);
+    int status = fits_together(&o) ? prepare(&o, &made) : EXIT_USAGE;
     if (!status) {
         status = nnc_session_open(&s, &o, NNC_TRAIN);
         if (!status)

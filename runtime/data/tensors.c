@@ -140,7 +140,8 @@ static enum nn_status check_cover(struct nn_tensors *t, uint64_t data_at, uint64
                                   struct nn_message *m)
 {
     uint64_t at = data_at;
-    qsort(t->tensor, t->count, sizeof *t->tensor, by_offset);
+    if (t->count)
+        qsort(t->tensor, t->count, sizeof *t->tensor, by_offset);
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->tensor[i].offset != at)
             return bad(t, t->tensor[i].name, "it overlaps another or leaves a gap", m);

@@ -5,6 +5,7 @@ for dir in "${CUDA_HOME:-/usr/local/cuda}/include" /usr/include; do
 done
 [ -e "$dir/cuda.h" ] || { echo "no cuda.h is installed"; exit 77; }
 lib=$(dirname "$NNC")
+nm -D "$(dirname "$NNC")/libnncsim.so" | grep -q __asan && { echo "a program without a sanitizer cannot load a library with one"; exit 77; }
 cc=$(command -v cc) || { echo "no C compiler"; exit 77; }
 # what a toolkit has for linking: a library of that name with the entries' names
 nm -D --defined-only "$lib/libnncsim.so" | sed -n 's/.* T \(cu[A-Z].*\)/void \1(void); void \1(void) {}/p' >"$TMP/stub.c"

@@ -9,6 +9,7 @@ case $("$nvcc" --version) in
 *) echo "this nvcc is not of CUDA 13"; exit 77 ;;
 esac
 lib=$(dirname "$NNC")/nncsim
+nm -D "$(dirname "$NNC")/libnncsim.so" | grep -q __asan && { echo "a program without a sanitizer cannot load a library with one"; exit 77; }
 run() { LD_LIBRARY_PATH=$lib "$TMP/$1" >"$TMP/out" 2>"$TMP/err"; }
 fail() { echo "$1"; cat "$TMP/out" "$TMP/err"; exit 1; }
 for mode in size speed; do
