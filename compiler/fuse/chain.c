@@ -10,6 +10,8 @@
 
 enum {
     LEAST_BYTES = 16 << 10,  /* of a square value: less than that stays in the first cache */
+    LONG_ROWS = 1 << 20,     /* greedy, CPU: of one matrix, or */
+    LARGE_BYTES = 16 << 20,  /* of all: below, computing again costs more than the memory */
     BLOCK_BYTES = 256 << 10, /* of all that a block keeps */
     MOST_ROWS = 128,
     GPU_BYTES = 32 << 10, /* the same in a GPU's shared memory */
@@ -38,6 +40,7 @@ struct chains {
     uint32_t *owner; /* of each node: its cluster, UINT32_MAX none */
     uint8_t *square; /* of each node */
     uint8_t *taken;  /* of each cluster: a chain's own stage already */
+    bool always;     /* whatever it costs in time */
     VEC(struct chain) all;
 };
 
@@ -73,13 +76,26 @@ static uint32_t sizes(uint32_t n, const int64_t *dim, int64_t *sorted)
     return k;
 }
 
+/* A CPU's caches hold what is not large: storing it is quicker than computing it again. */
+static bool large(const struct chains *w, const struct ir_node *n, const struct fuse_cluster *row)
+{
+    int64_t rows = 1, columns = 1;
+    for (uint32_t i = 0; i < row->outer; i++)
+        rows = row->dim[i] > rows ? row->dim[i] : rows;
+    for (uint32_t i = row->outer; i < row->outer + row->inner; i++)
+        columns *= row->dim[i];
+    double matrix = (double)rows * (double)columns * (double)nn_dtype_size(n->dtype);
+    return w->always || w->p->target->kind == TARGET_GPU || matrix >= LONG_ROWS ||
+           bytes_of(n) >= LARGE_BYTES;
+}
+
 /* A value over axes of the row cluster's sizes, in whatever order. */
 static bool may_be_square(const struct chains *w, ir_id node, const struct fuse_cluster *row)
 {
     const struct ir_node *n = ir_at(w->p->g, node);
     int64_t dim[IR_MAX_AXES], a[IR_MAX_AXES], b[IR_MAX_AXES];
     if (w->owner[node] == UINT32_MAX || fuse_is_root(w->p, node) || !nn_is_float(n->dtype) ||
-        bytes_of(n) < LEAST_BYTES)
+        bytes_of(n) < LEAST_BYTES || !large(w, n, row))
         return false;
     for (uint32_t i = 0; i < ir_rank(n); i++)
         dim[i] = ir_axes(n)[i].n;
@@ -632,9 +648,10 @@ static void place(struct chains *w, struct chain *from)
     from->stage.n = 0;
 }
 
-void fuse_chains(struct fuse_plan *p)
+void fuse_chains(struct fuse_plan *p, bool always)
 {
     struct chains w = {.p = p,
+                       .always = always,
                        .owner = xmalloc(p->g->nodes.n * sizeof *w.owner),
                        .square = xcalloc(p->g->nodes.n, 1),
                        .taken = xcalloc(p->clusters.n, 1)};

@@ -93,7 +93,7 @@ static bool merge_siblings(struct rounds *r)
 
 static void cluster_none(struct fuse_plan *p) { fuse_cluster_each(p); }
 
-static void cluster_greedy(struct fuse_plan *p)
+static void merge_all(struct fuse_plan *p)
 {
     fuse_cluster_each(p);
     struct rounds r = {.p = p,
@@ -117,7 +117,18 @@ static void cluster_greedy(struct fuse_plan *p)
     settle_refusals(&r);
     free(r.owner);
     free(r.changed);
-    fuse_chains(p);
+}
+
+static void cluster_greedy(struct fuse_plan *p)
+{
+    merge_all(p);
+    fuse_chains(p, false);
+}
+
+static void cluster_lean(struct fuse_plan *p)
+{
+    merge_all(p);
+    fuse_chains(p, true);
 }
 
 /*   name    help    which nodes are stored    which clusters share a kernel    side by side */
@@ -125,6 +136,8 @@ const struct fuse_policy fuse_policy_table[] = {
     {"none", "every node is a kernel of its own", fuse_store_all, cluster_none, false},
     {"greedy", "merge what is legal, producers into consumers first", fuse_store_greedy,
      cluster_greedy, true},
+    {"lean", "greedy, and attention without its matrix however small", fuse_store_greedy,
+     cluster_lean, true},
 };
 const size_t fuse_policy_count = COUNT(fuse_policy_table);
 

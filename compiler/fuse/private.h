@@ -32,7 +32,8 @@ void fuse_finish(struct fuse_plan *p, bool bundles);
 void fuse_fx(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c, uint8_t **mode);
 
 /* ---- chain.c ---- Softmax between contractions, forward and backward: one kernel each. */
-void fuse_chains(struct fuse_plan *p);
+/* `always`: also where a CPU would be quicker with the square matrix in memory. */
+void fuse_chains(struct fuse_plan *p, bool always);
 
 /* ---- bundle.c ---- Numbers the clusters that are launched together. */
 void fuse_bundle(struct fuse_plan *p, uint32_t *owner);

@@ -471,7 +471,7 @@ int mode_exec(int argc, char **argv)
     size_t machines = argc == 3 ? m[0].t != NULL : open_machines(m);
     int bad = !machines;
     for (int k = 0; k < 4 && machines; k++) {
-        struct way w = {m, machines, k & 1 ? "greedy" : "none", k & 2};
+        struct way w = {m, machines, k & 1 ? "lean" : "none", k & 2};
         bad += each_graph(argc, argv, check_one, &w);
     }
     close_machines(m, machines);
@@ -488,7 +488,7 @@ int mode_gpu(int argc, char **argv)
     m.gpu = m.t && m.t->kind == TARGET_GPU ? tool_gpu_open(m.t) : NULL;
     int bad = !m.gpu;
     for (int k = 0; k < 4 && m.gpu; k++) {
-        struct way w = {&m, 1, k & 1 ? "greedy" : "none", k & 2};
+        struct way w = {&m, 1, k & 1 ? "lean" : "none", k & 2};
         bad += each_graph(argc, argv, check_one, &w);
     }
     tool_gpu_close(m.gpu);
@@ -506,7 +506,7 @@ char *tool_execute(const struct ir_graph *g, const struct target *t, bool ptx)
     for (int k = 0; k < 4 && machines; k++) {
         struct ir_graph *c = tool_clone(g);
         pass_dce(c);
-        bad += check_graph(m, machines, c, k & 1 ? "greedy" : "none", k & 2);
+        bad += check_graph(m, machines, c, k & 1 ? "lean" : "none", k & 2);
         ir_graph_free(c);
     }
     if (!t)
@@ -568,7 +568,7 @@ static int check_clusters(struct ir_graph *g, void *ctx)
                                        "scatter", "prefix", "chain"};
     const struct wanted *w = ctx;
     prepare(g);
-    struct fuse_plan *p = fuse_graph(g, w->t, "greedy");
+    struct fuse_plan *p = fuse_graph(g, w->t, "lean");
     bool same = (uint32_t)w->n == p->clusters.n;
     for (uint32_t i = 0; same && i < p->clusters.n; i++)
         same = !strcmp(w->name[i], name[p->clusters.p[i].skeleton]);
