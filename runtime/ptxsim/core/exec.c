@@ -1,211 +1,13 @@
-/* exec: launches. Blocks are handed to workers in their order; a worker runs one block at a time,
- * its warps in turn, each until all of its lanes wait or are done. A warp's lanes form groups that
- * are at one place; of those that can run, the one deepest in calls and at the lowest place goes on
- * until it comes to where another waits. An instruction of a whole warp waits until the lanes that
- * it names are there. */
+/* exec: a block of a launch. Its warps run in turn, each until all of its lanes wait or are done. A
+ * warp's lanes form groups that are at one place; of those that can run, the one deepest in calls
+ * and at the lowest place goes on until it comes to where another waits. An instruction of a whole
+ * warp waits until the lanes that it names are there. */
 #include "exec.h"
-#include <fenv.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SLICE 262144 /* instructions of a warp before the block's next one has a turn */
 #define MAX_DEPTH 512
 #define IDLE_ROUNDS 2000
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- reports ---- */
-void sim_thread_id(const struct sim_warp *w, uint32_t thread, uint32_t id[3])
-{
-    const uint32_t *b = w->worker->job->launch->block;
-    id[0] = thread % b[0];
-    id[1] = thread / b[0] % b[1];
-    id[2] = thread / b[0] / b[1];
-}
-
-void sim_report(struct sim_warp *w, enum sim_fault_kind kind, int lane, const char *fmt, ...)
-{
-    struct sim_worker *k = w->worker;
-    if (k->failed)
-        return;
-    k->failed = true;
-    struct sim_fault *x = &k->fault;
-    const struct sim_function *f = w->frame->f;
-    struct sim_line line = w->pc < f->count ? f->lines[w->pc] : (struct sim_line){0};
-    uint64_t address = x->address;
-    uint32_t other[3] = {x->other[0], x->other[1], x->other[2]};
-    *x = (struct sim_fault){.kind = kind,
-                            .kernel = k->job->kernel->f->name,
-                            .ptx_line = line.ptx,
-                            .source_line = line.source,
-                            .source_file = line.file,
-                            .address = address};
-    memcpy(x->other, other, sizeof other);
-    memcpy(x->block, w->block->id, sizeof x->block);
-    sim_thread_id(w, w->index * SIM_LANES + (uint32_t)lane, x->thread);
-    char what[256];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(what, sizeof what, fmt, args);
-    va_end(args);
-    int n = snprintf(x->text, sizeof x->text, "kernel %s: %s\n  ptx line %u", x->kernel, what,
-                     x->ptx_line);
-    if (x->source_file && n < (int)sizeof x->text)
-        n += snprintf(x->text + n, sizeof x->text - (size_t)n, ", %s:%u", x->source_file,
-                      x->source_line);
-    if (n < (int)sizeof x->text)
-        n += snprintf(x->text + n, sizeof x->text - (size_t)n,
-                      ", block (%u,%u,%u), thread (%u,%u,%u)", x->block[0], x->block[1],
-                      x->block[2], x->thread[0], x->thread[1], x->thread[2]);
-    if (kind == SIM_FAULT_UNINIT && w->undef_line && w->undef_line != x->ptx_line &&
-        n < (int)sizeof x->text)
-        snprintf(x->text + n, sizeof x->text - (size_t)n,
-                 "\n  such bytes were last loaded at ptx line %u", w->undef_line);
-}
-
-/* ---- frames ---- */
-static uint64_t special(const struct sim_warp *w, enum sim_special s, uint32_t lane)
-{
-    const struct sim_job *j = w->worker->job;
-    const struct sim_launch *l = j->launch;
-    uint32_t id[3];
-    sim_thread_id(w, w->index * SIM_LANES + lane, id);
-    switch (s) {
-    case SP_TID_X: return id[0];
-    case SP_TID_Y: return id[1];
-    case SP_TID_Z: return id[2];
-    case SP_NTID_X: return l->block[0];
-    case SP_NTID_Y: return l->block[1];
-    case SP_NTID_Z: return l->block[2];
-    case SP_CTAID_X: return w->block->id[0];
-    case SP_CTAID_Y: return w->block->id[1];
-    case SP_CTAID_Z: return w->block->id[2];
-    case SP_NCTAID_X: return l->grid[0];
-    case SP_NCTAID_Y: return l->grid[1];
-    case SP_NCTAID_Z: return l->grid[2];
-    case SP_LANEID: return lane;
-    case SP_WARPID: return w->index;
-    case SP_NWARPID: return j->warps;
-    case SP_SMID: return w->block->index % j->device->chip->sms;
-    case SP_NSMID: return j->device->chip->sms;
-    case SP_GRIDID: return 1;
-    case SP_LT: return (1u << lane) - 1;
-    case SP_LE: return (2u << lane) - 1;
-    case SP_GT: return ~((2u << lane) - 1);
-    case SP_GE: return ~((1u << lane) - 1);
-    case SP_EQ: return 1u << lane;
-    case SP_DYNAMIC_SHARED: return j->dynamic_at;
-    case SP_TOTAL_SHARED: return j->shared_bytes;
-    case SP_ONE: return 1;
-    case SP_ZERO:
-    case SP_CLOCK:
-    case SP_CLOCK_HI:
-    case SP_CLOCK64:
-    case SP_TIMER:
-    case SP_TIMER_LO:
-    case SP_TIMER_HI: break;
-    }
-    return 0;
-}
-
-static uint64_t param_value(const struct sim_job *j, const struct sim_preset *p)
-{
-    uint64_t v = 0;
-    memcpy(&v, (const uint8_t *)j->launch->params + p->value, p->bytes);
-    if (p->sign && p->bytes < 8)
-        v = (uint64_t)((int64_t)(v << (64 - 8 * p->bytes)) >> (64 - 8 * p->bytes));
-    return p->size == 2 ? v & 0xFFFF : v;
-}
-
-static void fill(uint8_t *regs, const struct sim_preset *p, uint64_t v)
-{
-    if (p->size == 8)
-        for (int l = 0; l < SIM_LANES; l++)
-            ((uint64_t *)(void *)(regs + p->at))[l] = v;
-    else
-        for (int l = 0; l < SIM_LANES; l++)
-            ((uint32_t *)(void *)(regs + p->at))[l] = (uint32_t)v;
-}
-
-/* Fills the rows that the function expects; `varying` only those that change with block or warp. */
-static void fill_presets(struct sim_warp *w, struct sim_frame *fr, bool varying)
-{
-    const struct sim_function *f = fr->f;
-    for (uint32_t i = 0; i < f->preset_count; i++) {
-        const struct sim_preset *p = &f->presets[i];
-        switch ((enum sim_preset_kind)p->kind) {
-        case PRESET_32:
-        case PRESET_64:
-            if (!varying)
-                fill(fr->regs, p, p->value);
-            break;
-        case PRESET_PARAM:
-            if (!varying)
-                fill(fr->regs, p, param_value(w->worker->job, p));
-            break;
-        case PRESET_LOCAL:
-            if (!varying)
-                fill(fr->regs, p, fr->local_base + p->value);
-            break;
-        case PRESET_SPECIAL:
-            for (uint32_t l = 0; l < SIM_LANES; l++) {
-                uint64_t v = special(w, (enum sim_special)p->value, l);
-                if (p->size == 8)
-                    ((uint64_t *)(void *)(fr->regs + p->at))[l] = v;
-                else
-                    ((uint32_t *)(void *)(fr->regs + p->at))[l] = (uint32_t)v;
-            }
-            break;
-        }
-    }
-}
-
-static struct sim_frame *frame_new(struct sim_warp *w, const struct sim_function *f)
-{
-    struct sim_frame **at = &w->spare, *fr;
-    for (; *at; at = &(*at)->next_free)
-        if ((*at)->capacity >= f->window && (*at)->capacity <= 2 * f->window + 4096)
-            break;
-    fr = *at;
-    if (fr) {
-        *at = fr->next_free;
-    } else {
-        fr = calloc(1, sizeof *fr);
-        uint8_t *regs = aligned_alloc(128, (f->window + 127) & ~(size_t)127);
-        if (!fr || !regs) {
-            free(fr);
-            free(regs);
-            return NULL;
-        }
-        memset(regs, 0, f->window);
-        *fr = (struct sim_frame){.regs = regs, .capacity = f->window};
-    }
-    fr->f = f;
-    if (fr->undef)
-        memset(fr->undef, 0, fr->capacity);
-    return fr;
-}
-
-static void frame_delete(struct sim_frame *fr)
-{
-    if (fr) {
-        free(fr->regs);
-        free(fr->undef);
-        free(fr);
-    }
-}
-
-static void frame_drop(struct sim_warp *w, struct sim_frame *fr)
-{
-    fr->next_free = w->spare;
-    w->spare = fr;
-}
 
 /* ---- groups ---- */
 static struct sim_group *group_add(struct sim_warp *w, uint32_t mask, uint32_t pc,
@@ -311,14 +113,14 @@ static void call(struct sim_warp *w, struct sim_group *g, const struct sim_inst 
         sim_report(w, SIM_FAULT_BOUNDS, lane, "the stack is exhausted: %u calls deep", from->depth);
         return;
     }
-    struct sim_frame *fr = frame_new(w, f);
+    struct sim_frame *fr = sim_frame_new(w, f);
     if (!fr) {
         sim_report(w, SIM_FAULT_UNSUPPORTED, lane, "out of memory for a call");
         return;
     }
     fr->caller = from, fr->call = c, fr->depth = from->depth + 1, fr->inside = mask;
     fr->local_base = base, fr->return_pc = g->pc + 1;
-    fill_presets(w, fr, false);
+    sim_fill_presets(w, fr, false);
     for (int l = 0; l < SIM_LANES; l++)
         if (mask >> l & 1)
             memset(w->local_known + (size_t)l * w->worker->job->local_stride + base, 0,
@@ -346,7 +148,7 @@ static void return_from(struct sim_warp *w, struct sim_group *g, uint32_t mask)
     if (rest)
         group_add(w, rest, pc, fr);
     if (!fr->inside)
-        frame_drop(w, fr);
+        sim_frame_drop(w, fr);
 }
 
 /* Lanes that exit inside of a call leave all frames. */
@@ -357,7 +159,7 @@ static void exit_lanes(struct sim_warp *w, struct sim_group *g, uint32_t mask)
         up = fr->caller;
         fr->inside &= ~mask;
         if (!fr->inside)
-            frame_drop(w, fr);
+            sim_frame_drop(w, fr);
     }
     g->mask &= ~mask;
 }
@@ -781,86 +583,6 @@ static bool run_warp(struct sim_warp *w)
     return ran;
 }
 
-static void describe_rest(struct sim_warp *w, uint32_t mask, char *text, size_t size)
-{
-    uint32_t gone = w->lanes & w->exited & mask;
-    if (gone) {
-        snprintf(text, size, "lane %d has left the kernel", sim_first(gone));
-        return;
-    }
-    for (uint32_t i = 0; i < w->groups; i++)
-        if (w->group[i].mask & mask) {
-            const struct sim_function *f = w->group[i].frame->f;
-            snprintf(text, size, "lane %d waits at ptx line %u", sim_first(w->group[i].mask & mask),
-                     f->lines[w->group[i].pc].ptx);
-            return;
-        }
-    snprintf(text, size, "no lane can come");
-}
-
-/* Nothing moves any more: say why, by the first warp that waits. */
-static void report_stuck(struct sim_worker *k)
-{
-    struct sim_block_state *b = &k->block;
-    char rest[128];
-    for (int pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < b->warps; i++) {
-            struct sim_warp *w = &b->warp[i];
-            for (uint32_t j = 0; j < w->groups; j++) {
-                struct sim_group *g = &w->group[j];
-                const struct sim_inst *in = &g->frame->f->code[g->pc];
-                w->frame = g->frame;
-                w->pc = g->pc;
-                int lane = sim_first(g->mask);
-                if (!pass && (g->state == SIM_AT_SYNC || g->state == SIM_AT_WARPBAR)) {
-                    describe_rest(w, g->members & w->lanes & ~g->mask, rest, sizeof rest);
-                    bool bar = in->kind == RUN_BARRIER;
-                    if (bar)
-                        sim_report(w, SIM_FAULT_BARRIER, lane,
-                                   "a barrier is reached by part of a warp (lanes %08x): %s",
-                                   g->mask, rest);
-                    else
-                        sim_report(w, SIM_FAULT_SHUFFLE, lane,
-                                   "an instruction of the warp waits with lanes %08x for those of "
-                                   "%08x: %s",
-                                   g->mask, g->members, rest);
-                    return;
-                }
-                if (pass && g->state == SIM_AT_BARRIER) {
-                    struct sim_barrier *x = &b->barrier[g->barrier];
-                    uint32_t away = UINT32_MAX;
-                    for (uint32_t q = 0; q < b->warps && away == UINT32_MAX; q++)
-                        if (b->warp[q].exited || !(x->warps >> q & 1))
-                            away = q;
-                    struct sim_warp *o = away == UINT32_MAX ? w : &b->warp[away];
-                    uint32_t id[3], lanes = o->exited ? o->exited : o->lanes;
-                    sim_thread_id(o, o->index * SIM_LANES + (uint32_t)sim_first(lanes), id);
-                    memcpy(k->fault.other, id, sizeof id);
-                    sim_report(w, SIM_FAULT_BARRIER, lane,
-                               "barrier %u is reached by %u of %u threads: thread (%u,%u,%u) %s",
-                               g->barrier, x->arrived, x->expected, id[0], id[1], id[2],
-                               o->exited ? "has left the kernel" : "is not there");
-                    return;
-                }
-            }
-        }
-}
-
-/* All warps ask for mbarriers again and again, and nothing that could complete one is under way. */
-static void report_idle(struct sim_worker *k)
-{
-    for (uint32_t i = 0; i < k->block.warps; i++) {
-        struct sim_warp *w = &k->block.warp[i];
-        if (!w->groups || !w->awaits)
-            continue;
-        w->frame = w->group[0].frame;
-        w->pc = w->group[0].pc;
-        sim_report(w, SIM_FAULT_BARRIER, sim_first(w->group[0].mask),
-                   "an mbarrier is waited for that nobody completes");
-        return;
-    }
-}
-
 static void block_begin(struct sim_worker *k, uint64_t index)
 {
     struct sim_job *j = k->job;
@@ -901,13 +623,13 @@ static void block_begin(struct sim_worker *k, uint64_t index)
         if (w->local_dirty)
             memset(w->local_known, 0, (size_t)j->local_stride * SIM_LANES);
         w->local_dirty = false;
-        fill_presets(w, fr, true);
+        sim_fill_presets(w, fr, true);
         w->groups = 0;
         group_add(w, w->lanes, 0, fr);
     }
 }
 
-static void run_block(struct sim_worker *k, uint64_t index)
+void sim_run_block(struct sim_worker *k, uint64_t index)
 {
     struct sim_block_state *b = &k->block;
     block_begin(k, index);
@@ -924,10 +646,10 @@ static void run_block(struct sim_worker *k, uint64_t index)
             }
         }
         if (left && !moved && !k->failed)
-            report_stuck(k);
+            sim_report_stuck(k);
         idle = left && awaits ? idle + 1 : 0;
         if (idle > IDLE_ROUNDS && !k->failed)
-            report_idle(k);
+            sim_report_idle(k);
         if (atomic_load_explicit(&k->job->faulty, memory_order_relaxed) < index)
             break;
     }
@@ -940,250 +662,4 @@ static void run_block(struct sim_worker *k, uint64_t index)
         j->fault = k->fault;
     }
     pthread_mutex_unlock(&j->lock);
-}
-
-/* ---- workers ---- */
-static bool worker_warps(struct sim_worker *k)
-{
-    struct sim_job *j = k->job;
-    struct sim_block_state *b = &k->block;
-    b->warp = aligned_alloc(64, j->warps * sizeof *b->warp);
-    if (!b->warp)
-        return false;
-    memset(b->warp, 0, j->warps * sizeof *b->warp);
-    b->warps = j->warps;
-    for (uint32_t i = 0; i < j->warps; i++) {
-        struct sim_warp *w = &b->warp[i];
-        uint64_t first = (uint64_t)i * SIM_LANES, n = j->threads - first;
-        w->worker = k, w->block = b, w->index = i;
-        w->lanes = n >= SIM_LANES ? SIM_ALL : (1u << n) - 1;
-        w->entry = frame_new(w, j->kernel->f);
-        w->seen = calloc(j->warps, sizeof *w->seen);
-        w->local = calloc(1, (size_t)j->local_stride * SIM_LANES + 64);
-        w->local_known = calloc(1, (size_t)j->local_stride * SIM_LANES + 64);
-        if (!w->entry || !w->seen || !w->local || !w->local_known)
-            return false;
-        w->frame = w->entry;
-        w->r = w->entry->regs;
-        fill_presets(w, w->entry, false);
-    }
-    return true;
-}
-
-static bool worker_begin(struct sim_worker *k)
-{
-    struct sim_job *j = k->job;
-    struct sim_block_state *b = &k->block;
-    size_t words = (j->shared_bytes + 3) / 4 + 32;
-    b->shared_bytes = j->shared_bytes;
-    b->shared = aligned_alloc(1024, (words * 4 + 1023) & ~(size_t)1023);
-    if (j->checked) {
-        b->shared_known = calloc(words, 1);
-        b->reads = calloc(words, sizeof *b->reads);
-        b->writes = calloc(words, sizeof *b->writes);
-        if (!b->shared_known || !b->reads || !b->writes)
-            return false;
-    }
-    return b->shared && worker_warps(k);
-}
-
-static void worker_end(struct sim_worker *k)
-{
-    struct sim_block_state *b = &k->block;
-    for (uint32_t i = 0; b->warp && i < b->warps; i++) {
-        struct sim_warp *w = &b->warp[i];
-        for (uint32_t g = 0; g < w->groups; g++) /* a failed block leaves frames of calls */
-            for (struct sim_frame *fr = w->group[g].frame, *up; fr && fr->caller; fr = up) {
-                up = fr->caller;
-                fr->inside &= ~w->group[g].mask;
-                if (!fr->inside)
-                    frame_drop(w, fr);
-            }
-        frame_delete(w->entry);
-        for (struct sim_frame *fr = w->spare, *next; fr; fr = next) {
-            next = fr->next_free;
-            frame_delete(fr);
-        }
-        sim_tensor_free(w);
-        free(w->seen);
-        free(w->local);
-        free(w->local_known);
-    }
-    free(b->warp);
-    free(b->shared);
-    free(b->shared_known);
-    free(b->mbar);
-    free((void *)b->reads);
-    free((void *)b->writes);
-}
-
-static void add_counters(struct sim_counters *to, const struct sim_worker *k)
-{
-    const struct sim_counters *n = &k->n;
-    to->instructions += n->instructions;
-    to->warp_instructions += n->warp_instructions;
-    to->alu += k->classes[SIM_ALU];
-    to->fma += k->classes[SIM_FMA];
-    to->special += k->classes[SIM_SPECIAL];
-    to->control += k->classes[SIM_CONTROL];
-    to->memory += k->classes[SIM_MEMORY];
-    to->mma += k->classes[SIM_MMA];
-    to->global_load_bytes += n->global_load_bytes;
-    to->global_store_bytes += n->global_store_bytes;
-    to->global_load_sectors += n->global_load_sectors;
-    to->global_store_sectors += n->global_store_sectors;
-    to->shared_accesses += n->shared_accesses;
-    to->shared_conflicts += n->shared_conflicts;
-    to->atomics += n->atomics;
-    to->barriers += n->barriers;
-    to->shuffles += n->shuffles;
-    to->async_copies += n->async_copies;
-    to->divergent_branches += n->divergent_branches;
-}
-
-static void *work(void *arg)
-{
-    struct sim_job *j = arg;
-    struct sim_worker *k = aligned_alloc(64, (sizeof *k + 63) & ~(size_t)63);
-    fenv_t env;
-    fegetenv(&env);
-    fesetenv(FE_DFL_ENV); /* kernels say themselves where they flush */
-    if (k) {
-        memset(k, 0, sizeof *k);
-        k->job = j;
-    }
-    if (!k || !worker_begin(k)) {
-        pthread_mutex_lock(&j->lock);
-        j->out_of_memory = true;
-        pthread_mutex_unlock(&j->lock);
-    } else {
-        for (;;) {
-            uint64_t i = atomic_fetch_add(&j->next_block, 1);
-            if (i >= j->blocks || i > atomic_load(&j->faulty))
-                break;
-            run_block(k, i);
-            if (k->failed)
-                break;
-        }
-        pthread_mutex_lock(&j->lock);
-        add_counters(&j->total, k);
-        pthread_mutex_unlock(&j->lock);
-    }
-    if (k)
-        worker_end(k);
-    free(k);
-    fesetenv(&env);
-    return NULL;
-}
-
-/* ---- launches ---- */
-static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
-                      const struct sim_launch *l, struct sim_job *j)
-{
-    uint64_t threads = 1, blocks = 1;
-    static const uint32_t most[3] = {1024, 1024, 64}, grids[3] = {0x7FFFFFFF, 65535, 65535};
-    for (int i = 0; i < 3; i++) {
-        if (!l->block[i] || !l->grid[i] || l->block[i] > most[i] || l->grid[i] > grids[i])
-            return false;
-        if (k->facts.required[0] && l->block[i] != k->facts.required[i])
-            return false;
-        threads *= l->block[i];
-        blocks *= l->grid[i];
-    }
-    uint64_t align = k->f->shared_align ? k->f->shared_align : 16;
-    uint64_t dynamic = (k->f->shared_bytes + align - 1) / align * align;
-    uint64_t shared = (l->shared ? dynamic : k->f->shared_bytes) + (uint64_t)l->shared;
-    uint64_t allowed = l->shared_allowed ? l->shared_allowed : d->chip->shared_block;
-    if (threads > k->facts.max_threads || threads > 1024 || shared > allowed ||
-        shared > d->chip->shared_optin)
-        return false;
-    j->threads = threads;
-    j->blocks = blocks;
-    j->warps = (uint32_t)((threads + SIM_LANES - 1) / SIM_LANES);
-    j->shared_bytes = (uint32_t)shared;
-    j->dynamic_at = (uint32_t)dynamic;
-    j->local_stride = k->facts.local_bytes;
-    return true;
-}
-
-/* Counts the distinct bytes that were touched, and clears the cells for the next launch. */
-static void sweep(struct sim_device *d, struct sim_job *j)
-{
-    for (size_t i = 0; i < d->mems; i++)
-        if (!d->mem[i]->freed)
-            sim_race_sweep(d->mem[i], j->checked ? &j->total : NULL);
-}
-
-static void run_workers(struct sim_device *d, struct sim_job *j)
-{
-    pthread_t thread[64];
-    uint64_t n = (uint64_t)d->workers < j->blocks ? (uint64_t)d->workers : j->blocks;
-    n = n > 64 ? 64 : n;
-    uint64_t started = 0;
-    for (uint64_t i = 1; i < n; i++)
-        if (!pthread_create(&thread[started], NULL, work, j))
-            started++;
-    work(j);
-    for (uint64_t i = 0; i < started; i++)
-        pthread_join(thread[i], NULL);
-}
-
-enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct sim_launch *l,
-                        struct sim_counters *counters, struct sim_fault *fault)
-{
-    struct sim_job *j = calloc(1, sizeof *j);
-    if (!j)
-        return SIM_NO_MEMORY;
-    *j = (struct sim_job){
-        .device = d, .kernel = k, .launch = l, .checked = !l->unchecked, .quiet = sim_rows().quiet};
-    if (!sizes_fit(d, k, l, j)) {
-        free(j);
-        return SIM_BAD_LAUNCH;
-    }
-    atomic_store(&j->faulty, UINT64_MAX);
-    pthread_mutex_init(&j->lock, NULL);
-    pthread_mutex_lock(&d->run);
-    pthread_mutex_lock(&d->table);
-    for (size_t i = 0; i < d->mems; i++)
-        sim_mem_settle(d->mem[i]);
-    pthread_mutex_unlock(&d->table);
-    j->began = now();
-    run_workers(d, j);
-    sweep(d, j);
-    j->total.seconds = now() - j->began;
-    enum sim_status s = j->out_of_memory ? SIM_NO_MEMORY : j->fault.kind ? SIM_FAULT : SIM_OK;
-    if (fault && s == SIM_FAULT)
-        *fault = j->fault;
-    if (counters)
-        sim_counters_add(counters, &j->total);
-    pthread_mutex_unlock(&d->run);
-    sim_race_free(j->sync);
-    pthread_mutex_destroy(&j->lock);
-    free(j);
-    return s;
-}
-
-void sim_clock(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
-{
-    struct sim_job *j = w->worker->job;
-    double t = now() - j->began;
-    uint64_t v =
-        i->sub < 3 ? (uint64_t)(t * 1e3 * j->device->chip->clock_khz) : (uint64_t)(now() * 1e9);
-    bool high = i->sub == 1 || i->sub == 5;
-    for (int l = 0; l < SIM_LANES; l++)
-        if (mask >> l & 1) {
-            if (i->size == 8)
-                sim_row64(w, i->d)[l] = v;
-            else
-                sim_row32(w, i->d)[l] = (uint32_t)(high ? v >> 32 : v);
-        }
-}
-
-void sim_counters_add(struct sim_counters *to, const struct sim_counters *n)
-{
-    uint64_t *a = (uint64_t *)to;
-    const uint64_t *b = (const uint64_t *)n;
-    for (size_t i = 0; i < offsetof(struct sim_counters, seconds) / sizeof *a; i++)
-        a[i] += b[i];
-    to->seconds += n->seconds;
 }

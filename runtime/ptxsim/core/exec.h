@@ -81,13 +81,29 @@ struct sim_worker {
     int id;
 };
 
+/* ---- exec.c ---- */
+void sim_run_block(struct sim_worker *k, uint64_t index);
+
+/* ---- frame.c ---- */
+struct sim_frame *sim_frame_new(struct sim_warp *w, const struct sim_function *f);
+void sim_frame_delete(struct sim_frame *fr);
+void sim_frame_drop(struct sim_warp *w,
+                    struct sim_frame *fr); /* kept for the function's next call */
+/* What stands in registers before the first instruction. `varying`: special registers, which differ
+ * by thread and block; else all other of them. */
+void sim_fill_presets(struct sim_warp *w, struct sim_frame *fr, bool varying);
+
+/* ---- launch.c ---- */
+void sim_clock(struct sim_warp *w, const struct sim_inst *i, uint32_t mask);
+void sim_counters_add(struct sim_counters *to, const struct sim_counters *n);
+
+/* ---- report.c ---- */
 /* Files a report: the first of a block counts. text: what happened, without place. */
 void sim_report(struct sim_warp *w, enum sim_fault_kind k, int lane, const char *fmt, ...)
     SIM_PRINTF(4, 5);
 void sim_thread_id(const struct sim_warp *w, uint32_t thread, uint32_t id[3]);
-void sim_clock(struct sim_warp *w, const struct sim_inst *i, uint32_t mask);
-
-void sim_counters_add(struct sim_counters *to, const struct sim_counters *n);
+void sim_report_stuck(struct sim_worker *k); /* nothing of the block moves any more */
+void sim_report_idle(struct sim_worker *k);  /* all wait for mbarriers that nobody completes */
 
 /* ---- access.c ---- */
 sim_handler sim_load, sim_store, sim_atomic, sim_fence, sim_prefetch, sim_param_load;

@@ -1,0 +1,259 @@
+/* launch: a kernel's launch. Blocks are handed to workers in their order, each with memory for one
+ * block; the first faulty block's report counts. */
+#include "exec.h"
+#include <fenv.h>
+#include <stdlib.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- workers ---- */
+static bool worker_warps(struct sim_worker *k)
+{
+    struct sim_job *j = k->job;
+    struct sim_block_state *b = &k->block;
+    b->warp = aligned_alloc(64, j->warps * sizeof *b->warp);
+    if (!b->warp)
+        return false;
+    memset(b->warp, 0, j->warps * sizeof *b->warp);
+    b->warps = j->warps;
+    for (uint32_t i = 0; i < j->warps; i++) {
+        struct sim_warp *w = &b->warp[i];
+        uint64_t first = (uint64_t)i * SIM_LANES, n = j->threads - first;
+        w->worker = k, w->block = b, w->index = i;
+        w->lanes = n >= SIM_LANES ? SIM_ALL : (1u << n) - 1;
+        w->entry = sim_frame_new(w, j->kernel->f);
+        w->seen = calloc(j->warps, sizeof *w->seen);
+        w->local = calloc(1, (size_t)j->local_stride * SIM_LANES + 64);
+        w->local_known = calloc(1, (size_t)j->local_stride * SIM_LANES + 64);
+        if (!w->entry || !w->seen || !w->local || !w->local_known)
+            return false;
+        w->frame = w->entry;
+        w->r = w->entry->regs;
+        sim_fill_presets(w, w->entry, false);
+    }
+    return true;
+}
+
+static bool worker_begin(struct sim_worker *k)
+{
+    struct sim_job *j = k->job;
+    struct sim_block_state *b = &k->block;
+    size_t words = (j->shared_bytes + 3) / 4 + 32;
+    b->shared_bytes = j->shared_bytes;
+    b->shared = aligned_alloc(1024, (words * 4 + 1023) & ~(size_t)1023);
+    if (j->checked) {
+        b->shared_known = calloc(words, 1);
+        b->reads = calloc(words, sizeof *b->reads);
+        b->writes = calloc(words, sizeof *b->writes);
+        if (!b->shared_known || !b->reads || !b->writes)
+            return false;
+    }
+    return b->shared && worker_warps(k);
+}
+
+static void worker_end(struct sim_worker *k)
+{
+    struct sim_block_state *b = &k->block;
+    for (uint32_t i = 0; b->warp && i < b->warps; i++) {
+        struct sim_warp *w = &b->warp[i];
+        for (uint32_t g = 0; g < w->groups; g++) /* a failed block leaves frames of calls */
+            for (struct sim_frame *fr = w->group[g].frame, *up; fr && fr->caller; fr = up) {
+                up = fr->caller;
+                fr->inside &= ~w->group[g].mask;
+                if (!fr->inside)
+                    sim_frame_drop(w, fr);
+            }
+        sim_frame_delete(w->entry);
+        for (struct sim_frame *fr = w->spare, *next; fr; fr = next) {
+            next = fr->next_free;
+            sim_frame_delete(fr);
+        }
+        sim_tensor_free(w);
+        free(w->seen);
+        free(w->local);
+        free(w->local_known);
+    }
+    free(b->warp);
+    free(b->shared);
+    free(b->shared_known);
+    free(b->mbar);
+    free((void *)b->reads);
+    free((void *)b->writes);
+}
+
+static void add_counters(struct sim_counters *to, const struct sim_worker *k)
+{
+    const struct sim_counters *n = &k->n;
+    to->instructions += n->instructions;
+    to->warp_instructions += n->warp_instructions;
+    to->alu += k->classes[SIM_ALU];
+    to->fma += k->classes[SIM_FMA];
+    to->special += k->classes[SIM_SPECIAL];
+    to->control += k->classes[SIM_CONTROL];
+    to->memory += k->classes[SIM_MEMORY];
+    to->mma += k->classes[SIM_MMA];
+    to->global_load_bytes += n->global_load_bytes;
+    to->global_store_bytes += n->global_store_bytes;
+    to->global_load_sectors += n->global_load_sectors;
+    to->global_store_sectors += n->global_store_sectors;
+    to->shared_accesses += n->shared_accesses;
+    to->shared_conflicts += n->shared_conflicts;
+    to->atomics += n->atomics;
+    to->barriers += n->barriers;
+    to->shuffles += n->shuffles;
+    to->async_copies += n->async_copies;
+    to->divergent_branches += n->divergent_branches;
+}
+
+static void *work(void *arg)
+{
+    struct sim_job *j = arg;
+    struct sim_worker *k = aligned_alloc(64, (sizeof *k + 63) & ~(size_t)63);
+    fenv_t env;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV); /* kernels say themselves where they flush */
+    if (k) {
+        memset(k, 0, sizeof *k);
+        k->job = j;
+    }
+    if (!k || !worker_begin(k)) {
+        pthread_mutex_lock(&j->lock);
+        j->out_of_memory = true;
+        pthread_mutex_unlock(&j->lock);
+    } else {
+        for (;;) {
+            uint64_t i = atomic_fetch_add(&j->next_block, 1);
+            if (i >= j->blocks || i > atomic_load(&j->faulty))
+                break;
+            sim_run_block(k, i);
+            if (k->failed)
+                break;
+        }
+        pthread_mutex_lock(&j->lock);
+        add_counters(&j->total, k);
+        pthread_mutex_unlock(&j->lock);
+    }
+    if (k)
+        worker_end(k);
+    free(k);
+    fesetenv(&env);
+    return NULL;
+}
+
+/* ---- launches ---- */
+static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
+                      const struct sim_launch *l, struct sim_job *j)
+{
+    uint64_t threads = 1, blocks = 1;
+    static const uint32_t most[3] = {1024, 1024, 64}, grids[3] = {0x7FFFFFFF, 65535, 65535};
+    for (int i = 0; i < 3; i++) {
+        if (!l->block[i] || !l->grid[i] || l->block[i] > most[i] || l->grid[i] > grids[i])
+            return false;
+        if (k->facts.required[0] && l->block[i] != k->facts.required[i])
+            return false;
+        threads *= l->block[i];
+        blocks *= l->grid[i];
+    }
+    uint64_t align = k->f->shared_align ? k->f->shared_align : 16;
+    uint64_t dynamic = (k->f->shared_bytes + align - 1) / align * align;
+    uint64_t shared = (l->shared ? dynamic : k->f->shared_bytes) + (uint64_t)l->shared;
+    uint64_t allowed = l->shared_allowed ? l->shared_allowed : d->chip->shared_block;
+    if (threads > k->facts.max_threads || threads > 1024 || shared > allowed ||
+        shared > d->chip->shared_optin)
+        return false;
+    j->threads = threads;
+    j->blocks = blocks;
+    j->warps = (uint32_t)((threads + SIM_LANES - 1) / SIM_LANES);
+    j->shared_bytes = (uint32_t)shared;
+    j->dynamic_at = (uint32_t)dynamic;
+    j->local_stride = k->facts.local_bytes;
+    return true;
+}
+
+/* Counts the distinct bytes that were touched, and clears the cells for the next launch. */
+static void sweep(struct sim_device *d, struct sim_job *j)
+{
+    for (size_t i = 0; i < d->mems; i++)
+        if (!d->mem[i]->freed)
+            sim_race_sweep(d->mem[i], j->checked ? &j->total : NULL);
+}
+
+static void run_workers(struct sim_device *d, struct sim_job *j)
+{
+    pthread_t thread[64];
+    uint64_t n = (uint64_t)d->workers < j->blocks ? (uint64_t)d->workers : j->blocks;
+    n = n > 64 ? 64 : n;
+    uint64_t started = 0;
+    for (uint64_t i = 1; i < n; i++)
+        if (!pthread_create(&thread[started], NULL, work, j))
+            started++;
+    work(j);
+    for (uint64_t i = 0; i < started; i++)
+        pthread_join(thread[i], NULL);
+}
+
+enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct sim_launch *l,
+                        struct sim_counters *counters, struct sim_fault *fault)
+{
+    struct sim_job *j = calloc(1, sizeof *j);
+    if (!j)
+        return SIM_NO_MEMORY;
+    *j = (struct sim_job){
+        .device = d, .kernel = k, .launch = l, .checked = !l->unchecked, .quiet = sim_rows().quiet};
+    if (!sizes_fit(d, k, l, j)) {
+        free(j);
+        return SIM_BAD_LAUNCH;
+    }
+    atomic_store(&j->faulty, UINT64_MAX);
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_mutex_lock(&d->run);
+    pthread_mutex_lock(&d->table);
+    for (size_t i = 0; i < d->mems; i++)
+        sim_mem_settle(d->mem[i]);
+    pthread_mutex_unlock(&d->table);
+    j->began = now();
+    run_workers(d, j);
+    sweep(d, j);
+    j->total.seconds = now() - j->began;
+    enum sim_status s = j->out_of_memory ? SIM_NO_MEMORY : j->fault.kind ? SIM_FAULT : SIM_OK;
+    if (fault && s == SIM_FAULT)
+        *fault = j->fault;
+    if (counters)
+        sim_counters_add(counters, &j->total);
+    pthread_mutex_unlock(&d->run);
+    sim_race_free(j->sync);
+    pthread_mutex_destroy(&j->lock);
+    free(j);
+    return s;
+}
+
+void sim_clock(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    struct sim_job *j = w->worker->job;
+    double t = now() - j->began;
+    uint64_t v =
+        i->sub < 3 ? (uint64_t)(t * 1e3 * j->device->chip->clock_khz) : (uint64_t)(now() * 1e9);
+    bool high = i->sub == 1 || i->sub == 5;
+    for (int l = 0; l < SIM_LANES; l++)
+        if (mask >> l & 1) {
+            if (i->size == 8)
+                sim_row64(w, i->d)[l] = v;
+            else
+                sim_row32(w, i->d)[l] = (uint32_t)(high ? v >> 32 : v);
+        }
+}
+
+void sim_counters_add(struct sim_counters *to, const struct sim_counters *n)
+{
+    uint64_t *a = (uint64_t *)to;
+    const uint64_t *b = (const uint64_t *)n;
+    for (size_t i = 0; i < offsetof(struct sim_counters, seconds) / sizeof *a; i++)
+        a[i] += b[i];
+    to->seconds += n->seconds;
+}
