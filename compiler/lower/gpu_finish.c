@@ -22,23 +22,10 @@ void gc_choose_end(struct gc *c)
     c->end_vec = wide ? 4 : 1;
 }
 
-/* At the point where we stand: the sum is known; what follows from it is computed, then stored, so
- * that a result may take the place of what it was computed from. */
 static void finish(struct gc *c, lo_id sum)
 {
-    struct sk *s = c->s;
-    enum nn_dtype t = (enum nn_dtype)ir_at(s->plan->g, c->node)->dtype;
-    sum = lo_cast(&s->b, NN_f32, lo_cast(&s->b, t, sum));
-    sk_bind(s, c->node, sum);
-    lo_id *value = xcalloc(s->c->members.n, sizeof *value);
-    for (uint32_t i = 0; i < s->c->members.n; i++)
-        if (s->c->members.p[i].stored)
-            value[i] = i == c->member ? sum : sk_lanes(s, sk_member(s, i));
-    for (uint32_t i = 0; i < s->c->members.n; i++)
-        if (value[i])
-            sk_store(s, i, value[i]);
-    sk_bind(s, c->node, 0);
-    free(value);
+    sk_finish(c->s, c->member, sum);
+    sk_bind(c->s, c->node, 0);
 }
 
 /* Where the sums at (batch, m, n) of a part wait. */

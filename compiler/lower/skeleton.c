@@ -372,6 +372,24 @@ void sk_store(struct sk *s, uint32_t member, lo_id value)
     sk_store_at(s, s->out[m->node], sk_member_address(s, member), value);
 }
 
+void sk_finish(struct sk *s, uint32_t member, lo_id sum)
+{
+    ir_id node = s->c->members.p[member].node;
+    enum nn_dtype t = (enum nn_dtype)ir_at(s->plan->g, node)->dtype;
+    enum nn_dtype acc = (enum nn_dtype)s->b.k->insns.p[sum].type.dtype;
+    sum = lo_cast(&s->b, acc,
+                  lo_cast(&s->b, t, sum)); /* as a reader of the stored sum would see it */
+    sk_bind(s, node, sum);
+    lo_id *value = xcalloc(s->c->members.n, sizeof *value);
+    for (uint32_t i = 0; i < s->c->members.n; i++)
+        if (s->c->members.p[i].stored)
+            value[i] = i == member ? sum : sk_lanes(s, sk_member(s, i));
+    for (uint32_t i = 0; i < s->c->members.n; i++)
+        if (value[i])
+            sk_store(s, i, value[i]);
+    free(value);
+}
+
 const struct ix *sk_member_address(struct sk *s, uint32_t member)
 {
     const struct fuse_member *m = &s->c->members.p[member];

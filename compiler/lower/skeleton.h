@@ -100,6 +100,10 @@ void sk_bind(struct sk *s, ir_id node, lo_id value);
 /* Stores a member's value (in its compute type) at the point where we stand: contiguous, strided or
  * scattered as the vector axis wants it. */
 void sk_store(struct sk *s, uint32_t member, lo_id value);
+/* At the point where we stand member's sum is known (in the accumulators' type): what follows from
+ * it is computed, then all is stored, so that a result may take the place of what it was computed
+ * from. The sum stays bound. */
+void sk_finish(struct sk *s, uint32_t member, lo_id sum);
 const struct ix *sk_member_address(struct sk *s, uint32_t member); /* flat, where it is stored to */
 
 /* ---- addresses: c0 + Σ axes, as a scalar base, a factor of the lane number, and a vector ---- */
@@ -142,10 +146,10 @@ double sk_value_cost(const struct fx_val *v); /* of one value, its operands apar
 
 /* ---- skeletons ---- each lowers s->c whole: phases, loops, stores of all stored members. */
 void sk_nest(struct sk *s);
-bool sk_contract(struct sk *s);     /* false: not for it (shape, prologue): sk_nest takes it */
+bool sk_contract(struct sk *s); /* false: not for it (shape, prologue): sk_nest takes it */
 void sk_gpu_chain(struct sk *s);
 void sk_chain_figures(struct sk *s); /* adds its stages' work to the kernel's */
-bool sk_gpu_contract(struct sk *s); /* the same on a GPU (gpu_contract.c) */
+bool sk_gpu_contract(struct sk *s);  /* the same on a GPU (gpu_contract.c) */
 void sk_scatter(struct sk *s);
 void sk_prefix(struct sk *s);
 void sk_chain(struct sk *s);

@@ -173,24 +173,6 @@ static void pack_step(struct con *c)
 
 /* ---- finished tiles ---- */
 
-/* At the point where we stand: the sum is known; what follows from it is computed, then stored, so
- * that a result may take the place of what it was computed from. */
-static void finish(struct con *c, lo_id sum)
-{
-    struct sk *s = c->s;
-    enum nn_dtype t = (enum nn_dtype)ir_at(s->plan->g, c->node)->dtype;
-    sum = lo_cast(&s->b, (enum nn_dtype)c->acc.dtype, lo_cast(&s->b, t, sum));
-    sk_bind(s, c->node, sum);
-    lo_id *value = xcalloc(s->c->members.n, sizeof *value);
-    for (uint32_t i = 0; i < s->c->members.n; i++)
-        if (s->c->members.p[i].stored)
-            value[i] = i == c->member ? sum : sk_lanes(s, sk_member(s, i));
-    for (uint32_t i = 0; i < s->c->members.n; i++)
-        if (value[i])
-            sk_store(s, i, value[i]);
-    free(value);
-}
-
 /* Slots outside, rows inside: what depends on the column alone is read once a slot. */
 static void outer_finish(struct con *c)
 {
@@ -201,7 +183,7 @@ static void outer_finish(struct con *c)
         place_slot(c, i);
         for (int64_t r = 0; r < c->now_rows; r++) {
             sk_axis(s, c->r, con_plus(c, c->at_r, r));
-            finish(c, lo_get(&s->b, c->reg, lo_lin_c(r * slots + i)));
+            sk_finish(c->s, c->member, lo_get(&s->b, c->reg, lo_lin_c(r * slots + i)));
         }
     }
     sk_bind(s, c->node, 0);
@@ -226,7 +208,7 @@ static void dot_finish(struct con *c, struct lo_lin from, int64_t n)
         for (int64_t r = 0; r < c->now_rows; r++) {
             sk_axis(s, c->r, con_plus(c, c->at_r, r));
             struct lo_lin l = lo_lin_c(r * tile_width(c) + at);
-            finish(c, lo_load(&s->b, c->tile, l, (uint32_t)lanes, mask, 0));
+            sk_finish(c->s, c->member, lo_load(&s->b, c->tile, l, (uint32_t)lanes, mask, 0));
         }
     }
     sk_bind(s, c->node, 0);

@@ -2,77 +2,11 @@
  * machine code and, where small, in the interpreter; other orders of the chunks give the same bits.
  */
 #include "back/back.h"
-#include "lower/skeleton.h"
+#include "contraction.h"
 #include "test.h"
 
 static const struct target *target;
 static struct back_jit *jit;
-
-struct run {
-    struct ir_graph *g;
-    struct low_launch launch;
-    void **buf;
-    struct nn_args args;
-    void *scratch;
-    struct nn_fault fault;
-};
-
-static double small(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)((int)(*state >> 33) % 5) - 2;
-}
-
-static void fill_from(enum nn_dtype t, void *p, const double *v, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        union lo_num x = nn_is_float(t) ? lo_num_from_f(t, v[i]) : lo_num_from_i(t, (int64_t)v[i]);
-        memcpy((char *)p + (size_t)i * nn_dtype_size(t), &x, nn_dtype_size(t));
-    }
-}
-
-static double number_at(enum nn_dtype t, const void *p, int64_t i)
-{
-    union lo_num x = {0};
-    memcpy(&x, (const char *)p + (size_t)i * nn_dtype_size(t), nn_dtype_size(t));
-    return nn_is_float(t) ? lo_num_f(t, x) : (double)lo_num_i(t, x);
-}
-
-static void *aligned(size_t n)
-{
-    void *p = aligned_alloc(64, (n + 127) / 64 * 64);
-    CHECK(p, "no memory");
-    memset(p, 0xff, (n + 127) / 64 * 64);
-    return p;
-}
-
-/* Buffers of the kernel: what it reads from the evaluator, others poisoned. */
-static void make_run(struct run *r, struct ir_eval *e)
-{
-    uint32_t n = r->launch.args.n;
-    r->buf = xcalloc(n, sizeof *r->buf);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct low_arg *a = &r->launch.args.p[i];
-        if (!a->node) {
-            r->buf[i] = aligned((size_t)a->bytes);
-            continue;
-        }
-        const struct ir_node *d = ir_at(r->g, a->node);
-        r->buf[i] = aligned((size_t)ir_count(d) * nn_dtype_size(d->dtype));
-        if (!a->write)
-            fill_from(d->dtype, r->buf[i], ir_eval_value(e, a->node), ir_count(d));
-    }
-    r->scratch = aligned(back_scratch(r->launch.kernel));
-    r->args = (struct nn_args){.buf = r->buf, .scratch = r->scratch, .fault = &r->fault};
-}
-
-static void free_run(struct run *r)
-{
-    for (uint32_t i = 0; i < r->launch.args.n; i++)
-        free(r->buf[i]);
-    free(r->buf);
-    free(r->scratch);
-}
 
 static uint64_t hash_outputs(const struct run *r)
 {
@@ -87,37 +21,22 @@ static uint64_t hash_outputs(const struct run *r)
     return h;
 }
 
-static void compare(const struct run *r, struct ir_eval *e, const char *what)
+/* The compiled kernel, with buffers made anew: its chunks in one call, or one by one from the last.
+ */
+static void run_kernel(struct run *r, struct ir_eval *e, nn_kernel *fn, bool backwards)
 {
-    for (uint32_t i = 0; i < r->launch.args.n; i++) {
-        const struct low_arg *a = &r->launch.args.p[i];
-        if (!a->node || !a->write)
-            continue;
-        const struct ir_node *d = ir_at(r->g, a->node);
-        const double *want = ir_eval_value(e, a->node);
-        int64_t bad = 0, first = -1;
-        for (int64_t k = 0; k < ir_count(d); k++)
-            if (number_at(d->dtype, r->buf[i], k) != want[k]) {
-                first = first < 0 ? k : first;
-                bad++;
-            }
-        test(bad == 0);
-        if (bad)
-            printf("%s: %s: %lld of %lld differ, first at %lld: got %g, wanted %g\n",
-                   r->launch.kernel->name, what, (long long)bad, (long long)ir_count(d),
-                   (long long)first, number_at(d->dtype, r->buf[i], first), want[first]);
-    }
-}
-
-static void run_kernel(struct run *r, nn_kernel *fn, int order)
-{
+    struct nn_fault fault = {0};
+    make_buffers(r, e);
+    struct nn_args args = {.buf = r->buf, .fault = &fault};
+    void *scratch = args.scratch = poisoned(back_scratch(r->launch.kernel));
     for (uint32_t p = 0; p < r->launch.kernel->phases.n; p++) {
         int64_t n = r->launch.kernel->phases.p[p].chunks;
-        if (order == 0)
-            fn(&r->args, (int32_t)p, 0, n);
-        for (int64_t c = n; order == 1 && c-- > 0;)
-            fn(&r->args, (int32_t)p, c, c + 1);
+        if (!backwards)
+            fn(&args, (int32_t)p, 0, n);
+        for (int64_t c = n; backwards && c-- > 0;)
+            fn(&args, (int32_t)p, c, c + 1);
     }
+    free(scratch);
 }
 
 static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
@@ -136,33 +55,31 @@ static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
         printf("%s\n", wrong);
     test(!wrong);
     free(wrong);
-    make_run(&r, e);
     if (interpret) {
+        make_buffers(&r, e);
         struct lo_run run = {.buf = r.buf};
         test(lo_interpret(r.launch.kernel, &run));
         if (run.message)
             printf("%s: %s\n", r.launch.kernel->name, run.message);
         free(run.message);
         compare(&r, e, "interpreted");
-        free_run(&r);
-        make_run(&r, e);
+        free_buffers(&r);
     }
     nn_kernel *fn;
     bool ok = back_jit_add(jit, &r.launch.kernel, 1, &fn, &message);
     test(ok);
     if (ok) {
-        run_kernel(&r, fn, 0);
+        run_kernel(&r, e, fn, false);
         compare(&r, e, "compiled");
         uint64_t h = hash_outputs(&r);
-        free_run(&r);
-        make_run(&r, e);
-        run_kernel(&r, fn, 1);
+        free_buffers(&r);
+        run_kernel(&r, e, fn, true);
         test(hash_outputs(&r) == h);
+        free_buffers(&r);
     } else {
         printf("%s\n", message);
         free(message);
     }
-    free_run(&r);
     lo_kernel_free(r.launch.kernel);
     vec_free(&r.launch.args);
 }
@@ -241,9 +158,9 @@ static void matmul(int m, int k, int n, bool ta, bool tb)
 
 static void matmuls(size_t count)
 {
-    static const int size[][3] = {{13, 9, 21},   {48, 40, 64},  {5, 100, 16},
-                                  {64, 70, 10}, {10, 33, 96},  {7, 8, 300},
-                                  {300, 17, 8},  {33, 50, 47}, {270, 40, 9}};
+    static const int size[][3] = {{13, 9, 21},  {48, 40, 64}, {5, 100, 16},
+                                  {64, 70, 10}, {10, 33, 96}, {7, 8, 300},
+                                  {300, 17, 8}, {33, 50, 47}, {270, 40, 9}};
     for (size_t i = 0; i < count && i < COUNT(size); i++)
         for (int t = 0; t < 4; t++)
             matmul(size[i][0], size[i][1], size[i][2], t & 1, t & 2);

@@ -1,92 +1,11 @@
 /* The GPU's contraction skeleton: shapes of every class in the interpreter (which reports races,
  * divergent barriers, what is read before it is written) against the evaluator, exactly: small
  * integers. Both orders of the blocks give the same numbers. Then as PTX on the software GPU. */
-#include "lower/skeleton.h"
+#include "contraction.h"
 #include "simulate.h"
 #include "test.h"
 
 static const struct target *target;
-
-struct run {
-    struct ir_graph *g;
-    struct low_launch launch;
-    void **buf;
-};
-
-static double small(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)((int)(*state >> 33) % 5) - 2;
-}
-
-static void fill_from(enum nn_dtype t, void *p, const double *v, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        union lo_num x = nn_is_float(t) ? lo_num_from_f(t, v[i]) : lo_num_from_i(t, (int64_t)v[i]);
-        memcpy((char *)p + (size_t)i * nn_dtype_size(t), &x, nn_dtype_size(t));
-    }
-}
-
-static double number_at(enum nn_dtype t, const void *p, int64_t i)
-{
-    union lo_num x = {0};
-    memcpy(&x, (const char *)p + (size_t)i * nn_dtype_size(t), nn_dtype_size(t));
-    return nn_is_float(t) ? lo_num_f(t, x) : (double)lo_num_i(t, x);
-}
-
-static void *poisoned(size_t n)
-{
-    void *p = aligned_alloc(256, (n + 511) / 256 * 256);
-    CHECK(p, "no memory");
-    memset(p, 0xff, (n + 511) / 256 * 256);
-    return p;
-}
-
-static void make_run(struct run *r, struct ir_eval *e)
-{
-    uint32_t n = r->launch.args.n;
-    r->buf = xcalloc(n, sizeof *r->buf);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct low_arg *a = &r->launch.args.p[i];
-        if (!a->node) {
-            r->buf[i] = poisoned((size_t)a->bytes);
-            continue;
-        }
-        const struct ir_node *d = ir_at(r->g, a->node);
-        r->buf[i] = poisoned((size_t)ir_count(d) * nn_dtype_size(d->dtype));
-        if (!a->write)
-            fill_from(d->dtype, r->buf[i], ir_eval_value(e, a->node), ir_count(d));
-    }
-}
-
-static void free_run(struct run *r)
-{
-    for (uint32_t i = 0; i < r->launch.args.n; i++)
-        free(r->buf[i]);
-    free(r->buf);
-}
-
-static void compare(const struct run *r, struct ir_eval *e)
-{
-    for (uint32_t i = 0; i < r->launch.args.n; i++) {
-        const struct low_arg *a = &r->launch.args.p[i];
-        if (!a->node || !a->write)
-            continue;
-        const struct ir_node *d = ir_at(r->g, a->node);
-        const double *want = ir_eval_value(e, a->node);
-        int64_t bad = 0, first = -1;
-        for (int64_t k = 0; k < ir_count(d); k++)
-            if (number_at(d->dtype, r->buf[i], k) != want[k]) {
-                first = first < 0 ? k : first;
-                bad++;
-            }
-        test(bad == 0);
-        if (bad)
-            printf("%s: %lld of %lld differ, first at %lld: got %g, wanted %g\n",
-                   r->launch.kernel->name, (long long)bad, (long long)ir_count(d), (long long)first,
-                   number_at(d->dtype, r->buf[i], first), want[first]);
-    }
-}
 
 static void print_kernel(const struct lo_kernel *k)
 {
@@ -109,14 +28,14 @@ static void check_sound(const struct lo_kernel *k)
 
 static void interpret(struct run *r, struct ir_eval *e, bool descending)
 {
-    make_run(r, e);
+    make_buffers(r, e);
     struct lo_run run = {.buf = r->buf, .descending = descending};
     test(lo_interpret(r->launch.kernel, &run));
     if (run.message)
         printf("%s: %s\n", r->launch.kernel->name, run.message);
     free(run.message);
-    compare(r, e);
-    free_run(r);
+    compare(r, e, "interpreted");
+    free_buffers(r);
 }
 
 /* As PTX on the software GPU: the same numbers, no fault, no bank conflict (where tiles are whole).
@@ -128,7 +47,7 @@ static void simulate_run(struct run *r, struct ir_eval *e)
     bool *given = xcalloc(n, sizeof *given);
     struct simulated s;
     struct text ptx = {0};
-    make_run(r, e);
+    make_buffers(r, e);
     for (uint32_t i = 0; i < n; i++) {
         const struct low_arg *a = &r->launch.args.p[i];
         const struct ir_node *d = a->node ? ir_at(r->g, a->node) : NULL;
@@ -144,9 +63,9 @@ static void simulate_run(struct run *r, struct ir_eval *e)
                (unsigned long long)s.counters.shared_conflicts,
                (unsigned long long)s.counters.shared_accesses);
     if (ok)
-        compare(r, e);
+        compare(r, e, "simulated");
     simulated_end(&s);
-    free_run(r);
+    free_buffers(r);
     free(bytes);
     free(given);
 }
