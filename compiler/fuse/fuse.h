@@ -185,11 +185,12 @@ struct fuse_plan {
     VEC(struct fuse_refusal) refusals;
 };
 
-/* Changes the graph first: pass anchor, and borders around what large contractions read (pad.c).
- * NULL if there is no such policy. */
 /* Of a GPU's shared memory a chain leaves so much to the tiles of its contractions. */
 enum { FUSE_TILE_BYTES = 38 << 10 };
 
+const char *fuse_policy_name(size_t i); /* of the i-th; NULL behind the last */
+/* Changes the graph first: pass anchor, and borders around what large contractions read (pad.c).
+ * NULL if there is no such policy. */
 struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy);
 void fuse_free(struct fuse_plan *p);
 void fuse_print(const struct fuse_plan *p, struct text *out); /* `nnc emit fused` */

@@ -141,6 +141,11 @@ const struct fuse_policy fuse_policy_table[] = {
 };
 const size_t fuse_policy_count = COUNT(fuse_policy_table);
 
+const char *fuse_policy_name(size_t i)
+{
+    return i < fuse_policy_count ? fuse_policy_table[i].name : NULL;
+}
+
 struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy)
 {
     const struct fuse_policy *how = NULL;

@@ -182,6 +182,21 @@ static const char *stdlib_folder(void)
     return NNC_STDLIB_BUILD;
 }
 
+static void check_policy(const struct parse *p)
+{
+    struct text known = {0};
+    const char *name;
+    if (!p->o->policy)
+        return;
+    for (size_t i = 0; (name = fuse_policy_name(i)); i++) {
+        if (!strcmp(name, p->o->policy))
+            return;
+        text_printf(&known, "%s%s", i ? ", " : "", name);
+    }
+    fprintf(stderr, "nnc %s: unknown policy %s; known are %s\n", p->command, p->o->policy, known.p);
+    exit(EXIT_USAGE);
+}
+
 void nnc_parse_options(struct nnc_options *o, const char *command, int argc, char **argv,
                        const char *allowed, uint32_t nargs)
 {
@@ -206,6 +221,7 @@ void nnc_parse_options(struct nnc_options *o, const char *command, int argc, cha
         refuse(&p, "an argument is missing", "");
     if (o->args.n > nargs)
         refuse(&p, "one argument too many: ", o->args.p[nargs]);
+    check_policy(&p);
     for (uint32_t i = 0; i < o->include_opt.n; i++)
         vec_push(&o->include, o->include_opt.p[i].value);
     vec_push(&o->include, stdlib_folder());

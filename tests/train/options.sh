@@ -40,6 +40,7 @@ if grep warning said; then exit 1; fi
 sed 's/train MLP/train a = MLP, b = MLP/; s/loss = mean(MLP(x)\*\*2)/loss = mean(a(x) + b(x))/' one.nn >both.nn
 says 1 '2 models of the train block are of MLP: name one with --model a' run both.nn --model MLP --weights a/last.safetensors --input y.npy --output z.npy
 says 1 'y.npy: No such file' run both.nn --model b --weights a/last.safetensors --input y.npy --output z.npy
+says 2 'unknown policy leen; known are none, greedy, lean' train one.nn --policy leen
 # A missing last is written again, a missing best is forgotten with a word; a flipped bit is found.
 says 0 'best loss' train up.nn --out d
 rm d/last.safetensors d/best.safetensors
