@@ -1,6 +1,6 @@
-/* Nanoseconds an element of the transcendentals of f32, compiled for the host's level at one and at two
- * vectors a step, in the first-level cache, beside the C library's scalar functions.
- * Built and run by hand: cmake --build build --target bench-maths */
+/* Nanoseconds an element of the transcendentals of f32, compiled for the host's level at one and at
+ * two vectors a step, in the first-level cache, beside the C library's scalar functions. Built and
+ * run by hand: cmake --build build --target bench-maths */
 #include "back/back.h"
 #include "cpu/pool.h"
 #include "loop/loop.h"

@@ -86,10 +86,11 @@ struct nn_context; /* of one model */
 /* A context's settings. All zeros, or NULL for the whole: the defaults. */
 struct nn_options {
     uint32_t threads; /* that share a call's work, the caller among them; 0: all of the process */
-    /* `cpu` or NULL: the highest level in the library that this machine runs (of a library with levels for
-     * GPUs only: `cuda`). Or a level's name; `cuda`, `cuda:1`: a GPU, by its driver; `sim`: the software
-     * GPU, where it is installed. On a GPU a step whose loss is not asked for is under way when the call
-     * returns, and a later call may report its failure; views of parameters are not given out. */
+    /* `cpu` or NULL: the highest level in the library that this machine runs (of a library with
+     * levels for GPUs only: `cuda`). Or a level's name; `cuda`, `cuda:1`: a GPU, by its driver;
+     * `sim`: the software GPU, where it is installed. On a GPU a step whose loss is not asked for
+     * is under way when the call returns, and a later call may report its failure; views of
+     * parameters are not given out. */
     const char *device;
     /* How long training will be, for schedules of the learning rate: steps in all, and in an epoch.
      * 0: as the model file says. */

@@ -1,5 +1,5 @@
-/* What tests of the software GPU share: one device, buffers in host memory that travel there and back, launches that
- * must succeed or must give a report. */
+/* What tests of the software GPU share: one device, buffers in host memory that travel there and
+ * back, launches that must succeed or must give a report. */
 #ifndef NNC_TEST_SIMGPU_H
 #define NNC_TEST_SIMGPU_H
 
@@ -43,10 +43,22 @@ struct gpu_arg {
     bool buffer, out, fresh; /* out: comes back; fresh: nothing is written to it before */
     uint64_t at;
 };
-#define IN(p) {(void *)(p), sizeof(p), true, false, false, 0}
-#define OUT(p) {(p), sizeof(p), true, true, false, 0}
-#define FRESH(p) {(p), sizeof(p), true, true, true, 0}
-#define BY_VALUE(v) {&(v), sizeof(v), false, false, false, 0}
+#define IN(p)                                                                                      \
+    {                                                                                              \
+        (void *)(p), sizeof(p), true, false, false, 0                                              \
+    }
+#define OUT(p)                                                                                     \
+    {                                                                                              \
+        (p), sizeof(p), true, true, false, 0                                                       \
+    }
+#define FRESH(p)                                                                                   \
+    {                                                                                              \
+        (p), sizeof(p), true, true, true, 0                                                        \
+    }
+#define BY_VALUE(v)                                                                                \
+    {                                                                                              \
+        &(v), sizeof(v), false, false, false, 0                                                    \
+    }
 
 static inline enum sim_status gpu_run(struct gpu *g, const char *name, struct gpu_arg *a, size_t n)
 {
@@ -63,11 +75,13 @@ static inline enum sim_status gpu_run(struct gpu *g, const char *name, struct gp
             if (!a[i].fresh)
                 sim_write(g->d, a[i].at, a[i].host, a[i].bytes);
         }
-        memcpy(params + f->param[i].offset, a[i].buffer ? (void *)&a[i].at : a[i].host, f->param[i].bytes);
+        memcpy(params + f->param[i].offset, a[i].buffer ? (void *)&a[i].at : a[i].host,
+               f->param[i].bytes);
     }
     g->l.params = params;
     g->l.shared_allowed = sim_device_chip(g->d)->shared_optin;
-    enum sim_status s = n == f->param_count ? sim_run(g->d, k, &g->l, &g->n, &g->fault) : SIM_BAD_LAUNCH;
+    enum sim_status s =
+        n == f->param_count ? sim_run(g->d, k, &g->l, &g->n, &g->fault) : SIM_BAD_LAUNCH;
     for (size_t i = 0; i < n; i++) {
         if (a[i].out && !s)
             sim_read(g->d, a[i].host, a[i].at, a[i].bytes);
@@ -82,7 +96,8 @@ static inline enum sim_status gpu_run(struct gpu *g, const char *name, struct gp
               sizeof((struct gpu_arg[]){__VA_ARGS__}) / sizeof(struct gpu_arg))
 
 /* Succeeds, or prints the report and fails the test. */
-static inline bool launch_1d(struct gpu *g, const char *name, uint32_t grid, uint32_t block, struct gpu_arg *a, size_t n)
+static inline bool launch_1d(struct gpu *g, const char *name, uint32_t grid, uint32_t block,
+                             struct gpu_arg *a, size_t n)
 {
     g->l.grid[0] = grid;
     g->l.block[0] = block;

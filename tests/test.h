@@ -1,5 +1,6 @@
-/* What a unit test needs: test(condition), test_text(got, wanted), test_near(got, wanted, bound), and
- * `return test_done();` at the end of main. A failure is printed with its place; the rest still runs. */
+/* What a unit test needs: test(condition), test_text(got, wanted), test_near(got, wanted, bound),
+ * and `return test_done();` at the end of main. A failure is printed with its place; the rest still
+ * runs. */
 #ifndef NNC_TEST_H
 #define NNC_TEST_H
 

@@ -370,8 +370,9 @@ static LLVMValueRef trapping_value(struct gen *g, const struct lo_insn *in, LLVM
     return LLVMBuildExtractElement(g->b, v, lane, "");
 }
 
-/* The first fault wins, by compare-exchange on its code; then the function returns. A GPU's thread goes
- * on: the others of its warp and block count on it, and what the condition guards is masked by it. */
+/* The first fault wins, by compare-exchange on its code; then the function returns. A GPU's thread
+ * goes on: the others of its warp and block count on it, and what the condition guards is masked by
+ * it. */
 static void gen_trap(struct gen *g, const struct lo_insn *in)
 {
     LLVMValueRef cond = g->value[in->in[0]], any = cond;

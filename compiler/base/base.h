@@ -24,7 +24,8 @@
 /* Exit statuses of the tool (docs/language.md). */
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_MACHINE = 3 };
 
-/* A broken invariant of the compiler itself: prints where and aborts. Never for a user's mistake. */
+/* A broken invariant of the compiler itself: prints where and aborts. Never for a user's mistake.
+ */
 NNC_NORETURN void base_bug(const char *file, int line, const char *fmt, ...) NNC_PRINTF(3, 4);
 #define BUG(...) base_bug(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(cond, ...)                                                                           \
@@ -39,7 +40,8 @@ void *xmalloc(size_t n);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t n);
 
-/* ---- arena.c: everything of one lifetime, freed at once. Memory is zeroed, 16-byte aligned. ---- */
+/* ---- arena.c: everything of one lifetime, freed at once. Memory is zeroed, 16-byte aligned. ----
+ */
 struct arena;
 struct arena *arena_new(void);
 void arena_free(struct arena *a);
@@ -95,7 +97,8 @@ void diag_report(struct diag *d, enum severity s, struct loc at, const char *fmt
 void diag_label(struct diag *d, const char *fmt, ...) NNC_PRINTF(2, 3);
 #define diag_error(d, at, ...) diag_report(d, DIAG_ERROR, at, __VA_ARGS__)
 #define diag_warn(d, at, ...) diag_report(d, DIAG_WARNING, at, __VA_ARGS__)
-#define diag_note(d, at, ...) diag_report(d, DIAG_NOTE, at, __VA_ARGS__) /* belongs to the last error */
+#define diag_note(d, at, ...)                                                                      \
+    diag_report(d, DIAG_NOTE, at, __VA_ARGS__) /* belongs to the last error */
 uint32_t diag_errors(const struct diag *d);
 /* Prints all in source order (notes stay behind their error; exact repeats once) and forgets them;
  * the count of errors stays. */

@@ -84,10 +84,10 @@ bool front_trains(struct front *f, const char *model);
  * everything trained, states, and step <- step + 1. Has grad nodes: run pass gradient. eval inputs:
  * the fields, batch of `batch`. training = false. Updates the acc slots. metrics  no input; outputs
  * loss, then each metric, from the acc slots. grad     inputs as step. Outputs loss; output or
- * output.0 …, of the models behind the first NAME.output …; grad.NAME for each param; state.NAME for
- * each state after the step. No updates.
- * training unless `eval`. forward  inputs: the model's own, each free dim from `dim`. Outputs:
- * output or output.0, …; the names that the result type gives are kept as output.NAME. */
+ * output.0 …, of the models behind the first NAME.output …; grad.NAME for each param; state.NAME
+ * for each state after the step. No updates. training unless `eval`. forward  inputs: the model's
+ * own, each free dim from `dim`. Outputs: output or output.0, …; the names that the result type
+ * gives are kept as output.NAME. */
 struct front_dim { /* a model's free dim */
     const char *name;
     int64_t n;

@@ -54,8 +54,8 @@ struct fx_val {
     uint32_t pick;
     double f;
     int64_t i;
-    uint32_t axes; /* the axes of the space on which it depends, a mask */
-    bool bound;    /* a FX_BOUND is below it */
+    uint32_t axes;   /* the axes of the space on which it depends, a mask */
+    bool bound;      /* a FX_BOUND is below it */
     uint32_t origin; /* of the node that first asked for it; no part of the number */
     uint64_t hash;
 };
@@ -76,7 +76,7 @@ struct fx {
     VEC(struct fx_cond) cond; /* p[0]: true */
     uint32_t *table;          /* of value numbers, by hash */
     uint32_t table_size;
-    uint32_t origin; /* of the node being read */
+    uint32_t origin;              /* of the node being read */
     const struct fx_local *local; /* of a chain's stage, else none */
     uint32_t nlocal, first_row;   /* the axis that says where the block's rows begin */
 };
@@ -125,7 +125,8 @@ enum fuse_role {
     FUSE_FINISH, /* element-wise on what folds give, after the end */
     FUSE_ALONE,  /* scatter, cumsum: a skeleton of its own */
     FUSE_ACROSS, /* folds all outer axes, keeps the inner ones: known only at the end (GPU) */
-    FUSE_AFTER,  /* element-wise over the inner axes on what FUSE_ACROSS gives, after the end (GPU) */
+    FUSE_AFTER,  /* element-wise over the inner axes on what FUSE_ACROSS gives, after the end (GPU)
+                  */
 };
 struct fuse_member {
     ir_id node;
@@ -146,12 +147,12 @@ struct fuse_cluster {
     uint32_t
         segment; /* clusters of one number (not 0) are one launch, each a range of its chunks */
 
-    /* A chain's outer axes are its rows; the last one is cut into blocks of `block` rows. Its members
-     * are what is stored of the stages' results, its inputs what they read from outside. */
+    /* A chain's outer axes are its rows; the last one is cut into blocks of `block` rows. Its
+     * members are what is stored of the stages' results, its inputs what they read from outside. */
     VEC(struct fuse_cluster) stages;
     int64_t block;
-    /* A stage's space: outer (of the rows the last alone, with `block` points), inner, then axes that
-     * stand still while its loops run: the other rows, and where the block begins. */
+    /* A stage's space: outer (of the rows the last alone, with `block` points), inner, then axes
+     * that stand still while its loops run: the other rows, and where the block begins. */
     uint32_t fixed, split;
     const struct fx_local *local; /* what the chain keeps; the same for all its stages */
     uint32_t nlocal;
@@ -180,7 +181,7 @@ struct fuse_plan {
     const struct target *target;
     const char *policy;
     enum fuse_gemm gemm; /* fuse_graph says OWN; the caller may choose otherwise before lowering */
-    uint8_t *mode; /* enum fx_mode of each node: FX_STORED or FX_INLINE */
+    uint8_t *mode;       /* enum fx_mode of each node: FX_STORED or FX_INLINE */
     VEC(struct fuse_cluster) clusters;
     VEC(struct fuse_refusal) refusals;
 };

@@ -7,8 +7,9 @@
 #include "pass/pass.h"
 
 enum { LEAST_WORK = 1 << 16 };
-#define MOST_GROWTH 1.15 /* wider borders would be multiplied for nothing: contract.c skips them   \
-                          */
+#define MOST_GROWTH                                                                                \
+    1.15 /* wider borders would be multiplied for nothing: contract.c skips them                   \
+          */
 
 /* Products that a large sum folds, with no other user. */
 static bool *products(const struct ir_graph *g)

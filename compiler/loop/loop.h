@@ -77,8 +77,8 @@ enum lo_kind {
                   lane's); the run's first fault is kept, what follows in the chunk may still run */
     LO_EXTRACT, /* lane i of vector in[0] as a scalar */
     LO_TRADE,   /* half of exchanging blocks of i lanes between in[0] and in[1], a step of a
-                   transposition:   op 0: lane j is in[0][j], but in[1][j - i] where bit i of j is set;
-                   op 1: lane j is in[1][j], but in[0][j + i] where bit i of j is clear */
+                   transposition:   op 0: lane j is in[0][j], but in[1][j - i] where bit i of j is
+                   set;   op 1: lane j is in[1][j], but in[0][j + i] where bit i of j is clear */
     /* GPU only. What a warp does together (*) must be reached by all of its 32 threads. */
     LO_BARRIER,  /* all threads of the block: what they wrote before is read after */
     LO_SHUFFLE,  /* * in[0] (a scalar of 32 or 64 bits) of the thread of the warp that op says: enum
@@ -90,8 +90,8 @@ enum lo_kind {
                    each, aligned so); op 1: transposed. Of an f32 buffer a row is 4 elements, op 0
                  */
     LO_COPY,     /* asynchronously i = 4, 8, 16 bytes, aligned so, to shared buf[lin] from argument
-                    from[hi];     where the mask in[0] (bool scalar; 0 none) is false nothing is read and
-                    zeros written */
+                    from[hi];     where the mask in[0] (bool scalar; 0 none) is false nothing is read
+                    and     zeros written */
     LO_COMMIT,   /* the thread's copies since the last commit become a group */
     LO_WAIT,   /* until at most i of the thread's groups are under way; their data is there for the
                   thread, after a barrier for the block */
@@ -308,11 +308,13 @@ void lo_simplify(struct lo_kernel *k);
  * emission. ---- */
 void lo_unroll(struct lo_kernel *k);
 
-/* ---- facts.c: what is known of each integer value, in every lane; by lo_id (heap, the caller frees) ---- */
+/* ---- facts.c: what is known of each integer value, in every lane; by lo_id (heap, the caller
+ * frees) ---- */
 struct lo_fact {
-    bool known;        /* its range: */
-    int64_t lo, hi;    /* inclusive, both far from overflow */
-    uint32_t multiple; /* a power of two that divides it; of a vector 1 unless its lanes are alike */
+    bool known;     /* its range: */
+    int64_t lo, hi; /* inclusive, both far from overflow */
+    uint32_t
+        multiple; /* a power of two that divides it; of a vector 1 unless its lanes are alike */
 };
 struct lo_fact *lo_facts(const struct lo_kernel *k);
 uint32_t lo_lin_multiple(struct lo_lin l, const struct lo_fact *facts);
@@ -321,9 +323,10 @@ uint32_t lo_lin_multiple(struct lo_lin l, const struct lo_fact *facts);
  * f64 transcendentals stay: back/ calls libm for them (sigmoid becomes 1 / (1 + exp(-x))). `fma`:
  * the target has the instruction; without it only plain products and sums are made. ---- */
 void lo_expand_maths(struct lo_kernel *k, bool fma);
-/* For a GPU: exp, sigmoid, tanh, rsqrt are made of its ex2, rcp and rsqrt. With the PTX manual's bounds for
- * these exp is within 3 units of the last place, tanh and rsqrt 4, sigmoid 5; the others as on a CPU. f64 too is
- * expanded, within 4 units; sin and cos of it lose their digits past 2^45. */
+/* For a GPU: exp, sigmoid, tanh, rsqrt are made of its ex2, rcp and rsqrt. With the PTX manual's
+ * bounds for these exp is within 3 units of the last place, tanh and rsqrt 4, sigmoid 5; the others
+ * as on a CPU. f64 too is expanded, within 4 units; sin and cos of it lose their digits past 2^45.
+ */
 void lo_expand_maths_gpu(struct lo_kernel *k);
 
 /* ---- hash.c: of all but names, origins and the figures for reports, whatever the numbering. ----

@@ -1,7 +1,7 @@
-/* The chain skeleton: a task is a block of rows at one place of the other rows' axes. Its stages run
- * one after another, each by its own skeleton over the block alone; what is between them lies in
- * scratch. Columns that a condition on row and column (a causal mask) takes out of everything are
- * left out: chain_limits.c. */
+/* The chain skeleton: a task is a block of rows at one place of the other rows' axes. Its stages
+ * run one after another, each by its own skeleton over the block alone; what is between them lies
+ * in scratch. Columns that a condition on row and column (a causal mask) takes out of everything
+ * are left out: chain_limits.c. */
 #include "lower/chain.h"
 
 #define I64 ((struct lo_type){NN_i64, 1})

@@ -48,8 +48,8 @@ static bool others_aligned(const struct reads *r, const struct ix *e)
     return e->c0 % r->vec == 0;
 }
 
-/* The rest of the vector axis by a multiple of vec, from a multiple of vec on: goes on along the lanes
- * as the axis does. */
+/* The rest of the vector axis by a multiple of vec, from a multiple of vec on: goes on along the
+ * lanes as the axis does. */
 static bool goes_on(const struct reads *r, const struct ix_atom *a)
 {
     return a->kind == IX_MOD && a->q % r->vec == 0 && ix_coef(a->e, vector_axis(r->g)) == 1 &&

@@ -102,8 +102,7 @@ static bool folds_index(const struct nest *n)
 {
     for (uint32_t i = 0; i < n->s->c->members.n; i++) {
         const struct ir_node *x = ir_at(n->s->plan->g, member(n, i)->node);
-        if (member(n, i)->role == FUSE_FOLD &&
-            (x->monoid == IRM_argmax || x->monoid == IRM_argmin))
+        if (member(n, i)->role == FUSE_FOLD && (x->monoid == IRM_argmax || x->monoid == IRM_argmin))
             return true;
     }
     return false;

@@ -56,7 +56,8 @@ struct nnc_device {
 int nnc_gemm(const struct nnc_options *o, enum fuse_gemm *gemm);
 /* The level of --target, by default this machine's; NULL after printing the known ones. */
 const struct target *nnc_target(const struct nnc_options *o);
-/* The highest level (that LLVM knows) that a GPU of this compute capability (80: 8.0) runs; NULL: it is too old. */
+/* The highest level (that LLVM knows) that a GPU of this compute capability (80: 8.0) runs; NULL:
+ * it is too old. */
 const struct target *nnc_best_level(int capability);
 /* Opens the device and chooses the level. 0, or the exit status after the mistake was printed. */
 int nnc_device_open(struct nnc_device *d, const struct nnc_options *o);

@@ -112,10 +112,11 @@ int cmd_run(int argc, char **argv)
     struct nnc_options o;
     struct nnc_session s;
     struct inputs x = {0};
-    nnc_parse_options(&o, "run", argc, argv,
-                      "define include_opt model device target gemm policy threads weights input output "
-                      "check_nan",
-                      1);
+    nnc_parse_options(
+        &o, "run", argc, argv,
+        "define include_opt model device target gemm policy threads weights input output "
+        "check_nan",
+        1);
     if (!o.output) {
         fprintf(stderr, "nnc run: --output FILE.npy is missing\n");
         nnc_free_options(&o);

@@ -139,10 +139,11 @@ static int run(struct sampler *x)
 int cmd_sample(int argc, char **argv)
 {
     struct sampler x = {0};
-    nnc_parse_options(&x.o, "sample", argc, argv,
-                      "define include_opt model device target gemm policy threads weights prompt tokens "
-                      "temperature seed",
-                      1);
+    nnc_parse_options(
+        &x.o, "sample", argc, argv,
+        "define include_opt model device target gemm policy threads weights prompt tokens "
+        "temperature seed",
+        1);
     int bad = nnc_session_open(&x.s, &x.o, NNC_GRAPH);
     if (!bad)
         bad = window(&x);

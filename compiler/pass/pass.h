@@ -25,19 +25,20 @@ void pass_pipeline(struct ir_graph *g);
 /* ---- rewrite.c: building the graph anew, node by node. ----
  * `map[old]` is the new id; ir_rewrite_node copies one node with its operands mapped. */
 struct pass_rewrite {
-    struct ir_graph *g;   /* the graph: its nodes are the new ones while the rewrite lasts */
-    struct ir_graph old;  /* the nodes as they were */
+    struct ir_graph *g;  /* the graph: its nodes are the new ones while the rewrite lasts */
+    struct ir_graph old; /* the nodes as they were */
     ir_id *map;
 };
 void pass_rewrite_begin(struct pass_rewrite *r, struct ir_graph *g);
-struct ir_node pass_rewrite_map(const struct pass_rewrite *r, ir_id old); /* a copy, operands mapped */
+struct ir_node pass_rewrite_map(const struct pass_rewrite *r,
+                                ir_id old);                 /* a copy, operands mapped */
 ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old); /* appends, sets and returns map[old] */
 void pass_rewrite_end(struct pass_rewrite *r);              /* outputs and updates are mapped */
 
 /* ---- transpose.c: an access turned round. ----
- * An access reads x[a(p)] for the points p of a domain. Turned round it says which points p read x[u]:
- * `at` has one term for each axis of that domain, over a new one: the axes of x's value first, then what
- * is left to sum over. Where a term or guard fails, no point reads there. */
+ * An access reads x[a(p)] for the points p of a domain. Turned round it says which points p read
+ * x[u]: `at` has one term for each axis of that domain, over a new one: the axes of x's value
+ * first, then what is left to sum over. Where a term or guard fails, no point reads there. */
 enum pass_transpose {
     PASS_GATHER,  /* `at` says it all; @k in it: the same operands, read along `at` */
     PASS_MATCH,   /* and `match` == 0 (has @k); nothing is left to sum over */
@@ -55,7 +56,8 @@ void pass_transpose(struct ir_module *m, const struct ir_node *user, uint32_t k,
                     const struct ir_axis *val, struct pass_transposed *t);
 
 /* ---- fold_moves.c ---- */
-/* One step past the move that an operand, read over a domain of sizes dim, reads; false if it stays. */
+/* One step past the move that an operand, read over a domain of sizes dim, reads; false if it
+ * stays. */
 bool pass_see_through(const struct ir_graph *g, const int64_t *dim, struct ir_in *in);
 /* A reshape as an access: axes `ax` read over the domain `dom`, in flat order. */
 struct ir_access pass_reshape_access(struct ir_module *m, uint32_t nd, const struct ir_axis *dom,

@@ -1,4 +1,5 @@
-/* Trains LeNet from arrays of this program's own, then infers; no compiler, no framework at run time.
+/* Trains LeNet from arrays of this program's own, then infers; no compiler, no framework at run
+ * time.
  *
  *   nnc build ../mnist/lenet.nn -o lib
  *   cc train.c -I lib lib/liblenet.a $(pkg-config --cflags --libs nnrt) -lz -o train
@@ -21,7 +22,8 @@ static void read_idx(const char *folder, const char *name, int header, void *to,
     char path[4096], skipped[16];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     gzFile f = gzopen(path, "rb");
-    if (!f || gzread(f, skipped, (unsigned)header) != header || gzread(f, to, bytes) != (int)bytes) {
+    if (!f || gzread(f, skipped, (unsigned)header) != header ||
+        gzread(f, to, bytes) != (int)bytes) {
         fprintf(stderr, "cannot read %s\n", path);
         exit(1);
     }

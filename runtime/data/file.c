@@ -1,7 +1,7 @@
-/* Plain files. One is replaced as a whole or not at all: temporary file, fsync, rename, fsync of the
- * folder. */
-#include "common.h"
+/* Plain files. One is replaced as a whole or not at all: temporary file, fsync, rename, fsync of
+ * the folder. */
 #include "data/file.h"
+#include "common.h"
 
 #include <errno.h>
 #include <fcntl.h>

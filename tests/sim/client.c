@@ -1,27 +1,27 @@
-/* A program of somebody else's: CUDA's own header, the library by its own name; every entry once through the linker
- * and once through cuGetProcAddress. */
+/* A program of somebody else's: CUDA's own header, the library by its own name; every entry once
+ * through the linker and once through cuGetProcAddress. */
 #include <cuda.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK(call)                                                                                 \
-    do {                                                                                            \
-        CUresult r_ = (call);                                                                       \
-        const char *name_ = "?";                                                                    \
-        cuGetErrorName(r_, &name_);                                                                 \
-        if (r_) {                                                                                   \
-            printf("line %d: %s: %s\n", __LINE__, #call, name_);                                    \
-            return 1;                                                                               \
-        }                                                                                           \
+#define CHECK(call)                                                                                \
+    do {                                                                                           \
+        CUresult r_ = (call);                                                                      \
+        const char *name_ = "?";                                                                   \
+        cuGetErrorName(r_, &name_);                                                                \
+        if (r_) {                                                                                  \
+            printf("line %d: %s: %s\n", __LINE__, #call, name_);                                   \
+            return 1;                                                                              \
+        }                                                                                          \
     } while (0)
-#define TEST(condition)                                                                             \
-    do {                                                                                            \
-        if (!(condition)) {                                                                         \
-            printf("line %d: %s is not so\n", __LINE__, #condition);                                \
-            return 1;                                                                               \
-        }                                                                                           \
+#define TEST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("line %d: %s is not so\n", __LINE__, #condition);                               \
+            return 1;                                                                              \
+        }                                                                                          \
     } while (0)
 
 enum { N = 3000 };
@@ -41,8 +41,8 @@ int main(int argc, char **argv)
     int n = N, major, version;
     float a = 3, *host, got[N];
     char name[100];
-    CUresult (*launch)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, CUstream,
-                       void **, void **);
+    CUresult (*launch)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                       unsigned, CUstream, void **, void **);
     TEST(argc == 2);
     CHECK(cuInit(0));
     CHECK(cuDriverGetVersion(&version));
@@ -64,7 +64,8 @@ int main(int argc, char **argv)
     CHECK(cuEventCreate(&e, CU_EVENT_DISABLE_TIMING));
     CHECK(cuMemcpyHtoDAsync(x, host, sizeof got, s));
     CHECK(cuMemsetD32Async(y, 0x3f800000, N, s)); /* 1.0f */
-    CHECK(cuGetProcAddress("cuLaunchKernel", (void **)&launch, CUDA_VERSION, CU_GET_PROC_ADDRESS_DEFAULT, NULL));
+    CHECK(cuGetProcAddress("cuLaunchKernel", (void **)&launch, CUDA_VERSION,
+                           CU_GET_PROC_ADDRESS_DEFAULT, NULL));
     void *params[] = {&n, &a, &x, &y};
     CHECK(launch(f, (N + 255) / 256, 1, 1, 256, 1, 1, 0, s, params, NULL));
     CHECK(cuEventRecord(e, s));
@@ -73,7 +74,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < N; i++)
         TEST(got[i] == 3.f * (float)i + 1);
 
-    CUDA_KERNEL_NODE_PARAMS p = {.func = f, /* the kernel again, twice in a graph, y += 3 x each time */
+    CUDA_KERNEL_NODE_PARAMS p = {.func =
+                                     f, /* the kernel again, twice in a graph, y += 3 x each time */
                                  .gridDimX = (N + 255) / 256,
                                  .gridDimY = 1,
                                  .gridDimZ = 1,

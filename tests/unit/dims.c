@@ -5,18 +5,18 @@
 static struct dims *s;
 static const struct dim *h, *n, *k;
 
-static const struct dim *c(int64_t v) {
-    return dim_const(s, v);
-}
+static const struct dim *c(int64_t v) { return dim_const(s, v); }
 
-static void text_is(const struct dim *d, const char *wanted) {
+static void text_is(const struct dim *d, const char *wanted)
+{
     struct text t = {0};
     dim_print(s, d, &t);
     test_text(t.p, wanted);
     text_free(&t);
 }
 
-static void division(void) {
+static void division(void)
+{
     const struct dim *h8 = dim_mul(s, c(8), h);
     test(dim_add(s, dim_div(s, dim_sub(s, h8, c(1)), c(2)), c(1)) == dim_mul(s, c(4), h));
     test(dim_div(s, dim_mul(s, n, k), k) == n);
@@ -34,7 +34,8 @@ static void division(void) {
     text_is(c(0), "0");
 }
 
-static void solving(struct dim_sym *hs) {
+static void solving(struct dim_sym *hs)
+{
     bool linear;
     const struct dim *p = dim_mul(s, c(16), h);
     test(dim_solve(s, p, hs, c(64), &linear) == c(4) && linear);
@@ -46,7 +47,8 @@ static void solving(struct dim_sym *hs) {
     hs->solution = NULL;
 }
 
-static void bounds(struct dim_sym *ns) {
+static void bounds(struct dim_sym *ns)
+{
     test(dim_shown_ge(s, n, c(1)) && !dim_shown_ge(s, n, c(2)));
     test(dim_shown_ge(s, dim_mul(s, n, k), c(1)));
     test(!dim_shown_ge(s, dim_sub(s, n, k), c(0)));
@@ -62,7 +64,8 @@ static void bounds(struct dim_sym *ns) {
     test(dims_overflow(s) && !dims_overflow(s));
 }
 
-int main(void) {
+int main(void)
+{
     s = dims_new();
     struct dim_sym *hs = dim_symbol(s, "h"), *ns = dim_symbol(s, "n");
     h = dim_of_symbol(s, hs);

@@ -1,4 +1,5 @@
-/* loop: what the builder folds, how a kernel prints, what the verifier refuses, what the hash sees. */
+/* loop: what the builder folds, how a kernel prints, what the verifier refuses, what the hash sees.
+ */
 #include "loop/loop.h"
 #include "test.h"
 
@@ -139,7 +140,8 @@ static void halves(void)
     test(lo_f32_to_bf16(1 + 0x1p-8f) == 0x3f80 && lo_f32_to_bf16(1 + 0x3p-8f) == 0x3f82);
 }
 
-/* Register indices become constants, masks of full vectors fold away, inner bounds may vary together. */
+/* Register indices become constants, masks of full vectors fold away, inner bounds may vary
+ * together. */
 static void unrolled(void)
 {
     struct lo_builder b = {.k = lo_kernel_new("unrolled")};

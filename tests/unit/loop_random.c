@@ -1,5 +1,5 @@
-/* loop: random kernels. Simplified, unrolled and with maths expanded they give the same bits as before,
- * in both orders of chunks, interpreted and compiled; their text reads back. */
+/* loop: random kernels. Simplified, unrolled and with maths expanded they give the same bits as
+ * before, in both orders of chunks, interpreted and compiled; their text reads back. */
 #include "back/back.h"
 #include "cpu/pool.h"
 #include "loop/loop.h"

@@ -1,5 +1,5 @@
-/* loop: the transcendentals of f32 against libm in f64, in units of the last place, through the compiled
- * kernel of two levels (with fma and without) and the interpreter. Prints the figures. */
+/* loop: the transcendentals of f32 against libm in f64, in units of the last place, through the
+ * compiled kernel of two levels (with fma and without) and the interpreter. Prints the figures. */
 #include "back/back.h"
 #include "cpu/pool.h"
 #include "loop/loop.h"

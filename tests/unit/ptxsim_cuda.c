@@ -1,5 +1,6 @@
-/* Kernels that nvcc compiles from ordinary CUDA C (tests/cuda) run on the software GPU with checks on, and give what
- * they give when they are computed here. One call of the compiler for all of them; skipped without it. */
+/* Kernels that nvcc compiles from ordinary CUDA C (tests/cuda) run on the software GPU with checks
+ * on, and give what they give when they are computed here. One call of the compiler for all of
+ * them; skipped without it. */
 #include "simgpu.h"
 #include <dirent.h>
 #include <sys/wait.h>
@@ -7,14 +8,16 @@
 
 static float from_half(uint16_t h)
 {
-    float v = ldexpf((float)(h & 0x3FF) + (h & 0x7C00 ? 1024 : 0), (h >> 10 & 31) - 25 + (h & 0x7C00 ? 0 : 1));
+    float v = ldexpf((float)(h & 0x3FF) + (h & 0x7C00 ? 1024 : 0),
+                     (h >> 10 & 31) - 25 + (h & 0x7C00 ? 0 : 1));
     return h & 0x8000 ? -v : v;
 }
 static uint16_t to_half(float f) /* normal numbers only */
 {
     uint32_t u;
     memcpy(&u, &f, 4);
-    return (uint16_t)((u >> 16 & 0x8000) | (((u & 0x7FFFFFFF) + 0xFFF + (u >> 13 & 1) - 0x38000000) >> 13 & 0x7FFF));
+    return (uint16_t)((u >> 16 & 0x8000) |
+                      (((u & 0x7FFFFFFF) + 0xFFF + (u >> 13 & 1) - 0x38000000) >> 13 & 0x7FFF));
 }
 static float from_bf16(uint16_t h)
 {
@@ -109,7 +112,8 @@ static void warps(struct gpu *g)
         for (unsigned k = 0; k < 32; k++)
             same |= (unsigned)(bounded[k] % 4 == bounded[i] % 4) << k;
         test(v[i] == (unsigned)above + 100 * (unsigned)any + 1000 && v[i + 32] == same);
-        test(v[i + 64] == (unsigned)__builtin_ffs((int)same) + 256 * (unsigned)__builtin_popcount(same) + 65536);
+        test(v[i + 64] ==
+             (unsigned)__builtin_ffs((int)same) + 256 * (unsigned)__builtin_popcount(same) + 65536);
         test(v[i + 96] == (unsigned)bounded[i / 8 * 8 + 5]);
     }
     int r[128], sum = 0, most = 0, least = 0, bits = 0;
@@ -151,7 +155,8 @@ static void atomic_kernels(struct gpu *g)
         high = v[i] > high ? v[i] : high, low = v[i] < low ? v[i] : low, or |= 1u << (v[i] & 31);
     }
     LAUNCH(g, "atomics", 2, 64, IN(v), OUT(sum), OUT(most), OUT(ring), OUT(least), OUT(bits));
-    test(sum[0] == all && most[0] == high && ring[0] == 128 % 10 && least[0] == low && bits[0] == or);
+    test(sum[0] == all && most[0] == high && ring[0] == 128 % 10 && least[0] == low &&
+             bits[0] == or);
 }
 
 static void halves(struct gpu *g)
@@ -185,7 +190,8 @@ static void tensor_cores(struct gpu *g)
     static float c[32 * 32];
     int n = 32;
     for (int i = 0; i < n * n; i++)
-        a[i] = to_half((float)number_at((uint64_t)i)), b[i] = to_half((float)number_at((uint64_t)i + 5000));
+        a[i] = to_half((float)number_at((uint64_t)i)),
+        b[i] = to_half((float)number_at((uint64_t)i + 5000));
     g->l.grid[1] = 2;
     LAUNCH(g, "wmma_f16", 2, 32, IN(a), IN(b), FRESH(c), BY_VALUE(n));
     for (int i = 0; i < n * n; i++) {
@@ -197,7 +203,8 @@ static void tensor_cores(struct gpu *g)
     uint16_t p[16 * 16], q[16 * 8];
     float d[16 * 8], fa[16 * 8], fb[8 * 8];
     for (int i = 0; i < 256; i++)
-        p[i] = to_bf16((float)number_at((uint64_t)i)), q[i % 128] = to_bf16((float)number_at((uint64_t)i + 7));
+        p[i] = to_bf16((float)number_at((uint64_t)i)),
+        q[i % 128] = to_bf16((float)number_at((uint64_t)i + 7));
     LAUNCH(g, "mma_bf16", 1, 32, IN(p), IN(q), FRESH(d));
     for (int i = 0; i < 128; i++) {
         double s = 0;
@@ -217,7 +224,8 @@ static void tensor_cores(struct gpu *g)
     int8_t u[16 * 32], v[8 * 32];
     int e[16 * 8];
     for (int i = 0; i < 512; i++)
-        u[i] = (int8_t)(number_at((uint64_t)i) * 127), v[i % 256] = (int8_t)(number_at((uint64_t)i + 1000) * 127);
+        u[i] = (int8_t)(number_at((uint64_t)i) * 127),
+        v[i % 256] = (int8_t)(number_at((uint64_t)i + 1000) * 127);
     LAUNCH(g, "mma_s8", 1, 32, IN(u), IN(v), FRESH(e));
     for (int i = 0; i < 128; i++) {
         int s = 0;
@@ -258,7 +266,8 @@ static void calls(struct gpu *g)
         s[i] = (int)(number_at((uint64_t)i) * 5 + 5) - 1;
     LAUNCH(g, "switches", 1, 64, IN(s), FRESH(t));
     for (int i = 0; i < 64; i++) {
-        int w[9] = {17 + i, s[i ^ 1] * 3, s[i ^ 2] - 9, s[i ^ 3] ^ 5, i / 3, s[i ^ 4] % 7, i * i, -i, -1000};
+        int w[9] = {17 + i,       s[i ^ 1] * 3, s[i ^ 2] - 9, s[i ^ 3] ^ 5, i / 3,
+                    s[i ^ 4] % 7, i * i,        -i,           -1000};
         test(t[i] == w[s[i] < 0 || s[i] > 7 ? 8 : s[i]]);
     }
     static int a[512], b[512];
@@ -315,8 +324,10 @@ static void maths(struct gpu *g)
     LAUNCH(g, "maths", 1, 64, IN(x), FRESH(y), IN(u), FRESH(v));
     for (int i = 0; i < 64; i++) {
         double a = x[i], d = u[i];
-        double f[8] = {sin(a), exp(a), log(fabs(a) + 1), pow(fabs(a), 1.5), tanh(a), erf(a), 1 / sqrt(fabs(a) + 1), cos((double)(1e6f * x[i]))};
-        double w[8] = {sin(d), exp(d), log(fabs(d) + 1), pow(fabs(d) + 0.5, 2.5), tanh(d), erf(d), 1 / (d + 3), cbrt(d)};
+        double f[8] = {sin(a),  exp(a), log(fabs(a) + 1),      pow(fabs(a), 1.5),
+                       tanh(a), erf(a), 1 / sqrt(fabs(a) + 1), cos((double)(1e6f * x[i]))};
+        double w[8] = {sin(d),  exp(d), log(fabs(d) + 1), pow(fabs(d) + 0.5, 2.5),
+                       tanh(d), erf(d), 1 / (d + 3),      cbrt(d)};
         for (int k = 0; k < 8; k++) {
             test_near(y[i + 64 * k], f[k], 1e-6 * (1 + fabs(f[k])));
             test_near(v[i + 64 * k], w[k], 1e-14 * (1 + fabs(w[k])));
@@ -331,7 +342,8 @@ static void maths(struct gpu *g)
         double a = e[i];
         test(z[i] == a / 3.0 + sqrt(fma(a, a, 1)) && z[i + 32] == nextafter(a, 10));
         test(z[i + 64] == floor(a) + ceil(a * 2) + rint(a * 4) + trunc(a * 8));
-        test(q[i] == llrint(a * 1e9) && q[i + 32] == (long long)(int)(a * 100) / 7 + (long long)(1e15 * a) % 1000);
+        test(q[i] == llrint(a * 1e9) &&
+             q[i + 32] == (long long)(int)(a * 100) / 7 + (long long)(1e15 * a) % 1000);
     }
     float r[32], s[32 * 6];
     int t[32 * 4];
@@ -341,9 +353,12 @@ static void maths(struct gpu *g)
     for (int i = 0; i < 32; i++) {
         float a = r[i] * 1000;
         test(t[i] == (int)floorf(a) && t[i + 32] == (int)ceilf(a) && t[i + 64] == (int)rintf(a));
-        test(t[i + 96] == (fabsf(a * 1e9f) < 2147483647.0f ? (int)(a * 1e9f) : a > 0 ? INT32_MAX : INT32_MIN));
+        test(t[i + 96] == (fabsf(a * 1e9f) < 2147483647.0f ? (int)(a * 1e9f)
+                           : a > 0                         ? INT32_MAX
+                                                           : INT32_MIN));
         double exact = (double)a + (double)1e-5f, up = (double)a * (double)1.1f;
-        test(fabs(s[i]) <= fabs(exact) && fabsf(nextafterf(s[i], a > 0 ? 1e9f : -1e9f)) > fabs(exact));
+        test(fabs(s[i]) <= fabs(exact) &&
+             fabsf(nextafterf(s[i], a > 0 ? 1e9f : -1e9f)) > fabs(exact));
         test(s[i + 32] >= up && nextafterf(s[i + 32], -1e9f) < up);
         test(s[i + 64] == (a > 1 ? 1 : a > 0 ? a : 0));
         test_near(s[i + 160], 1 / (a + 2000), 1e-9);
@@ -352,7 +367,8 @@ static void maths(struct gpu *g)
 
 static uint64_t high(uint64_t a, uint64_t b)
 {
-    uint64_t al = a & 0xFFFFFFFF, ah = a >> 32, bl = b & 0xFFFFFFFF, bh = b >> 32, m = ah * bl + (al * bl >> 32);
+    uint64_t al = a & 0xFFFFFFFF, ah = a >> 32, bl = b & 0xFFFFFFFF, bh = b >> 32,
+             m = ah * bl + (al * bl >> 32);
     return ah * bh + (m >> 32) + (((m & 0xFFFFFFFF) + al * bh) >> 32);
 }
 
@@ -370,11 +386,14 @@ static void integers(struct gpu *g)
         for (int k = 0; k < 32; k++)
             reversed |= (a >> k & 1) << (31 - k);
         test(y[i] == dot && y[i + 32] == (((a & 0xFFFF) | b << 16) ^ (b << 11 | a >> 21)));
-        test(y[i + 64] == reversed + (uint32_t)(b ? __builtin_clz(b) : 32) + (uint32_t)__builtin_popcount(a) + (uint32_t)__builtin_ffs((int)b));
-        test(y[i + 96] == (uint32_t)((uint64_t)a * b >> 32) + (uint32_t)((uint64_t)((int64_t)(int32_t)a * (int32_t)b) >> 32));
+        test(y[i + 64] == reversed + (uint32_t)(b ? __builtin_clz(b) : 32) +
+                              (uint32_t)__builtin_popcount(a) + (uint32_t)__builtin_ffs((int)b));
+        test(y[i + 96] == (uint32_t)((uint64_t)a * b >> 32) +
+                              (uint32_t)((uint64_t)((int64_t)(int32_t)a * (int32_t)b) >> 32));
         test(y[i + 128] == a / (b | 1) + a % (b | 1) + (uint32_t)((int32_t)a / (int32_t)(b | 1)));
         int64_t p = (int64_t)(int32_t)a * (int32_t)b, q = (int64_t)((uint64_t)a << 20 | b);
-        test(z[i] == p / 12345 + q % 9999991 && (uint64_t)z[i + 32] == high((uint64_t)q, 0x9E3779B97F4A7C15u));
+        test(z[i] == p / 12345 + q % 9999991 &&
+             (uint64_t)z[i + 32] == high((uint64_t)q, 0x9E3779B97F4A7C15u));
     }
     uint64_t u[64], v[64];
     for (int i = 0; i < 64; i++)
@@ -392,7 +411,8 @@ static void integers(struct gpu *g)
     LAUNCH(g, "vectors", 1, 32, IN(f), FRESH(h), IN(c), FRESH(s));
     for (int i = 0; i < 32; i++) {
         test(h[2 * i] == f[4 * i] + f[4 * i + 2] && h[2 * i + 1] == f[4 * i + 1] * f[4 * i + 3]);
-        test(s[2 * i] == c[4 * i] - c[4 * i + 1] && s[2 * i + 1] == (int16_t)(c[4 * i + 2] * c[4 * i + 3]));
+        test(s[2 * i] == c[4 * i] - c[4 * i + 1] &&
+             s[2 * i + 1] == (int16_t)(c[4 * i + 2] * c[4 * i + 3]));
     }
 }
 
@@ -403,7 +423,8 @@ static char *compile(void)
     if (system("nvcc --version > /dev/null 2>&1") || !mkdtemp(dir))
         return NULL;
     snprintf(command, sizeof command,
-             "cd %s && for f in '%s'/tests/cuda/*.cu; do echo \"#include \\\"$f\\\"\"; done > all.cu && nvcc -ptx -arch=sm_80 -lineinfo all.cu -o all.ptx",
+             "cd %s && for f in '%s'/tests/cuda/*.cu; do echo \"#include \\\"$f\\\"\"; done > "
+             "all.cu && nvcc -ptx -arch=sm_80 -lineinfo all.cu -o all.ptx",
              dir, TEST_SOURCE);
     int status = system(command);
     snprintf(command, sizeof command, "%s/all.ptx", dir);

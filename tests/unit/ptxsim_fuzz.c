@@ -1,6 +1,6 @@
-/* Mutated PTX: a few thousand texts, made from the files of tests/sim by changing bytes, words and lines, go through the
- * parser and the decoder; what is still sound runs for a moment. Nothing may crash, hang or take much memory. With
- * arguments: SEED COUNT. */
+/* Mutated PTX: a few thousand texts, made from the files of tests/sim by changing bytes, words and
+ * lines, go through the parser and the decoder; what is still sound runs for a moment. Nothing may
+ * crash, hang or take much memory. With arguments: SEED COUNT. */
 #include "simgpu.h"
 #include <dirent.h>
 #include <time.h>
@@ -62,8 +62,29 @@ static size_t splice(char *text, size_t n, size_t at, size_t cut, const char *in
 
 static size_t mutate(char *text, size_t n)
 {
-    static const char *const words[] = {"0xFFFFFFFFFFFFFFFF", "-1", ".v4", ".b64", ".pred", "%r1", "%d1", "%p1", "_", "{", "}", "[", "99999999999",
-                                        ".shared", ".param", "@%p1", ";", "call", "ret", ".u8", "1000000", ".reg", ".global .b8 z[4000000000];"};
+    static const char *const words[] = {"0xFFFFFFFFFFFFFFFF",
+                                        "-1",
+                                        ".v4",
+                                        ".b64",
+                                        ".pred",
+                                        "%r1",
+                                        "%d1",
+                                        "%p1",
+                                        "_",
+                                        "{",
+                                        "}",
+                                        "[",
+                                        "99999999999",
+                                        ".shared",
+                                        ".param",
+                                        "@%p1",
+                                        ";",
+                                        "call",
+                                        "ret",
+                                        ".u8",
+                                        "1000000",
+                                        ".reg",
+                                        ".global .b8 z[4000000000];"};
     size_t length, from_length, at = draw((uint32_t)n);
     const char *other = texts[draw((uint32_t)text_count)];
     size_t other_at;
@@ -105,7 +126,11 @@ static int run_kernels(struct gpu *g)
     for (size_t k = 0; k < 512; k++)
         memcpy(params + 8 * k, &at, 8);
     for (size_t i = 0; i < sim_module_kernels(g->m) && i < 4; i++) {
-        struct sim_launch l = {.grid = {2, 1, 1}, .block = {40, 1, 1}, .params = params, .limit = 20000, .shared = 256};
+        struct sim_launch l = {.grid = {2, 1, 1},
+                               .block = {40, 1, 1},
+                               .params = params,
+                               .limit = 20000,
+                               .shared = 256};
         struct sim_counters c = {0};
         enum sim_status s = sim_run(g->d, sim_module_kernel_at(g->m, i), &l, &c, &g->fault);
         ran += s == SIM_OK || s == SIM_FAULT;
@@ -119,7 +144,8 @@ int main(int argc, char **argv)
 {
     static struct gpu g;
     static char text[MAX_BYTES + 1];
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 6000;
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1,
+             count = argc > 2 ? strtoull(argv[2], NULL, 10) : 6000;
     int loaded = 0, refused = 0, ran = 0;
     read_texts();
     test(text_count > 20 && gpu_open(&g, "sm_90a", 1));

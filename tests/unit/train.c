@@ -382,8 +382,8 @@ static void interrupts(void)
     }
 }
 
-/* A run that is killed at any moment and started again until it ends. How long a start takes hangs on
- * what else the machine does: the later attempts get more time. */
+/* A run that is killed at any moment and started again until it ends. How long a start takes hangs
+ * on what else the machine does: the later attempts get more time. */
 static void kills(void)
 {
     int killed = 0;

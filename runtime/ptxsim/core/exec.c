@@ -1,7 +1,7 @@
 /* exec: a block of a launch. Its warps run in turn, each until all of its lanes wait or are done. A
- * warp's lanes form groups that are at one place; of those that can run, the one deepest in calls and
- * at the lowest place goes on until it comes to where another waits. An instruction of a whole warp
- * waits until the lanes that it names are there. */
+ * warp's lanes form groups that are at one place; of those that can run, the one deepest in calls
+ * and at the lowest place goes on until it comes to where another waits. An instruction of a whole
+ * warp waits until the lanes that it names are there. */
 #include "exec.h"
 #include <stdlib.h>
 
