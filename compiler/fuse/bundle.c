@@ -3,7 +3,7 @@
  * chunks. */
 #include "fuse/private.h"
 
-enum { MOST_SEGMENTS = 16 };
+enum { MOST_ARGUMENTS = 480 }; /* of a launch: a GPU's takes 4 KB of them */
 
 struct groups {
     const struct fuse_plan *p;
@@ -106,10 +106,10 @@ void fuse_bundle(struct fuse_plan *p, uint32_t *owner)
     set_ends(&s);
     for (uint32_t a = 0; a < p->clusters.n; a++) {
         struct fuse_cluster *c = &p->clusters.p[a];
-        uint32_t size = 1;
+        uint32_t each = c->members.n + c->inputs.n, size = 1; /* arguments at most */
         if (c->segment || !candidate(c))
             continue;
-        for (uint32_t b = a + 1; b < p->clusters.n && size < MOST_SEGMENTS; b++) {
+        for (uint32_t b = a + 1; b < p->clusters.n && (size + 1) * each <= MOST_ARGUMENTS; b++) {
             struct fuse_cluster *d = &p->clusters.p[b];
             if (d->segment || !candidate(d) || !alike(p, c, d) || reach(&s, a, b) ||
                 reach(&s, b, a))

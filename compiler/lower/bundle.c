@@ -86,40 +86,47 @@ static void add_argument(const struct ir_graph *g, struct low_launch *to, struct
 
 /* ---- phases ---- */
 
+/* One kernel's part in a phase: its chunks from `from` on. */
+struct part {
+    struct copy *c;
+    const struct lo_phase *phase;
+    int64_t from;
+};
+
+/* The bodies of n parts, one of which the chunk is in: found by halves. */
+static void copy_parts(struct lo_builder *b, const struct part *p, uint32_t n, lo_id chunk)
+{
+    struct lo_type i64 = {NN_i64, 1};
+    if (n == 1) {
+        struct lo_lin own = lo_lin_add(b, lo_lin_v(b, chunk), lo_lin_c(-p->from));
+        p->c->value[p->phase->chunk] = lo_value(b, own);
+        p->c->value[p->phase->thread] = lo_thread(b);
+        copy_block(p->c, p->phase->body);
+        return;
+    }
+    uint32_t half = n / 2;
+    lo_if(b, lo_op(b, IR_lt, i64, chunk, lo_const_i(b, i64, p[half].from), 0));
+    copy_parts(b, p, half, chunk);
+    lo_else(b);
+    copy_parts(b, p + half, n - half, chunk);
+    lo_end(b);
+}
+
 static void copy_phase(struct copy *c, uint32_t n, uint32_t phase)
 {
     struct lo_builder *b = c[0].b;
-    struct lo_type i64 = {NN_i64, 1};
-    int64_t total = 0, from = 0;
-    uint32_t open = 0;
-    int32_t threads = 0;
+    struct part *p = xcalloc(n, sizeof *p);
+    uint32_t parts = 0;
+    int64_t total = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (phase >= c[i].from->phases.n)
             continue;
+        p[parts++] = (struct part){&c[i], &c[i].from->phases.p[phase], total};
         total += c[i].from->phases.p[phase].chunks;
-        threads = c[i].from->phases.p[phase].threads;
     }
-    lo_id chunk = lo_phase_gpu(b, total, threads);
-    for (uint32_t i = 0; i < n; i++) {
-        if (phase >= c[i].from->phases.n)
-            continue;
-        const struct lo_phase *p = &c[i].from->phases.p[phase];
-        if (from + p->chunks < total) {
-            lo_id end = lo_const_i(b, i64, from + p->chunks);
-            lo_if(b, lo_op(b, IR_lt, i64, chunk, end, 0));
-            open++;
-        }
-        struct lo_lin own = lo_lin_add(b, lo_lin_v(b, chunk), lo_lin_c(-from));
-        c[i].value[p->chunk] = lo_value(b, own);
-        c[i].value[p->thread] = lo_thread(b);
-        copy_block(&c[i], p->body);
-        from += p->chunks;
-        if (from < total)
-            lo_else(b);
-    }
-    while (open--)
-        lo_end(b);
+    copy_parts(b, p, parts, lo_phase_gpu(b, total, p[0].phase->threads));
     lo_end(b);
+    free(p);
 }
 
 bool low_may_bundle(const struct lo_kernel *k, const struct lo_kernel *first)
