@@ -213,15 +213,8 @@ void gpu_load_always(struct gpu *g)
     lo_barrier(b);
 }
 
-/* A team without a task computes another's once more; it must leave nothing. */
-static bool leaves_something(const struct gpu *g, uint32_t sweep)
-{
-    for (uint32_t i = 0; i < g->s->c->members.n; i++)
-        if (nest_in_sweep(&g->n, i, sweep) && gpu_member(g, i)->role != FUSE_REDUCE)
-            return true;
-    return false;
-}
-
+/* A team without a task runs along for the sake of barriers and shuffles: it must touch no memory,
+ * since the row that it stands at may be overwritten in place by its owner. */
 static void run_sweep(struct gpu *g, uint32_t sweep)
 {
     struct sk *s = g->s;
@@ -238,13 +231,12 @@ static void run_sweep(struct gpu *g, uint32_t sweep)
     }
     g->n.current = sweep;
     if (any) {
-        bool guard = g->valid && leaves_something(g, sweep);
         uint32_t mark = sk_open(s);
-        if (guard)
+        if (g->valid)
             lo_if(&s->b, g->valid);
         gpu_prefetch(g, gpu_inner_mask(g), sweep);
         all_steps(g, at_point, NULL);
-        if (guard) {
+        if (g->valid) {
             sk_close(s, mark);
             lo_end(&s->b);
         }
