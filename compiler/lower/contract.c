@@ -108,6 +108,13 @@ static bool wants_panel(const struct con *c)
     return c->depth >= 64 && tiles >= 4 && (step >= 64 || step <= -64);
 }
 
+/* Few panels, which would be packed again for each part of the rows: once for all of them. */
+static bool wants_shared(const struct con *c)
+{
+    int64_t n = c->tasks * c->depth * c->su * c->sv * c->acc.lanes;
+    return c->pack && c->form == CON_OUTER && !c->s->within && c->tasks < 8 && n <= 1 << 20;
+}
+
 /* Rows of memory of which a step over k takes a few elements each, in many places. */
 static bool crowded_rows(const struct con *c)
 {
@@ -207,8 +214,9 @@ static void cut(struct con *c)
     if (c->s->within)
         return;
     int64_t few = c->keep ? con_ceil(c->tasks, 8) : c->tasks;
-    int64_t most = c->pack ? con_ceil(c->r_tiles, 4) : c->r_tiles;
-    int64_t runs = c->keep && c->pack ? 8 : 16; /* a part packs panels of its own */
+    bool own = c->pack && !c->share; /* a part packs panels of its own */
+    int64_t most = own ? con_ceil(c->r_tiles, 4) : c->r_tiles;
+    int64_t runs = c->keep && own ? 8 : 16;
     int64_t want = few >= runs || few == 0 ? 1 : con_ceil(runs, few);
     want = want > most ? most : want;
     c->part_tiles = con_ceil(c->r_tiles, want > 0 ? want : 1);
@@ -232,7 +240,7 @@ static void choose_group(struct con *c)
     c->pack = c->pack && (c->keep || c->form == CON_OUTER);
     c->group = 1;
     while (c->keep && c->group < 8 && c->group < c->chunk_tasks &&
-           (c->group + 1) * (task_sums(c) + (c->pack ? c->panel_size : 0)) <= 3 << 15)
+           (c->group + 1) * (task_sums(c) + (c->pack && !c->share ? c->panel_size : 0)) <= 3 << 15)
         c->group++;
 }
 
@@ -243,7 +251,7 @@ static void shape_panel(struct con *c)
     int64_t n = c->form == CON_DOT ? c->block : c->su * c->sv * c->acc.lanes;
     for (uint32_t i = c->k.n; i-- > 0;) {
         uint32_t axis = c->k.axis[i];
-        int64_t size = i == 0 && c->keep ? c->block_k : con_dim(c, axis);
+        int64_t size = i == 0 && c->keep && !c->share ? c->block_k : con_dim(c, axis);
         if (c->form == CON_DOT && axis == c->vector_k)
             size = con_ceil(size, c->acc.lanes) * c->acc.lanes;
         c->panel_stride[axis] = n;
@@ -266,6 +274,7 @@ static void settle(struct con *c)
     }
     count_tiles(c);
     choose_keep(c);
+    c->share = wants_shared(c);
     cut(c);
     shape_panel(c);
     choose_group(c);
@@ -475,7 +484,9 @@ static void make_buffers(struct con *c)
         c->temp = sk_temporary(s, "rows", c->acc.dtype, c->copy_count);
     relay_buffer(c, &c->relay_row, "rows");
     relay_buffer(c, &c->relay_col, "columns");
-    if (c->pack)
+    if (c->share)
+        c->panel = sk_temporary(s, "columns", c->acc.dtype, c->tasks * c->panel_size);
+    else if (c->pack)
         c->panel = lo_buffer(s->b.k, LO_SCRATCH, "panel", scalar, c->group * c->panel_size);
     if (c->keep)
         c->sums = lo_buffer(s->b.k, LO_SCRATCH, "sums", scalar, c->group * task_sums(c));
@@ -487,27 +498,56 @@ static void make_buffers(struct con *c)
     c->reg = lo_buffer(s->b.k, LO_REG, "acc", c->acc, regs);
 }
 
-bool sk_contract(struct sk *s)
+/* The contraction as the cluster's space has it now. */
+static bool decide(struct con *c, struct sk *s)
 {
-    struct con c = {.s = s, .member = UINT32_MAX};
+    *c = (struct con){.s = s, .member = UINT32_MAX};
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         const struct fuse_member *m = &s->c->members.p[i];
-        if (m->role == FUSE_REDUCE && c.member == UINT32_MAX)
-            c.member = i;
+        if (m->role == FUSE_REDUCE && c->member == UINT32_MAX)
+            c->member = i;
         else if (m->role != FUSE_KEPT)
             return false;
     }
     struct fuse_contraction f;
-    if (c.member == UINT32_MAX || !fuse_contraction(&s->x, s->c, sk_member(s, c.member), &f) ||
-        !classify(&c, &f))
+    if (c->member == UINT32_MAX || !fuse_contraction(&s->x, s->c, sk_member(s, c->member), &f) ||
+        !classify(c, &f))
         return false;
-    c.node = s->c->members.p[c.member].node;
+    c->node = s->c->members.p[c->member].node;
     enum nn_dtype t = sk_compute_type(s->x.val.p[f.value].dtype);
     if (t != NN_f32 && t != NN_f64)
         return false;
-    c.acc = (struct lo_type){(uint8_t)t, (uint16_t)target_lanes(s->t, (uint32_t)nn_dtype_size(t))};
-    choose(&c);
+    c->acc = (struct lo_type){(uint8_t)t, (uint16_t)target_lanes(s->t, (uint32_t)nn_dtype_size(t))};
+    choose(c);
+    return true;
+}
+
+/* Two axes of col alone that end the result and fill vectors only together: small images. */
+static bool may_pair(const struct con *c)
+{
+    uint32_t j = c->s->c->outer - 1;
+    return !c->s->within && j > 0 && con_has(c->cols_only, j) && con_has(c->cols_only, j - 1) &&
+           con_dim(c, j) > 1 && con_dim(c, j - 1) > 1 && con_dim(c, j) % c->acc.lanes;
+}
+
+bool sk_contract(struct sk *s)
+{
+    struct con c, paired;
+    if (!decide(&c, s))
+        return false;
+    if (may_pair(&c)) {
+        double cycles = con_cycles(&c);
+        sk_pair_axes(s);
+        if (decide(&paired, s) && con_cycles(&paired) < cycles) {
+            c = paired;
+        } else {
+            sk_unpair_axes(s);
+            decide(&c, s);
+        }
+    }
     make_buffers(&c);
+    if (c.share)
+        con_phase_panel(&c);
     if (c.copy)
         con_phase_copy(&c);
     if (c.relay_row.on)

@@ -61,10 +61,11 @@ struct con {
     int64_t cols, block; /* dot form: columns of a tile, columns of a task (a multiple of cols) */
     int64_t depth;       /* points of k */
 
-    bool pack;       /* col goes to a panel first, as vectors in the order that tiles read them */
-    bool copy;       /* row goes to a temporary first, in a phase of its own: */
-    bool copy_k;     /* row by row along k; else tile by tile, a tile's rows beside each other */
-    bool keep;       /* k is walked in blocks; sums wait in memory for the next one */
+    bool pack;   /* col goes to a panel first, as vectors in the order that tiles read them: */
+    bool share;  /* in a phase of its own, for all tasks and parts; else by the task, in scratch */
+    bool copy;   /* row goes to a temporary first, in a phase of its own: */
+    bool copy_k; /* row by row along k; else tile by tile, a tile's rows beside each other */
+    bool keep;   /* k is walked in blocks; sums wait in memory for the next one */
     int64_t block_k; /* points of k's first axis in a block */
     int64_t group; /* tasks that take a block together: their panels and sums stand side by side */
     int64_t copy_stride[IR_MAX_AXES], copy_count;
@@ -129,6 +130,7 @@ struct lo_lin con_copy_at(struct con *c, int64_t i); /* of the tile's i-th row, 
 lo_id con_relay_load(struct con *c, const struct con_relay *r, struct lo_lin first, int64_t slot);
 
 /* ---- tile.c ---- */
+void con_phase_panel(struct con *c); /* the shared panels, before the product */
 void con_phase_multiply(struct con *c);
 lo_id con_first_lanes(struct con *c, int64_t n); /* the first n lanes; 0: all of them */
 struct lo_lin con_plus(struct con *c, struct lo_lin l, int64_t k);

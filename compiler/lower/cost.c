@@ -204,6 +204,7 @@ static double outer_cycles(const struct con *c)
                    step_in_loop(c, c->rows, c->su * c->sv);
     total += moves(c, (double)(c->tasks * c->rests * c->r_tiles), c->rows * c->su * c->sv);
     double vectors = (double)(c->tasks * c->su * c->sv) * (double)c->depth;
+    vectors *= c->share ? 1 : (double)c->parts;
     if (c->relay_col.on)
         total += relay_elements(c, &c->relay_col) * TURNED + out * scatter_cost(c);
     else

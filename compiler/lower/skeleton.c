@@ -37,14 +37,61 @@ static char *kernel_name(const struct sk *s)
     return t.p;
 }
 
-static void begin(struct sk *s)
+static void begin_values(struct sk *s)
 {
     s->mode = fuse_modes(s->plan, s->c);
     fuse_fx_begin(&s->x, s->plan, s->c, s->mode);
+    s->member = xcalloc(s->c->members.n, sizeof *s->member);
+}
+
+static void end_values(struct sk *s)
+{
+    fx_end(&s->x);
+    free(s->mode);
+    free(s->member);
+}
+
+static void begin(struct sk *s)
+{
+    begin_values(s);
     s->buf = xcalloc(s->plan->g->nodes.n, sizeof *s->buf);
     s->out = xcalloc(s->plan->g->nodes.n, sizeof *s->out);
     s->binding = xcalloc(s->plan->g->nodes.n, sizeof *s->binding);
-    s->member = xcalloc(s->c->members.n, sizeof *s->member);
+}
+
+void sk_pair_axes(struct sk *s)
+{
+    const struct fuse_cluster *c = s->c;
+    struct fuse_cluster *p = &s->own;
+    uint32_t low = c->outer - 1, pair = c->outer - 2, n = c->outer + c->inner;
+    *p = *c;
+    p->pair = pair;
+    p->low = c->dim[low];
+    p->dim[pair] = c->dim[pair] * c->dim[low];
+    memmove(&p->dim[low], &c->dim[low + 1], (n - 1 - low) * sizeof *p->dim);
+    p->outer--;
+    memset(&p->members, 0, sizeof p->members);
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        struct fuse_member m = c->members.p[i];
+        for (uint32_t k = 0; k < ir_at(s->plan->g, m.node)->nd; k++)
+            if (m.axis[k] == low)
+                m.axis[k] = FUSE_LOW_AXIS;
+            else if (m.axis[k] != FUSE_NO_AXIS && m.axis[k] > low)
+                m.axis[k]--;
+        vec_push(&p->members, m);
+    }
+    end_values(s);
+    s->unpaired = c;
+    s->c = p;
+    begin_values(s);
+}
+
+void sk_unpair_axes(struct sk *s)
+{
+    end_values(s);
+    vec_free(&s->own.members);
+    s->c = s->unpaired;
+    begin_values(s);
 }
 
 void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster *c,
@@ -95,14 +142,13 @@ void sk_end_stage(struct sk *s, struct sk *chain)
 
 void sk_end(struct sk *s)
 {
-    fx_end(&s->x);
-    free(s->mode);
+    end_values(s);
+    vec_free(&s->own.members);
     free(s->buf);
     free(s->out);
     free(s->memo);
     free(s->cond_memo);
     free(s->binding);
-    free(s->member);
     free(s->held);
     vec_free(&s->journal);
 }

@@ -29,6 +29,8 @@ struct sk_limit {
 struct sk {
     const struct fuse_plan *plan;
     const struct fuse_cluster *c;
+    struct fuse_cluster own; /* sk_pair_axes: the cluster with two axes of its space as one */
+    const struct fuse_cluster *unpaired; /* and as it was */
     const struct target *t;
     struct fx x;
     uint8_t *mode; /* fuse_modes */
@@ -63,6 +65,10 @@ void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster
 void sk_begin_stage(struct sk *s, const struct sk *chain, const struct fuse_cluster *stage,
                     const uint32_t *buf);
 void sk_end_stage(struct sk *s, struct sk *chain);
+/* The last two outer axes become one (fuse_cluster.pair), or two again; before anything is emitted.
+ * All fx_ids are void then. */
+void sk_pair_axes(struct sk *s);
+void sk_unpair_axes(struct sk *s);
 /* Verifies nothing: lower_plan does. Frees all but the kernel. */
 void sk_end(struct sk *s);
 /* A temporary argument of the launch, global memory that all phases see. */

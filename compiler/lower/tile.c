@@ -95,6 +95,8 @@ static struct lo_lin panel_at(struct con *c, struct lo_lin slot)
     struct lo_builder *b = &c->s->b;
     struct lo_lin l =
         lo_lin_add(b, con_strided(c, c->panel_stride), lo_lin_mul(b, slot, c->acc.lanes));
+    if (c->share)
+        return lo_lin_add(b, l, lo_lin_mul(b, c->at_task, c->panel_size));
     if (!c->keep)
         return l;
     struct lo_lin task = lo_lin_add(b, c->at_task, lo_lin_mul(b, c->from, -1));
@@ -344,13 +346,12 @@ static void set_slots(struct con *c, int64_t elements)
     c->tail = elements % lanes ? con_first_lanes(c, elements % lanes) : 0;
 }
 
-/* This chunk's tasks in a loop; the short one at v's end has code of its own. */
-static void each_task(struct con *c, enum con_visit visit, inner_fn *inner)
+/* One task; the short one at v's end has code of its own. */
+static void one_task(struct con *c, lo_id left, enum con_visit visit, inner_fn *inner)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
-    uint32_t mark = sk_open(s);
-    lo_id v, u, left = lo_for(b, LO_SERIAL, c->from, c->to, 1);
+    lo_id v, u;
     c->at_task = lo_lin_v(b, left);
     left = con_split(c, left, c->v_tiles, &v);
     left = con_split(c, left, c->u_tiles, &u);
@@ -370,8 +371,15 @@ static void each_task(struct con *c, enum con_visit visit, inner_fn *inner)
         inner(c, visit);
         lo_end(b);
     }
-    lo_end(b);
-    sk_close(s, mark);
+}
+
+/* This chunk's tasks in a loop. */
+static void each_task(struct con *c, enum con_visit visit, inner_fn *inner)
+{
+    uint32_t mark = sk_open(c->s);
+    one_task(c, lo_for(&c->s->b, LO_SERIAL, c->from, c->to, 1), visit, inner);
+    lo_end(&c->s->b);
+    sk_close(c->s, mark);
 }
 
 /* r's tiles of the part: whole ones in a loop, the short one after them. */
@@ -449,7 +457,7 @@ static void task_rows(struct con *c, enum con_visit visit) { each_row_tile(c, vi
 /* One tile along v (and u) against all rows of the part; its columns may go to a panel before. */
 static void whole_task(struct con *c, enum con_visit visit)
 {
-    if (c->pack)
+    if (c->pack && !c->share)
         pack(c, visit);
     each_rest(c, visit, task_rows);
 }
@@ -474,7 +482,7 @@ static void blocked(struct con *c)
     c->k_to = con_plus(c, c->k_from, c->block_k);
     if (n % c->block_k)
         c->k_to = con_at_most(c, c->k_to, n);
-    if (c->pack)
+    if (c->pack && !c->share)
         each_task(c, CON_MORE, pack);
     each_row_tile(c, CON_MORE, tile_tasks);
     lo_end(b);
@@ -499,6 +507,27 @@ static void groups(struct con *c)
     blocked(c);
     lo_end(&s->b);
     sk_close(s, mark);
+}
+
+/* A run of the loop is a task's panel at one place of k's first axis. */
+void con_phase_panel(struct con *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    int64_t first = con_dim(c, c->k.axis[0]), each = c->panel_size / (first ? first : 1);
+    struct lo_lin from, to;
+    bool keep = c->keep;
+    sk_phase(s, sk_chunks(s, c->tasks * first, con_ceil(8192, each ? each : 1)), &from, &to);
+    uint32_t mark = sk_open(s);
+    lo_id k, task = con_split(c, lo_for(b, LO_SERIAL, from, to, 1), first, &k);
+    c->keep = true; /* blocks of one point of k's first axis */
+    c->k_from = lo_lin_v(b, k);
+    c->k_to = con_plus(c, c->k_from, 1);
+    one_task(c, task, CON_WHOLE, pack);
+    c->keep = keep;
+    lo_end(b);
+    sk_close(s, mark);
+    sk_phase_end(s);
 }
 
 void con_phase_multiply(struct con *c)

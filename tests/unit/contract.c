@@ -222,7 +222,8 @@ static void convolutions(bool all)
 {
     convolution(2, 4, 5, 12, 5, 1, 0);
     convolution(2, 5, 8, 14, 3, 1, 1);
-    convolution(17, 4, 6, 4, 3, 1, 1); /* lanes over images */
+    convolution(17, 4, 6, 4, 3, 1, 1);  /* lanes over images */
+    convolution(1, 12, 40, 4, 3, 1, 1); /* over both axes of one image */
     if (!all)
         return;
     convolution(2, 6, 14, 12, 5, 1, 0);
@@ -234,6 +235,9 @@ static void convolutions(bool all)
     convolution(10, 4, 6, 9, 3, 1, 0);
     convolution(16, 5, 8, 7, 3, 2, 1);
     convolution(19, 5, 10, 6, 2, 2, 0);
+    convolution(1, 150, 26, 7, 3, 2, 1);
+    convolution(2, 9, 30, 5, 3, 1, 0);
+    convolution(1, 20, 30, 6, 1, 1, 0);
 }
 
 /* What is computed on the way in and on the way out. */
