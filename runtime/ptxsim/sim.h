@@ -37,7 +37,7 @@ enum sim_status {
     SIM_OK,
     SIM_NO_MEMORY,   /* device memory is exhausted */
     SIM_BAD_ADDRESS, /* not an allocation of this device, or out of its bounds */
-    SIM_BAD_PTX,     /* syntax, or an undefined symbol; the log has PTX lines */
+    SIM_BAD_PTX,     /* no PTX: syntax, an unknown instruction or symbol; the log has PTX lines */
     SIM_UNSUPPORTED, /* sound PTX or a feature that is not simulated; the log says which */
     SIM_NEWER_PTX,   /* .target or .version above the chip */
     SIM_NOT_FOUND,   /* no such kernel or global */

@@ -15,7 +15,7 @@ run() { LD_LIBRARY_PATH=$lib/nncsim NN_SIM_CHIP=sm_90 "$TMP/client" sim/client.p
 fail() { echo "$1"; cat "$TMP/out" "$TMP/err"; exit 1; }
 run || fail "the client failed"
 grep -q 'all is well' "$TMP/out" || fail "the client ended early"
-grep -q 'kernel saxpy: load of 4 bytes' "$TMP/err" || fail "no report of the bad address"
+grep -q 'kernel saxpy: out of bounds: load of 4 bytes' "$TMP/err" || fail "no report of the bad address"
 NN_SIM_LEAKS=1 run || fail "the client failed with NN_SIM_LEAKS"
 grep -q 'leaks of the process: 3 allocations, 36000 bytes' "$TMP/err" || fail "no report of the leaks"
 NN_SIM_COUNTERS=1 run

@@ -1,5 +1,5 @@
 # A program of the CUDA runtime, kernels and <<< >>> and all, as nvcc builds it with -cudart shared, runs on the
-# software GPU from every form of compressed fat binary; one without PTX is told so.
+# software GPU from every form of compressed fat binary; one without PTX is told so, and one with the vendor's runtime.
 for nvcc in "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" "$(command -v nvcc)"; do
     [ -x "$nvcc" ] && break
 done
@@ -22,3 +22,7 @@ done
 run cubin && fail "machine code ran"
 grep -q 'has no PTX for sm_80' "$TMP/err" || fail "nothing said of machine code"
 grep -q cudaErrorNoKernelImageForDevice "$TMP/out" || fail "not the right error"
+"$nvcc" -arch=compute_80 -cudart static -o "$TMP/static" sim/runtime.cu || exit 1
+run static && fail "the vendor's runtime ran"
+grep -q cudaErrorNotSupported "$TMP/out" || fail "not the right error"
+grep -q 'nvcc -cudart shared' "$TMP/err" || fail "nothing said of the vendor's runtime"

@@ -38,6 +38,20 @@ static void modules(void)
           CUDA_ERROR_INVALID_PTX);
     test(strstr(log, "4") != NULL); /* the line */
     test((size_t)(uintptr_t)values[1] == strlen(log));
+#define BODY(version, target, body)                                                                \
+    ".version " version "\n.target " target "\n.address_size 64\n.visible .entry k() {\n" body ";\n}"
+    values[1] = (void *)(uintptr_t)sizeof log;
+    gives(cuModuleLoadDataEx(&bad, BODY("7.0", "sm_70", "frobnicate.b32"), 5, options, values),
+          CUDA_ERROR_INVALID_PTX);
+    test(!strcmp(log, "ptx line 5: unknown instruction `frobnicate`\n"));
+    values[1] = (void *)(uintptr_t)sizeof log;
+    gives(cuModuleLoadDataEx(&bad, BODY("7.0", "sm_70", "tex.1d.v4.f32.f32"), 5, options, values),
+          CUDA_ERROR_NOT_SUPPORTED);
+    test(!strcmp(log, "ptx line 5: tex is not simulated\n"));
+    gives(cuModuleLoadData(&bad, BODY("7.0", "sm_70", "ld.zigzag.b32")), CUDA_ERROR_INVALID_PTX);
+    gives(cuModuleLoadData(&bad, BODY("99.0", "sm_70", "ret")), CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
+    gives(cuModuleLoadData(&bad, BODY("8.0", "sm_121", "ret")), CUDA_ERROR_INVALID_PTX);
+    gives(cuModuleLoadData(&bad, ".target sm_70\n"), CUDA_ERROR_INVALID_IMAGE);
     gives(cuModuleLoadData(&bad, "hello"), CUDA_ERROR_INVALID_IMAGE);
     gives(cuModuleLoadData(&bad, elf), CUDA_ERROR_NO_BINARY_FOR_GPU);
     gives(cuModuleLoadData(&bad, NULL), INVALID);

@@ -413,6 +413,18 @@ static const struct opcode opcodes[] = {
     {"tensormap", decode_tensormap},
 };
 
+/* The rest of what PTX has. */
+static const char *const not_simulated[] = {
+    "tex",       "tld4",         "txq",     "suld",      "sust",
+    "sured",     "suq",          "istypep", "alloca",    "vadd",
+    "vsub",      "vmin",         "vmax",    "vabsdiff",  "vshl",
+    "vshr",      "vmad",         "vset",    "vadd2",     "vsub2",
+    "vavrg2",    "vmin2",        "vmax2",   "vabsdiff2", "vset2",
+    "vadd4",     "vsub4",        "vavrg4",  "vmin4",     "vmax4",
+    "vabsdiff4", "vset4",        "tcgen05", "multimem",  "clusterlaunchcontrol",
+    "stacksave", "stackrestore",
+};
+
 static bool words_of(struct decoder *d, struct ptx_stmt *s, struct ins *x)
 {
     *x = (struct ins){.s = s, .name = s->name};
@@ -443,7 +455,11 @@ static void instruction(struct decoder *d, struct ptx_stmt *s)
                 dec_guard_of(d, &x, &d->code[k]);
             return;
         }
-    d->log->unsupported = true;
+    for (size_t i = 0; i < sizeof not_simulated / sizeof not_simulated[0]; i++)
+        if (!strcmp(not_simulated[i], s->name)) {
+            dec_unsupported(d, s->name);
+            return;
+        }
     FAIL(d, "unknown instruction `%s`", s->name);
 }
 

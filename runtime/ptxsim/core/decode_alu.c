@@ -69,10 +69,8 @@ static const struct sim_row *row_of(struct decoder *d, struct ins *x, const char
         snprintf(key, sizeof key, "%s.b%d", head, t->size * 8);
         r = dec_row_find(d, key);
     }
-    if (!r) {
-        d->log->unsupported = true;
+    if (!r)
         FAIL(d, "unknown form `%s.%s`", head, t->text);
-    }
     return r;
 }
 

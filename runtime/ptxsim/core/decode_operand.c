@@ -62,10 +62,8 @@ bool dec_take_type(struct ins *x, struct type *t)
 bool dec_words_done(struct decoder *d, struct ins *x)
 {
     for (int i = 0; i < x->words; i++)
-        if (!x->used[i]) {
-            d->log->unsupported = true;
+        if (!x->used[i])
             return FAIL(d, "`.%s` of `%s` is not known here", x->word[i], x->name);
-        }
     return true;
 }
 
@@ -267,8 +265,6 @@ bool dec_source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t 
         *at = dec_constant(d, size, SIM_LANES);
         return true;
     }
-    if (o->name[0] == '%' && !s)
-        d->log->unsupported = true;
     return FAIL(d, "unknown register `%s%s%s`", o->name, o->part ? "." : "",
                 o->part ? o->part : "");
 }

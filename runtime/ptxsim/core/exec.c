@@ -653,6 +653,7 @@ void sim_run_block(struct sim_worker *k, uint64_t index)
         if (atomic_load_explicit(&k->job->faulty, memory_order_relaxed) < index)
             break;
     }
+    sim_report_settle(k);
     if (!k->failed)
         return;
     struct sim_job *j = k->job;

@@ -73,7 +73,7 @@ struct sim_worker {
     struct sim_counters n;
     uint64_t classes[SIM_CLASSES];
     uint64_t steps; /* since the limit was last looked at */
-    struct sim_fault fault;
+    struct sim_fault fault, later; /* later: what counts unless a race explains it */
     bool failed, hung;
     struct sim_shape shape;
     struct sim_region last[64]; /* allocations met lately, by instruction */
@@ -101,6 +101,10 @@ void sim_counters_add(struct sim_counters *to, const struct sim_counters *n);
 /* Files a report: the first of a block counts. text: what happened, without place. */
 void sim_report(struct sim_warp *w, enum sim_fault_kind k, int lane, const char *fmt, ...)
     SIM_PRINTF(4, 5);
+/* The block goes on with what was just reported: at its end that counts, unless a race or a missing
+ * barrier is found meanwhile, which explains why a value was not there yet. */
+void sim_report_later(struct sim_worker *k);
+void sim_report_settle(struct sim_worker *k);
 void sim_thread_id(const struct sim_warp *w, uint32_t thread, uint32_t id[3]);
 void sim_report_stuck(struct sim_worker *k); /* nothing of the block moves any more */
 void sim_report_idle(struct sim_worker *k);  /* all wait for mbarriers that nobody completes */

@@ -4,8 +4,15 @@
 
 #define MAX_TEXT ((size_t)256 << 20)
 
+#define PTX_NEWEST 92 /* 9.2 */
+
 static bool newer(struct sim_module *m, struct ptx_log *log)
 {
+    if (m->tree->version > PTX_NEWEST) {
+        ptx_error(log, 1, "PTX %d.%d is newer than %d.%d, the last that is known",
+                  m->tree->version / 10, m->tree->version % 10, PTX_NEWEST / 10, PTX_NEWEST % 10);
+        return true;
+    }
     const struct sim_chip *c = m->device->chip;
     int have = c->major * 10 + c->minor;
     if (m->tree->target <= have &&

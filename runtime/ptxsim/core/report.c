@@ -11,6 +11,25 @@ void sim_thread_id(const struct sim_warp *w, uint32_t thread, uint32_t id[3])
     id[2] = thread / b[0] / b[1];
 }
 
+static const char *kind_words(enum sim_fault_kind kind)
+{
+    switch (kind) {
+    case SIM_FAULT_BOUNDS: return "out of bounds: ";
+    case SIM_FAULT_FREED: return "use after free: ";
+    case SIM_FAULT_ALIGN: return "misaligned access: ";
+    case SIM_FAULT_UNINIT: return "uninitialised read: ";
+    case SIM_FAULT_RACE: return "data race: ";
+    case SIM_FAULT_SHUFFLE: return "warp: ";
+    case SIM_FAULT_READ_ONLY: return "read-only memory: ";
+    case SIM_FAULT_UNSUPPORTED: return "not simulated: ";
+    case SIM_FAULT_HANG: return "hang: ";
+    case SIM_FAULT_BARRIER:
+    case SIM_FAULT_TRAP: /* these say so themselves */
+    case SIM_FAULT_NONE: break;
+    }
+    return "";
+}
+
 void sim_report(struct sim_warp *w, enum sim_fault_kind kind, int lane, const char *fmt, ...)
 {
     struct sim_worker *k = w->worker;
@@ -36,8 +55,8 @@ void sim_report(struct sim_warp *w, enum sim_fault_kind kind, int lane, const ch
     va_start(args, fmt);
     vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
-    int n = snprintf(x->text, sizeof x->text, "kernel %s: %s\n  ptx line %u", x->kernel, what,
-                     x->ptx_line);
+    int n = snprintf(x->text, sizeof x->text, "kernel %s: %s%s\n  ptx line %u", x->kernel,
+                     kind_words(kind), what, x->ptx_line);
     if (x->source_file && n < (int)sizeof x->text)
         n += snprintf(x->text + n, sizeof x->text - (size_t)n, ", %s:%u", x->source_file,
                       x->source_line);
@@ -49,6 +68,24 @@ void sim_report(struct sim_warp *w, enum sim_fault_kind kind, int lane, const ch
         n < (int)sizeof x->text)
         snprintf(x->text + n, sizeof x->text - (size_t)n,
                  "\n  such bytes were last loaded at ptx line %u", w->undef_line);
+}
+
+void sim_report_later(struct sim_worker *k)
+{
+    if (!k->later.kind)
+        k->later = k->fault;
+    k->failed = false;
+}
+
+void sim_report_settle(struct sim_worker *k)
+{
+    bool explained =
+        k->failed && (k->fault.kind == SIM_FAULT_RACE || k->fault.kind == SIM_FAULT_BARRIER ||
+                      k->fault.kind == SIM_FAULT_SHUFFLE);
+    if (!k->later.kind || explained)
+        return;
+    k->fault = k->later;
+    k->failed = true;
 }
 
 static void describe_rest(struct sim_warp *w, uint32_t mask, char *text, size_t size)
@@ -86,9 +123,10 @@ void sim_report_stuck(struct sim_worker *k)
                     describe_rest(w, g->members & w->lanes & ~g->mask, rest, sizeof rest);
                     bool bar = in->kind == RUN_BARRIER;
                     if (bar)
-                        sim_report(w, SIM_FAULT_BARRIER, lane,
-                                   "a barrier is reached by part of a warp (lanes %08x): %s",
-                                   g->mask, rest);
+                        sim_report(
+                            w, SIM_FAULT_BARRIER, lane,
+                            "divergent barrier: it is reached by part of a warp (lanes %08x): %s",
+                            g->mask, rest);
                     else
                         sim_report(w, SIM_FAULT_SHUFFLE, lane,
                                    "an instruction of the warp waits with lanes %08x for those of "
@@ -107,7 +145,8 @@ void sim_report_stuck(struct sim_worker *k)
                     sim_thread_id(o, o->index * SIM_LANES + (uint32_t)sim_first(lanes), id);
                     memcpy(k->fault.other, id, sizeof id);
                     sim_report(w, SIM_FAULT_BARRIER, lane,
-                               "barrier %u is reached by %u of %u threads: thread (%u,%u,%u) %s",
+                               "divergent barrier: barrier %u is reached by %u of %u threads: "
+                               "thread (%u,%u,%u) %s",
                                g->barrier, x->arrived, x->expected, id[0], id[1], id[2],
                                o->exited ? "has left the kernel" : "is not there");
                     return;

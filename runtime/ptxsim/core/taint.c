@@ -1,18 +1,18 @@
 /* taint: what was never written. A load of such bytes is no fault by itself (vectors have padding):
  * the bits are followed through registers, as Memcheck does it. Moves, bit operations, shifts,
  * conversions of integers, shuffles and stores pass them on exactly; any other arithmetic on them
- * gives a result that is wholly undefined and counts as computed. Reported is: an address, a
- * condition or a table's index that is undefined, an undefined operand of an atomic, and a computed
- * undefined value that is stored to global memory. All of it costs nothing while no warp has met an
- * undefined bit. */
+ * gives a result that is wholly undefined. A value is strict if arithmetic made it, or if nothing
+ * was ever written of what its lane loaded from global or shared memory (else the bits are padding,
+ * which may be copied). Reported is: an address, a condition or a table's index that is undefined,
+ * an undefined operand of an atomic, and a strict undefined value that is stored to global memory.
+ * All of it costs nothing while no warp has met an undefined bit. */
 #include "taint.h"
 #include "access.h"
 #include <stdlib.h>
 
 #define ALL64 UINT64_MAX
 
-/* ---- the shadow of a window: bits of each row, then a mask of lanes for each row: computed ----
- */
+/* ---- the shadow of a window: bits of each row, then a mask of lanes for each row: strict ---- */
 static bool shadow(struct sim_warp *w)
 {
     struct sim_frame *fr = w->frame;
@@ -21,7 +21,7 @@ static bool shadow(struct sim_warp *w)
     return fr->undef != NULL;
 }
 
-static uint32_t *computed(struct sim_warp *w, uint32_t row)
+static uint32_t *strict_lanes(struct sim_warp *w, uint32_t row)
 {
     return (uint32_t *)(void *)(w->frame->undef + w->frame->capacity + row / 128 * 4);
 }
@@ -35,12 +35,13 @@ uint64_t sim_taint_get(struct sim_warp *w, uint32_t row, uint8_t size, int lane)
                      : ((const uint32_t *)(const void *)(u + row))[lane];
 }
 
-static bool is_computed(struct sim_warp *w, uint32_t row, int lane)
+static bool is_strict(struct sim_warp *w, uint32_t row, int lane)
 {
-    return w->frame->undef && *computed(w, row) >> lane & 1;
+    return w->frame->undef && *strict_lanes(w, row) >> lane & 1;
 }
 
-static void put(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uint64_t bits, bool calc)
+static void put(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uint64_t bits,
+                bool strict)
 {
     if (!w->frame->undef) {
         if (!bits || !shadow(w))
@@ -52,8 +53,8 @@ static void put(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uint64
     else
         ((uint32_t *)(void *)(u + row))[lane] =
             size == 2 ? (uint32_t)bits & 0xFFFF : (uint32_t)bits;
-    uint32_t *c = computed(w, row), bit = 1u << lane;
-    *c = bits && calc ? *c | bit : *c & ~bit;
+    uint32_t *c = strict_lanes(w, row), bit = 1u << lane;
+    *c = bits && strict ? *c | bit : *c & ~bit;
     w->tainted = w->tainted || bits;
 }
 
@@ -62,7 +63,7 @@ void sim_taint_set(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uin
     put(w, row, size, lane, bits, bits != 0);
 }
 
-/* Passed on, not computed. */
+/* Passed on, not strict. */
 void sim_taint_copy(struct sim_warp *w, uint32_t row, uint8_t size, int lane, uint64_t bits)
 {
     put(w, row, size, lane, bits, false);
@@ -113,7 +114,7 @@ static uint8_t size_of(char letter)
 
 struct operands {
     uint64_t value[4], undef[4];
-    bool calc;
+    bool strict;
     int count;
 };
 
@@ -133,7 +134,7 @@ static struct operands operands(struct sim_warp *w, const struct sim_inst *i, co
         uint8_t size = size_of(shape[k + 1]);
         o.value[k] = size == 8 ? sim_row64(w, at[k])[lane] : sim_row32(w, at[k])[lane];
         o.undef[k] = sim_taint_get(w, at[k], size, lane);
-        o.calc = o.calc || (o.undef[k] && is_computed(w, at[k], lane));
+        o.strict = o.strict || (o.undef[k] && is_strict(w, at[k], lane));
     }
     return o;
 }
@@ -172,14 +173,14 @@ static uint64_t extracted(const struct operands *o, unsigned bits)
     return n >= 64 ? u : u & (((uint64_t)1 << n) - 1);
 }
 
-/* The result's undefined bits. *calc: arithmetic made it. */
-static uint64_t result(const struct sim_row *row, const struct operands *o, bool *calc)
+/* The result's undefined bits. *strict: arithmetic made it, or a source is. */
+static uint64_t result(const struct sim_row *row, const struct operands *o, bool *strict)
 {
     uint64_t any = 0;
     unsigned bits = 8u * size_of(row->shape[1]);
     for (int k = 0; k < o->count; k++)
         any |= o->undef[k];
-    *calc = o->calc;
+    *strict = o->strict;
     switch ((enum sim_taint)row->taint) {
     case TAINT_COPY:
     case TAINT_XOR: return any;
@@ -199,7 +200,7 @@ static uint64_t result(const struct sim_row *row, const struct operands *o, bool
         return o->value[2] ? o->undef[0] : o->undef[1];
     case TAINT_ALL: break;
     }
-    *calc = any != 0;
+    *strict = any != 0;
     return any ? ALL64 : 0;
 }
 
@@ -209,17 +210,17 @@ static void step_row(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
     bool sets = (i->mods & (MOD_SET_INT | MOD_SET_FLOAT)) || row->shape[0] != 'p';
     uint32_t bad = 0;
     uint64_t und[SIM_LANES] = {0};
-    uint32_t calcs = 0;
+    uint32_t stricts = 0;
     for (int l = 0; l < SIM_LANES; l++) {
         if (!(mask >> l & 1))
             continue;
         struct operands o = operands(w, i, row->shape, l);
-        bool calc;
+        bool strict;
         if (i->mods & (MOD_AND | MOD_OR | MOD_XOR) && row->shape[0] == 'p' &&
             sim_taint_pred(w, i->c, 1u << l))
             o.undef[0] |= 1;
-        und[l] = result(row, &o, &calc);
-        calcs |= (calc ? 1u : 0u) << l;
+        und[l] = result(row, &o, &strict);
+        stricts |= (strict ? 1u : 0u) << l;
         bad |= (und[l] ? 1u : 0u) << l;
     }
     if (!sets) {
@@ -231,7 +232,7 @@ static void step_row(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
     uint8_t size = row->shape[0] == 'p' ? 4 : size_of(row->shape[0]);
     for (int l = 0; l < SIM_LANES; l++)
         if (mask >> l & 1)
-            put(w, i->d, size, l, und[l], calcs >> l & 1);
+            put(w, i->d, size, l, und[l], stricts >> l & 1);
 }
 
 static void step_lop3(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -253,7 +254,7 @@ static void step_lop3(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
                 differs = (i->imm >> v & 1) != (i->imm >> (v ^ flip) & 1);
             u |= (uint64_t)(differs ? 1 : 0) << bit;
         }
-        put(w, i->d, 4, l, u, o.calc);
+        put(w, i->d, 4, l, u, o.strict);
     }
 }
 
@@ -279,18 +280,18 @@ static void step_parts(struct sim_warp *w, const struct sim_inst *i, uint32_t ma
         if (!(mask >> l & 1))
             continue;
         uint64_t u = pack ? 0 : sim_taint_get(w, i->a, whole, l);
-        bool calc = !pack && is_computed(w, i->a, l);
+        bool strict = !pack && is_strict(w, i->a, l);
         for (unsigned k = 0; k < i->count; k++) {
             if (!pack) {
-                put(w, part[k], 4, l, u >> bits * k & all, calc);
+                put(w, part[k], 4, l, u >> bits * k & all, strict);
                 continue;
             }
             uint64_t p = sim_taint_get(w, part[k], 4, l) & all;
             u |= p << bits * k;
-            calc = calc || (p && is_computed(w, part[k], l));
+            strict = strict || (p && is_strict(w, part[k], l));
         }
         if (pack)
-            put(w, i->d, whole, l, u, calc);
+            put(w, i->d, whole, l, u, strict);
     }
 }
 
@@ -303,7 +304,7 @@ static void step_cvt(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
             continue;
         uint64_t u = sim_taint_get(w, i->a, i->count, l);
         bool ints = i->sub < 8 && i->space < 8 && !(i->mods & MOD_SAT),
-             calc = u && (!ints || is_computed(w, i->a, l));
+             strict = u && (!ints || is_strict(w, i->a, l));
         if (ints) {
             unsigned have = 8u * bytes[i->sub], want = 8u * bytes[i->space];
             unsigned keep = have < want ? have : want;
@@ -314,7 +315,7 @@ static void step_cvt(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
         } else {
             u = u ? ALL64 : 0;
         }
-        put(w, i->d, i->size, l, u, calc);
+        put(w, i->d, i->size, l, u, strict);
     }
 }
 
@@ -341,7 +342,7 @@ static void step_shift_half(struct sim_warp *w, const struct sim_inst *i, uint32
         if (mask >> l & 1) {
             uint64_t a = sim_taint_get(w, i->a, 4, l), b = join ? sim_taint_get(w, i->b, 4, l) : 0;
             put(w, i->d, 4, l, join ? a | b << 16 : a >> i->count & 0xFFFF,
-                is_computed(w, i->a, l) || (join && is_computed(w, i->b, l)));
+                is_strict(w, i->a, l) || (join && is_strict(w, i->b, l)));
         }
 }
 
@@ -394,6 +395,21 @@ static bool known_in_a_row(struct sim_warp *w, const struct sim_region *r, const
     return !(n & 3) && sim_shape_of(w, at, mask, n)->pattern == SIM_IN_A_ROW && !(at[0] & 3);
 }
 
+/* Whether nothing that a lane loads was ever written. Bytes and halves may be padding that is
+ * copied piece by piece: they are seen in the 8 bytes around them. */
+static bool never_written(const struct sim_region *r, uint64_t b, uint32_t n)
+{
+    uint64_t end = r->hi - r->lo, to = b + n;
+    if (n < 4) {
+        b &= ~(uint64_t)7;
+        to = b + 8 < end ? b + 8 : end;
+    }
+    for (; b < to; b++)
+        if (r->known[b / 4] >> (b & 3) & 1)
+            return false;
+    return true;
+}
+
 void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
                     const uint64_t *at, uint32_t mask)
 {
@@ -420,13 +436,16 @@ void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
         return;
     if (!clean)
         w->undef_line = w->frame->f->lines[w->pc].ptx;
-    for (uint32_t k = 0; k < i->count; k++)
-        for (int l = 0; l < SIM_LANES; l++)
-            if (mask >> l & 1) {
-                uint64_t u =
-                    clean ? 0 : undefined_bits(r->known, at[l] - r->lo + k * i->size, i->size);
-                put(w, row[k], (uint8_t)i->c, l, sign_extended(i, u), false);
-            }
+    for (int l = 0; l < SIM_LANES; l++) {
+        if (!(mask >> l & 1))
+            continue;
+        uint64_t b = at[l] - r->lo;
+        bool strict = !clean && never_written(r, b, n);
+        for (uint32_t k = 0; k < i->count; k++) {
+            uint64_t u = clean ? 0 : undefined_bits(r->known, b + k * i->size, i->size);
+            put(w, row[k], (uint8_t)i->c, l, sign_extended(i, u), strict);
+        }
+    }
 }
 
 static void know(const struct sim_region *r, uint64_t b, unsigned n, uint64_t undef)
@@ -463,13 +482,13 @@ void sim_taint_store(struct sim_warp *w, const struct sim_inst *i, struct sim_re
     for (int l = 0; l < SIM_LANES; l++)
         for (uint32_t k = 0; k < i->count && mask >> l & 1; k++) {
             uint64_t u = tainted ? sim_taint_get(w, row[k], (uint8_t)i->c, l) & low : 0;
-            if (u && r->mem && is_computed(w, row[k], l)) {
+            if (u && r->mem && is_strict(w, row[k], l) && !w->worker->later.kind) {
                 w->worker->fault.address = at[l];
                 sim_report(w, SIM_FAULT_UNINIT, l,
-                           "a value computed from memory that was never written is stored to "
-                           "global memory at 0x%llx",
+                           "a value from memory that was never written is stored to global "
+                           "memory at 0x%llx",
                            (unsigned long long)at[l]);
-                return;
+                sim_report_later(w->worker);
             }
             if (r->known)
                 know(r, at[l] - r->lo + k * i->size, i->size, u);
@@ -546,16 +565,16 @@ bool sim_taint_row(struct sim_warp *w, uint32_t row, uint8_t size, uint32_t mask
 void sim_taint_shfl(struct sim_warp *w, const struct sim_inst *i, const int *source, uint32_t mask)
 {
     uint64_t u[SIM_LANES];
-    uint32_t calc = 0;
+    uint32_t strict = 0;
     if (!w->tainted || !w->frame->undef)
         return;
     for (int l = 0; l < SIM_LANES; l++) {
         u[l] = mask >> l & 1 ? sim_taint_get(w, i->a, 4, source[l]) : 0;
-        calc |= (mask >> l & 1 && is_computed(w, i->a, source[l]) ? 1u : 0u) << l;
+        strict |= (mask >> l & 1 && is_strict(w, i->a, source[l]) ? 1u : 0u) << l;
     }
     for (int l = 0; l < SIM_LANES; l++)
         if (mask >> l & 1)
-            put(w, i->d, 4, l, u[l], calc >> l & 1);
+            put(w, i->d, 4, l, u[l], strict >> l & 1);
     if (i->ext != NO_OPERAND)
         set_pred(w, i->ext, mask, 0);
 }

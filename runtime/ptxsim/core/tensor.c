@@ -439,11 +439,11 @@ static void wmma_move(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
                 v = *d >> at_bit;
                 memcpy(host[l], &v, bytes);
                 bool undef = w->tainted && sim_taint_get(w, row[j / per], 4, (int)l) & field;
-                if (undef && region[sim_first(use)]->mem) {
+                if (undef && region[sim_first(use)]->mem && !w->worker->later.kind) {
                     sim_report(w, SIM_FAULT_UNINIT, (int)l,
-                               "a value computed from memory that was never written is stored to "
+                               "a value from memory that was never written is stored to "
                                "global memory");
-                    return;
+                    sim_report_later(w->worker);
                 }
                 for (unsigned b = 0; b < bytes; b++)
                     byte_know(region[sim_first(use)], at[l] + b, !undef);

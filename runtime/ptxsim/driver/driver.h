@@ -209,9 +209,11 @@ struct sim_device *sim_around(struct context *c,
 
 /* ---- image.c ---- */
 /* Finds the PTX in an image: text as it is, or the best fit of a fat binary, which is decompressed
- * into *owned (free it). bytes 0: ends with a 0 or says its own size. */
+ * into *owned (free it). bytes 0: ends with a 0 or says its own size. `why` has IMAGE_WHY bytes:
+ * what is wrong where it fails. */
+#define IMAGE_WHY 256
 CUresult image_ptx(const struct sim_chip *chip, const void *image, size_t bytes, const char **text,
-                   size_t *length, char **owned);
+                   size_t *length, char **owned, char *why);
 
 /* ---- module.c ---- */
 struct jit {
@@ -222,6 +224,8 @@ struct jit {
     void **values;
 };
 CUresult jit_options(struct jit *j, unsigned n, const CUjit_option *options, void **values);
+/* Writes the logs that the options ask for, and a line on stderr where it failed. */
+void jit_finish(struct jit *j, const char *log, double seconds, bool failed);
 CUresult module_new(struct context *c, const void *image, size_t bytes, struct jit *j,
                     struct module **m);
 void module_end(struct module *m);

@@ -5,6 +5,7 @@
  * length. */
 #include "driver.h"
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,16 +85,28 @@ static size_t lz4(const uint8_t *in, size_t n, char *out, size_t room)
     return o;
 }
 
+static CUresult refuse(char *why, CUresult code, const char *text)
+{
+    snprintf(why, IMAGE_WHY, "%s", text);
+    return code;
+}
+
+static CUresult damaged(char *why)
+{
+    return refuse(why, CUDA_ERROR_INVALID_IMAGE, "a damaged fat binary");
+}
+
 /* By the system's libzstd, which this library does without where there is none. */
-static size_t zstd(const uint8_t *in, size_t n, char *out, size_t room)
+static size_t zstd(const uint8_t *in, size_t n, char *out, size_t room, char *why)
 {
     void *library = dlopen("libzstd.so.1", RTLD_NOW);
     size_t (*decompress)(void *, size_t, const void *, size_t) = NULL;
     if (library)
         *(void **)&decompress = dlsym(library, "ZSTD_decompress");
     if (!decompress) {
-        say("this fat binary is compressed by Zstandard and libzstd.so.1 is not found: "
-            "build with nvcc --compress-mode=speed");
+        refuse(why, CUDA_SUCCESS,
+               "this fat binary is compressed by Zstandard and libzstd.so.1 is not found: build "
+               "with nvcc --compress-mode=speed");
         return 0;
     }
     size_t got = decompress(out, room, in, n);
@@ -102,8 +115,9 @@ static size_t zstd(const uint8_t *in, size_t n, char *out, size_t room)
 }
 
 static CUresult unpack(const struct entry *e, const uint8_t *data, const char **text,
-                       size_t *length, char **owned)
+                       size_t *length, char **owned, char *why)
 {
+    damaged(why);
     if (!(e->flags & (FLAG_LZ4 | FLAG_ZSTD))) {
         *text = (const char *)data;
         *length = strnlen(*text, e->bytes);
@@ -114,7 +128,7 @@ static CUresult unpack(const struct entry *e, const uint8_t *data, const char **
     char *out = malloc(e->unpacked);
     if (!out)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    size_t n = e->flags & FLAG_ZSTD ? zstd(data, e->packed, out, e->unpacked)
+    size_t n = e->flags & FLAG_ZSTD ? zstd(data, e->packed, out, e->unpacked, why)
                                     : lz4(data, e->packed, out, e->unpacked);
     if (!n) {
         free(out);
@@ -128,13 +142,13 @@ static CUresult unpack(const struct entry *e, const uint8_t *data, const char **
 /* ---- containers ---- */
 
 static CUresult of_container(const struct sim_chip *chip, const uint8_t *base, size_t limit,
-                             const char **text, size_t *length, char **owned)
+                             const char **text, size_t *length, char **owned, char *why)
 {
     struct container c;
     memcpy(&c, base, sizeof c);
     if (c.header < sizeof c || c.bytes > UINT32_MAX ||
         (limit && (c.header > limit || c.bytes > limit - c.header)))
-        return CUDA_ERROR_INVALID_IMAGE;
+        return damaged(why);
     uint32_t mine = (uint32_t)(chip->major * 10 + chip->minor), best = 0;
     const uint8_t *at = base + c.header, *end = at + c.bytes, *best_at = NULL;
     bool machine_code = false;
@@ -143,7 +157,7 @@ static CUresult of_container(const struct sim_chip *chip, const uint8_t *base, s
         memcpy(&e, at, sizeof e);
         if (e.header < ENTRY_LEAST || e.header > (size_t)(end - at) ||
             e.bytes > (size_t)(end - at) - e.header)
-            return CUDA_ERROR_INVALID_IMAGE;
+            return damaged(why);
         if (e.kind == ENTRY_PTX && e.architecture <= mine && e.architecture >= best) {
             best = e.architecture;
             best_at = at;
@@ -152,18 +166,18 @@ static CUresult of_container(const struct sim_chip *chip, const uint8_t *base, s
         at += e.header + e.bytes;
     }
     if (!best_at) {
-        say("a fat binary has no PTX for %s%s", chip->name,
-            machine_code
-                ? " (machine code cannot be simulated): build with -gencode arch=compute_XX,"
-                  "code=compute_XX"
-                : "");
+        snprintf(why, IMAGE_WHY, "a fat binary has no PTX for %s%s", chip->name,
+                 machine_code
+                     ? " (machine code cannot be simulated): build with -gencode arch=compute_XX,"
+                       "code=compute_XX"
+                     : "");
         return CUDA_ERROR_NO_BINARY_FOR_GPU;
     }
     memcpy(&e, best_at, sizeof e);
-    return unpack(&e, best_at + e.header, text, length, owned);
+    return unpack(&e, best_at + e.header, text, length, owned, why);
 }
 
-/* PTX begins with blank, comments, then a directive. */
+/* PTX begins with blank, comments, then its version. */
 static bool looks_like_ptx(const char *s, size_t n)
 {
     for (size_t i = 0; i < n;) {
@@ -177,14 +191,14 @@ static bool looks_like_ptx(const char *s, size_t n)
                 i++;
             i += 2;
         } else {
-            return s[i] == '.' || s[i] == '#';
+            return n - i > 8 && !memcmp(s + i, ".version", 8);
         }
     }
     return false;
 }
 
 CUresult image_ptx(const struct sim_chip *chip, const void *image, size_t bytes, const char **text,
-                   size_t *length, char **owned)
+                   size_t *length, char **owned, char *why)
 {
     const uint8_t *b = image;
     *owned = NULL;
@@ -195,21 +209,22 @@ CUresult image_ptx(const struct sim_chip *chip, const void *image, size_t bytes,
     if (magic == WRAPPER_MAGIC && !((uintptr_t)image & 7)) {
         const struct wrapper *w = image;
         if (!w->data)
-            return CUDA_ERROR_INVALID_IMAGE;
+            return damaged(why);
         b = w->data;
         bytes = 0;
         memcpy(&magic, b, sizeof magic);
     }
     if (magic == CONTAINER_MAGIC) {
         if (bytes && bytes < sizeof(struct container))
-            return CUDA_ERROR_INVALID_IMAGE;
-        return of_container(chip, b, bytes, text, length, owned);
+            return damaged(why);
+        return of_container(chip, b, bytes, text, length, owned, why);
     }
-    if (magic == 0x464c457f) { /* ELF */
-        say("a cubin holds machine code, which cannot be simulated: load PTX");
-        return CUDA_ERROR_NO_BINARY_FOR_GPU;
-    }
+    if (magic == 0x464c457f) /* ELF */
+        return refuse(why, CUDA_ERROR_NO_BINARY_FOR_GPU,
+                      "a cubin holds machine code, which cannot be simulated: load PTX");
     *text = (const char *)b;
     *length = bytes ? strnlen(*text, bytes) : strlen(*text);
-    return looks_like_ptx(*text, *length) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_IMAGE;
+    if (looks_like_ptx(*text, *length))
+        return CUDA_SUCCESS;
+    return refuse(why, CUDA_ERROR_INVALID_IMAGE, "an image that is neither PTX nor a fat binary");
 }

@@ -78,10 +78,12 @@ static CUresult library_load(struct context *c, CUlibrary *handle, const void *i
     const struct sim_chip *chip = c ? c->device->chip : devices[0].chip;
     const char *text;
     size_t length;
-    char *owned;
-    CUresult r = image_ptx(chip, image, bytes, &text, &length, &owned);
-    if (r)
+    char *owned, why[IMAGE_WHY];
+    CUresult r = image_ptx(chip, image, bytes, &text, &length, &owned, why);
+    if (r) {
+        jit_finish(j, why, 0, true);
         return r;
+    }
     struct library *l = calloc(1, sizeof *l);
     if (l && !owned && (owned = malloc(length + 1))) {
         memcpy(owned, text, length);
@@ -367,14 +369,16 @@ static CUresult link_add(struct link *l, struct context *c, CUjitInputType type,
 {
     const char *text;
     size_t length;
-    char *owned;
+    char *owned, why[IMAGE_WHY];
     if (type >= CU_JIT_NUM_INPUT_TYPES || !data || !bytes)
         return CUDA_ERROR_INVALID_VALUE;
     if (type != CU_JIT_INPUT_PTX && type != CU_JIT_INPUT_FATBINARY)
         return not_simulated("cuLinkAddData", "only PTX can be linked");
-    CUresult r = image_ptx(c->device->chip, data, bytes, &text, &length, &owned);
-    if (r)
+    CUresult r = image_ptx(c->device->chip, data, bytes, &text, &length, &owned, why);
+    if (r) {
+        jit_finish(&l->jit, why, 0, true);
         return r;
+    }
     char *grown = realloc(l->text, l->bytes + length + 2);
     if (!grown) {
         free(owned);

@@ -40,18 +40,16 @@ static void put_number(struct jit *j, int at, const void *value, size_t bytes)
     }
 }
 
-/* The logs go to who asked for them; the errors to stderr if nobody did. */
-static void jit_finish(struct jit *j, const char *log, double seconds, bool failed)
+void jit_finish(struct jit *j, const char *log, double seconds, bool failed)
 {
     uintptr_t error = 0, info = 0;
     float ms = (float)(seconds * 1e3);
     if (j->error && j->error_bytes) {
         snprintf(j->error, j->error_bytes, "%s", failed ? log : "");
         error = strlen(j->error);
-    } else if (failed) {
-        size_t n = strlen(log);
-        say("%.*s", (int)(n && log[n - 1] == '\n' ? n - 1 : n), log);
     }
+    if (failed)
+        say("a module is not loaded: %.*s", (int)strcspn(log, "\n"), log);
     if (j->info && j->info_bytes) {
         snprintf(j->info, j->info_bytes, "%s", failed ? "" : "nncsim: PTX was read\n");
         info = strlen(j->info);
@@ -88,9 +86,11 @@ static CUresult load(struct context *c, const void *image, size_t bytes, struct 
     size_t length;
     char *owned, log[4096] = "";
     const struct sim_chip *chip = c->device->chip;
-    CUresult r = image_ptx(chip, image, bytes, &text, &length, &owned);
-    if (r)
+    CUresult r = image_ptx(chip, image, bytes, &text, &length, &owned, log);
+    if (r) {
+        jit_finish(j, log, 0, true);
         return r;
+    }
     double begin = now();
     launches_done();
     enum sim_status s = sim_module_load(c->device->sim, text, length, sim, log, sizeof log);

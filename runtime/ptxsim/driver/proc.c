@@ -77,14 +77,25 @@ CUresult cuGetProcAddress(const char *symbol, void **function, int version, cuui
     return proc_address(symbol, function, version, flags, NULL);
 }
 
-/* Private tables of functions, which only the vendor's own libraries know. */
+/* Private tables of functions. The vendor's runtime library asks for them, and for a proof that the
+ * driver is the vendor's: it cannot run here, which is said in the first table's place. */
 CUresult cuGetExportTable(const void **table, const CUuuid *id)
 {
+    static const uint8_t runtime[16] = {0x6b, 0xd5, 0xfb, 0x6c, 0x5b, 0xf4, 0xe7, 0x4a,
+                                        0x89, 0x87, 0xd9, 0x39, 0x12, 0xfd, 0x9d, 0xf9};
+    static bool said;
     ENTER(NEED_NOTHING);
     if (!table || !id)
         return CUDA_ERROR_INVALID_VALUE;
     *table = NULL;
-    return CUDA_ERROR_NOT_FOUND;
+    if (memcmp(id, runtime, sizeof runtime))
+        return CUDA_ERROR_NOT_FOUND;
+    if (!said)
+        say("this program holds the vendor's CUDA runtime, which takes only the vendor's driver: "
+            "build it with `nvcc -cudart shared` (or NVCC_APPEND_FLAGS=\"-cudart shared\") and run "
+            "it with lib/nncsim in LD_LIBRARY_PATH");
+    said = true;
+    return CUDA_ERROR_NOT_SUPPORTED;
 }
 
 CUresult cuProfilerStart(void)
