@@ -95,7 +95,7 @@ static void measure(const struct bench *t, struct back_jit *jit, struct nn_pool 
     struct ir_module *m = ir_read(d, diag_add_file(d, t->name, body.p, body.n));
     diag_print(d, stderr);
     CHECK(m, "%s does not read", t->name);
-    struct fuse_plan *plan = fuse_graph(m->graphs.p[0], target_host(), "greedy");
+    struct fuse_plan *plan = fuse_graph(m->graphs.p[0], target_host(), "greedy", FUSE_GEMM_OWN);
     struct low_launch l = {0};
     struct sk s;
     const struct fuse_cluster *last = &plan->clusters.p[plan->clusters.n - 1];

@@ -92,7 +92,7 @@ static void run(const struct target *t, const char *type, int m, int n, int k)
     struct diag *diag = diag_new();
     struct ir_module *mod = ir_read(diag, diag_add_file(diag, "matmul", s.p, s.n));
     diag_print(diag, stdout);
-    struct fuse_plan *plan = fuse_graph(mod->graphs.p[0], t, "greedy");
+    struct fuse_plan *plan = fuse_graph(mod->graphs.p[0], t, "greedy", FUSE_GEMM_OWN);
     lower_print(plan, &words);
     printf("%s\n%s", type, words.p);
     struct low_launches *l = lower_plan(plan);

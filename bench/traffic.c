@@ -188,7 +188,7 @@ static double measure(struct ir_graph *g, const struct target *t, bool kernels)
     struct sim_counters c = {0};
     uint32_t phases = 0;
     pass_pipeline(g);
-    x.plan = fuse_graph(g, t, "greedy");
+    x.plan = fuse_graph(g, t, "greedy", FUSE_GEMM_OWN);
     x.l = lower_plan(x.plan);
     x.d = sim_device_new(sim_chip_find(t->name), 0, 0);
     if (!x.d)

@@ -7,7 +7,7 @@
 #include "nnrt.h"
 
 #define NN_IMAGE_MAGIC 0x31474d494e4eu /* "NNIMG1" */
-#define NN_IMAGE_VERSION 2
+#define NN_IMAGE_VERSION 3
 #define NN_IMAGE_ALIGN 256 /* of every argument's memory */
 
 /* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
@@ -83,21 +83,35 @@ struct nn_phase_rec {
     uint32_t shared;  /* dynamic shared memory of a block, in bytes */
 };
 
-/* A matrix product by a library: C[m, n] = A[m, k] B[k, n], row-major, `batch` times; a transposed
- * operand is stored the other way round. lda, ldb, ldc are the strides between stored rows,
- * stride_a … those between the matrices of a batch, all in elements. The arguments are A, B, C. */
+/* A matrix product by a library: C[m, n] = f(alpha A[m, k] B[k, n] + matrix + vector), row-major,
+ * `batch` times, and all that `groups` times; a transposed operand is stored the other way round.
+ * lda, ldb, ldc are the strides between stored rows, stride_a … those between the matrices of a
+ * batch, jump_a … those between groups, at_a … where the first matrix begins, all in elements. The
+ * arguments are A, B, C, then those that the epilogue names, in its order. */
 enum nn_gemm_compute {
     NN_GEMM_F32,  /* multiplied and added in f32 */
     NN_GEMM_TF32, /* f32 operands rounded to tf32, added in f32 */
     NN_GEMM_F64,
 };
+enum nn_gemm_epilogue {                  /* f32 only */
+                        NN_GEMM_ADD = 1, /* a matrix of C's type and layout is added */
+                        NN_GEMM_BIAS =
+                            2, /* a vector of n f32 that begins at at_bias is added to every row */
+                        NN_GEMM_AUX = 4,   /* with GELU: what it is applied to is stored as C is */
+                        NN_GEMM_RELU = 8,  /* f is max(x, 0) */
+                        NN_GEMM_GELU = 16, /* f is gelu's tanh form */
+                        NN_GEMM_ALL = 31,
+};
 struct nn_gemm_rec {
     int64_t lda, ldb, ldc, stride_a, stride_b, stride_c;
-    int32_t m, n, k, batch;
+    int64_t jump_a, jump_b, jump_c, at_a, at_b, at_c, at_bias;
+    int32_t m, n, k, batch, groups;
+    float alpha; /* f32 */
     uint8_t trans_a, trans_b;
     uint8_t type_a, type_b, type_c; /* enum nn_dtype */
     uint8_t compute;                /* enum nn_gemm_compute */
-    uint8_t pad[2];
+    uint8_t epilogue;               /* enum nn_gemm_epilogue */
+    uint8_t pad;
 };
 
 enum nn_launch_kind { NN_LAUNCH_KERNEL, NN_LAUNCH_GEMM };

@@ -3,11 +3,12 @@
  * profit: a merge is refused with a reason, and a policy (a row of a table) only chooses among
  * legal ones.
  *
- * Sections: fx.c (values at points), store.c, cluster.c, merge.c, across.c, chain.c, bundle.c,
- * policy.c, pad.c, print.c. */
+ * Sections: fx.c (values at points), store.c, cluster.c, merge.c, across.c, chain.c, product.c,
+ * bundle.c, policy.c, pad.c, print.c. */
 #ifndef NNC_FUSE_H
 #define NNC_FUSE_H
 
+#include "image.h"
 #include "ir/ir.h"
 #include "target/target.h"
 
@@ -175,18 +176,27 @@ struct fuse_refusal {
     ir_id a, b; /* the anchors */
     enum fuse_reason why;
 };
-/* Who computes plain matrix products on a GPU. */
+/* Who computes matrix products on a GPU. */
 enum fuse_gemm {
     FUSE_GEMM_OWN,     /* own kernels */
-    FUSE_GEMM_AUTO,    /* the library where the target's prices say so */
-    FUSE_GEMM_LIBRARY, /* the library wherever it can: a product that nothing is fused with */
+    FUSE_GEMM_AUTO,    /* the library (cuBLAS) where the target's prices say so */
+    FUSE_GEMM_LIBRARY, /* the library wherever it can */
+};
+/* What a product takes on a card of the target's level, in microseconds: by an own kernel with what
+ * is fused with it; by the library, with the memory traffic of what cannot be. */
+struct fuse_price {
+    ir_id sum;
+    double own, library;
 };
 struct fuse_plan {
     struct ir_graph *g;
     const struct target *target;
     const char *policy;
-    enum fuse_gemm gemm; /* fuse_graph says OWN; the caller may choose otherwise before lowering */
-    uint8_t *mode;       /* enum fx_mode of each node: FX_STORED or FX_INLINE */
+    enum fuse_gemm gemm;
+    uint8_t *mode; /* enum fx_mode of each node: FX_STORED or FX_INLINE */
+    /* Of each node: it is a sum of products that is left to the library; NULL: none is. */
+    uint8_t *library;
+    VEC(struct fuse_price) prices; /* of all that the library could compute, if it was asked for */
     VEC(struct fuse_cluster) clusters;
     VEC(struct fuse_refusal) refusals;
 };
@@ -197,7 +207,8 @@ enum { FUSE_TILE_BYTES = 38 << 10 };
 const char *fuse_policy_name(size_t i); /* of the i-th; NULL behind the last */
 /* Changes the graph first: pass anchor, and borders around what large contractions read (pad.c).
  * NULL if there is no such policy. */
-struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy);
+struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy,
+                             enum fuse_gemm gemm);
 void fuse_free(struct fuse_plan *p);
 void fuse_print(const struct fuse_plan *p, struct text *out); /* `nnc emit fused` */
 
@@ -221,5 +232,17 @@ struct fuse_contraction {
 };
 bool fuse_contraction(const struct fx *x, const struct fuse_cluster *c, fx_id value,
                       struct fuse_contraction *out);
+
+/* ---- product.c: contractions as a library computes them ---- */
+struct fuse_product {
+    struct nn_gemm_rec rec;
+    ir_id a, b, c, add, bias, aux; /* the last three: 0 if the epilogue has none */
+};
+/* Whether the cluster is such a product as a whole: its members' `stored` says what of it is. */
+bool fuse_product(const struct fuse_plan *p, const struct fuse_cluster *c,
+                  struct fuse_product *out);
+/* … and is left to the library. */
+bool fuse_library(const struct fuse_plan *p, const struct fuse_cluster *c,
+                  struct fuse_product *out);
 
 #endif

@@ -300,6 +300,36 @@ static enum fuse_reason join(const struct fuse_plan *p, struct tie *t, struct fu
     return FUSE_LEGAL;
 }
 
+bool fuse_wanted(const struct fuse_plan *p, uint32_t ai, uint32_t bi, ir_id node)
+{
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        for (uint32_t k = 0; i != ai && i != bi && k < p->clusters.p[i].inputs.n; k++)
+            if (p->clusters.p[i].inputs.p[k] == node)
+                return true;
+    return fuse_is_root(p, node);
+}
+
+/* A product that is left to the library takes in what its epilogue holds. */
+static enum fuse_reason check_library(const struct fuse_plan *p, uint32_t ai, uint32_t bi,
+                                      const struct fuse_cluster *space, const struct fuse_member *m)
+{
+    const struct fuse_cluster *a = &p->clusters.p[ai], *b = &p->clusters.p[bi];
+    if (!p->library || a->skeleton != FUSE_CONTRACT || !p->library[a->anchor])
+        return FUSE_LEGAL;
+    struct fuse_cluster both = *space;
+    struct fuse_product product;
+    both.skeleton = FUSE_CONTRACT;
+    both.anchor = a->anchor;
+    for (uint32_t i = 0; i < a->members.n + b->members.n; i++) {
+        vec_push(&both.members, m[i]);
+        vec_last(&both.members).stored = fuse_wanted(p, ai, bi, m[i].node);
+    }
+    qsort(both.members.p, both.members.n, sizeof *both.members.p, by_node);
+    bool holds = fuse_product(p, &both, &product);
+    vec_free(&both.members);
+    return holds ? FUSE_LEGAL : FUSE_LIBRARY;
+}
+
 static void commit_merge(struct fuse_plan *p, struct fuse_cluster *a, struct fuse_cluster *b,
                          const struct fuse_cluster *space, const struct fuse_member *m)
 {
@@ -318,7 +348,7 @@ static void commit_merge(struct fuse_plan *p, struct fuse_cluster *a, struct fus
 
 enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t ai, uint32_t bi, bool commit)
 {
-    struct fuse_cluster *a = &p->clusters.p[ai], *b = &p->clusters.p[bi], space;
+    struct fuse_cluster *a = &p->clusters.p[ai], *b = &p->clusters.p[bi], space = {0};
     struct tie t = {.a = a, .b = b};
     memset(t.to, NONE, sizeof t.to);
     enum fuse_reason why = check_roles(&t);
@@ -336,6 +366,8 @@ enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t ai, uint32_t bi, bool 
         return FUSE_WHOLE;
     struct fuse_member *m = xcalloc(a->members.n + b->members.n, sizeof *m);
     why = join(p, &t, &space, m);
+    if (why == FUSE_LEGAL)
+        why = check_library(p, ai, bi, &space, m);
     if (why == FUSE_LEGAL && fuse_cycle(p, ai, bi))
         why = FUSE_CYCLE;
     if (why == FUSE_LEGAL && commit)

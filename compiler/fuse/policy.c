@@ -146,7 +146,23 @@ const char *fuse_policy_name(size_t i)
     return i < fuse_policy_count ? fuse_policy_table[i].name : NULL;
 }
 
-struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy)
+/* With own kernels first: what then is a product of its own may be left to the library, which
+ * changes what is stored and merged. */
+static void leave_products(struct fuse_plan *p, const struct fuse_policy *how)
+{
+    if (p->gemm == FUSE_GEMM_OWN || p->target->kind != TARGET_GPU)
+        return;
+    fuse_choose_library(p);
+    for (uint32_t i = 0; i < p->clusters.n; i++)
+        fuse_cluster_free(&p->clusters.p[i]);
+    p->clusters.n = p->refusals.n = 0;
+    memset(p->mode, 0, p->g->nodes.n);
+    how->store(p);
+    how->cluster(p);
+}
+
+struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy,
+                             enum fuse_gemm gemm)
 {
     const struct fuse_policy *how = NULL;
     for (size_t i = 0; i < fuse_policy_count; i++)
@@ -160,9 +176,11 @@ struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const c
     p->g = g;
     p->target = t;
     p->policy = how->name;
+    p->gemm = gemm;
     p->mode = xcalloc(g->nodes.n, 1);
     how->store(p);
     how->cluster(p);
+    leave_products(p, how);
     fuse_finish(p, how->bundles);
     return p;
 }
@@ -175,6 +193,8 @@ void fuse_free(struct fuse_plan *p)
         fuse_cluster_free(&p->clusters.p[i]);
     vec_free(&p->clusters);
     vec_free(&p->refusals);
+    vec_free(&p->prices);
+    free(p->library);
     free(p->mode);
     free(p);
 }

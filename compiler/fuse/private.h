@@ -31,6 +31,14 @@ void fuse_read_inputs(const struct fuse_plan *p, struct fuse_cluster *c);
 void fuse_finish(struct fuse_plan *p, bool bundles);
 void fuse_fx(struct fx *x, const struct fuse_plan *p, const struct fuse_cluster *c, uint8_t **mode);
 
+/* ---- product.c ---- */
+/* Fills plan->library and prices for plan->gemm, from the clusters as they are with own kernels. */
+void fuse_choose_library(struct fuse_plan *p);
+/* The product `sum` and the node of its shape that is computed from it, as one. */
+bool fuse_holds(const struct fuse_plan *p, ir_id sum, ir_id next, struct fuse_product *out);
+/* What is stored for the library to read this factor. */
+ir_id fuse_library_reads(const struct fuse_plan *p, ir_id factor);
+
 /* ---- chain.c ---- Softmax between contractions, forward and backward: one kernel each. */
 /* `always`: also where a CPU would be quicker with the square matrix in memory. */
 void fuse_chains(struct fuse_plan *p, bool always);
@@ -41,6 +49,9 @@ void fuse_bundle(struct fuse_plan *p, uint32_t *owner);
 /* ---- merge.c ---- */
 /* Merges cluster b into a (a's place; b becomes empty) if that is legal. */
 enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t a, uint32_t b, bool commit);
+
+/* Whether another cluster than the two reads the node, or the graph gives it out. */
+bool fuse_wanted(const struct fuse_plan *p, uint32_t a, uint32_t b, ir_id node);
 
 /* A path from a to b, or back, that leaves the pair. */
 bool fuse_cycle(const struct fuse_plan *p, uint32_t a, uint32_t b);

@@ -103,7 +103,7 @@ struct price {
 };
 struct weigh {
     struct price *price;
-    uint8_t *operand; /* OPERAND, WINDOWED: how a contraction reads it */
+    uint8_t *operand; /* OPERAND, WINDOWED, LIBRARY: how a contraction reads it */
 };
 
 static void add_read(struct price *p, ir_id id)
@@ -142,7 +142,7 @@ static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
     }
 }
 
-enum { OPERAND = 1, WINDOWED = 2 };
+enum { OPERAND = 1, WINDOWED = 2, LIBRARY = 4 };
 
 struct heads {
     const struct fuse_plan *p;
@@ -180,6 +180,11 @@ static void find_operands(const struct fuse_plan *p, uint8_t *operand)
         free(seen);
         fx_end(&x);
         free(mode);
+        struct fuse_product product;
+        if (fuse_library(p, c, &product)) {
+            operand[fuse_library_reads(p, product.a)] |= LIBRARY;
+            operand[fuse_library_reads(p, product.b)] |= LIBRARY;
+        }
     }
 }
 
@@ -213,16 +218,33 @@ static ir_id only_user(const struct fuse_plan *p, const struct fuse_users *u, ir
     return user;
 }
 
-static void sink(struct fuse_plan *p, const struct fuse_users *u, uint8_t *must)
+/* The last of the chain; behind a product of the library's, the last that its epilogue holds (what
+ * comes before it is seen through meanwhile). A matrix that it adds is to be stored. */
+static ir_id chain_end(struct fuse_plan *p, const struct fuse_users *u, ir_id sum, uint8_t *operand)
 {
-    for (ir_id i = 1; i < p->g->nodes.n; i++) {
-        if (ir_at(p->g, i)->op != IR_reduce)
-            continue;
-        ir_id end = i;
-        for (ir_id next = only_user(p, u, i); next; next = only_user(p, u, next))
-            end = next;
-        must[end] = 1;
+    bool library = p->library && p->library[sum];
+    struct fuse_product product = {0}, held = {0};
+    ir_id end = sum, next = only_user(p, u, sum);
+    while (next && (!library || fuse_holds(p, sum, next, &product))) {
+        held = product;
+        end = next;
+        p->mode[end] = FX_INLINE;
+        next = only_user(p, u, end);
     }
+    for (ir_id i = sum; i != end;) {
+        i = only_user(p, u, i);
+        p->mode[i] = FX_STORED;
+    }
+    if (held.add)
+        operand[held.add] |= LIBRARY;
+    return end;
+}
+
+static void sink(struct fuse_plan *p, const struct fuse_users *u, uint8_t *operand, uint8_t *must)
+{
+    for (ir_id i = 1; i < p->g->nodes.n; i++)
+        if (ir_at(p->g, i)->op == IR_reduce)
+            must[chain_end(p, u, i, operand)] = 1;
 }
 
 /* Computing a few dozen operations again is cheaper than memory; reading two tensors again is not.
@@ -235,7 +257,9 @@ static bool keep(const struct fuse_plan *p, const struct fuse_users *u, const st
     uint32_t users = u->first[id + 1] - u->first[id];
     if (n->inlined || n->op == IR_const || n->op == IR_iota || n->op == IR_random)
         return false;
-    if (w->operand[id] & WINDOWED)
+    if (n->op == IR_round_tf32 && w->operand[n->in[0].node] & LIBRARY)
+        return false; /* the library rounds */
+    if (w->operand[id] & (WINDOWED | LIBRARY))
         return true;
     if (w->operand[id])
         return x->cost > 4 || x->n > 1 || (users > 1 && x->cost > 0 && !x->narrow);
@@ -256,7 +280,7 @@ void fuse_store_greedy(struct fuse_plan *p)
     p->clusters.n = 0;
     struct fuse_users u = fuse_users(p->g);
     uint8_t *must = must_store(p);
-    sink(p, &u, must);
+    sink(p, &u, w.operand, must);
     for (ir_id i = 1; i < n; i++) {
         weigh(p, &w, i);
         p->mode[i] = must[i] || keep(p, &u, &w, i) ? FX_STORED : FX_INLINE;

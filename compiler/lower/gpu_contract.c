@@ -75,165 +75,27 @@ void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b),
 
 /* ---- tiles ---- */
 
-/* Of a block: rows, columns, a step of k; of a thread (fma) or warp (tensor cores): rows, columns.
- * Of equal prices the first is taken. */
-/* clang-format off */
-static const struct gc_tile fma_tiles[] = {
-    {128, 128, 8, 8, 8}, {128, 64, 8, 8, 8}, {64, 128, 8, 8, 8}, {64, 64, 16, 8, 4},
-    {64, 64, 16, 4, 4},   {32, 128, 16, 4, 8}, {128, 32, 16, 8, 4}, {32, 64, 16, 4, 4},
-    {64, 32, 16, 4, 4},   {32, 32, 16, 4, 4},  {16, 128, 16, 4, 4}, {128, 16, 16, 4, 4},
-    {16, 64, 16, 4, 4},   {64, 16, 16, 4, 4},  {8, 128, 16, 4, 4},  {128, 8, 16, 4, 4},
-    {8, 64, 16, 4, 4},    {64, 8, 16, 4, 4},
-};
-static const struct gc_tile half_tiles[] = {
-    {128, 256, 32, 64, 64}, {128, 128, 32, 64, 64}, {128, 128, 32, 64, 32}, {128, 64, 32, 64, 32},
-    {64, 128, 32, 32, 64},  {64, 64, 32, 32, 32},   {32, 128, 32, 32, 32},  {128, 32, 32, 32, 32},
-    {32, 64, 32, 16, 32},   {64, 32, 32, 32, 16},   {32, 32, 32, 16, 16},   {16, 128, 32, 16, 32},
-    {128, 16, 32, 32, 16},  {16, 64, 32, 16, 16},   {64, 16, 32, 16, 16},
-};
-static const struct gc_tile tf32_tiles[] = {
-    {128, 256, 16, 64, 64}, {128, 128, 16, 64, 64}, {128, 128, 16, 64, 32}, {128, 64, 16, 64, 32},
-    {64, 128, 16, 32, 64},  {64, 64, 16, 32, 32},   {32, 128, 16, 32, 32},  {128, 32, 16, 32, 32},
-    {32, 64, 16, 16, 32},   {64, 32, 16, 32, 16},   {32, 32, 16, 16, 16},   {16, 128, 16, 16, 32},
-    {128, 16, 16, 32, 16},  {16, 64, 16, 16, 16},   {64, 16, 16, 16, 16},
-};
-/* clang-format on */
-struct tiles {
-    const struct gc_tile *p;
-    size_t n;
-};
-
-static struct tiles tiles_of(const struct gc *c)
+static struct matmul product(const struct gc *c)
 {
-    switch (c->unit) {
-    case GC_FMA: return (struct tiles){fma_tiles, COUNT(fma_tiles)};
-    case GC_TF32: return (struct tiles){tf32_tiles, COUNT(tf32_tiles)};
-    case GC_BF16:
-    case GC_F16:
-    case GC_F16_K8: break;
-    }
-    return (struct tiles){half_tiles, COUNT(half_tiles)};
+    return (struct matmul){c->s->t, c->unit, c->a.x.size, c->b.x.size, c->k.size, c->batch.size};
 }
 
-/* Prices, in cycles of a multiprocessor or in what goes through one in a cycle. */
-enum { FMA = 128 };
-#define TILE_CYCLES 1500.0  /* a block's begin and end */
-#define PHASE_CYCLES 4000.0 /* another phase: a launch, and waiting for the last block */
-#define MEMORY 12.0         /* bytes of memory */
-#define CACHE 40.0          /* bytes of the second cache */
-#define CLOCK 1.5e9
-
-static int64_t threads_of(const struct gc *c, const struct gc_tile *t)
+/* threads: of the block that a stage of a chain runs in, in the shared memory that fuse leaves it
+ * (tiles of f32 and of 16 bits may be side by side); 0: as the tile wants. */
+static bool choose_tile(struct gc *c, int32_t threads)
 {
-    return t->m / t->tm * (t->n / t->tn) * (c->unit == GC_FMA ? 1 : 32);
-}
-
-/* Products a cycle and multiprocessor. */
-static double speed(const struct gc *c)
-{
-    const struct target *t = c->s->t;
-    double half = t->tensor_tflops * 1e12 / 2 / CLOCK / t->sms;
-    return c->unit == GC_FMA ? FMA : c->unit == GC_TF32 ? half / 2 : half;
-}
-
-/* Cycles that a multiprocessor spends on a step of k of `blocks` blocks at once: the products,
- * reads of shared memory (by fma 16 bytes a thread, some 2.5 cycles a warp; by tensor cores 128
- * bytes a cycle), what comes from the second cache; more where warps are too few to hide waiting.
- */
-static double step_cycles(const struct gc *c, const struct gc_tile *t, double blocks)
-{
-    double warps = blocks * (double)threads_of(c, t) / 32;
-    double products = blocks * t->m * t->n * t->k / speed(c);
-    double reads = warps * (t->tm + t->tn) * t->k;
-    reads = c->unit == GC_FMA ? reads / 4 * 2.5 : reads * (double)gc_elem(c) / 128;
-    double fills = blocks * (t->m + t->n) * t->k * (double)gc_elem(c) / CACHE;
-    double busy = products > reads ? products + reads / 8 : reads + products / 8;
-    busy = busy > fills ? busy : fills;
-    return busy * (warps < 4 ? 4 / warps : 1) * (warps < 8 ? 1.3 : 1);
-}
-
-/* Cycles of the whole with this tile and so many parts of k. */
-static double cycles(const struct gc *c, const struct gc_tile *t, int64_t parts)
-{
-    double sms = c->s->t->sms, m = (double)gc_ceil(c->a.x.size, t->m),
-           n = (double)gc_ceil(c->b.x.size, t->n);
-    double blocks = m * n * (double)c->batch.size * (double)parts;
-    double steps = (double)gc_ceil(gc_ceil(c->k.size, t->k), parts);
-    int64_t whole = (int64_t)(blocks / sms), rest = (double)whole * sms < blocks;
-    double total = 0;
-    if (whole) /* blocks of a multiprocessor overlap */
-        total = steps * step_cycles(c, t, (double)(whole < 4 ? whole : 4)) * (double)whole /
-                (double)(whole < 4 ? whole : 4);
-    total += (double)rest * steps * step_cycles(c, t, 1);
-    total += TILE_CYCLES * (double)(whole / 4 + 1);
-    double result = (double)c->a.x.size * (double)c->b.x.size * (double)c->batch.size;
-    if (parts > 1)
-        total += PHASE_CYCLES + 8 * result * (double)parts / sms / MEMORY;
-    return total;
-}
-
-/* Bytes of shared memory: tiles on their way, and the slab of results where it has a buffer of its
- * own type. */
-static int64_t shared_bytes(const struct gc *c, const struct gc_tile *t, int64_t stages)
-{
-    int64_t tiles = stages * (t->m + t->n) * t->k * gc_elem(c);
-    int64_t slab = gc_elem(c) == 2 ? t->m / t->tm * 16 * (t->n + 8) * 4 : 0;
-    return tiles + slab;
-}
-
-/* By tensor cores four steps on their way, or three, so that two blocks share a multiprocessor. */
-static int64_t stages_of(const struct gc *c, const struct gc_tile *t)
-{
-    if (c->s->within || c->unit == GC_FMA || !c->s->t->async)
-        return 2;
-    return shared_bytes(c, t, 4) <= c->s->t->shared_sm / 2 - 1024 ? 4 : 3;
-}
-
-/* The tile for a block of `threads` threads that goes over the whole result, in the shared memory
- * that fuse leaves it (tiles of f32 and of 16 bits may be side by side). */
-static void choose_tile_within(struct gc *c, int32_t threads)
-{
-    struct tiles all = tiles_of(c);
-    double best = -1;
-    c->splits = 1;
-    for (uint32_t i = 0; i < all.n; i++) {
-        const struct gc_tile *t = &all.p[i];
-        if (threads_of(c, t) != threads || shared_bytes(c, t, 2) > FUSE_TILE_BYTES * 2 / 3)
-            continue;
-        double tiles = (double)gc_ceil(c->a.x.size, t->m) * (double)gc_ceil(c->b.x.size, t->n);
-        double now =
-            tiles * ((double)gc_ceil(c->k.size, t->k) * step_cycles(c, t, 1) + TILE_CYCLES / 8);
-        if (best >= 0 && now >= best)
-            continue;
-        best = now;
-        c->tile = *t;
-    }
-    c->stages = 2;
-}
-
-static void choose_tile(struct gc *c)
-{
-    struct tiles all = tiles_of(c);
-    double best = -1;
-    for (uint32_t i = 0; i < all.n; i++)
-        for (int64_t parts = 1; parts <= 64; parts *= 2) {
-            const struct gc_tile *t = &all.p[i];
-            if ((parts > 1 && c->k.size / parts < 4 * t->k) ||
-                shared_bytes(c, t, stages_of(c, t)) > c->s->t->shared_block)
-                continue;
-            double now = cycles(c, t, parts);
-            if (best >= 0 && now >= best)
-                continue;
-            best = now;
-            c->tile = *t;
-            c->splits = parts;
-        }
-    c->stages = stages_of(c, &c->tile);
+    struct matmul p = product(c);
+    struct matmul_choice best =
+        threads ? matmul_choose_within(&p, threads, FUSE_TILE_BYTES * 2 / 3) : matmul_choose(&p);
+    c->tile = best.tile;
+    c->splits = best.splits;
+    c->stages = best.stages;
+    return best.cycles >= 0;
 }
 
 static void count_tiles(struct gc *c)
 {
-    c->threads = (int32_t)threads_of(c, &c->tile);
+    c->threads = (int32_t)matmul_threads(c->unit, &c->tile);
     c->tiles_m = gc_ceil(c->a.x.size, c->tile.m);
     c->tiles_n = gc_ceil(c->b.x.size, c->tile.n);
     c->tiles_k = gc_ceil(c->k.size, c->tile.k);
@@ -274,7 +136,7 @@ static bool classify(struct gc *c, const struct fuse_contraction *f)
 /* Shared memory: the tiles on their way, and a slab of results: the same where the types allow. */
 static struct gc_room room_of(struct gc *c)
 {
-    c->out_pitch = c->tile.n + (c->unit == GC_FMA ? 4 : 8); /* stores to it meet all banks */
+    c->out_pitch = c->tile.n + (c->unit == MATMUL_FMA ? 4 : 8); /* stores to it meet all banks */
     struct gc_room r = {.elements = c->stages * (c->a.size + c->b.size),
                         .sums = c->tile.m / gc_slabs(c) * c->out_pitch};
     if (gc_elem(c) == 4 && r.elements < r.sums)
@@ -309,7 +171,7 @@ static void make_buffers(struct gc *c, struct gc_room *within)
     c->a.at = 0;
     c->b.at = c->stages * c->a.size;
     c->acc = lo_buffer(s->b.k, LO_REG, "acc", (struct lo_type){NN_f32, 4},
-                       c->unit == GC_FMA ? sums : sums / 32);
+                       c->unit == MATMUL_FMA ? sums : sums / 32);
     for (int i = 0; i < 2; i++) {
         struct gc_side *d = i ? &c->b : &c->a;
         if (!d->async)
@@ -430,38 +292,28 @@ static void phase_multiply(struct gc *c)
 
 /* ---- the unit ---- */
 
-/* Values with fewer bits than f32: of a 16-bit type (f32 that was cast from it, too), or rounded to
- * tf32. 0 stays itself. */
-enum precision { WHOLE, TF32, BF16, F16 };
-static enum precision precision_of(const struct fx *x, fx_id id)
+/* The type of what the factor's values have the bits of: a 16-bit type (f32 that was cast from it,
+ * too), or f32, rounded to tf32 or not. 0 stays itself. */
+static enum nn_dtype precision_of(const struct fx *x, fx_id id, bool *tf32)
 {
     const struct fx_val *v = &x->val.p[id];
     while (v->dtype == NN_f32 &&
            ((v->kind == FX_PICK && v->f == 0) || (v->kind == FX_OP && v->op == IR_cast)))
         v = &x->val.p[v->in[0]];
-    bool rounded = v->kind == FX_OP
-                       ? v->op == IR_round_tf32
-                       : v->kind == FX_LOAD && ir_at(x->g, v->node)->op == IR_round_tf32;
-    return v->dtype == NN_bf16 ? BF16 : v->dtype == NN_f16 ? F16 : rounded ? TF32 : WHOLE;
+    *tf32 = v->kind == FX_OP ? v->op == IR_round_tf32
+                             : v->kind == FX_LOAD && ir_at(x->g, v->node)->op == IR_round_tf32;
+    return (enum nn_dtype)v->dtype;
 }
 
 /* Tensor cores where both factors have few bits, and the level such cores. */
-static enum gc_unit unit_of(const struct gc *c)
+static enum matmul_unit unit_of(const struct gc *c)
 {
-    uint32_t have = c->s->t->tensor;
-    enum precision a = precision_of(&c->s->x, c->a.v), b = precision_of(&c->s->x, c->b.v);
-    if (a != b)
-        return GC_FMA;
-    switch (a) {
-    case TF32: return have & TARGET_TF32 ? GC_TF32 : GC_FMA;
-    case BF16: return have & TARGET_BF16 ? GC_BF16 : GC_FMA;
-    case F16: return have & TARGET_F16 ? GC_F16 : have & TARGET_F16_K8 ? GC_F16_K8 : GC_FMA;
-    case WHOLE: break;
-    }
-    return GC_FMA;
+    bool tf32_a, tf32_b;
+    enum nn_dtype a = precision_of(&c->s->x, c->a.v, &tf32_a);
+    enum nn_dtype b = precision_of(&c->s->x, c->b.v, &tf32_b);
+    return a == b && tf32_a == tf32_b ? matmul_unit(c->s->t, a, tf32_a) : MATMUL_FMA;
 }
 
-/* threads: of the block that a stage of a chain runs in; 0: as the tile wants. */
 static bool decide(struct gc *c, struct sk *s, int32_t threads)
 {
     *c = (struct gc){.s = s, .member = UINT32_MAX};
@@ -478,10 +330,8 @@ static bool decide(struct gc *c, struct sk *s, int32_t threads)
         return false;
     c->node = s->c->members.p[c->member].node;
     c->unit = unit_of(c);
-    if (threads)
-        choose_tile_within(c, threads);
-    else
-        choose_tile(c);
+    if (!choose_tile(c, threads))
+        return false;
     count_tiles(c);
     gc_choose_staging(c, &c->a);
     gc_choose_staging(c, &c->b);
@@ -539,30 +389,6 @@ void gc_contract_within(struct sk *s, int32_t threads, struct gc_room *room)
     sk_scalar(s);
 }
 
-/* ---- the library's price ---- */
-
-/* Own kernels reach about 4/5 of the processor's fma, and of tensor cores from sm_90 on the half
- * that mma.sync has; the library's reach nine tenths, with tiles of 128 by 128. */
-static bool library_is_faster(const struct gc *c)
-{
-    const struct target *t = c->s->t;
-    bool warpgroups = c->unit != GC_FMA && t->shared_block > 200000;
-    double own = cycles(c, &c->tile, c->splits) / (warpgroups ? 0.55 : 0.8);
-    double tiles = (double)gc_ceil(c->a.x.size, 128) * (double)gc_ceil(c->b.x.size, 128) *
-                   (double)c->batch.size;
-    double rounds = tiles < t->sms ? 1 : tiles / t->sms;
-    double products = 128.0 * 128 * (double)c->k.size / speed(c);
-    return rounds * products / 0.9 + TILE_CYCLES + PHASE_CYCLES / 2 < own;
-}
-
-bool sk_gpu_library(struct sk *s, struct low_gemm *gemm)
-{
-    struct gc c;
-    if (s->plan->gemm == FUSE_GEMM_OWN || !low_is_gemm(s, gemm))
-        return false;
-    return s->plan->gemm == FUSE_GEMM_LIBRARY || !decide(&c, s, 0) || library_is_faster(&c);
-}
-
 /* ---- for reports ---- */
 
 static void print_side(const struct gc_side *d, const char *name, struct text *out)
@@ -577,13 +403,7 @@ static void print_side(const struct gc_side *d, const char *name, struct text *o
 void sk_gpu_describe(struct sk *s, struct text *out)
 {
     static const char *const unit[] = {"fma", "mma tf32", "mma bf16", "mma f16", "mma f16 k8"};
-    struct low_gemm gemm;
     struct gc c;
-    if (sk_gpu_library(s, &gemm)) {
-        text_printf(out, "cublas %d x %d x %d, batch %d", gemm.rec.m, gemm.rec.n, gemm.rec.k,
-                    gemm.rec.batch);
-        return;
-    }
     if (!decide(&c, s, 0)) {
         text_printf(out, "own loops");
         return;

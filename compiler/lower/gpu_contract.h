@@ -9,20 +9,7 @@
 #define NNC_GPU_CONTRACT_H
 
 #include "lower/skeleton.h"
-
-/* What multiplies. */
-enum gc_unit {
-    GC_FMA,    /* f32, a tile of registers a thread */
-    GC_TF32,   /* mma.sync m16n8k8 */
-    GC_BF16,   /* mma.sync m16n8k16 */
-    GC_F16,    /* the same */
-    GC_F16_K8, /* mma.sync m16n8k8 (sm_75) */
-};
-
-/* A tile of the result, `k` deep. FMA: a thread holds tm by tn of it; tensor cores: a warp. */
-struct gc_tile {
-    int16_t m, n, k, tm, tn;
-};
+#include "target/matmul.h"
 
 /* Axes counted as one flat number, the last one fastest. */
 struct gc_group {
@@ -65,10 +52,10 @@ struct gc {
     struct sk *s;
     uint32_t member;
     ir_id node;
-    enum gc_unit unit;
+    enum matmul_unit unit;
     struct gc_group batch, k;
     struct gc_side a, b; /* rows, columns */
-    struct gc_tile tile;
+    struct matmul_tile tile;
     int32_t threads;
     int64_t stages;
     int64_t tiles_m, tiles_n, tiles_k;
@@ -88,11 +75,8 @@ struct gc {
 
 static inline int64_t gc_dim(const struct gc *c, uint32_t axis) { return c->s->x.dim[axis]; }
 static inline int64_t gc_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t
-gc_elem(const struct gc *c) /* bytes of an operand's element in shared memory */
-{
-    return c->unit == GC_FMA || c->unit == GC_TF32 ? 4 : 2;
-}
+/* Bytes of an operand's element in shared memory. */
+static inline int64_t gc_elem(const struct gc *c) { return matmul_element(c->unit); }
 
 /* ---- gpu_contract.c ---- */
 /* Shared memory of a contraction; `half`: tiles are of 16-bit elements, the slab has its own

@@ -8,17 +8,17 @@
 
 static int64_t depth_of(const struct gc *c) /* k of one mma */
 {
-    return c->unit == GC_TF32 || c->unit == GC_F16_K8 ? 8 : 16;
+    return c->unit == MATMUL_TF32 || c->unit == MATMUL_F16_K8 ? 8 : 16;
 }
 
 static enum lo_mma instruction(const struct gc *c)
 {
     switch (c->unit) {
-    case GC_BF16: return LO_MMA_M16N8K16_BF16;
-    case GC_F16: return LO_MMA_M16N8K16_F16;
-    case GC_F16_K8: return LO_MMA_M16N8K8_F16;
-    case GC_FMA:
-    case GC_TF32: break;
+    case MATMUL_BF16: return LO_MMA_M16N8K16_BF16;
+    case MATMUL_F16: return LO_MMA_M16N8K16_F16;
+    case MATMUL_F16_K8: return LO_MMA_M16N8K8_F16;
+    case MATMUL_FMA:
+    case MATMUL_TF32: break;
     }
     return LO_MMA_M16N8K8_TF32;
 }
@@ -107,7 +107,7 @@ static lo_id tf32_at(struct gc *c, const struct gc_side *d, struct lo_lin x, int
 static lo_id row_fragment(struct gc *c, int64_t i, int64_t k, struct lo_lin stage)
 {
     struct lo_lin x = warp_rows(c, i);
-    if (c->unit != GC_TF32)
+    if (c->unit != MATMUL_TF32)
         return matrices(c, &c->a, x, k, depth_of(c) == 8 ? 2 : 4, true, stage);
     lo_id v[4];
     for (int64_t j = 0; j < 4; j++)
@@ -119,14 +119,14 @@ static lo_id row_fragment(struct gc *c, int64_t i, int64_t k, struct lo_lin stag
 static void col_fragments(struct gc *c, int64_t k, struct lo_lin stage, lo_id *out)
 {
     struct lo_builder *b = &c->s->b;
-    int64_t n = c->tile.tn / 8, each = c->unit == GC_F16_K8 ? 4 : 2;
+    int64_t n = c->tile.tn / 8, each = c->unit == MATMUL_F16_K8 ? 4 : 2;
     if (n % each)
         each = 2;
-    for (int64_t i = 0; i < n && c->unit == GC_TF32; i++) {
+    for (int64_t i = 0; i < n && c->unit == MATMUL_TF32; i++) {
         struct lo_lin x = warp_cols(c, i);
         out[i] = pair(c, tf32_at(c, &c->b, x, k, stage), tf32_at(c, &c->b, x, k + 4, stage));
     }
-    for (int64_t i = 0; i < n && c->unit != GC_TF32; i += each) {
+    for (int64_t i = 0; i < n && c->unit != MATMUL_TF32; i += each) {
         int count = depth_of(c) == 8 ? (int)each : 4;
         lo_id m = matrices(c, &c->b, warp_cols(c, i), k, count, false, stage);
         for (int j = 0; j < each; j++)

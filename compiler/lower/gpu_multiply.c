@@ -13,7 +13,7 @@ static void begin_warps(struct gc *c)
 
 void gc_begin_multiply(struct gc *c)
 {
-    if (c->unit != GC_FMA) {
+    if (c->unit != MATMUL_FMA) {
         begin_warps(c);
         return;
     }
@@ -44,7 +44,7 @@ void gc_multiply(struct gc *c, struct lo_lin stage)
 {
     struct lo_builder *b = &c->s->b;
     int64_t rows = c->tile.tm / 4, cols = c->tile.tn / 4;
-    if (c->unit != GC_FMA) {
+    if (c->unit != MATMUL_FMA) {
         gc_mma(c, stage);
         return;
     }
@@ -64,7 +64,7 @@ void gc_multiply(struct gc *c, struct lo_lin stage)
     }
 }
 
-int64_t gc_slabs(const struct gc *c) { return c->unit == GC_FMA ? 4 : c->tile.tm / 16; }
+int64_t gc_slabs(const struct gc *c) { return c->unit == MATMUL_FMA ? 4 : c->tile.tm / 16; }
 
 /* Slab j: of each block of four rows the j-th. Row h * grid_y + ty of the slab is row
  * h * (tile / blocks) + 4 * ty + j of the tile. */
@@ -72,7 +72,7 @@ void gc_write_slab(struct gc *c, int64_t slab)
 {
     struct lo_builder *b = &c->s->b;
     int64_t rows = c->tile.tm / 4, cols = c->tile.tn / 4;
-    if (c->unit != GC_FMA) {
+    if (c->unit != MATMUL_FMA) {
         gc_mma_slab(c, slab);
         return;
     }
@@ -88,7 +88,7 @@ void gc_write_slab(struct gc *c, int64_t slab)
 struct lo_lin gc_slab_row(struct gc *c, struct lo_lin slab, lo_id row)
 {
     struct lo_builder *b = &c->s->b;
-    if (c->unit != GC_FMA)
+    if (c->unit != MATMUL_FMA)
         return gc_mma_slab_row(c, slab, row);
     lo_id ty, h = gc_split(c, row, c->grid_y, &ty);
     struct lo_lin l = lo_lin_add(b, slab, lo_lin_mul(b, lo_lin_v(b, ty), 4));

@@ -154,7 +154,7 @@ static bool cast_on_the_way(const struct gc *c, const struct fx_val *v)
 {
     enum nn_dtype from = (enum nn_dtype)c->s->x.val.p[v->in[0]].dtype;
     if (v->kind == FX_OP && v->op == IR_round_tf32)
-        return c->unit == GC_TF32;
+        return c->unit == MATMUL_TF32;
     if (v->kind != FX_OP || v->op != IR_cast)
         return false;
     if (v->dtype == NN_f32)

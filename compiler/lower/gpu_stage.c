@@ -11,11 +11,11 @@
 enum nn_dtype gc_shared_type(const struct gc *c)
 {
     switch (c->unit) {
-    case GC_FMA:
-    case GC_TF32: return NN_f32;
-    case GC_BF16: return NN_bf16;
-    case GC_F16:
-    case GC_F16_K8: break;
+    case MATMUL_FMA:
+    case MATMUL_TF32: return NN_f32;
+    case MATMUL_BF16: return NN_bf16;
+    case MATMUL_F16:
+    case MATMUL_F16_K8: break;
     }
     return NN_f16;
 }
@@ -30,7 +30,7 @@ static void choose_direction(const struct gc *c, struct gc_side *d)
         return;
     d->along_k = true;
     bool turned =
-        c->unit == GC_FMA && d->tile < 16; /* too few rows for stores of single elements */
+        c->unit == MATMUL_FMA && d->tile < 16; /* too few rows for stores of single elements */
     if (!turned && gc_wide(c, d->v, &c->k, vec) && gc_contiguous(c, d->v, &c->k))
         return;
     d->vec = 1;
@@ -40,7 +40,8 @@ static void choose_direction(const struct gc *c, struct gc_side *d)
 static bool may_copy(const struct gc *c, const struct gc_side *d)
 {
     uint32_t cond;
-    if (!c->s->t->async || !gc_plain(c, d->v) || (c->unit == GC_FMA && d->along_k && d->vec > 1))
+    if (!c->s->t->async || !gc_plain(c, d->v) ||
+        (c->unit == MATMUL_FMA && d->along_k && d->vec > 1))
         return false;
     const struct fx_val *v = gc_plain_load(c, d->v, &cond);
     if (c->s->b.k->buffers.p[c->s->buf[v->node]].space != LO_ARG) /* a chain's own */
@@ -54,7 +55,7 @@ static void choose_lanes(const struct gc *c, struct gc_side *d)
 {
     int64_t x = d->tile / (d->along_k ? 1 : d->vec), k = c->tile.k / (d->along_k ? d->vec : 1);
     if (d->along_k) {
-        d->lk = c->unit != GC_FMA ? 32 : d->vec > 1 ? 2 : 8;
+        d->lk = c->unit != MATMUL_FMA ? 32 : d->vec > 1 ? 2 : 8;
         d->lk = d->lk < k ? d->lk : k;
         d->lx = 32 / d->lk < x ? 32 / d->lk : x;
     } else {
@@ -77,8 +78,8 @@ void gc_choose_staging(struct gc *c, struct gc_side *d)
     choose_direction(c, d);
     d->plain = gc_plain(c, d->v);
     d->async = may_copy(c, d);
-    d->rows_x = c->unit != GC_FMA && d->along_k;
-    d->swizzled = c->unit != GC_FMA;
+    d->rows_x = c->unit != MATMUL_FMA && d->along_k;
+    d->swizzled = c->unit != MATMUL_FMA;
     d->pitch = d->rows_x ? c->tile.k : d->tile + (d->swizzled ? 0 : 4);
     d->size = d->pitch * (d->rows_x ? d->tile : c->tile.k);
     choose_lanes(c, d);
@@ -116,7 +117,7 @@ static lo_id bits(struct gc *c, enum lo_bit op, lo_id x, int64_t v)
 lo_id gc_swizzle(struct gc *c, const struct gc_side *d, lo_id row)
 {
     int64_t pieces = d->pitch * gc_elem(c) / 16;
-    if (c->unit == GC_TF32 && !d->rows_x)
+    if (c->unit == MATMUL_TF32 && !d->rows_x)
         return pieces >= 8 ? bits(c, LO_SHL, bits(c, LO_AND, row, 3), 1) : bits(c, LO_AND, row, 2);
     if (pieces >= 8)
         return bits(c, LO_AND, row, 7);
@@ -262,7 +263,7 @@ static void store_step(struct gc *c, struct gc_side *d, int64_t step, struct lo_
     struct lo_builder *b = &c->s->b;
     struct lo_lin to = place_in(c, d, step, stage);
     lo_id v = lo_cast(b, gc_shared_type(c), lo_get(b, d->reg, lo_lin_c(step)));
-    if (c->unit != GC_FMA || !d->along_k || d->vec == 1) {
+    if (c->unit != MATMUL_FMA || !d->along_k || d->vec == 1) {
         lo_store(b, d->shared, to, v, 0);
         return;
     }

@@ -180,14 +180,11 @@ static bool is_gpu_contraction(const struct fuse_plan *p, const struct fuse_clus
 static struct low_launch lower_cluster(const struct fuse_plan *p, const struct fuse_cluster *c)
 {
     struct low_launch l = {0};
+    struct fuse_product product;
     struct sk s;
+    if (fuse_library(p, c, &product))
+        return low_gemm(p, c, &product);
     sk_begin(&s, p, c, &l);
-    struct low_gemm gemm;
-    if (is_gpu_contraction(p, c) && sk_gpu_library(&s, &gemm)) {
-        low_make_gemm(&s, &gemm);
-        sk_end(&s);
-        return l;
-    }
     if (p->target->kind == TARGET_GPU)
         run_gpu_skeleton(&s);
     else
@@ -245,6 +242,14 @@ struct low_launches *lower_plan(const struct fuse_plan *p)
     return l;
 }
 
+static void print_price(const struct fuse_plan *p, ir_id sum, struct text *out)
+{
+    for (uint32_t i = 0; i < p->prices.n; i++)
+        if (p->prices.p[i].sum == sum)
+            text_printf(out, " (own %.1f us, cublas %.1f us)", p->prices.p[i].own,
+                        p->prices.p[i].library);
+}
+
 void lower_print(const struct fuse_plan *p, struct text *out)
 {
     for (uint32_t i = 0; i < p->clusters.n; i++) {
@@ -252,10 +257,15 @@ void lower_print(const struct fuse_plan *p, struct text *out)
         if (!is_gpu_contraction(p, c))
             continue;
         struct low_launch l = {0};
+        struct fuse_product product;
         struct sk s;
         sk_begin(&s, p, c, &l);
         text_printf(out, "contraction %%%u %s: ", c->anchor, l.kernel->name);
-        sk_gpu_describe(&s, out);
+        if (fuse_library(p, c, &product))
+            low_print_gemm(&product, out);
+        else
+            sk_gpu_describe(&s, out);
+        print_price(p, c->anchor, out);
         text_printf(out, "\n");
         sk_end(&s);
         free_launch(&l);

@@ -4,7 +4,6 @@
 #define NNC_LOWER_H
 
 #include "fuse/fuse.h"
-#include "image.h"
 #include "loop/loop.h"
 
 /* The i-th LO_ARG buffer of the kernel. */
@@ -19,7 +18,7 @@ struct low_arg {
 };
 struct low_launch {
     struct lo_kernel *kernel; /* NULL: a matrix product by the device's library */
-    struct nn_gemm_rec *gemm; /* then: which one (heap); the arguments are A, B, C. Else NULL */
+    struct nn_gemm_rec *gemm; /* then: which one (heap), and the arguments are its. Else NULL */
     VEC(struct low_arg) args;
     uint32_t origin;
 };

@@ -174,15 +174,12 @@ struct sk_target {
 };
 void sk_find_target(struct sk *s, struct sk_target *to);
 
-/* ---- gemm.c ---- contractions that a library's matrix product computes. */
-struct low_gemm {
-    struct nn_gemm_rec rec;
-    ir_id a, b, c;
-};
-bool low_is_gemm(struct sk *s, struct low_gemm *out);
-void low_make_gemm(struct sk *s, const struct low_gemm *gemm); /* the launch has no kernel then */
-/* Whether it is to be left to the library, by the plan's choice or by price (gpu_contract.c). */
-bool sk_gpu_library(struct sk *s, struct low_gemm *gemm);
+/* ---- gemm.c ---- products that are left to the library. */
+struct low_launch low_gemm(const struct fuse_plan *p, const struct fuse_cluster *c,
+                           const struct fuse_product *x);
+void low_print_gemm(const struct fuse_product *x, struct text *out);
+
+/* ---- gpu_contract.c ---- */
 void sk_gpu_describe(struct sk *s,
                      struct text *out); /* how the contraction is computed, in words */
 

@@ -125,13 +125,20 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The software GPU's times measure nothing: one run each is enough. */
+static bool once(const struct bench *b)
+{
+    const struct nn_cuda *c = b->s.device.cuda;
+    return c && nn_cuda_is_sim(c);
+}
+
 static int time_runs(struct bench *b, int graph, const void *const *in, double *median)
 {
     static double t[MOST_RUNS];
     struct nn_message m;
     size_t n = 0;
     double begin = 0;
-    for (int i = -WARM_RUNS; n < MOST_RUNS; i++) {
+    for (int i = once(b) ? 0 : -WARM_RUNS; n < MOST_RUNS; i++) {
         double from = nn_now();
         enum nn_status status = nn_exec_run(b->s.exec, graph, in, &m);
         if (status)
@@ -140,7 +147,7 @@ static int time_runs(struct bench *b, int graph, const void *const *in, double *
             continue;
         begin = i == 0 ? from : begin;
         t[n++] = nn_now() - from;
-        if (n >= LEAST_RUNS && nn_now() - begin >= SECONDS)
+        if (once(b) || (n >= LEAST_RUNS && nn_now() - begin >= SECONDS))
             break;
     }
     qsort(t, n, sizeof *t, by_value);
@@ -157,21 +164,22 @@ static int time_kernels(struct bench *b, int graph, const void *const *in)
     const struct nn_image *image = nn_exec_image(b->s.exec);
     const struct nn_launch_rec *l = nn_image_at(image, g->launches_at);
     uint32_t n = g->launch_count;
+    size_t runs = once(b) ? 1 : KERNEL_RUNS;
     double *t = xcalloc((size_t)n * KERNEL_RUNS + KERNEL_RUNS, sizeof *t),
            *column = t + (size_t)n * KERNEL_RUNS;
     struct nn_message m;
     enum nn_status status = NN_OK;
-    for (size_t r = 0; !status && r < KERNEL_RUNS; r++) {
+    for (size_t r = 0; !status && r < runs; r++) {
         nn_exec_time_launches(b->s.exec, t + r * n);
         status = nn_exec_run(b->s.exec, graph, in, &m);
     }
     nn_exec_time_launches(b->s.exec, NULL);
     printf("        us    GFLOP/s       GB/s  kernel\n");
     for (uint32_t i = 0; !status && i < n; i++) {
-        for (size_t r = 0; r < KERNEL_RUNS; r++)
+        for (size_t r = 0; r < runs; r++)
             column[r] = t[r * n + i];
-        qsort(column, KERNEL_RUNS, sizeof *column, by_value);
-        double s = column[KERNEL_RUNS / 2];
+        qsort(column, runs, sizeof *column, by_value);
+        double s = column[runs / 2];
         printf("%10.1f %10.1f %10.1f  %s  %s\n", s * 1e6, l[i].flops / s * 1e-9,
                l[i].bytes / s * 1e-9,
                l[i].kind == NN_LAUNCH_GEMM

@@ -53,8 +53,7 @@ bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g)
 {
     pass_pipeline(g);
-    struct fuse_plan *plan = fuse_graph(g, c->target, c->policy);
-    plan->gemm = c->gemm;
+    struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
     program_add(c->program, g, lower_plan(plan));
     fuse_free(plan);
 }

@@ -53,10 +53,9 @@ static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char
     }
     if (!strcmp(stage, "fused")) {
         pass_pipeline(g);
-        struct fuse_plan *plan = fuse_graph(g, c->target, c->policy);
+        struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
         ir_print_graph(g, out);
         fuse_print(plan, out);
-        plan->gemm = c->gemm;
         lower_print(plan, out);
         fuse_free(plan);
         return true;

@@ -84,12 +84,13 @@ static void describe_kernel(struct out *o, const struct lo_kernel *k, struct nn_
 /* A library's matrix product has no phases. */
 static void describe_gemm(struct out *o, const struct nn_gemm_rec *g, struct nn_launch_rec *r)
 {
-    double m = g->m, n = g->n, k = g->k, batch = g->batch;
+    double m = g->m, n = g->n, k = g->k, batch = (double)g->batch * g->groups;
+    double result = m * n * (double)nn_dtype_size((enum nn_dtype)g->type_c);
+    int results = 1 + !!(g->epilogue & NN_GEMM_ADD) + !!(g->epilogue & NN_GEMM_AUX);
     r->kind = NN_LAUNCH_GEMM;
     r->flops = 2 * m * n * k * batch;
     r->bytes = batch * (m * k * (double)nn_dtype_size((enum nn_dtype)g->type_a) +
-                        k * n * (double)nn_dtype_size((enum nn_dtype)g->type_b) +
-                        m * n * (double)nn_dtype_size((enum nn_dtype)g->type_c));
+                        k * n * (double)nn_dtype_size((enum nn_dtype)g->type_b) + result * results);
     r->gemm_at = room(o, 1, sizeof *g);
     put(o, r->gemm_at, g, sizeof *g);
     r->phases_at = room(o, 0, 1);

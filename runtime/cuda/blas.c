@@ -1,34 +1,12 @@
 /* Matrix products by cuBLAS, opened at run time; the software GPU's library has the same entry
  * points. Its matrices are column-major: a row-major C = A B is there C' = B' A'. */
-#include "cuda/private.h"
+#include "cuda/blas.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    CUBLAS_OP_N = 0,
-    CUBLAS_OP_T = 1,
-    CUDA_R_32F = 0,
-    CUDA_R_64F = 1,
-    CUDA_R_16F = 2,
-    CUDA_R_16BF = 14,
-    CUBLAS_COMPUTE_32F = 68,
-    CUBLAS_COMPUTE_64F = 70,
-    CUBLAS_COMPUTE_32F_FAST_TF32 = 77,
-    CUBLAS_GEMM_DEFAULT = -1,
-};
-
-struct blas {
-    void *library, *handle;
-    const char *name;
-#define CALL(name, symbol, params) int(*name) params;
-#include "cuda/blas.def"
-#undef CALL
-};
-
-static enum nn_status failed(const struct blas *b, int status, const char *call,
-                             struct nn_message *m)
+enum nn_status blas_check(const char *library, int status, const char *call, struct nn_message *m)
 {
     static const struct {
         int status;
@@ -38,20 +16,20 @@ static enum nn_status failed(const struct blas *b, int status, const char *call,
                  {11, "CUBLAS_STATUS_MAPPING_ERROR"},  {13, "CUBLAS_STATUS_EXECUTION_FAILED"},
                  {14, "CUBLAS_STATUS_INTERNAL_ERROR"}, {15, "CUBLAS_STATUS_NOT_SUPPORTED"}};
     const char *text = "an unknown status";
+    if (!status)
+        return NN_OK;
     for (size_t i = 0; i < NN_COUNT(known); i++)
         if (known[i].status == status)
             text = known[i].text;
-    return nn_fail(m, NN_MACHINE, "%s: %s fails with %s (%d)", b->name, call, text, status);
+    return nn_fail(m, NN_MACHINE, "%s: %s fails with %s (%d)", library, call, text, status);
 }
-#define BLAS(b, m, name, ...)                                                                      \
-    (blas_status = (b)->name(__VA_ARGS__),                                                         \
-     blas_status ? failed((b), blas_status, #name, (m)) : NN_OK)
+#define BLAS(b, m, call, ...) blas_check((b)->name, (b)->call(__VA_ARGS__), #call, (m))
 
 /* ---- opening ---- */
 
 static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
 
-static bool look_up(void *library, const char *symbol, void *function)
+bool blas_look_up(void *library, const char *symbol, void *function)
 {
     void *p = dlsym(library, symbol);
     memcpy(function, &p, sizeof p);
@@ -73,17 +51,16 @@ static enum nn_status find_library(struct blas *b, const struct nn_cuda *c, stru
         return nn_fail(m, NN_MACHINE, "no cuBLAS: looked for %s, %s, %s; --gemm own does without",
                        names[0], names[1], names[2]);
 #define CALL(call, symbol, params)                                                                 \
-    if (!look_up(b->library, symbol, &b->call))                                                    \
+    if (!blas_look_up(b->library, symbol, &b->call))                                               \
         missing = symbol;
 #include "cuda/blas.def"
 #undef CALL
     return missing ? nn_fail(m, NN_MACHINE, "%s has no %s", b->name, missing) : NN_OK;
 }
 
-enum nn_status blas_open(struct blas **out, const struct nn_cuda *c, void *stream,
+enum nn_status blas_open(struct blas **out, const struct nn_cuda *c, void *stream, bool epilogues,
                          struct nn_message *m)
 {
-    int blas_status;
     *out = NULL;
     struct blas *b = calloc(1, sizeof *b);
     if (!b)
@@ -93,6 +70,9 @@ enum nn_status blas_open(struct blas **out, const struct nn_cuda *c, void *strea
         s = BLAS(b, m, cublasCreate, &b->handle);
     if (!s)
         s = BLAS(b, m, cublasSetStream, b->handle, stream);
+    if (!s && epilogues)
+        s = blas_lt_open(b, c, m);
+    b->stream = stream;
     if (s)
         blas_close(b);
     else
@@ -104,6 +84,7 @@ void blas_close(struct blas *b)
 {
     if (!b)
         return;
+    blas_lt_close(b);
     if (b->handle)
         b->cublasDestroy(b->handle);
     free(b);
@@ -112,7 +93,8 @@ void blas_close(struct blas *b)
 /* Without one of its own it would allocate in the middle of a capture. */
 enum nn_status blas_workspace(struct blas *b, void *workspace, size_t bytes, struct nn_message *m)
 {
-    int blas_status;
+    b->workspace = workspace;
+    b->workspace_bytes = bytes;
     return BLAS(b, m, cublasSetWorkspace, b->handle, workspace, bytes);
 }
 
@@ -120,6 +102,8 @@ enum nn_status nn_cuda_blas(const struct nn_cuda *c, char *name, size_t size, st
 {
     struct blas b = {0};
     enum nn_status s = find_library(&b, c, m);
+    if (!s)
+        s = blas_lt_find(&b, c, m);
     if (!s) {
         name[0] = 0;
         nn_append(name, size, "%s", b.name);
@@ -129,7 +113,7 @@ enum nn_status nn_cuda_blas(const struct nn_cuda *c, char *name, size_t size, st
 
 /* ---- products ---- */
 
-static int type_of(uint8_t t)
+int blas_type(uint8_t t)
 {
     switch ((enum nn_dtype)t) {
     case NN_f64: return CUDA_R_64F;
@@ -146,7 +130,7 @@ static int type_of(uint8_t t)
     return -1;
 }
 
-static int compute_of(uint8_t c)
+int blas_compute(uint8_t c)
 {
     switch ((enum nn_gemm_compute)c) {
     case NN_GEMM_F32: return CUBLAS_COMPUTE_32F;
@@ -158,26 +142,54 @@ static int compute_of(uint8_t c)
 
 static bool fits_int(int64_t v) { return v >= 0 && v <= INT32_MAX; }
 
+/* A group's: `at` A, B, C and what the epilogue names. */
+static enum nn_status multiply(struct blas *b, const struct nn_gemm_rec *g, void *const *at,
+                               struct nn_message *m)
+{
+    double alpha64 = (double)g->alpha, zero = 0; /* all bits 0: of either type */
+    bool wide = g->compute == NN_GEMM_F64;
+    const void *alpha = wide ? (const void *)&alpha64 : &g->alpha;
+    int ta = g->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, tb = g->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+    int a = blas_type(g->type_a), x = blas_type(g->type_b), c = blas_type(g->type_c);
+    int lda = (int)g->lda, ldb = (int)g->ldb, ldc = (int)g->ldc, how = blas_compute(g->compute);
+    if (g->epilogue)
+        return blas_lt_gemm(b, g, at, m);
+    if (g->batch == 1)
+        return BLAS(b, m, cublasGemmEx, b->handle, tb, ta, g->n, g->m, g->k, alpha, at[1], x, ldb,
+                    at[0], a, lda, &zero, at[2], c, ldc, how, CUBLAS_GEMM_DEFAULT);
+    return BLAS(b, m, cublasGemmStridedBatchedEx, b->handle, tb, ta, g->n, g->m, g->k, alpha, at[1],
+                x, ldb, g->stride_b, at[0], a, lda, g->stride_a, &zero, at[2], c, ldc, g->stride_c,
+                g->batch, how, CUBLAS_GEMM_DEFAULT);
+}
+
+/* So many elements on. */
+static void *on(void *p, int64_t elements, uint8_t type)
+{
+    return (char *)p + elements * (int64_t)nn_dtype_size((enum nn_dtype)type);
+}
+
 enum nn_status blas_gemm(struct blas *b, const struct nn_gemm_rec *g, void *const *arg,
                          struct nn_message *m)
 {
-    static const union {
-        float f;
-        double d;
-    } one32 = {.f = 1}, one64 = {.d = 1}, zero = {.d = 0};
-    int blas_status;
-    const void *one = g->compute == NN_GEMM_F64 ? &one64 : &one32;
-    int ta = g->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, tb = g->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
-    int a = type_of(g->type_a), x = type_of(g->type_b), c = type_of(g->type_c);
-    if (!fits_int(g->lda) || !fits_int(g->ldb) || !fits_int(g->ldc) || a < 0 || x < 0 || c < 0)
+    enum nn_status s = NN_OK;
+    void *at[6];
+    if (!fits_int(g->lda) || !fits_int(g->ldb) || !fits_int(g->ldc) || blas_type(g->type_a) < 0 ||
+        blas_type(g->type_b) < 0 || blas_type(g->type_c) < 0)
         return nn_fail(m, NN_USAGE, "the image has a matrix product that %s lacks", b->name);
     if (!g->m || !g->n || !g->batch)
         return NN_OK;
-    int lda = (int)g->lda, ldb = (int)g->ldb, ldc = (int)g->ldc, how = compute_of(g->compute);
-    if (g->batch == 1)
-        return BLAS(b, m, cublasGemmEx, b->handle, tb, ta, g->n, g->m, g->k, one, arg[1], x, ldb,
-                    arg[0], a, lda, &zero, arg[2], c, ldc, how, CUBLAS_GEMM_DEFAULT);
-    return BLAS(b, m, cublasGemmStridedBatchedEx, b->handle, tb, ta, g->n, g->m, g->k, one, arg[1],
-                x, ldb, g->stride_b, arg[0], a, lda, g->stride_a, &zero, arg[2], c, ldc,
-                g->stride_c, g->batch, how, CUBLAS_GEMM_DEFAULT);
+    for (int32_t i = 0; !s && i < g->groups; i++) {
+        int next = 3;
+        int64_t c = g->at_c + i * g->jump_c;
+        at[0] = on(arg[0], g->at_a + i * g->jump_a, g->type_a);
+        at[1] = on(arg[1], g->at_b + i * g->jump_b, g->type_b);
+        at[2] = on(arg[2], c, g->type_c);
+        for (int bit = NN_GEMM_ADD; bit <= NN_GEMM_AUX; bit *= 2)
+            if (g->epilogue & bit) {
+                at[next] = on(arg[next], bit == NN_GEMM_BIAS ? g->at_bias : c, g->type_c);
+                next++;
+            }
+        s = multiply(b, g, at, m);
+    }
+    return s;
 }

@@ -90,27 +90,34 @@ enum nn_status nn_cuda_device(struct nn_device **out, struct nn_cuda *c, int ord
 
 /* ---- serving a context ---- */
 
-static bool wants_blas(const struct nn_context *c)
+/* Whether a launch is a product by cuBLAS; *epilogues: one of them by cuBLASLt. */
+static bool wants_blas(const struct nn_context *c, bool *epilogues)
 {
+    bool any = false;
+    *epilogues = false;
     for (uint32_t g = 0; g < c->image->graph_count; g++) {
         const struct nn_launch_rec *l = nn_image_at(c->image, c->graph[g].rec->launches_at);
         for (uint32_t i = 0; i < c->graph[g].rec->launch_count; i++)
-            if (l[i].kind == NN_LAUNCH_GEMM)
-                return true;
+            if (l[i].kind == NN_LAUNCH_GEMM) {
+                const struct nn_gemm_rec *r = nn_image_at(c->image, l[i].gemm_at);
+                any = true;
+                *epilogues = *epilogues || r->epilogue;
+            }
     }
-    return false;
+    return any;
 }
 
 static enum nn_status load(struct nn_device *x, const struct nn_context *c, size_t *own_bytes,
                            struct nn_message *m)
 {
     struct cuda *d = cuda_of(x);
+    bool epilogues;
     *own_bytes = 0;
     enum nn_status s = CU(d->c, m, cuCtxSetCurrent, d->context);
     if (!s)
         s = module_load(d, c, m);
-    if (!s && wants_blas(c)) {
-        s = blas_open(&d->blas, d->c, d->compute, m);
+    if (!s && wants_blas(c, &epilogues)) {
+        s = blas_open(&d->blas, d->c, d->compute, epilogues, m);
         *own_bytes = BLAS_WORKSPACE;
     }
     return s;

@@ -42,7 +42,8 @@ enum nn_status cu_check(const struct nn_cuda *c, int result, const char *call,
 /* ---- blas.c ---- */
 struct blas;
 #define BLAS_WORKSPACE ((size_t)32 << 20)
-enum nn_status blas_open(struct blas **b, const struct nn_cuda *c, void *stream,
+/* epilogues: cuBLASLt is wanted too. */
+enum nn_status blas_open(struct blas **b, const struct nn_cuda *c, void *stream, bool epilogues,
                          struct nn_message *m);
 void blas_close(struct blas *b); /* NULL is fine */
 enum nn_status blas_workspace(struct blas *b, void *workspace, size_t bytes, struct nn_message *m);

@@ -117,39 +117,83 @@ static bool argument(const struct check *c, const struct nn_graph_rec *g,
     return false;
 }
 
-/* Whether `count` matrices of rows x columns elements, `ld` apart from row to row, fit in `bytes`.
+/* How matrices of rows x columns elements lie: from row to row, in a batch, in groups of batches.
  */
-static bool matrix(int64_t rows, int64_t columns, int64_t ld, int64_t stride, int64_t count,
-                   uint8_t dtype, uint64_t bytes)
+struct extent {
+    int64_t rows, columns, ld, stride, batch, jump, groups, at;
+};
+
+/* Takes `count` - 1 steps off what is left; false: it is too little. */
+static bool take(uint64_t *left, int64_t count, int64_t step)
 {
-    if (!rows || !columns || !count)
+    if (step < 0 || (step && (uint64_t)(count - 1) > *left / (uint64_t)step))
+        return false;
+    *left -= (uint64_t)(count - 1) * (uint64_t)step;
+    return true;
+}
+
+static bool matrix(struct extent e, uint8_t dtype, uint64_t bytes)
+{
+    uint64_t left = bytes / nn_dtype_size((enum nn_dtype)dtype);
+    if (!e.rows || !e.columns || !e.batch || !e.groups)
         return true;
-    uint64_t most = bytes / nn_dtype_size((enum nn_dtype)dtype);
-    if (ld < columns || stride < 0 || (uint64_t)ld > most || (uint64_t)stride > most ||
-        (uint64_t)columns > most)
-        return false;
-    uint64_t left = most - (uint64_t)columns; /* what the last row's begin may be */
-    if (ld && (uint64_t)(rows - 1) > left / (uint64_t)ld)
-        return false;
-    left -= (uint64_t)(rows - 1) * (uint64_t)ld;
-    return !stride || (uint64_t)(count - 1) <= left / (uint64_t)stride;
+    return e.ld >= e.columns && e.at >= 0 && (uint64_t)e.columns <= left &&
+           (left -= (uint64_t)e.columns, (uint64_t)e.at <= left) &&
+           (left -= (uint64_t)e.at, take(&left, e.rows, e.ld)) && take(&left, e.batch, e.stride) &&
+           take(&left, e.groups, e.jump);
+}
+
+/* C and what lies as C does; the bias is one row. */
+static bool results(const struct nn_gemm_rec *g, const struct nn_arg_rec *a)
+{
+    struct extent c = {g->m, g->n, g->ldc, g->stride_c, g->batch, g->jump_c, g->groups, g->at_c};
+    struct extent row = {1, g->n, g->n, 0, 1, 0, 1, g->at_bias};
+    uint32_t next = 3;
+    bool ok = a[2].written && matrix(c, g->type_c, a[2].bytes);
+    for (int bit = NN_GEMM_ADD; ok && bit <= NN_GEMM_AUX; bit *= 2) {
+        if (!(g->epilogue & bit))
+            continue;
+        ok = a[next].dtype == g->type_c && a[next].written == (bit == NN_GEMM_AUX) &&
+             matrix(bit == NN_GEMM_BIAS ? row : c, g->type_c, a[next].bytes);
+        next++;
+    }
+    return ok;
+}
+
+static uint32_t arguments(const struct nn_gemm_rec *g)
+{
+    return 3u + !!(g->epilogue & NN_GEMM_ADD) + !!(g->epilogue & NN_GEMM_BIAS) +
+           !!(g->epilogue & NN_GEMM_AUX);
 }
 
 static bool gemm(const struct check *c, const struct nn_launch_rec *l)
 {
-    if (!span(c, l->gemm_at, 1, sizeof(struct nn_gemm_rec)) || l->arg_count != 3 || l->phase_count)
+    if (!span(c, l->gemm_at, 1, sizeof(struct nn_gemm_rec)) || l->phase_count)
         return false;
     const struct nn_gemm_rec *g = nn_image_at(c->i, l->gemm_at);
     const struct nn_arg_rec *a = nn_image_at(c->i, l->args_at);
-    if (g->m < 0 || g->n < 0 || g->k < 0 || g->batch < 0 || g->trans_a > 1 || g->trans_b > 1 ||
-        g->compute > NN_GEMM_F64 || g->type_a != a[0].dtype || g->type_b != a[1].dtype ||
-        g->type_c != a[2].dtype || !a[2].written)
+    if (g->m < 0 || g->n < 0 || g->k < 0 || g->batch < 0 || g->groups < 0 || g->trans_a > 1 ||
+        g->trans_b > 1 || g->compute > NN_GEMM_F64 || g->epilogue > NN_GEMM_ALL ||
+        l->arg_count != arguments(g) || (g->epilogue && g->type_c != NN_f32) ||
+        g->type_a != a[0].dtype || g->type_b != a[1].dtype || g->type_c != a[2].dtype)
         return false;
-    return matrix(g->trans_a ? g->k : g->m, g->trans_a ? g->m : g->k, g->lda, g->stride_a, g->batch,
-                  g->type_a, a[0].bytes) &&
-           matrix(g->trans_b ? g->n : g->k, g->trans_b ? g->k : g->n, g->ldb, g->stride_b, g->batch,
-                  g->type_b, a[1].bytes) &&
-           matrix(g->m, g->n, g->ldc, g->stride_c, g->batch, g->type_c, a[2].bytes);
+    struct extent x = {g->trans_a ? g->k : g->m,
+                       g->trans_a ? g->m : g->k,
+                       g->lda,
+                       g->stride_a,
+                       g->batch,
+                       g->jump_a,
+                       g->groups,
+                       g->at_a};
+    struct extent y = {g->trans_b ? g->n : g->k,
+                       g->trans_b ? g->k : g->n,
+                       g->ldb,
+                       g->stride_b,
+                       g->batch,
+                       g->jump_b,
+                       g->groups,
+                       g->at_b};
+    return matrix(x, g->type_a, a[0].bytes) && matrix(y, g->type_b, a[1].bytes) && results(g, a);
 }
 
 /* A block that every GPU might run: whole warps, at most 1024 threads; a grid's blocks fit 31 bits.

@@ -386,7 +386,7 @@ static int check_graph(const struct machine *m, size_t machines, struct ir_graph
     pass_run(pass_find("anchor"), g);
     int bad = 0;
     for (size_t k = 0; k < machines; k++) {
-        struct fuse_plan *plan = fuse_graph(g, m[k].t, policy);
+        struct fuse_plan *plan = fuse_graph(g, m[k].t, policy, FUSE_GEMM_OWN);
         struct run r = {.g = g, .gpu = m[k].gpu != NULL};
         uint64_t bits = 0;
         make_up(&r);
@@ -534,7 +534,7 @@ static int print_plan(struct ir_graph *g, void *ctx)
 {
     prepare(g);
     struct text t = {0};
-    struct fuse_plan *p = fuse_graph(g, ctx, "greedy");
+    struct fuse_plan *p = fuse_graph(g, ctx, "greedy", FUSE_GEMM_OWN);
     ir_print_graph(g, &t);
     fuse_print(p, &t);
     fputs(t.p, stdout);
@@ -568,7 +568,7 @@ static int check_clusters(struct ir_graph *g, void *ctx)
                                        "scatter", "prefix", "chain"};
     const struct wanted *w = ctx;
     prepare(g);
-    struct fuse_plan *p = fuse_graph(g, w->t, "lean");
+    struct fuse_plan *p = fuse_graph(g, w->t, "lean", FUSE_GEMM_OWN);
     bool same = (uint32_t)w->n == p->clusters.n;
     for (uint32_t i = 0; same && i < p->clusters.n; i++)
         same = !strcmp(w->name[i], name[p->clusters.p[i].skeleton]);
@@ -592,7 +592,7 @@ int mode_clusters(int argc, char **argv)
 static int print_loops(struct ir_graph *g, void *ctx)
 {
     prepare(g);
-    struct fuse_plan *p = fuse_graph(g, ctx, "greedy");
+    struct fuse_plan *p = fuse_graph(g, ctx, "greedy", FUSE_GEMM_OWN);
     struct low_launches *l = lower_plan(p);
     for (uint32_t i = 0; i < l->p.n; i++) {
         struct text t = {0};
@@ -638,7 +638,7 @@ static int time_graph(struct ir_graph *g, void *ctx)
     prepare(g);
     struct run r = {.g = g};
     double begin = now();
-    struct fuse_plan *p = fuse_graph(g, m->t, "greedy");
+    struct fuse_plan *p = fuse_graph(g, m->t, "greedy", FUSE_GEMM_OWN);
     double fused = now();
     r.l = lower_plan(p);
     double lowered = now(), sum = 0;

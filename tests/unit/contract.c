@@ -95,7 +95,7 @@ static void check(const char *body, bool interpret)
     test(m != NULL);
     if (m) {
         struct ir_graph *g = m->graphs.p[0];
-        struct fuse_plan *plan = fuse_graph(g, target, "greedy");
+        struct fuse_plan *plan = fuse_graph(g, target, "greedy", FUSE_GEMM_OWN);
         struct ir_eval *e = ir_eval_new(g, true);
         double **value = xcalloc(g->nodes.n, sizeof *value);
         uint64_t state = 42;
@@ -303,7 +303,7 @@ static void elsewhere(const char *name)
         text_printf(&source, "graph g {\n%s\noutput y %%y\n}\n", body[i]);
         struct diag *d = diag_new();
         struct ir_module *m = ir_read(d, diag_add_file(d, "t", source.p, source.n));
-        struct fuse_plan *plan = fuse_graph(m->graphs.p[0], t, "greedy");
+        struct fuse_plan *plan = fuse_graph(m->graphs.p[0], t, "greedy", FUSE_GEMM_OWN);
         const struct fuse_cluster *c = &plan->clusters.p[plan->clusters.n - 1];
         struct low_launch l = {0};
         struct sk s;

@@ -85,6 +85,8 @@ static struct nn_image *build(struct image_builder *b, uint64_t arena, size_t *b
                                  image_arg(NN_SPACE_OUTPUT, 0, NN_f32, BATCH * M * COLUMNS, true)};
     struct nn_gemm_rec r = {.m = M, .n = COLUMNS, .k = K, .batch = BATCH, .lda = K, .ldb = K};
     r.ldc = COLUMNS;
+    r.groups = 1;
+    r.alpha = 1;
     r.stride_a = M * K;
     r.stride_b = COLUMNS * K;
     r.stride_c = M * COLUMNS;

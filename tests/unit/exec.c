@@ -167,6 +167,8 @@ static struct nn_image *build_gpu(struct image_builder *b, size_t *bytes)
                                 image_arg(NN_SPACE_OUTPUT, 0, NN_f32, 8 * 6, true)};
     struct nn_gemm_rec gemm = {.lda = 4, .ldb = 6, .ldc = 6, .m = 8, .n = 6, .k = 4, .batch = 1};
     gemm.type_a = gemm.type_b = gemm.type_c = NN_f32;
+    gemm.groups = 1;
+    gemm.alpha = 1;
     b->target = "sm_80";
     image_launch(b, g, 0, args, 3, 4, 0);
     image_gpu(b, g, 64, 1024);
@@ -188,9 +190,18 @@ static void refused_gpu(struct nn_image *image, size_t bytes)
     struct nn_launch_rec *l = (void *)(base + graph->launches_at);
     struct nn_gemm_rec *g = (void *)(base + l[1].gemm_at), good = *g;
     struct nn_phase_rec *p = (void *)(base + l[0].phases_at);
-    const struct nn_gemm_rec bad[] = {
-        {.m = 9},   {.n = 7},           {.k = 5}, {.batch = 2, .stride_a = 1},
-        {.lda = 3}, {.ldc = INT64_MAX}, {.m = -1}};
+    const struct nn_gemm_rec bad[] = {{.m = 9},
+                                      {.n = 7},
+                                      {.k = 5},
+                                      {.batch = 2, .stride_a = 1},
+                                      {.lda = 3},
+                                      {.ldc = INT64_MAX},
+                                      {.m = -1},
+                                      {.groups = 2, .jump_b = 1},
+                                      {.at_a = 1},
+                                      {.at_c = -1},
+                                      {.epilogue = NN_GEMM_BIAS},
+                                      {.epilogue = NN_GEMM_ALL + 1}};
     for (size_t i = 0; i < COUNT(bad); i++) {
         *g = good;
         g->m = bad[i].m ? bad[i].m : g->m;
@@ -199,7 +210,12 @@ static void refused_gpu(struct nn_image *image, size_t bytes)
         g->lda = bad[i].lda ? bad[i].lda : g->lda;
         g->ldc = bad[i].ldc ? bad[i].ldc : g->ldc;
         g->batch = bad[i].batch ? bad[i].batch : g->batch;
+        g->groups = bad[i].groups ? bad[i].groups : g->groups;
         g->stride_a = bad[i].stride_a;
+        g->jump_b = bad[i].jump_b;
+        g->at_a = bad[i].at_a;
+        g->at_c = bad[i].at_c;
+        g->epilogue = bad[i].epilogue;
         test(nn_image_check(image, bytes, &m) == NN_REFUSED);
         test_text(m.text, "the image is damaged: the matrix product of launch 1");
     }

@@ -108,7 +108,7 @@ static void check(const char *body)
     test(m != NULL);
     if (m) {
         struct ir_graph *g = m->graphs.p[0];
-        struct fuse_plan *plan = fuse_graph(g, target, "greedy");
+        struct fuse_plan *plan = fuse_graph(g, target, "greedy", FUSE_GEMM_OWN);
         struct ir_eval *e = ir_eval_new(g, true);
         double **value = xcalloc(g->nodes.n, sizeof *value);
         uint64_t state = 42;

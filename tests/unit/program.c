@@ -48,7 +48,8 @@ static void compile(struct model *x)
     x->p = program_new(x->m);
     for (uint32_t i = 0; i < x->m->graphs.n; i++) {
         prepare(x->m->graphs.p[i]);
-        struct fuse_plan *plan = fuse_graph(x->m->graphs.p[i], target_host(), "greedy");
+        struct fuse_plan *plan =
+            fuse_graph(x->m->graphs.p[i], target_host(), "greedy", FUSE_GEMM_OWN);
         program_add(x->p, x->m->graphs.p[i], lower_plan(plan));
         fuse_free(plan);
     }

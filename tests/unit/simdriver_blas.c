@@ -296,14 +296,14 @@ static void lt_more(void)
     cublasLtMatmulDesc_t d = (cublasLtMatmulDesc_t)room[0];
     cublasLtMatrixLayout_t l = (cublasLtMatrixLayout_t)room[1];
     cublasLtMatmulPreference_t p = (cublasLtMatmulPreference_t)room[2];
-    float a[4] = {1, 2, 3, 4}, b[4] = {1, 0, 0, 1}, one = 1, zero = 0, y[4], kept[4];
+    float a[4] = {1, 2, 3, 4}, b[4] = {1, 0, 0, 1}, one = 1, zero = 0, y[4], kept[16] = {0};
     int32_t order = CUBLASLT_ORDER_ROW;
     uint32_t epilogue = CUBLASLT_EPILOGUE_GELU_AUX;
     uint64_t aux_at, workspace = 64;
     int64_t ld = 2;
     size_t written;
     CUdeviceptr da = upload(a, sizeof a), db = upload(b, sizeof b), dy = upload(b, sizeof b),
-                aux = upload(b, sizeof b);
+                aux = upload(kept, sizeof kept);
     test(!cublasLtMatmulDescInit_internal(d, sizeof room[0], CUBLAS_COMPUTE_32F, CUDA_R_32F));
     test(!cublasLtMatrixLayoutInit_internal(l, 64, CUDA_R_32F, 2, 2, 2));
     test(cublasLtMatrixLayoutInit_internal(l, 8, CUDA_R_32F, 2, 2, 2) ==
@@ -323,13 +323,16 @@ static void lt_more(void)
                         P(dy), l, NULL, NULL, 0,
                         NULL) == CUBLAS_STATUS_INVALID_VALUE); /* no place for it */
     test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux_at, 8));
-    test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, 8));
-    test(!cublasLtMatmul((cublasLtHandle_t)handle, d, &one, P(da), l, P(db), l, &zero, P(dy), l,
-                         P(dy), l, NULL, NULL, 0, NULL));
+    for (ld = 2; ld <= 8; ld += 6) { /* a multiple of 8 is wanted */
+        test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, 8));
+        test(cublasLtMatmul((cublasLtHandle_t)handle, d, &one, P(da), l, P(db), l, &zero, P(dy), l,
+                            P(dy), l, NULL, NULL, 0, NULL) ==
+             (ld == 8 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE));
+    }
     ok(cuMemcpyDtoH_v2(y, dy, sizeof y));
     ok(cuMemcpyDtoH_v2(kept, aux, sizeof kept));
     test_near(y[1], 1.9545977, 1e-6); /* gelu(2): row-major, a times the unit matrix */
-    test(kept[0] == 1 && kept[1] == 3 && kept[2] == 2); /* column-major always */
+    test(kept[0] == 1 && kept[1] == 3 && kept[8] == 2); /* column-major always */
     epilogue = CUBLASLT_EPILOGUE_DGELU;
     test(!cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, 4));
     test(!cublasLtMatmul((cublasLtHandle_t)handle, d, &one, P(db), l, P(db), l, &zero, P(dy), l,

@@ -424,7 +424,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         (algo && algo->data[0] != MARK_ALGO) ||
         (bytes && (!workspace || (uintptr_t)workspace % 16)) ||
         stream_get(call.context, stream, &s) ||
-        (aux && (!desc->aux || desc->aux_ld < (int64_t)ld->rows)))
+        (aux &&
+         (!desc->aux || desc->aux % 16 || desc->aux_ld % 8 || desc->aux_ld < (int64_t)ld->rows)))
         return CUBLAS_STATUS_INVALID_VALUE;
     bool on_device = desc->pointers == CUBLAS_POINTER_MODE_DEVICE;
     cudaDataType scale = (cudaDataType)desc->scale;
