@@ -19,7 +19,10 @@ reads a model file: a network, its loss, optimiser and data in a small language.
 differentiates, fuses, compiles the whole training step to machine code, and trains or infers.
 .B nnc build
 writes the compiled model as a C library, which runs without the compiler (see
-.BR nnrt (3)).
+.BR nnrt (3));
+with
+.B \-\-kernels
+the file's exported functions alone, as C functions and PTX entries that need no library at all.
 .SH COMMANDS
 EOF
 "$nnc" --help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p' | while read -r command; do
@@ -59,6 +62,7 @@ the folder of the compile cache, instead of nnc in XDG_CACHE_HOME or ~/.cache; o
 nnc train mlp.nn \-\-out out
 nnc eval mlp.nn \-\-weights out/best.safetensors
 nnc build mlp.nn \-o lib \-\-target x86\-64\-v3,x86\-64\-v4
+nnc build kernels.nn \-\-kernels \-\-with\-gradient \-o lib \-\-target host,sm_80
 .EE
 .SH SEE ALSO
 .BR nnrt (3)

@@ -48,6 +48,15 @@ bool back_emit_lines(const struct target *t, struct lo_kernel *const *k, size_t 
                      enum back_form form, const struct back_lines *lines, struct text *out,
                      char **message);
 
+/* For a GPU, as PTX, with names for the entries: entry[i][p] for phase p of kernel i; every kernel
+ * is written, equal ones too. One without traps has no parameter for a fault. */
+bool back_emit_entries(const struct target *t, struct lo_kernel *const *k, size_t n,
+                       const char *const *const *entry, const struct back_lines *lines,
+                       struct text *out, char **message);
+bool back_traps(const struct lo_kernel *k); /* whether it can leave a fault */
+/* From here on the code of a trap is code[origin], not 1 + origin. To be called once. */
+void back_trap_codes(struct lo_kernel *k, const int32_t *code);
+
 /* ---- data.c: an object of constant data and of functions that call on, for libraries. ----
  * Symbols are hidden unless exported: seen inside what they are linked into. */
 struct back_object;
@@ -76,6 +85,31 @@ struct back_arg {
 };
 void back_object_call(struct back_object *o, const char *symbol, const char *param, char result,
                       const char *callee, const struct back_arg *arg, uint32_t n);
+/* Seen from outside of a shared library too. */
+void back_object_export(struct back_object *o, const char *symbol);
+/* Kernels one after the other, as two exported functions. SYMBOL_stage(int32_t stage, int64_t
+ * first, int64_t last, the parameters (pointers), shared, own) runs the chunks [first, last) of one
+ * phase of one kernel; SYMBOL(the parameters, scratch) all of all, `own` being scratch +
+ * `own_at`. With `faults` both return an int32_t, the fault's code, else nothing. */
+struct back_place {
+    int32_t param; /* the parameter's number; -1: in `shared` */
+    uint64_t offset;
+};
+struct back_stage {
+    const char *kernel; /* the symbol of a nn_kernel */
+    int32_t phase;
+    int64_t chunks;
+    uint32_t args;
+    const struct back_place *arg;
+};
+struct back_routine {
+    const char *symbol;
+    uint32_t params, stages;
+    const struct back_stage *stage;
+    uint64_t own_at;
+    bool faults;
+};
+void back_object_routine(struct back_object *o, const struct back_routine *r);
 /* BACK_LLVM, BACK_ASM or BACK_OBJECT, once. */
 bool back_object_emit(struct back_object *o, enum back_form form, struct text *out, char **message);
 

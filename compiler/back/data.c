@@ -136,6 +136,141 @@ void back_object_call(struct back_object *o, const char *symbol, const char *par
         LLVMBuildRet(o->g.b, r);
 }
 
+/* ---- kernels one after the other ---- */
+
+static LLVMValueRef member(struct back_object *o, LLVMValueRef p, uint64_t offset)
+{
+    LLVMValueRef at = LLVMConstInt(o->g.i64, offset, false);
+    return LLVMBuildInBoundsGEP2(o->g.b, o->g.i8, p, &at, 1, "");
+}
+
+static LLVMValueRef new_function(struct back_object *o, const char *symbol, const LLVMTypeRef *t,
+                                 unsigned n, bool faults)
+{
+    LLVMTypeRef result = faults ? o->g.i32 : LLVMVoidTypeInContext(o->g.cx);
+    LLVMTypeRef type = LLVMFunctionType(result, (LLVMTypeRef *)(uintptr_t)t, n, false);
+    LLVMValueRef fn = LLVMAddFunction(o->g.m, symbol, type);
+    LLVMPositionBuilderAtEnd(o->g.b, LLVMAppendBasicBlockInContext(o->g.cx, fn, "entry"));
+    return fn;
+}
+
+/* The struct nn_args of a call, on the stack; `bufs` has room for the most arguments. */
+static LLVMValueRef call_args(struct back_object *o, LLVMValueRef bufs, LLVMValueRef own,
+                              LLVMValueRef fault)
+{
+    LLVMBuilderRef b = o->g.b;
+    LLVMValueRef args =
+        LLVMBuildAlloca(b, LLVMArrayType2(o->g.i64, sizeof(struct nn_args) / 8), "args");
+    LLVMBuildStore(b, bufs, member(o, args, offsetof(struct nn_args, buf)));
+    LLVMBuildStore(b, own, member(o, args, offsetof(struct nn_args, scratch)));
+    LLVMBuildStore(b, fault, member(o, args, offsetof(struct nn_args, fault)));
+    LLVMBuildStore(b, LLVMConstNull(o->g.ptr), member(o, args, offsetof(struct nn_args, dims)));
+    return args;
+}
+
+enum { STAGE, FIRST, LAST, PARAMS }; /* parameters of SYMBOL_stage; then shared, own */
+
+static void call_stage(struct back_object *o, LLVMValueRef fn, const struct back_stage *s,
+                       uint32_t params, LLVMValueRef bufs, LLVMValueRef args)
+{
+    LLVMBuilderRef b = o->g.b;
+    for (uint32_t k = 0; k < s->args; k++) {
+        const struct back_place *a = &s->arg[k];
+        LLVMValueRef p = LLVMGetParam(fn, PARAMS + (a->param < 0 ? params : (uint32_t)a->param));
+        LLVMBuildStore(b, member(o, p, a->offset), member(o, bufs, k * sizeof(void *)));
+    }
+    LLVMTypeRef t[] = {o->g.ptr, o->g.i32, o->g.i64, o->g.i64};
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(o->g.cx), t, COUNT(t), false);
+    LLVMValueRef kernel = LLVMGetNamedFunction(o->g.m, s->kernel);
+    if (!kernel) {
+        kernel = LLVMAddFunction(o->g.m, s->kernel, type);
+        LLVMSetVisibility(kernel, LLVMHiddenVisibility);
+    }
+    LLVMValueRef v[] = {args, LLVMConstInt(o->g.i32, (unsigned)s->phase, false),
+                        LLVMGetParam(fn, FIRST), LLVMGetParam(fn, LAST)};
+    LLVMBuildCall2(b, type, kernel, v, COUNT(v), "");
+}
+
+static LLVMValueRef stage_function(struct back_object *o, const struct back_routine *r,
+                                   const LLVMTypeRef *type)
+{
+    LLVMBuilderRef b = o->g.b;
+    struct text name = {0};
+    uint32_t most = 1;
+    text_printf(&name, "%s_stage", r->symbol);
+    LLVMValueRef fn = new_function(o, name.p, type, PARAMS + r->params + 2, r->faults);
+    text_free(&name);
+    for (uint32_t i = 0; i < r->stages; i++)
+        most = r->stage[i].args > most ? r->stage[i].args : most;
+    LLVMValueRef bufs = LLVMBuildAlloca(b, LLVMArrayType2(o->g.ptr, most), "bufs");
+    LLVMValueRef fault =
+        LLVMBuildAlloca(b, LLVMArrayType2(o->g.i64, sizeof(struct nn_fault) / 8), "fault");
+    LLVMBuildStore(b, LLVMConstInt(o->g.i32, 0, false),
+                   member(o, fault, offsetof(struct nn_fault, code)));
+    LLVMValueRef args = call_args(o, bufs, LLVMGetParam(fn, PARAMS + r->params + 1), fault);
+    LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(o->g.cx, fn, "end");
+    LLVMValueRef choice = LLVMBuildSwitch(b, LLVMGetParam(fn, STAGE), end, r->stages);
+    for (uint32_t i = 0; i < r->stages; i++) {
+        LLVMBasicBlockRef at = LLVMInsertBasicBlockInContext(o->g.cx, end, "stage");
+        LLVMAddCase(choice, LLVMConstInt(o->g.i32, i, false), at);
+        LLVMPositionBuilderAtEnd(b, at);
+        call_stage(o, fn, &r->stage[i], r->params, bufs, args);
+        LLVMBuildBr(b, end);
+    }
+    LLVMPositionBuilderAtEnd(b, end);
+    if (r->faults)
+        LLVMBuildRet(
+            b, LLVMBuildLoad2(b, o->g.i32, member(o, fault, offsetof(struct nn_fault, code)), ""));
+    else
+        LLVMBuildRetVoid(b);
+    return fn;
+}
+
+/* After a stage that left a fault nothing else runs. */
+static void leave_on_fault(struct back_object *o, LLVMValueRef fn, LLVMValueRef code)
+{
+    LLVMBasicBlockRef on = LLVMAppendBasicBlockInContext(o->g.cx, fn, "on"),
+                      leave = LLVMAppendBasicBlockInContext(o->g.cx, fn, "leave");
+    LLVMBuildCondBr(o->g.b, LLVMBuildICmp(o->g.b, LLVMIntEQ, code, LLVMConstNull(o->g.i32), ""), on,
+                    leave);
+    LLVMPositionBuilderAtEnd(o->g.b, leave);
+    LLVMBuildRet(o->g.b, code);
+    LLVMPositionBuilderAtEnd(o->g.b, on);
+}
+
+void back_object_routine(struct back_object *o, const struct back_routine *r)
+{
+    uint32_t n = PARAMS + r->params + 2;
+    LLVMTypeRef *type = xcalloc(n, sizeof *type);
+    LLVMValueRef *v = xcalloc(n, sizeof *v);
+    for (uint32_t i = 0; i < n; i++)
+        type[i] = i == STAGE ? o->g.i32 : i < PARAMS ? o->g.i64 : o->g.ptr;
+    LLVMValueRef stage = stage_function(o, r, type);
+    LLVMValueRef fn = new_function(o, r->symbol, type + PARAMS, r->params + 1, r->faults);
+    for (uint32_t i = 0; i <= r->params; i++)
+        v[PARAMS + i] = LLVMGetParam(fn, i);
+    v[n - 1] = member(o, v[n - 2], r->own_at);
+    for (uint32_t i = 0; i < r->stages; i++) {
+        v[STAGE] = LLVMConstInt(o->g.i32, i, false);
+        v[FIRST] = LLVMConstInt(o->g.i64, 0, false);
+        v[LAST] = LLVMConstInt(o->g.i64, (unsigned long long)r->stage[i].chunks, false);
+        LLVMValueRef code = LLVMBuildCall2(o->g.b, LLVMGlobalGetValueType(stage), stage, v, n, "");
+        if (r->faults)
+            leave_on_fault(o, fn, code);
+    }
+    if (r->faults)
+        LLVMBuildRet(o->g.b, LLVMConstNull(o->g.i32));
+    else
+        LLVMBuildRetVoid(o->g.b);
+    free(type);
+    free(v);
+}
+
+void back_object_export(struct back_object *o, const char *symbol)
+{
+    LLVMSetVisibility(LLVMGetNamedGlobal(o->g.m, symbol), LLVMDefaultVisibility);
+}
+
 bool back_object_emit(struct back_object *o, enum back_form form, struct text *out, char **message)
 {
     return gen_emit(&o->g, o->tm, form, out, message);

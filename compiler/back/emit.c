@@ -102,8 +102,9 @@ static void add_alias(struct gen *g, const char *name, const char *of)
 }
 
 /* The module's kernels. On a CPU hidden where it is linked, and equal ones are aliases of the
- * first; a GPU has neither, equal ones share back_symbols' symbol. */
-static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
+ * first; a GPU has neither, equal ones share back_symbols' symbol unless entries have names. */
+static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n,
+                        const char *const *const *entry)
 {
     bool gpu = g->target->kind == TARGET_GPU;
     uint64_t *hash = xcalloc(n ? n : 1, sizeof *hash);
@@ -113,12 +114,13 @@ static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
     for (size_t i = 0; i < n; i++) {
         hash[i] = lo_hash(k[i]);
         size_t same = 0;
-        while (hash[same] != hash[i])
+        while (hash[same] != hash[i] && !entry)
             same++;
         if (same < i && !gpu)
             add_alias(g, k[i]->name, k[same]->name);
-        if (same < i)
+        if (same < i && !entry)
             continue;
+        g->entry = entry ? entry[i] : NULL;
         if (gpu)
             lo_expand_maths_gpu(k[i]);
         else
@@ -129,6 +131,21 @@ static void add_kernels(struct gen *g, struct lo_kernel *const *k, size_t n)
     }
     free(hash);
     free(symbol);
+}
+
+bool back_traps(const struct lo_kernel *k)
+{
+    for (uint32_t i = 1; i < k->insns.n; i++)
+        if (k->insns.p[i].kind == LO_TRAP)
+            return true;
+    return false;
+}
+
+void back_trap_codes(struct lo_kernel *k, const int32_t *code)
+{
+    for (uint32_t i = 1; i < k->insns.n; i++)
+        if (k->insns.p[i].kind == LO_TRAP)
+            k->insns.p[i].i = code[k->insns.p[i].i - 1];
 }
 
 /* Why the target cannot have one of the kernels; NULL: it can have all. */
@@ -167,9 +184,9 @@ bool back_emit(const struct target *t, struct lo_kernel *const *k, size_t n, enu
     return back_emit_lines(t, k, n, form, NULL, out, message);
 }
 
-bool back_emit_lines(const struct target *t, struct lo_kernel *const *k, size_t n,
-                     enum back_form form, const struct back_lines *lines, struct text *out,
-                     char **message)
+static bool emit(const struct target *t, struct lo_kernel *const *k, size_t n, enum back_form form,
+                 const struct back_lines *lines, const char *const *const *entry, struct text *out,
+                 char **message)
 {
     *message = refuses(t, k, n);
     if (*message)
@@ -180,10 +197,25 @@ bool back_emit_lines(const struct target *t, struct lo_kernel *const *k, size_t 
     struct gen g;
     gen_open(&g, t, "nnc");
     g.lines = lines && t->kind == TARGET_GPU ? gen_lines_open(&g, lines) : NULL;
-    add_kernels(&g, k, n);
+    add_kernels(&g, k, n, entry);
     gen_lines_close(&g);
     bool ok = gen_emit(&g, tm, form, out, message);
     gen_close(&g);
     LLVMDisposeTargetMachine(tm);
     return ok;
+}
+
+bool back_emit_lines(const struct target *t, struct lo_kernel *const *k, size_t n,
+                     enum back_form form, const struct back_lines *lines, struct text *out,
+                     char **message)
+{
+    return emit(t, k, n, form, lines, NULL, out, message);
+}
+
+bool back_emit_entries(const struct target *t, struct lo_kernel *const *k, size_t n,
+                       const char *const *const *entry, const struct back_lines *lines,
+                       struct text *out, char **message)
+{
+    CHECK(t->kind == TARGET_GPU, "back: %s has no entries", t->name);
+    return emit(t, k, n, BACK_ASM, lines, entry, out, message);
 }

@@ -41,10 +41,11 @@ struct gen {
     struct text errors; /* what LLVM reported through the context's handler */
     /* of the kernel in work */
     const struct lo_kernel *k;
-    LLVMValueRef fn;     /* the function being filled */
-    LLVMValueRef fault;  /* pointer to its struct nn_fault */
-    LLVMValueRef *value; /* by lo_id */
-    LLVMValueRef *base;  /* by buffer: where it begins */
+    LLVMValueRef fn;          /* the function being filled */
+    LLVMValueRef fault;       /* pointer to its struct nn_fault */
+    const char *const *entry; /* GPU: names of its phases' entries; NULL: SYMBOL_p<phase> */
+    LLVMValueRef *value;      /* by lo_id */
+    LLVMValueRef *base;       /* by buffer: where it begins */
     /* GPU: what is known of values, by lo_id; integers that fit are computed in 32 bits, their i64
      * form is a sign extension (gen_narrow). NULL on a CPU. */
     struct lo_fact *fact;

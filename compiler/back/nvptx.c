@@ -252,11 +252,12 @@ static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
 static void declare(struct gen *g, uint32_t phase, const char *name)
 {
     uint32_t args = arguments(g->k), threads = (uint32_t)g->k->phases.p[phase].threads;
+    bool fault = !g->entry || back_traps(g->k);
     LLVMTypeRef global = LLVMPointerTypeInContext(g->cx, 1), none = LLVMVoidTypeInContext(g->cx);
     LLVMTypeRef *type = xcalloc(args + 1, sizeof *type);
     for (uint32_t i = 0; i <= args; i++)
         type[i] = global;
-    g->fn = LLVMAddFunction(g->m, name, LLVMFunctionType(none, type, args + 1, false));
+    g->fn = LLVMAddFunction(g->m, name, LLVMFunctionType(none, type, args + fault, false));
     free(type);
     LLVMSetFunctionCallConv(g->fn, KERNEL_CONVENTION);
     enum_attribute(g, (unsigned)LLVMAttributeFunctionIndex, "nounwind", 0);
@@ -273,7 +274,7 @@ static void declare(struct gen *g, uint32_t phase, const char *name)
         gen_attribute(g, g->fn, "nvvm.minctasm", words);
         annotate(g, "minctasm", blocks);
     }
-    for (uint32_t i = 0; i <= args; i++) {
+    for (uint32_t i = 0; i < args + fault; i++) {
         const struct lo_buffer *b = i < args ? &g->k->buffers.p[i + 1] : NULL;
         enum_attribute(g, i + 1, "align", b ? 256 : 8);
         if (!b || b->written)
@@ -281,14 +282,17 @@ static void declare(struct gen *g, uint32_t phase, const char *name)
         enum_attribute(g, i + 1, "noalias", 0);
         enum_attribute(g, i + 1, "readonly", 0);
     }
-    g->fault = LLVMGetParam(g->fn, args);
+    g->fault = fault ? LLVMGetParam(g->fn, args) : NULL;
 }
 
 static void entry(struct gen *g, const char *symbol, uint32_t phase)
 {
     const struct lo_phase *p = &g->k->phases.p[phase];
     char name[300];
-    snprintf(name, sizeof name, "%.260s_p%u", symbol, phase);
+    if (g->entry)
+        snprintf(name, sizeof name, "%.290s", g->entry[phase]);
+    else
+        snprintf(name, sizeof name, "%.260s_p%u", symbol, phase);
     declare(g, phase, name);
     LLVMPositionBuilderAtEnd(g->b, gen_new_block(g, "entry"));
     gen_lines_function(g, name);

@@ -134,8 +134,8 @@ static bool is_config(const struct tree_param *p)
     return p->type && type_config(p->type) != CONFIG_NONE;
 }
 
-/* Defaults are computed where they stand; those that need dims wait for the tensors (late). */
-static bool bind_default(struct elab *e, const struct tree_param *p, bool late, bool *waits)
+/* Defaults are computed where they stand. */
+bool bind_default(struct elab *e, const struct tree_param *p, bool late, bool *waits)
 {
     e->quiet += !late;
     bool failed = e->failed;
@@ -376,7 +376,8 @@ static val custom_gradient(struct elab *e, const struct tree_decl *d, val value,
 /* A graph that computes no gradients has no use for how a function's are made. */
 static bool takes_gradients(const struct elab *e)
 {
-    return !e->b || (e->train && (e->train->mode == TRAIN_STEP || e->train->mode == TRAIN_GRAD));
+    return !e->b || e->differentiates ||
+           (e->train && (e->train->mode == TRAIN_STEP || e->train->mode == TRAIN_GRAD));
 }
 
 static bool too_deep(struct elab *e, const struct tree_decl *d, struct loc at)
@@ -393,6 +394,13 @@ static bool too_deep(struct elab *e, const struct tree_decl *d, struct loc at)
     return true;
 }
 
+val run_function(struct elab *e, const struct tree_decl *d, const struct want *w, struct loc at)
+{
+    val r = run_declared(e, d, w);
+    bool custom = d->fn.has_gradient && !v_bad(r) && takes_gradients(e);
+    return custom ? custom_gradient(e, d, r, at) : r;
+}
+
 static val call_fn(struct elab *e, val fn, struct args *a, const struct want *w)
 {
     const struct tree_decl *d = fn->def.decl;
@@ -400,9 +408,7 @@ static val call_fn(struct elab *e, val fn, struct args *a, const struct want *w)
         return v_poison(e);
     struct frame f;
     frame_push(e, &f, fn->def.mod, d, a->at);
-    val r = bind_params(e, &d->fn.input, a, d->name.s) ? run_declared(e, d, w) : v_poison(e);
-    if (d->fn.has_gradient && !v_bad(r) && takes_gradients(e))
-        r = custom_gradient(e, d, r, a->at);
+    val r = bind_params(e, &d->fn.input, a, d->name.s) ? run_function(e, d, w, a->at) : v_poison(e);
     frame_pop(e, &f);
     return r;
 }

@@ -7,7 +7,7 @@
  *
  * Sections: modules.c, values.c, shapes.c, form.c, emit.c, types.c, instance.c, call.c, stmt.c,
  * expr.c, operators.c, subscript.c, notation.c, builtins.c (with arith.c, reduce.c, moves.c,
- * make.c), dataset.c, train.c, update.c, metrics.c, samples.c, graphs.c. */
+ * make.c), dataset.c, train.c, update.c, metrics.c, samples.c, graphs.c, export.c. */
 #ifndef NNC_FRONT_ELAB_H
 #define NNC_FRONT_ELAB_H
 
@@ -330,9 +330,10 @@ struct elab {
     uint32_t quiet;   /* > 0: mistakes are not reported, only POISON comes out */
     const char *role; /* of the nodes to come; NULL: fwd */
     bool training;
-    uint32_t indices; /* made so far */
-    uint64_t stamps;  /* of field marks, likewise */
-    uint32_t solved;  /* sizes that front_solve has found */
+    bool differentiates; /* the graph has gradients of its own, whatever the train block does */
+    uint32_t indices;    /* made so far */
+    uint64_t stamps;     /* of field marks, likewise */
+    uint32_t solved;     /* sizes that front_solve has found */
     uint32_t checkpoints;
     struct dim_sym *batch;
     uint32_t version;   /* of parameters: rises with each update */
@@ -526,6 +527,7 @@ void type_bind_wanted(struct elab *e, const struct tree_type *t, const struct wa
 bool type_known(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype, struct shape *s);
 /* Binds every free name of a model's inputs to a symbol, and makes the inputs. */
 bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtype, struct shape *s);
+bool name_is_known(struct elab *e, const char *name); /* of a dim */
 /* Whether the inputs' sizes give every free name in them; reports. */
 bool types_solvable(struct elab *e, const struct tree_type *const *t, val const *input, uint32_t n);
 /* Whether every name in a result type's sizes is known; reports. */
@@ -560,6 +562,10 @@ struct args {
     struct loc at; /* the call */
     bool bad;
 };
+/* A parameter's default; those that need dims wait for the tensors: asked for again `late`. */
+bool bind_default(struct elab *e, const struct tree_param *p, bool late, bool *waits);
+/* A function's body in the current frame, with the derivatives of its author. */
+val run_function(struct elab *e, const struct tree_decl *d, const struct want *w, struct loc at);
 void args_eval(struct elab *e, const struct tree_items *items, struct args *a);
 val call_value(struct elab *e, val fn, struct args *a, const struct want *w);
 val call_expr(struct elab *e, const struct tree_expr *x, const struct want *w);
@@ -671,6 +677,31 @@ struct train {
     double clip; /* 0: none */
     val outputs; /* of the first model's last application */
 };
+
+/* A model or an exported function on its own. */
+struct model_run {
+    val *input;
+    uint32_t ninput;
+    val result;
+};
+/* Binds the input to a tensor of symbols, or (with a builder) of sizes; not pushed after a report.
+ */
+void model_input(struct elab *e, const struct tree_param *p, struct model_run *r);
+/* The tensor becomes an input of the graph; nothing when checking. */
+void input_node(struct elab *e, val v, const char *name);
+/* ---- export.c ---- */
+bool export_check(struct front *f, const struct tree_decl *d);
+
+/* A graph being made. */
+struct building {
+    struct elab *e;
+    struct ir_graph *g;
+    struct ir_builder b;
+};
+void building_begin(struct building *w, struct front *f, struct ir_module *m, const char *name);
+/* The graph, one of the module's; NULL if it is not `good`. */
+struct ir_graph *building_end(struct building *w, struct ir_module *m, bool good);
+void add_output(struct building *w, const char *name, val v);
 
 const struct tree_decl *train_decl(struct front *f, struct module **m);
 /* Walks the train block; false after a report. The elaborator keeps it in e->train until elab_free.

@@ -20,13 +20,22 @@ void model_dim(struct elab *e, struct dim_sym *y)
     }
 }
 
-struct model_run {
-    val *input;
-    uint32_t ninput;
-    val result;
-};
+void input_node(struct elab *e, val v, const char *name)
+{
+    const struct dim **dims;
+    if (!e->b)
+        return;
+    struct ir_axis *ax = emit_axes(e, &v->t.s, &dims);
+    struct ir_node n = {.op = IR_input,
+                        .dtype = (uint8_t)v->t.dtype,
+                        .nd = (uint16_t)v->t.s.rank,
+                        .dom = ax,
+                        .name = name};
+    emit_place(e, v->at, name);
+    v->t.node = emit_append(e, &n, dims);
+}
 
-static void model_input(struct elab *e, const struct tree_param *p, struct model_run *r)
+void model_input(struct elab *e, const struct tree_param *p, struct model_run *r)
 {
     enum nn_dtype t;
     struct shape s;
@@ -47,17 +56,7 @@ static void model_input(struct elab *e, const struct tree_param *p, struct model
                    y->name);
         return;
     }
-    if (e->b) {
-        const struct dim **dims;
-        struct ir_axis *ax = emit_axes(e, &s, &dims);
-        struct ir_node n = {.op = IR_input,
-                            .dtype = (uint8_t)t,
-                            .nd = (uint16_t)s.rank,
-                            .dom = ax,
-                            .name = p->name.s};
-        emit_place(e, p->at, p->name.s);
-        v->t.node = emit_append(e, &n, dims);
-    }
+    input_node(e, v, p->name.s);
     r->input[r->ninput++] = v;
     env_bind(e, p->name.s, v, p->name.at);
 }
@@ -293,31 +292,12 @@ void front_warn_unchecked(struct front *f)
     }
 }
 
-/* An exported function stands on its own, like a model. */
-static bool check_exported(struct front *f, const struct tree_decl *d)
-{
-    struct elab *e = elab_new(f);
-    struct args a = {.at = d->name.at};
-    struct frame fr;
-    struct model_run r = {.input = ARENA_ARRAY(e->mem, val, d->fn.input.n)};
-    frame_push(e, &fr, f->module.p[0], d, (struct loc){0});
-    for (uint32_t k = 0; k < d->fn.input.n; k++)
-        model_input(e, &d->fn.input.p[k], &r);
-    if (r.ninput == d->fn.input.n)
-        run_declared(e, d, NULL);
-    frame_pop(e, &fr);
-    vec_free(&a.v);
-    bool good = !e->failed;
-    elab_free(e);
-    return good;
-}
-
 static bool check_decl(struct front *f, const struct tree_decl *d)
 {
     if (d->kind == TREE_MODEL)
         return in_train(f, d, NULL) || check_model(f, d);
     if (d->kind == TREE_FN && d->fn.exported)
-        return check_exported(f, d);
+        return export_check(f, d);
     if (d->kind != TREE_DATASET && d->kind != TREE_CONST)
         return true;
     struct elab *e = elab_new(f);
@@ -360,15 +340,16 @@ struct names {
     uint32_t n, cap;
 };
 
-/* What -D may set by this declaration: a constant, a model's configuration and free dims, the train
- * block's settings. */
+/* What -D may set by this declaration: a constant, a model's or exported function's configuration
+ * and free dims, the train block's settings. */
 static void names_to_set(const struct tree_decl *d, struct names *to)
 {
+    bool alone = d->kind == TREE_MODEL || (d->kind == TREE_FN && d->fn.exported);
     if (d->kind == TREE_CONST)
         vec_push(to, d->name.s);
-    for (uint32_t i = 0; d->kind == TREE_MODEL && i < d->fn.config.n; i++)
+    for (uint32_t i = 0; alone && i < d->fn.config.n; i++)
         vec_push(to, d->fn.config.p[i].name.s);
-    for (uint32_t i = 0; d->kind == TREE_MODEL && i < d->fn.input.n; i++) {
+    for (uint32_t i = 0; alone && i < d->fn.input.n; i++) {
         const struct tree_type *t = d->fn.input.p[i].type;
         for (uint32_t k = 0; t && t->kind == TREE_TYPE_NAMED && k < t->named.dims.n; k++) {
             const struct tree_item *dim = &t->named.dims.p[k];
@@ -431,13 +412,7 @@ const struct front_train *front_train(struct front *f)
 
 /* ---- graphs ---- */
 
-struct building {
-    struct elab *e;
-    struct ir_graph *g;
-    struct ir_builder b;
-};
-
-static void add_output(struct building *w, const char *name, val v)
+void add_output(struct building *w, const char *name, val v)
 {
     struct ir_named out = {intern(w->g->m->names, name), emit_node_of(w->e, v)};
     vec_push(&w->g->outputs, out);
@@ -620,8 +595,7 @@ static bool has_train(struct front *f, enum front_graph which)
     return false;
 }
 
-static void building_begin(struct building *w, struct front *f, struct ir_module *m,
-                           const char *name)
+void building_begin(struct building *w, struct front *f, struct ir_module *m, const char *name)
 {
     w->e = elab_new(f);
     w->g = ir_graph_loose(m, name);
@@ -633,7 +607,7 @@ static void building_begin(struct building *w, struct front *f, struct ir_module
 }
 
 /* What the train block says holds for all graphs with contractions that a user may compare. */
-static struct ir_graph *building_end(struct building *w, struct ir_module *m, bool good)
+struct ir_graph *building_end(struct building *w, struct ir_module *m, bool good)
 {
     const char *precision = w->e->f->train.precision;
     if (precision && !w->e->init)

@@ -86,7 +86,7 @@ static const char *subject(const struct solving *s, const struct match *m)
     return s->what ? arena_printf(s->e->mem, "%s: %s", s->what, name) : name;
 }
 
-static bool name_is_known(struct elab *e, const char *name)
+bool name_is_known(struct elab *e, const char *name)
 {
     if (type_name(e, name))
         return true;
@@ -556,11 +556,15 @@ bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtyp
     }
     for (uint32_t i = 0; i < t->named.dims.n; i++) {
         const struct tree_item *item = &t->named.dims.p[i];
-        if (item->kind == TREE_ITEM_SPREAD) {
+        if (item->kind != TREE_ITEM_SPREAD) {
+            fresh_names(&names, item->value, item->value->at);
+            continue;
+        }
+        struct binding *b = item->value->kind == TREE_NAME ? type_name(e, item->value->name) : NULL;
+        if (!b || b->v->kind != V_TUPLE) {
             elab_error(e, item->at, "a model's input has a fixed number of axes");
             return false;
         }
-        fresh_names(&names, item->value, item->value->at);
     }
     for (uint32_t i = 0; i < names.fresh.n; i++) {
         struct dim_sym *y = names.fresh.p[i].sym;
@@ -570,9 +574,10 @@ bool type_symbols(struct elab *e, const struct tree_type *t, enum nn_dtype *dtyp
     vec_free(&names.fresh);
     if (!type_dtype(e, t, dtype))
         return false;
-    if (*dtype ==
-        NN_DTYPE_COUNT) { /* a model of any dtype is checked with the letter's usual one */
-        *dtype = t->named.name[0] == 'I' ? NN_i32 : NN_f32;
+    if (*dtype == NN_DTYPE_COUNT) { /* as -D says, else the letter's usual one */
+        val given = front_defined(e, t->named.name, false);
+        bool usable = given && given->kind == V_DTYPE;
+        *dtype = usable ? given->dtype : t->named.name[0] == 'I' ? NN_i32 : NN_f32;
         env_fix(e, t->named.name, v_dtype(e, *dtype, t->at), t->at);
     }
     return type_known(e, t, dtype, s);

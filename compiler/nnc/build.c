@@ -11,8 +11,7 @@ static const struct {
 
 /* ---- what is asked for ---- */
 
-/* The next of a list `a,b,c`, in the arena; NULL at its end. */
-static const char *next_word(struct arena *mem, const char **list)
+const char *build_next_word(struct arena *mem, const char **list)
 {
     size_t n = strcspn(*list, ",");
     if (!**list)
@@ -48,10 +47,10 @@ static int by_row(const void *a, const void *b)
     return x->kind != y->kind ? (int)x->kind - (int)y->kind : (x < y) - (x > y);
 }
 
-static int read_targets(struct build *b)
+int build_read_targets(struct build *b)
 {
     const char *list = b->o.target ? b->o.target : "host", *word;
-    while ((word = next_word(b->mem, &list))) {
+    while ((word = build_next_word(b->mem, &list))) {
         const struct target *t = target_find(word);
         bool known = false;
         if (!t)
@@ -78,10 +77,10 @@ static int read_targets(struct build *b)
     return 0;
 }
 
-static int read_parts(struct build *b)
+int build_read_parts(struct build *b)
 {
     const char *list = b->o.emit ? b->o.emit : "header,lib", *word;
-    while ((word = next_word(b->mem, &list))) {
+    while ((word = build_next_word(b->mem, &list))) {
         unsigned part = 0;
         for (size_t i = 0; i < COUNT(parts); i++)
             if (!strcmp(parts[i].name, word))
@@ -128,7 +127,7 @@ static int read_batches(struct build *b)
         fprintf(stderr, "nnc build: --batches: the model has no free dim\n");
         return EXIT_USAGE;
     }
-    while (b->dim && (word = next_word(b->mem, &list))) {
+    while (b->dim && (word = build_next_word(b->mem, &list))) {
         char *end;
         long long v = strtoll(word, &end, 10);
         if (*end || v < 1 || v > 1 << 24 || b->batches == BATCHES) {
@@ -141,8 +140,7 @@ static int read_batches(struct build *b)
     return 0;
 }
 
-/* mlp.nn gives mlp; where --model chooses among several its name does. */
-static const char *make_prefix(struct build *b)
+const char *build_prefix(struct build *b)
 {
     const char *file = b->o.args.p[0], *slash = strrchr(file, '/'),
                *stem = slash ? slash + 1 : file;
@@ -165,10 +163,13 @@ static int read_file(struct build *b)
     b->model = front_model(b->front);
     diag_print(b->diag, stderr);
     if (!b->model) {
-        fprintf(stderr, "nnc build: %s has no model to choose\n", b->o.args.p[0]);
+        uint32_t exports;
+        front_exports(b->front, &exports);
+        fprintf(stderr, "nnc build: %s has no model to choose%s\n", b->o.args.p[0],
+                exports ? "; its functions are built with --kernels" : "");
         return EXIT_REFUSED;
     }
-    b->prefix = make_prefix(b);
+    b->prefix = build_prefix(b);
     return read_batches(b);
 }
 
@@ -284,9 +285,9 @@ static int make_probe(struct build *b)
 
 static int build(struct build *b)
 {
-    int bad = read_targets(b);
+    int bad = build_read_targets(b);
     if (!bad)
-        bad = read_parts(b);
+        bad = build_read_parts(b);
     if (!bad)
         bad = read_file(b);
     for (uint32_t i = 0; !bad && i < b->levels; i++)
@@ -301,12 +302,12 @@ int cmd_build(int argc, char **argv)
     struct build b = {.diag = diag_new(), .mem = arena_new()};
     nnc_parse_options(&b.o, "build", argc, argv,
                       "define include_opt model target policy batch epochs steps seed folder emit "
-                      "prefix batches inference depfile",
+                      "prefix batches inference depfile functions with_gradient instance",
                       1);
     b.o.out = b.o.folder;
     int bad = EXIT_USAGE;
     if (b.o.out)
-        bad = build(&b);
+        bad = b.o.functions ? build_kernels(&b) : build(&b);
     else
         fprintf(stderr, "nnc build: -o DIR is missing\n");
     for (uint32_t i = 0; i < b.levels; i++) {

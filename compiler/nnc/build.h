@@ -1,4 +1,5 @@
-/* nnc build: what its two files share: build.c asks and compiles, build_write.c writes. */
+/* nnc build: what its files share: build.c asks and compiles a model, build_kernels.c functions
+ * (--kernels), build_write.c writes. */
 #ifndef NNC_BUILD_H
 #define NNC_BUILD_H
 
@@ -36,7 +37,21 @@ struct build {
     struct nn_probe probe;
     bool probed;
     const char *prefix;
+    const struct pack_kernels *kernels; /* --kernels; NULL: a model */
 };
+
+/* ---- build.c ---- The next of a list `a,b,c`, in the arena; NULL at its end. */
+const char *build_next_word(struct arena *mem, const char **list);
+int build_read_parts(struct build *b);
+int build_read_targets(struct build *b);
+/* mlp.nn gives mlp; where --model chooses among several its name does. */
+const char *build_prefix(struct build *b);
+
+/* ---- build_kernels.c ---- All of `nnc build --kernels`: 0 or the exit status. */
+int build_kernels(struct build *b);
+
+/* ---- build_write.c ---- */
+int build_write_kernels(struct build *b, const struct pack_kernels *k);
 
 /* Writes what --emit names. 0 or the exit status, after printing why. */
 int build_write(struct build *b);

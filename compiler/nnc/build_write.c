@@ -56,10 +56,10 @@ static const char *source_path(const struct build *b, const char *name)
 }
 
 /* A rule in make's language: the library, then every source file. */
-static int write_depfile(const struct build *b, const char *prefix)
+static int write_depfile(const struct build *b)
 {
     struct text t = {0};
-    text_printf(&t, "%s/lib%s.a %s/%s.h:", b->o.out, prefix, b->o.out, prefix);
+    text_printf(&t, "%s/lib%s.a %s/%s.h:", b->o.out, b->prefix, b->o.out, b->prefix);
     for (uint32_t i = 1; *diag_file_name(b->diag, i); i++) {
         text_printf(&t, " \\\n ");
         for (const char *c = source_path(b, diag_file_name(b->diag, i)); *c; c++)
@@ -107,25 +107,26 @@ static int run(char *const *argv, const char *what)
     return EXIT_MACHINE;
 }
 
-/* Links the objects, which stand in the folder, with libnnrt inside; exports the header's
- * functions. */
+/* Links the objects, which stand in the folder, with libnnrt inside where a model needs it; exports
+ * the header's functions. */
 static int link_shared(struct build *b, const pack_files *f)
 {
     VEC(char *) argv = {0};
-    const char *runtime = runtime_library(b), *cc = getenv("CC");
-    if (!runtime) {
+    const char *runtime = b->kernels ? NULL : runtime_library(b), *cc = getenv("CC");
+    if (!runtime && !b->kernels) {
         fprintf(stderr, "nnc build: --emit so: libnnrt.a is not where it was installed\n");
         return EXIT_MACHINE;
     }
     const char *out = arena_printf(b->mem, "%s/lib%s.so", b->o.out, b->prefix);
     const char *head[] = {cc && *cc ? cc : "cc", "-shared", "-o", out};
     const char *tail[] = {
-        runtime,   "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-z,defs", "-lm", "-ldl",
-        "-pthread"};
+        "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-z,defs", "-lm", "-ldl", "-pthread"};
     for (size_t i = 0; i < COUNT(head); i++)
         vec_push(&argv, arena_printf(b->mem, "%s", head[i]));
     for (uint32_t i = 0; i < f->n; i++)
         vec_push(&argv, arena_printf(b->mem, "%s/%s", b->o.out, f->p[i].name));
+    if (runtime)
+        vec_push(&argv, arena_printf(b->mem, "%s", runtime));
     for (size_t i = 0; i < COUNT(tail); i++)
         vec_push(&argv, arena_printf(b->mem, "%s", tail[i]));
     vec_push(&argv, NULL);
@@ -136,14 +137,16 @@ static int link_shared(struct build *b, const pack_files *f)
 
 /* ---- all ---- */
 
-/* The objects in one form, as the parts want them. */
+/* The objects of the model or of --kernels in one form, as the parts want them. */
 static int write_code(struct build *b, const struct pack_model *m, enum back_form form)
 {
     pack_files f = {0};
     char *message = NULL;
     int bad = 0;
     bool objects = form == BACK_OBJECT, keep = !objects || b->parts & PART_OBJ;
-    if (!pack_objects(m, form, b->mem, &f, &message)) {
+    bool made = b->kernels ? pack_kernels_objects(b->kernels, form, b->mem, &f, &message)
+                           : pack_objects(m, form, b->mem, &f, &message);
+    if (!made) {
         fprintf(stderr, "nnc build: %s\n", message ? message : "LLVM failed");
         bad = EXIT_MACHINE;
     }
@@ -189,12 +192,16 @@ static int write_gpu(struct build *b)
 static int write_header(const struct build *b, const struct pack_model *m)
 {
     struct text t = {0};
-    pack_header(m, &t);
-    int bad = write_file(b, arena_printf(b->mem, "%s.h", m->prefix), &t);
+    if (b->kernels)
+        pack_kernels_header(b->kernels, &t);
+    else
+        pack_header(m, &t);
+    int bad = write_file(b, arena_printf(b->mem, "%s.h", b->prefix), &t);
     text_free(&t);
     return bad;
 }
 
+/* `m`: NULL with --kernels. */
 static int write_all(struct build *b, const struct pack_model *m)
 {
     int bad = 0;
@@ -213,8 +220,14 @@ static int write_all(struct build *b, const struct pack_model *m)
     if (!bad && b->parts & (PART_PTX | PART_CUBIN))
         bad = write_gpu(b);
     if (!bad && b->o.depfile)
-        bad = write_depfile(b, m->prefix);
+        bad = write_depfile(b);
     return bad;
+}
+
+int build_write_kernels(struct build *b, const struct pack_kernels *k)
+{
+    b->kernels = k;
+    return write_all(b, NULL);
 }
 
 /* Whether all that is saved belongs to one of the train block's several models: its name with a dot

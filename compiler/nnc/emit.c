@@ -15,6 +15,20 @@ static uint32_t free_dims(const struct nnc_options *o, struct front_dim *dim, ui
     return n;
 }
 
+/* An exported function, or its gradient: `softmax`, `softmax.grad`. */
+static const struct front_export *find_export(struct front *f, const char *name, bool *gradient)
+{
+    uint32_t n;
+    const struct front_export *x = front_exports(f, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        size_t length = strlen(x[i].name);
+        *gradient = !strcmp(name + (strncmp(name, x[i].name, length) ? 0 : length), ".grad");
+        if (!strncmp(name, x[i].name, length) && (!name[length] || *gradient))
+            return &x[i];
+    }
+    return NULL;
+}
+
 static struct ir_graph *build(struct nnc_compiled *c, struct front *f, const struct nnc_options *o)
 {
     static const char *const names[] = {"init", "step",      "eval",   "metrics",
@@ -26,6 +40,10 @@ static struct ir_graph *build(struct nnc_compiled *c, struct front *f, const str
     for (size_t i = 0; i < COUNT(names); i++)
         if (!strcmp(names[i], name))
             return front_build(f, c->m, (enum front_graph)i, name, 0, dim, dims);
+    bool gradient;
+    const struct front_export *x = find_export(f, name, &gradient);
+    if (x)
+        return front_build_export(f, c->m, x, name, 0, gradient);
     fprintf(stderr, "nnc emit: no graph is called %s\n", name);
     exit(EXIT_USAGE);
 }

@@ -233,6 +233,7 @@ void nnc_free_options(struct nnc_options *o)
     vec_free(&o->include_opt);
     vec_free(&o->init);
     vec_free(&o->input);
+    vec_free(&o->instance);
     vec_free(&o->args);
     vec_free(&o->include);
 }

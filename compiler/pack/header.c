@@ -14,7 +14,7 @@ struct header {
     struct text *out;
 };
 
-static const char *upper(struct arena *mem, const char *s)
+const char *pack_upper(struct arena *mem, const char *s)
 {
     char *u = arena_printf(mem, "%s", s);
     for (char *c = u; *c; c++)
@@ -121,7 +121,8 @@ static void sample_sizes(struct header *h, uint32_t at, uint32_t n, int64_t batc
         int64_t count = (int64_t)(v[k].bytes / nn_dtype_size((enum nn_dtype)v[k].dtype));
         if (!v[k].rank || v[k].dim[0] != batch || !batch)
             continue;
-        const char *name = upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, v[k].name)));
+        const char *name =
+            pack_upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, v[k].name)));
         const char *macro = arena_printf(h->mem, "#define %s_%s_SIZE ", h->upper, name);
         if (!strstr(h->out->p, macro))
             constant(h, arena_printf(h->mem, "%s_SIZE", name), count / batch,
@@ -217,8 +218,7 @@ static void comment(struct text *out, const char *doc)
     text_printf(out, " */\n");
 }
 
-/* `left(params);`, broken between parameters where a line would be too long. */
-static void prototype(struct text *out, const char *left, const char *params)
+void pack_prototype(struct text *out, const char *left, const char *params, const char *end)
 {
     enum { WIDTH = 100 };
     size_t column = strlen(left) + 1;
@@ -236,7 +236,7 @@ static void prototype(struct text *out, const char *left, const char *params)
         column += n;
         p += n + (p[n] == ',') + (p[n] == ',' && p[n + 1] == ' ');
     }
-    text_printf(out, ");\n");
+    text_printf(out, ")%s\n", end);
 }
 
 static void functions(struct header *h)
@@ -247,10 +247,10 @@ static void functions(struct header *h)
     for (uint32_t k = 0; k < f.n; k++) {
         const char *result = f.p[k].result;
         comment(h->out, f.p[k].doc);
-        prototype(h->out,
-                  arena_printf(h->mem, "%s%s%s_%s", result, strchr(result, '*') ? "" : " ",
-                               h->m->prefix, f.p[k].suffix),
-                  f.p[k].params);
+        pack_prototype(h->out,
+                       arena_printf(h->mem, "%s%s%s_%s", result, strchr(result, '*') ? "" : " ",
+                                    h->m->prefix, f.p[k].suffix),
+                       f.p[k].params, ";");
     }
     vec_free(&f);
 }
@@ -258,7 +258,7 @@ static void functions(struct header *h)
 void pack_header(const struct pack_model *m, struct text *out)
 {
     struct header h = {.m = m, .i = m->level[0].image, .mem = arena_new(), .out = out};
-    h.upper = upper(h.mem, m->prefix);
+    h.upper = pack_upper(h.mem, m->prefix);
     head(&h);
     text_printf(out, "#ifndef NNC_%s_H\n#define NNC_%s_H\n\n#include <nnrt.h>\n\n", h.upper,
                 h.upper);

@@ -37,7 +37,7 @@ static void finish_file(struct packing *p, const char *name, struct text bytes, 
     vec_push(out, f);
 }
 
-static const char *extension(enum back_form form)
+const char *pack_extension(enum back_form form)
 {
     switch (form) {
     case BACK_LLVM: return "ll";
@@ -60,9 +60,9 @@ static bool level_object(struct packing *p, const struct pack_level *l, pack_fil
     struct text bytes = {0};
     if (!back_emit(l->target, l->kernel, l->kernels, p->form, &bytes, p->message))
         return false;
-    finish_file(p,
-                arena_printf(p->mem, "%s.%s.%s", p->m->prefix, l->target->name, extension(p->form)),
-                bytes, out);
+    finish_file(
+        p, arena_printf(p->mem, "%s.%s.%s", p->m->prefix, l->target->name, pack_extension(p->form)),
+        bytes, out);
     return true;
 }
 
@@ -182,7 +182,8 @@ static bool table_object(struct packing *p, pack_files *out)
     bool ok = back_object_emit(p->o, p->form, &bytes, p->message);
     back_object_free(p->o);
     if (ok)
-        finish_file(p, arena_printf(p->mem, "%s.%s", p->m->prefix, extension(p->form)), bytes, out);
+        finish_file(p, arena_printf(p->mem, "%s.%s", p->m->prefix, pack_extension(p->form)), bytes,
+                    out);
     return ok;
 }
 

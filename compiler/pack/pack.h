@@ -1,6 +1,6 @@
 /* pack: a compiled model as a C library: header, objects, archive; and the compile cache.
  * Sections: api.c (the functions, described once for the header and for the object), header.c,
- * object.c, archive.c. */
+ * object.c, kernels.c (functions without a model), kernels_header.c, archive.c, cache.c. */
 #ifndef NNC_PACK_H
 #define NNC_PACK_H
 
@@ -51,6 +51,9 @@ const struct nn_graph_rec *pack_graph(const struct nn_image *i, const char *name
 
 /* ---- header.c ---- */
 void pack_header(const struct pack_model *m, struct text *out);
+const char *pack_upper(struct arena *mem, const char *s); /* for constants: MLP */
+/* `left(params);`, broken between parameters where a line would be too long. */
+void pack_prototype(struct text *out, const char *left, const char *params, const char *end);
 
 /* ---- object.c ---- A level's kernels, named for the library; then the tables and functions. */
 struct pack_file {
@@ -64,6 +67,47 @@ typedef VEC(struct pack_file) pack_files;
 bool pack_objects(const struct pack_model *m, enum back_form form, struct arena *mem,
                   pack_files *out, char **message);
 void pack_free(pack_files *f);
+const char *pack_extension(enum back_form form); /* ll, s, o */
+
+/* ---- kernels.c, kernels_header.c ---- Exported functions without a model: each a graph of the
+ * levels' images, called on the CPU and launched on a GPU with nothing of the runtime. */
+struct pack_value {
+    const char *name; /* in C */
+    const char *of;   /* the graph's input or output */
+    enum nn_dtype dtype;
+    uint32_t rank;
+    int64_t dim[NN_MAX_RANK];
+};
+struct pack_export {
+    const char *name;  /* in C: softmax, softmax_grad */
+    const char *graph; /* in the images */
+    const char *doc;   /* of the source; NULL */
+    const char
+        *about; /* a line of what it is, beside its shapes: "the gradient of softmax"; NULL */
+    uint32_t inputs, values;
+    const struct pack_value *value; /* inputs, then outputs */
+};
+struct pack_kernels {
+    const char *prefix; /* of the files, and of what belongs to none of the functions */
+    const char *source, *version;
+    uint32_t n;
+    const struct pack_export *fn;
+    const struct pack_level *cpu, *gpu; /* NULL: not for one */
+    const struct target *base;          /* the object's processor */
+};
+/* Before the levels' kernels become code: their traps tell the line in the source. */
+void pack_kernels_prepare(const struct pack_kernels *k);
+/* The names of the GPU's entries: softmax, or softmax_0, … where it takes several launches. In
+ * `mem`, by kernel and phase. */
+const char *const *const *pack_entries(const struct pack_kernels *k, struct arena *mem);
+bool pack_kernels_objects(const struct pack_kernels *k, enum back_form form, struct arena *mem,
+                          pack_files *out, char **message);
+void pack_kernels_header(const struct pack_kernels *k, struct text *out);
+/* Every symbol of the library, to find two alike. */
+typedef VEC(const char *) pack_names;
+void pack_kernels_names(const struct pack_kernels *k, struct arena *mem, pack_names *out);
+/* Whether a launch of the graph may leave a fault. */
+bool pack_faults(const struct pack_level *l, const struct nn_graph_rec *g);
 
 /* ---- archive.c ---- Static library of the files, with its index. */
 void pack_archive(const struct pack_file *file, size_t n, struct text *out);
