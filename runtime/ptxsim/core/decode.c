@@ -471,14 +471,16 @@ static const char *file_name(const struct ptx_module *t, int number)
     return NULL;
 }
 
-/* Labels may be used before they stand: first all labels of the body. */
+/* Labels may be used before they stand: first all those of the scope that begins here. */
 static void collect_labels(struct decoder *d, struct ptx_stmt *body)
 {
-    for (struct ptx_stmt *s = body; s; s = s->next) {
+    int inside = 0;
+    for (struct ptx_stmt *s = body; s && inside >= 0; s = s->next) {
         enum symbol_kind k = s->kind == PTX_LABEL     ? SYM_LABEL
                              : s->kind == PTX_TARGETS ? SYM_TARGETS
                                                       : SYM_PROTO;
-        if (s->kind != PTX_LABEL && s->kind != PTX_TARGETS && s->kind != PTX_PROTO)
+        inside += (s->kind == PTX_OPEN) - (s->kind == PTX_CLOSE);
+        if (inside || (s->kind != PTX_LABEL && s->kind != PTX_TARGETS && s->kind != PTX_PROTO))
             continue;
         d->line = s->line;
         struct symbol *y = symbol_add(d, k, s->name, d->depth);
@@ -502,7 +504,10 @@ static void body(struct decoder *d, struct ptx_stmt *first)
                 y->at = d->count;
             break;
         }
-        case PTX_OPEN: d->depth++; break;
+        case PTX_OPEN:
+            d->depth++;
+            collect_labels(d, s->next);
+            break;
         case PTX_CLOSE: scope_close(d, d->depth - 1); break;
         case PTX_DECL: declare(d, s->decls); break;
         case PTX_LOC:

@@ -144,6 +144,9 @@ bool dec_space_of(struct ins *x, enum ptx_space *s); /* also shared::cta and the
 bool dec_integer_of(struct decoder *d, struct ptx_operand *o, int64_t lo, int64_t hi, int64_t *v);
 uint64_t dec_symbol_address(const struct symbol *s); /* generic */
 
+/* ---- decode_move.c ---- */
+bool dec_half_as_float(struct decoder *d, struct ptx_operand *o, bool bfloat, uint32_t *at);
+
 /* ---- decode_alu.c, decode_move.c, decode_memory.c, decode_flow.c, decode_tensor.c ---- */
 typedef bool decode_fn(struct decoder *d, struct ins *x);
 decode_fn decode_arith, decode_setp, decode_set, decode_lop3, decode_slct, decode_pred_logic,

@@ -85,11 +85,36 @@ static bool last_type(struct decoder *d, struct ins *x, struct type *t)
     return FAIL(d, "`%s` has no type", x->name);
 }
 
+/* add, sub, fma of halves (`t`) into f32: the last operand is one too. */
+static bool mixed(struct decoder *d, struct ins *x, const struct type *t)
+{
+    struct type f = {'f', 4, 1, "f32"};
+    uint32_t r = rounding_of(x), at[3] = {0}, mods = r < 4 ? r : 0;
+    bool fma = !strcmp(x->name, "fma");
+    int n = fma ? 3 : 2;
+    mods |= dec_has(x, "sat") ? MOD_SAT : 0;
+    const struct sim_row *row = row_of(d, x, x->name, &f, n + 1);
+    if (!row || !dec_operands_are(d, x, n + 1, n + 1))
+        return false;
+    for (int k = 0; k < n; k++)
+        if (k < n - 1 ? !dec_half_as_float(d, x->op[k + 1], t->letter == 'g', &at[k])
+                      : !dec_source(d, x->op[k + 1], 'F', &at[k]))
+            return false;
+    struct sim_inst *i = emit_row(d, row, mods);
+    i->count = 1;
+    i->a = at[0], i->b = at[1], i->c = at[2];
+    return dec_target(d, x->op[0], 'F', &i->d);
+}
+
 bool decode_arith(struct decoder *d, struct ins *x)
 {
     struct type t;
     if (!last_type(d, x, &t))
         return false;
+    if ((t.letter == 'h' || t.letter == 'g') && t.lanes == 1 &&
+        (!strcmp(x->name, "add") || !strcmp(x->name, "sub") || !strcmp(x->name, "fma")) &&
+        dec_has(x, "f32"))
+        return mixed(d, x, &t);
     const char *name = x->name;
     uint32_t mods = 0;
     bool half = t.letter == 'h' || t.letter == 'g', floats = half || t.letter == 'f';

@@ -121,11 +121,12 @@ static bool place(struct decoder *d, struct ptx_operand *o, struct bulk_place *p
     return true;
 }
 
-static bool finish(struct decoder *d, const struct bulk *b, sim_handler *fn)
+/* `description`: `bytes` of it, which become the instruction's ext. */
+static bool finish(struct decoder *d, const void *description, size_t bytes, sim_handler *fn)
 {
-    uint32_t words[sizeof *b / 4];
-    memcpy(words, b, sizeof *b);
-    uint32_t at = dec_ext_add(d, words, sizeof *b / 4);
+    uint32_t words[sizeof(struct bulk) / 4];
+    memcpy(words, description, bytes);
+    uint32_t at = dec_ext_add(d, words, (uint32_t)bytes / 4);
     struct sim_inst *i = dec_emit(d, fn, RUN_ACCESS, SIM_MEMORY);
     i->ext = at;
     return true;
@@ -178,7 +179,7 @@ static bool tensor(struct decoder *d, struct ins *x)
     if (!place(d, memory, &b.shared) || !place(d, map, &b.global) ||
         (to_shared && !place(d, x->op[2], &b.barrier)))
         return false;
-    return finish(d, &b, sim_bulk_tensor);
+    return finish(d, &b, sizeof b, sim_bulk_tensor);
 }
 
 static bool flat(struct decoder *d, struct ins *x)
@@ -196,7 +197,7 @@ static bool flat(struct decoder *d, struct ins *x)
         !place(d, x->op[1], to_shared ? &b.global : &b.shared) ||
         !dec_source(d, x->op[2], 'w', &b.bytes) || (to_shared && !place(d, x->op[3], &b.barrier)))
         return false;
-    return finish(d, &b, sim_bulk_flat);
+    return finish(d, &b, sizeof b, sim_bulk_flat);
 }
 
 bool decode_bulk(struct decoder *d, struct ins *x)
@@ -217,6 +218,69 @@ bool decode_bulk(struct decoder *d, struct ins *x)
         return dec_operands_are(d, x, 1, 1) && dec_integer_of(d, x->op[0], 0, 1 << 20, &n);
     }
     return dec_has(x, "tensor") ? tensor(d, x) : flat(d, x);
+}
+
+/* ---- tensor maps in memory ---- */
+/* A dimension stands before the new value of what each dimension has. */
+static bool map_replace(struct decoder *d, struct ins *x, enum ptx_space space)
+{
+    static const struct {
+        const char *name;
+        enum map_field field;
+        bool dimension, wide;
+    } fields[] = {
+        {"global_address", MAP_ADDRESS, false, true},
+        {"rank", MAP_RANK, false, false},
+        {"box_dim", MAP_BOX, true, false},
+        {"global_dim", MAP_SIZE, true, false},
+        {"global_stride", MAP_STRIDE, true, true},
+        {"element_stride", MAP_STEP, true, false},
+        {"elemtype", MAP_TYPE, false, false},
+        {"swizzle_mode", MAP_SWIZZLE, false, false},
+        {"interleave_layout", MAP_INTERLEAVE, false, false},
+        {"fill_mode", MAP_FILL, false, false},
+    };
+    struct map_change c = {.shared = space == PTX_SHARED};
+    int64_t dimension = 0;
+    dec_has(x, "tile");
+    for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++) {
+        if (!dec_has(x, fields[k].name))
+            continue;
+        int ops = fields[k].dimension ? 3 : 2;
+        c.field = fields[k].field;
+        c.wide = fields[k].wide;
+        if (!dec_has(x, "b1024") || !dec_has(x, c.wide ? "b64" : "b32"))
+            return FAIL(d, "a tensor map is of type b1024, this field of b%d", c.wide ? 64 : 32);
+        if (!dec_operands_are(d, x, ops, ops) || !place(d, x->op[0], &c.map) ||
+            (ops == 3 && !dec_integer_of(d, x->op[1], 0, 4, &dimension)) ||
+            !dec_source(d, x->op[ops - 1], c.wide ? 'l' : 'w', &c.value))
+            return false;
+        c.dimension = (uint32_t)dimension;
+        return finish(d, &c, sizeof c, sim_map_replace);
+    }
+    return dec_unsupported(d, "this field of a tensor map");
+}
+
+bool decode_tensormap(struct decoder *d, struct ins *x)
+{
+    bool replace = dec_has(x, "replace");
+    if (!replace && !dec_has(x, "cp_fenceproxy"))
+        return FAIL(d, "unknown form of `%s`", x->name);
+    if (replace) {
+        enum ptx_space space;
+        dec_space_of(x, &space);
+        return map_replace(d, x, space);
+    }
+    struct map_copy c = {0};
+    int64_t n;
+    bool to_shared, from_shared;
+    if (!direction(x, &to_shared, &from_shared) || to_shared)
+        return FAIL(d, "a tensor map is copied from shared to global memory");
+    dec_has(x, "tensormap::generic"), dec_has(x, "release"), dec_has(x, "sync");
+    dec_has(x, "aligned"), dec_has_any(x, "cta cluster gpu sys");
+    return dec_operands_are(d, x, 3, 3) && dec_integer_of(d, x->op[2], 128, 128, &n) &&
+           place(d, x->op[0], &c.to) && place(d, x->op[1], &c.from) &&
+           finish(d, &c, sizeof c, sim_map_copy);
 }
 
 /* ---- wgmma ---- */

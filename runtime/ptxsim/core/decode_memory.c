@@ -171,49 +171,88 @@ static bool atom_values(struct decoder *d, struct ins *x, const struct type *t, 
     return !cas || dec_source(d, x->op[first + 1], letter, &i->c);
 }
 
-/* i->space: state space; i->count: which operation; i->size and MOD_SIGNED, i->ext: the type's
- * letter. */
-static bool atomic(struct decoder *d, struct ins *x, bool result)
-{
+struct atomic {
     struct type t;
     enum ptx_space space;
+    uint32_t mods;
+    uint8_t op;
+    bool result, cas;
+};
+
+/* One element, `offset` bytes behind the address. i->space: state space; i->count: which operation;
+ * i->size, i->ext: the type's size and letter. */
+static bool atomic_element(struct decoder *d, struct ins *x, const struct atomic *a, int64_t offset)
+{
     struct symbol *s;
-    cache_words(x);
-    uint32_t mods = order_words(x);
-    dec_space_of(x, &space);
-    dec_has(x, "noftz");
-    bool ftz_ignored = false;
-    (void)ftz_ignored;
-    const char *op = dec_has_any(x, atom_words);
-    if (!op || !dec_take_type(x, &t))
-        return FAIL(d, "`%s` needs an operation and a type", x->name);
-    if (t.size > 8 || t.size < 2)
-        return dec_unsupported(d, "an atomic of this width");
-    bool cas = !strcmp(op, "cas");
-    int need = (result ? 1 : 0) + 2 + (cas ? 1 : 0);
-    if (!dec_operands_are(d, x, need, need + 1))
-        return false;
     struct sim_inst *i = dec_emit(d, sim_atomic, RUN_ACCESS, SIM_MEMORY);
-    i->mods = mods | MOD_STRONG;
+    i->mods = a->mods | MOD_STRONG;
+    i->count = a->op;
+    i->size = a->t.size;
+    i->ext = (uint32_t)a->t.letter;
+    i->e = a->t.lanes;
+    if (!dec_address(d, x->op[a->result ? 1 : 0], i, &s) || !access_space(d, a->space, s, i))
+        return false;
+    i->imm += offset;
+    if (a->result && x->op[0]->kind != PTX_SINK &&
+        !dec_target(d, x->op[0], dec_letter_of(a->t.size), &i->d))
+        return false;
+    if (a->result && x->op[0]->kind == PTX_SINK)
+        i->d = NO_OPERAND;
+    return atom_values(d, x, &a->t, a->result ? 2 : 1, i, a->cas);
+}
+
+/* .v2, .v4, .v8: an atomic for each element. */
+static bool atomic_vector(struct decoder *d, struct ins *x, struct atomic *a, int n)
+{
+    int from = a->result ? 2 : 1;
+    struct ptx_operand *to = a->result ? x->op[0] : NULL, *v = x->op[from];
+    if (v->kind != PTX_VECTOR || v->count != n ||
+        (to && to->kind != PTX_SINK && (to->kind != PTX_VECTOR || to->count != n)))
+        return FAIL(d, "vectors of %d elements are wanted", n);
+    struct ptx_operand *d_item = to && to->kind == PTX_VECTOR ? to->items : NULL, *item = v->items;
+    for (int k = 0; k < n; k++, item = item->next) {
+        struct ins one = *x;
+        one.op[from] = item;
+        if (d_item) {
+            one.op[0] = d_item;
+            d_item = d_item->next;
+        }
+        if (!atomic_element(d, &one, a, (int64_t)k * a->t.size))
+            return false;
+    }
+    return true;
+}
+
+static bool atomic(struct decoder *d, struct ins *x, bool result)
+{
+    struct atomic a = {.result = result};
     static const char *const names[] = {"add", "min",  "max", "inc", "dec",
                                         "cas", "exch", "and", "or",  "xor"};
+    cache_words(x);
+    a.mods = order_words(x);
+    dec_space_of(x, &a.space);
+    dec_has(x, "noftz");
+    const char *op = dec_has_any(x, atom_words), *vector = dec_has_any(x, "v2 v4 v8");
+    if (!op || !dec_take_type(x, &a.t))
+        return FAIL(d, "`%s` needs an operation and a type", x->name);
+    if (a.t.size > 8 || a.t.size < 2)
+        return dec_unsupported(d, "an atomic of this width");
+    a.cas = !strcmp(op, "cas");
+    int need = (result ? 1 : 0) + 2 + (a.cas ? 1 : 0);
+    if (!dec_operands_are(d, x, need, need + 1))
+        return false;
     for (uint8_t k = 0; k < 10; k++)
         if (!strcmp(names[k], op))
-            i->count = k;
-    bool floats = t.letter == 'f' || t.letter == 'h' || t.letter == 'g';
-    if (floats && i->count > 2 && !(cas || !strcmp(op, "exch")))
+            a.op = k;
+    bool floats = a.t.letter == 'f' || a.t.letter == 'h' || a.t.letter == 'g';
+    if (floats && a.op > 2 && !(a.cas || !strcmp(op, "exch")))
         return FAIL(d, "no such atomic on floats");
-    i->size = t.size;
-    i->ext = (uint32_t)t.letter;
-    i->e = t.lanes;
-    if (!dec_address(d, x->op[result ? 1 : 0], i, &s) || !access_space(d, space, s, i))
-        return false;
-    if (result && x->op[0]->kind != PTX_SINK &&
-        !dec_target(d, x->op[0], dec_letter_of(t.size), &i->d))
-        return false;
-    if (result && x->op[0]->kind == PTX_SINK)
-        i->d = NO_OPERAND;
-    return atom_values(d, x, &t, result ? 2 : 1, i, cas);
+    if (!vector)
+        return atomic_element(d, x, &a, 0);
+    int n = vector[1] - '0';
+    if (!floats || a.op > 2 || n * a.t.size > 16)
+        return FAIL(d, "no such atomic on vectors");
+    return atomic_vector(d, x, &a, n);
 }
 
 bool decode_atom(struct decoder *d, struct ins *x) { return atomic(d, x, true); }

@@ -437,6 +437,22 @@ static bool cvt_operand(struct decoder *d, struct ptx_operand *o, const struct t
               : dec_source(d, o, dec_letter_of(*size), at);
 }
 
+bool dec_half_as_float(struct decoder *d, struct ptx_operand *o, bool bfloat, uint32_t *at)
+{
+    uint32_t from;
+    if (!dec_source(d, o, 'h', &from))
+        return false;
+    struct sim_inst *i = dec_emit(d, cvt_lanes, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_CVT;
+    i->space = FMT_F32;
+    i->sub = bfloat ? FMT_BF16 : FMT_F16;
+    i->a = from;
+    i->count = 2;
+    i->size = 4;
+    i->d = *at = dec_row_alloc(d, 4);
+    return true;
+}
+
 bool decode_cvt(struct decoder *d, struct ins *x)
 {
     if (dec_has(x, "pack"))

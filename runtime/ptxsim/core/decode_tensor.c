@@ -348,5 +348,3 @@ bool decode_cp(struct decoder *d, struct ins *x)
         return decode_cp_mbarrier(d, x);
     return cp_async(d, x);
 }
-
-bool decode_tensormap(struct decoder *d, struct ins *x) { return dec_unsupported(d, x->name); }

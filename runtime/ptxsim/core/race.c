@@ -423,27 +423,27 @@ struct stored {
     uint32_t mask;
 };
 
-static uint64_t value_of(const struct stored *s, uint32_t k, int lane)
+/* The byte that a lane stores at `offset` of its access. */
+static uint8_t byte_of(const struct stored *s, uint64_t offset, int lane)
 {
-    uint32_t row = s->w->frame->f->ext[s->i->ext + k];
+    uint32_t row = s->w->frame->f->ext[s->i->ext + offset / s->i->size];
     uint64_t v = s->i->c == 8 ? sim_row64(s->w, row)[lane] : sim_row32(s->w, row)[lane];
-    return s->i->size == 8 ? v : v & (((uint64_t)1 << 8 * s->i->size) - 1);
+    return (uint8_t)(v >> 8 * (offset % s->i->size));
 }
 
+/* Of the word around `at`. A lane before of the same instruction has stored already. */
 static bool holds(void *with, int lane, uint64_t at)
 {
     const struct stored *s = with;
-    for (uint32_t k = 0; k < s->i->count; k++) {
-        uint64_t v = value_of(s, k, lane), have = 0;
-        bool found = false;
-        for (int l = lane - 1; l >= 0 && !found; l--) /* the same instruction, a lane before */
-            if (s->mask >> l & 1 && s->at[l] == at) {
-                have = value_of(s, k, l);
-                found = true;
+    uint64_t n = (uint64_t)s->i->size * s->i->count, end = (at | 3) + 1;
+    for (; at < end && at < s->at[lane] + n; at++) {
+        uint8_t have = s->r->host[at - s->r->lo];
+        for (int l = lane - 1; l >= 0; l--)
+            if (s->mask >> l & 1 && at - s->at[l] < n) {
+                have = byte_of(s, at - s->at[l], l);
+                break;
             }
-        if (!found)
-            memcpy(&have, s->r->host + (at - s->r->lo) + k * s->i->size, s->i->size);
-        if (have != v)
+        if (have != byte_of(s, at - s->at[lane], lane))
             return false;
     }
     return true;

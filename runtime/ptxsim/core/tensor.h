@@ -62,7 +62,28 @@ struct wgmma {
     uint8_t negative, trans_a, trans_b, scale_not;
     uint32_t a_at, b_at, d_at, scale_d; /* a, d: in ext; b: row; scale_d: predicate */
 };
+/* ---- tensormap.replace and .cp_fenceproxy: descriptions in ext ---- */
+enum map_field {
+    MAP_ADDRESS,
+    MAP_RANK,
+    MAP_BOX,
+    MAP_SIZE,
+    MAP_STRIDE,
+    MAP_STEP,
+    MAP_TYPE,
+    MAP_INTERLEAVE,
+    MAP_SWIZZLE,
+    MAP_FILL
+};
+struct map_change {
+    struct bulk_place map;
+    uint32_t shared, field, dimension, value, wide; /* value: a row */
+};
+struct map_copy {
+    struct bulk_place to, from;
+};
 sim_handler sim_mbar, sim_mbar_wait, sim_bulk_tensor, sim_bulk_flat, sim_wgmma;
+sim_handler sim_map_replace, sim_map_copy;
 /* All copies of a lane's cp.async land now. */
 void sim_cp_land(struct sim_warp *w, int lane);
 bool decode_bulk(struct decoder *d, struct ins *x);        /* cp.async.bulk… */

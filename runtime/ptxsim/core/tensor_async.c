@@ -391,3 +391,88 @@ void sim_bulk_tensor(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
             complete(w, &b, n * m.element, l);
     }
 }
+
+/* ---- tensor maps in memory ---- */
+/* PTX's numbers of element types, as the API has them: f32.ftz and f64 stand the other way. */
+static bool map_type(struct sim_tensor_map *m, uint64_t value)
+{
+    static const uint8_t type[] = {0, 1, 2, 3, 4, 5, 6, 7, 10, 8, 9, 11, 12},
+                         bytes[] = {1, 2, 4, 4, 8, 8, 2, 4, 4, 8, 2, 4, 4};
+    if (value >= sizeof type)
+        return false;
+    m->type = type[value];
+    m->element = bytes[value];
+    return true;
+}
+
+/* False: a value that is not simulated or makes no sense. */
+static bool map_set(struct sim_tensor_map *m, const struct map_change *c, uint64_t v)
+{
+    m->magic = SIM_TENSOR_MAP_MAGIC;
+    switch ((enum map_field)c->field) {
+    case MAP_ADDRESS: m->address = v; return !(v & 15);
+    case MAP_RANK: m->rank = (uint8_t)(v + 1); return v < 5;
+    case MAP_BOX: m->box[c->dimension] = (uint16_t)v; return v && v <= 256;
+    case MAP_SIZE: m->last[c->dimension] = (uint32_t)v - 1; return v != 0;
+    case MAP_STRIDE: m->stride[c->dimension & 3] = v; return !(v & 15) && c->dimension < 4;
+    case MAP_STEP: m->step[c->dimension] = (uint8_t)v; return v && v <= 8;
+    case MAP_TYPE: return map_type(m, v);
+    case MAP_INTERLEAVE: m->interleave = (uint8_t)v; return v == 0;
+    case MAP_SWIZZLE: m->swizzle = (uint8_t)v; return v <= 3;
+    case MAP_FILL: m->fill = (uint8_t)v; return v <= 1;
+    }
+    return false;
+}
+
+/* The bytes of a map for a lane; NULL: reported. */
+static uint8_t *map_bytes(struct sim_warp *w, bool shared, uint64_t at, bool write, int lane)
+{
+    if (at & 127) {
+        sim_report(w, SIM_FAULT_ALIGN, lane,
+                   "a tensor map at 0x%llx, which is not a multiple of 128",
+                   (unsigned long long)at);
+        return NULL;
+    }
+    if (!check(w, shared, at, sizeof(struct sim_tensor_map), write, lane))
+        return NULL;
+    return shared ? w->block->shared + at : (uint8_t *)(uintptr_t)at;
+}
+
+void sim_map_replace(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    struct map_change c;
+    memcpy(&c, w->frame->f->ext + i->ext, sizeof c);
+    for (int l = 0; l < SIM_LANES; l++) {
+        struct sim_tensor_map m;
+        if (!(mask >> l & 1))
+            continue;
+        uint64_t at = bulk_address(w, &c.map, l);
+        uint64_t v = c.wide ? sim_row64(w, c.value)[l] : sim_row32(w, c.value)[l];
+        uint8_t *p = map_bytes(w, c.shared, at, true, l);
+        if (!p)
+            return;
+        memcpy(&m, p, sizeof m);
+        if (!map_set(&m, &c, v)) {
+            sim_report(w, SIM_FAULT_UNSUPPORTED, l, "%llu in this field of a tensor map",
+                       (unsigned long long)v);
+            return;
+        }
+        memcpy(p, &m, sizeof m);
+    }
+}
+
+/* All lanes name the same maps. */
+void sim_map_copy(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    struct map_copy c;
+    int l = sim_first(mask);
+    memcpy(&c, w->frame->f->ext + i->ext, sizeof c);
+    uint64_t to = bulk_address(w, &c.to, l), from = bulk_address(w, &c.from, l);
+    const uint8_t *p = map_bytes(w, true, from, false, l);
+    uint8_t *q = p ? map_bytes(w, false, to, true, l) : NULL;
+    if (!q)
+        return;
+    memcpy(q, p, sizeof(struct sim_tensor_map));
+    if (w->worker->job->checked)
+        sim_race_fence(w);
+}
