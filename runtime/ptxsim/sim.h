@@ -150,6 +150,7 @@ struct sim_launch {
     const void *params;      /* param_bytes of the kernel, laid out as sim_param says */
     bool unchecked;          /* no race and no uninitialised checks: speed only */
     uint64_t limit;          /* of thread instructions; 0: none */
+    bool cooperative;        /* blocks may wait for each other: all are under way at once */
     uint32_t shared_allowed; /* dynamic + static must not pass it; 0: 48 KB */
 };
 /* Runs the kernel. SIM_FAULT: *fault is filled (may be NULL). counters (may be NULL) are added to.

@@ -2,6 +2,7 @@
 // device function pointer's worth of control; streams, events, pinned memory, a graph. It prints what it finds wrong.
 #include <cstdio>
 #include <cstdlib>
+#include <cooperative_groups.h>
 #include <cuda_runtime.h>
 
 #define CHECK(call)                                                                                 \
@@ -59,6 +60,18 @@ __global__ void big_shared(int *out)
     words[threadIdx.x * 64] = threadIdx.x;
     __syncthreads();
     out[threadIdx.x] = words[(255 - threadIdx.x) * 64];
+}
+
+__global__ void mirror(int *from, int *to)
+{
+    cooperative_groups::grid_group grid = cooperative_groups::this_grid();
+    int i = grid.thread_rank(), n = grid.size();
+    for (int round = 0; round < 3; round++) {
+        from[i] = i + round;
+        grid.sync();
+        to[i] = from[n - 1 - i];
+        grid.sync();
+    }
 }
 
 int main()
@@ -126,6 +139,15 @@ int main()
     int got[256];
     CHECK(cudaMemcpy(got, words, sizeof got, cudaMemcpyDeviceToHost));
     TEST(got[0] == 255 && got[255] == 0);
+    int *back; // blocks that wait for each other
+    CHECK(cudaMalloc(&back, 256 * sizeof(int)));
+    void *both[] = {&words, &back};
+    CHECK(cudaLaunchCooperativeKernel((void *)mirror, dim3(8), dim3(32), both, 0, 0));
+    CHECK(cudaMemcpy(got, back, sizeof got, cudaMemcpyDeviceToHost));
+    TEST(got[0] == 257 && got[255] == 2);
+    TEST(cudaLaunchCooperativeKernel((void *)mirror, dim3(100000), dim3(32), both, 0, 0) ==
+         cudaErrorCooperativeLaunchTooLarge);
+    TEST(cudaGetLastError() == cudaErrorCooperativeLaunchTooLarge);
     sum<<<0, 256>>>(b, total, n);
     TEST(cudaGetLastError() == cudaErrorInvalidConfiguration);
     cudaFuncAttributes attributes;

@@ -39,7 +39,8 @@ static void modules(void)
     test(strstr(log, "4") != NULL); /* the line */
     test((size_t)(uintptr_t)values[1] == strlen(log));
 #define BODY(version, target, body)                                                                \
-    ".version " version "\n.target " target "\n.address_size 64\n.visible .entry k() {\n" body ";\n}"
+    ".version " version "\n.target " target "\n.address_size 64\n.visible .entry k() {\n" body     \
+    ";\n}"
     values[1] = (void *)(uintptr_t)sizeof log;
     gives(cuModuleLoadDataEx(&bad, BODY("7.0", "sm_70", "frobnicate.b32"), 5, options, values),
           CUDA_ERROR_INVALID_PTX);
@@ -166,8 +167,9 @@ static void launches(void)
     config.numAttrs = 1;
     gives(cuLaunchKernelEx(&config, add, params, NULL), CUDA_ERROR_NOT_SUPPORTED);
     gives(cuLaunchKernelEx(NULL, add, params, NULL), INVALID);
-    gives(cuLaunchCooperativeKernel(add, 8, 1, 1, 128, 1, 1, 0, NULL, params),
-          CUDA_ERROR_NOT_SUPPORTED);
+    ok(cuLaunchCooperativeKernel(add, 8, 1, 1, 128, 1, 1, 0, NULL, params));
+    gives(cuLaunchCooperativeKernel(add, 2000, 1, 1, 128, 1, 1, 0, NULL, params),
+          CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
 }
 
 /* Parameters are those of the capture; exec updates change them. */

@@ -90,8 +90,10 @@ static void kernels(void)
     ok(cuGraphKernelNodeCopyAttributes(second, node));
     gives(cuGraphKernelNodeCopyAttributes(second, (CUgraphNode)g), INVALID);
     ok(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &v));
-    gives(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &v),
-          CUDA_ERROR_NOT_SUPPORTED);
+    ok(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &v));
+    v.cooperative = 0;
+    ok(cuGraphKernelNodeGetAttribute(node, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &v));
+    test(v.cooperative == 1);
     ok(cuGraphKernelNodeGetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &v));
     gives(cuGraphKernelNodeGetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, NULL), INVALID);
     ok(cuGraphDestroy(g));

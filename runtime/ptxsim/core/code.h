@@ -126,8 +126,11 @@ enum sim_special {
     SP_GT,
     SP_GE,
     SP_EQ,
-    SP_DYNAMIC_SHARED,
+    SP_DYNAMIC_SHARED, /* where it begins */
+    SP_DYNAMIC_BYTES,
     SP_TOTAL_SHARED,
+    SP_WORKSPACE, /* of a cooperative launch: its address's upper and lower half */
+    SP_WORKSPACE_LO,
     SP_ZERO,
     SP_ONE,
     SP_CLOCK,

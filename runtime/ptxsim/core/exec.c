@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define SLICE 262144 /* instructions of a warp before the block's next one has a turn */
+#define SLICE_COOPERATIVE 4096
 #define MAX_DEPTH 512
 #define IDLE_ROUNDS 2000
 
@@ -546,7 +547,8 @@ static void run_group(struct sim_warp *w, int at, uint32_t stop, uint32_t *slice
 static bool run_warp(struct sim_warp *w)
 {
     struct sim_worker *k = w->worker;
-    uint32_t slice = SLICE, skip = 0;
+    const uint32_t most = k->job->launch->cooperative ? SLICE_COOPERATIVE : SLICE;
+    uint32_t slice = most, skip = 0;
     w->awaits = false;
     bool ran = false;
     while (w->groups && !k->failed) {
@@ -577,18 +579,20 @@ static bool run_warp(struct sim_warp *w)
             k->steps = 0;
         }
         /* Lanes that spin at a low place must not starve those they wait for. */
-        if (w->groups > 1 && had - slice > 0 && slice < SLICE / 2)
+        if (w->groups > 1 && had - slice > 0 && slice < most / 2)
             skip = skip ? 0 : mask;
     }
     return ran;
 }
 
-static void block_begin(struct sim_worker *k, uint64_t index)
+void sim_block_begin(struct sim_worker *k, uint64_t index)
 {
     struct sim_job *j = k->job;
     struct sim_block_state *b = &k->block;
     const uint32_t *grid = j->launch->grid;
     b->index = index;
+    k->idle = 0;
+    k->waits = false;
     b->id[0] = (uint32_t)(index % grid[0]);
     b->id[1] = (uint32_t)(index / grid[0] % grid[1]);
     b->id[2] = (uint32_t)(index / grid[0] / grid[1]);
@@ -629,38 +633,50 @@ static void block_begin(struct sim_worker *k, uint64_t index)
     }
 }
 
-void sim_run_block(struct sim_worker *k, uint64_t index)
+/* Files the block's fault with the launch. */
+static void block_end(struct sim_worker *k)
 {
-    struct sim_block_state *b = &k->block;
-    block_begin(k, index);
-    uint32_t idle = 0;
-    for (bool left = true; left && !k->failed;) {
-        bool moved = left = false, awaits = true;
-        for (uint32_t i = 0; i < b->warps && !k->failed; i++) {
-            if (!b->warp[i].groups)
-                continue;
-            left = true;
-            if (run_warp(&b->warp[i])) {
-                moved = true;
-                awaits = awaits && b->warp[i].awaits;
-            }
-        }
-        if (left && !moved && !k->failed)
-            sim_report_stuck(k);
-        idle = left && awaits ? idle + 1 : 0;
-        if (idle > IDLE_ROUNDS && !k->failed)
-            sim_report_idle(k);
-        if (atomic_load_explicit(&k->job->faulty, memory_order_relaxed) < index)
-            break;
-    }
+    struct sim_job *j = k->job;
     sim_report_settle(k);
     if (!k->failed)
         return;
-    struct sim_job *j = k->job;
     pthread_mutex_lock(&j->lock);
-    if (index < atomic_load(&j->faulty)) {
-        atomic_store(&j->faulty, index);
+    if (k->block.index < atomic_load(&j->faulty)) {
+        atomic_store(&j->faulty, k->block.index);
         j->fault = k->fault;
     }
     pthread_mutex_unlock(&j->lock);
+}
+
+/* Another block's fault ends this one: the report is of the lowest block, and nobody waits for one
+ * that is gone. */
+static bool in_vain(const struct sim_worker *k)
+{
+    uint64_t faulty = atomic_load_explicit(&k->job->faulty, memory_order_relaxed);
+    return faulty < k->block.index ||
+           (faulty != UINT64_MAX && (k->waits || k->job->launch->cooperative));
+}
+
+bool sim_block_turn(struct sim_worker *k)
+{
+    struct sim_block_state *b = &k->block;
+    bool left = false, moved = false, awaits = true;
+    for (uint32_t i = 0; i < b->warps && !k->failed; i++) {
+        if (!b->warp[i].groups)
+            continue;
+        left = true;
+        if (run_warp(&b->warp[i])) {
+            moved = true;
+            awaits = awaits && b->warp[i].awaits;
+        }
+    }
+    if (left && !moved && !k->failed)
+        sim_report_stuck(k);
+    k->idle = left && awaits ? k->idle + 1 : 0;
+    if (k->idle > IDLE_ROUNDS && !k->failed)
+        sim_report_idle(k);
+    bool end = !left || k->failed || in_vain(k);
+    if (end)
+        block_end(k);
+    return end;
 }

@@ -56,6 +56,8 @@ struct sim_job { /* one launch */
     uint32_t warps, shared_bytes, dynamic_at, local_stride;
     bool checked;
     sim_quiet_fn *quiet;
+    uint64_t resident, share; /* blocks a thread may have under way, and has from the start */
+    uint64_t workspace;       /* of a cooperative launch */
     _Atomic uint64_t next_block;
     _Atomic uint64_t faulty; /* lowest block with a fault */
     _Atomic uint64_t executed;
@@ -64,15 +66,18 @@ struct sim_job { /* one launch */
     struct sim_counters total;
     struct sim_sync *sync; /* race.c */
     double began;
-    bool out_of_memory;
+    _Atomic bool out_of_memory;
 };
 
-struct sim_worker {
+struct sim_worker { /* runs one block */
     struct sim_job *job;
+    struct sim_worker *next;
+    uint32_t idle; /* turns in which all warps waited for mbarriers */
+    bool waits;    /* the block has had its turns and goes on */
     struct sim_block_state block;
     struct sim_counters n;
     uint64_t classes[SIM_CLASSES];
-    uint64_t steps; /* since the limit was last looked at */
+    uint64_t steps;                /* since the limit was last looked at */
     struct sim_fault fault, later; /* later: what counts unless a race explains it */
     bool failed, hung;
     struct sim_shape shape;
@@ -82,7 +87,9 @@ struct sim_worker {
 };
 
 /* ---- exec.c ---- */
-void sim_run_block(struct sim_worker *k, uint64_t index);
+void sim_block_begin(struct sim_worker *k, uint64_t index);
+/* Every warp that can goes on for a while; true: the block has ended, its fault is filed. */
+bool sim_block_turn(struct sim_worker *k);
 
 /* ---- frame.c ---- */
 struct sim_frame *sim_frame_new(struct sim_warp *w, const struct sim_function *f);

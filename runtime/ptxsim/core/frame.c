@@ -34,6 +34,9 @@ static uint64_t special(const struct sim_warp *w, enum sim_special s, uint32_t l
     case SP_GE: return ~((1u << lane) - 1);
     case SP_EQ: return 1u << lane;
     case SP_DYNAMIC_SHARED: return j->dynamic_at;
+    case SP_DYNAMIC_BYTES: return l->shared;
+    case SP_WORKSPACE: return j->workspace >> 32;
+    case SP_WORKSPACE_LO: return (uint32_t)j->workspace;
     case SP_TOTAL_SHARED: return j->shared_bytes;
     case SP_ONE: return 1;
     case SP_ZERO:

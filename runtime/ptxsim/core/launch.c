@@ -111,42 +111,119 @@ static void add_counters(struct sim_counters *to, const struct sim_worker *k)
     to->divergent_branches += n->divergent_branches;
 }
 
-static void *work(void *arg)
+/* ---- blocks under way ----
+ * A thread of the launch runs a block to its end, then takes the next. Blocks may wait for each
+ * other: one that goes on and on gets another beside it, and so do all blocks of a cooperative
+ * launch from the start; they take turns. */
+#define TURNS_ALONE 64
+#define TURNS_BESIDE 4
+#define MOST_BESIDE 256
+
+struct blocks {
+    struct sim_worker *running, *idle;
+    uint64_t count; /* running */
+};
+
+static struct sim_worker *worker_new(struct sim_job *j)
 {
-    struct sim_job *j = arg;
     struct sim_worker *k = aligned_alloc(64, (sizeof *k + 63) & ~(size_t)63);
-    fenv_t env;
-    fegetenv(&env);
-    fesetenv(FE_DFL_ENV); /* kernels say themselves where they flush */
-    if (k) {
-        memset(k, 0, sizeof *k);
-        k->job = j;
-    }
-    if (!k || !worker_begin(k)) {
-        pthread_mutex_lock(&j->lock);
-        j->out_of_memory = true;
-        pthread_mutex_unlock(&j->lock);
-    } else {
-        for (;;) {
-            uint64_t i = atomic_fetch_add(&j->next_block, 1);
-            if (i >= j->blocks || i > atomic_load(&j->faulty))
-                break;
-            sim_run_block(k, i);
-            if (k->failed)
-                break;
-        }
+    if (!k)
+        return NULL;
+    memset(k, 0, sizeof *k);
+    k->job = j;
+    if (worker_begin(k))
+        return k;
+    worker_end(k);
+    free(k);
+    return NULL;
+}
+
+static void workers_free(struct sim_job *j, struct sim_worker *k)
+{
+    for (struct sim_worker *next; k; k = next) {
+        next = k->next;
         pthread_mutex_lock(&j->lock);
         add_counters(&j->total, k);
         pthread_mutex_unlock(&j->lock);
-    }
-    if (k)
         worker_end(k);
-    free(k);
+        free(k);
+    }
+}
+
+/* Begins the launch's next block; false: there is none for this thread. */
+static bool block_take(struct sim_job *j, struct blocks *b)
+{
+    uint64_t i = atomic_load(&j->next_block);
+    if (i >= j->blocks || atomic_load(&j->faulty) != UINT64_MAX)
+        return false;
+    struct sim_worker *k = b->idle ? b->idle : worker_new(j);
+    if (!k) {
+        pthread_mutex_lock(&j->lock);
+        j->out_of_memory = true;
+        pthread_mutex_unlock(&j->lock);
+        return false;
+    }
+    b->idle = k->next;
+    i = atomic_fetch_add(&j->next_block, 1);
+    if (i >= j->blocks) {
+        k->next = b->idle;
+        b->idle = k;
+        return false;
+    }
+    k->next = b->running;
+    b->running = k;
+    b->count++;
+    sim_block_begin(k, i);
+    return true;
+}
+
+/* Each block's turn; false: all of them only went on. */
+static bool blocks_turn(struct sim_job *j, struct blocks *b)
+{
+    int turns = j->launch->cooperative ? 1 : b->count > 1 ? TURNS_BESIDE : TURNS_ALONE;
+    bool ended = false;
+    for (struct sim_worker **at = &b->running; *at;) {
+        struct sim_worker *k = *at;
+        bool end = false;
+        for (int t = 0; t < turns && !end; t++)
+            end = sim_block_turn(k);
+        if (!end) {
+            k->waits = true;
+            at = &k->next;
+            continue;
+        }
+        *at = k->next;
+        k->next = b->idle;
+        b->idle = k;
+        b->count--;
+        ended = true;
+    }
+    return ended;
+}
+
+static void *work(void *arg)
+{
+    struct sim_job *j = arg;
+    struct blocks b = {0};
+    bool more = true;
+    fenv_t env;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV); /* kernels say themselves where they flush */
+    do {
+        while (b.count < j->resident && (more || b.count < j->share) && block_take(j, &b))
+            more = false;
+        more = !blocks_turn(j, &b) || !b.running;
+    } while (b.running || (!j->out_of_memory && atomic_load(&j->faulty) == UINT64_MAX &&
+                           atomic_load(&j->next_block) < j->blocks));
+    workers_free(j, b.running);
+    workers_free(j, b.idle);
     fesetenv(&env);
     return NULL;
 }
 
 /* ---- launches ---- */
+#define GRID_WORKSPACE 256 /* for the barrier of a cooperative launch: %envreg1, %envreg2 */
+
 static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
                       const struct sim_launch *l, struct sim_job *j)
 {
@@ -164,6 +241,8 @@ static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
     uint64_t dynamic = (k->f->shared_bytes + align - 1) / align * align;
     uint64_t shared = (l->shared ? dynamic : k->f->shared_bytes) + (uint64_t)l->shared;
     uint64_t allowed = l->shared_allowed ? l->shared_allowed : d->chip->shared_block;
+    if (l->cooperative && blocks > (uint64_t)d->chip->sms * d->chip->blocks_sm)
+        return false;
     if (threads > k->facts.max_threads || threads > 1024 || shared > allowed ||
         shared > d->chip->shared_optin)
         return false;
@@ -189,6 +268,8 @@ static void run_workers(struct sim_device *d, struct sim_job *j)
     pthread_t thread[64];
     uint64_t n = (uint64_t)d->workers < j->blocks ? (uint64_t)d->workers : j->blocks;
     n = n > 64 ? 64 : n;
+    j->resident = j->launch->cooperative ? j->blocks : MOST_BESIDE;
+    j->share = j->launch->cooperative ? (j->blocks + n - 1) / n : 1;
     uint64_t started = 0;
     for (uint64_t i = 1; i < n; i++)
         if (!pthread_create(&thread[started], NULL, work, j))
@@ -210,6 +291,11 @@ enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct
         free(j);
         return SIM_BAD_LAUNCH;
     }
+    if (l->cooperative && (sim_alloc(d, GRID_WORKSPACE, 0, &j->workspace) != SIM_OK ||
+                           sim_set(d, j->workspace, 0, 1, GRID_WORKSPACE) != SIM_OK)) {
+        free(j);
+        return SIM_NO_MEMORY;
+    }
     atomic_store(&j->faulty, UINT64_MAX);
     pthread_mutex_init(&j->lock, NULL);
     pthread_mutex_lock(&d->run);
@@ -227,6 +313,8 @@ enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct
     if (counters)
         sim_counters_add(counters, &j->total);
     pthread_mutex_unlock(&d->run);
+    if (j->workspace)
+        sim_free(d, j->workspace);
     sim_race_free(j->sync);
     pthread_mutex_destroy(&j->lock);
     free(j);

@@ -302,6 +302,9 @@ struct launch {
 /* Checks a launch as cuLaunchKernel does and packs its parameters: op_free the op. */
 CUresult launch_op(struct context *c, const struct launch *l, struct op *op);
 CUresult launch_run(struct context *c, const struct op_kernel *k);
+/* Blocks that wait for each other must all be there at once. */
+CUresult cooperative_fits(const struct function *f, const uint32_t *grid, const uint32_t *block,
+                          uint32_t shared);
 void launches_done(void); /* waits until none runs: before memory and modules come and go */
 
 /* ---- stream.c ---- */

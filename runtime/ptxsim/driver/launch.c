@@ -34,6 +34,38 @@ static CUresult limits(const struct function *f, const struct launch *l)
     return CUDA_SUCCESS;
 }
 
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+
+/* Registers are given to warps by 256, shared memory to blocks by 128 bytes, with 1 KB of the
+ * system's. */
+static int active_blocks(const struct function *f, uint64_t threads, uint64_t dynamic)
+{
+    const struct sim_chip *chip = f->o.context->device->chip;
+    const struct sim_kernel_facts *k = f->facts;
+    if (threads > k->max_threads || dynamic + k->shared_static > chip->shared_optin)
+        return 0;
+    uint64_t warps = (threads + 31) / 32;
+    uint64_t n = least(chip->blocks_sm, chip->threads_sm / 32 / warps);
+    uint64_t warp_registers = round_up((uint64_t)k->registers * 32, 256);
+    if (warp_registers)
+        n = least(n, chip->regs_sm / warp_registers / warps);
+    uint64_t shared = round_up(k->shared_static + dynamic + (chip->major >= 8 ? 1024 : 0), 128);
+    return (int)(shared ? least(n, chip->shared_sm / shared) : n);
+}
+
+CUresult cooperative_fits(const struct function *f, const uint32_t *grid, const uint32_t *block,
+                          uint32_t shared)
+{
+    uint64_t blocks = (uint64_t)grid[0] * grid[1] * grid[2];
+    uint64_t threads = (uint64_t)block[0] * block[1] * block[2];
+    uint64_t each = (uint64_t)active_blocks(f, threads, shared);
+    return blocks <= each * f->o.context->device->chip->sms
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+}
+
 /* `extra` is a list of names and values up to CU_LAUNCH_PARAM_END. */
 static CUresult from_buffer(const struct sim_kernel_facts *k, void **extra, void *params)
 {
@@ -88,15 +120,6 @@ static CUresult pack(const struct sim_kernel_facts *k, const struct launch *l, s
                     : from_pointers(k, l->params, to->params);
 }
 
-/* Blocks that wait for each other must all be there at once; here they come one after another. */
-static CUresult cooperative(const struct launch *l)
-{
-    uint64_t blocks = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
-    return blocks == 1 ? CUDA_SUCCESS
-                       : not_simulated("a cooperative launch",
-                                       "blocks of a grid cannot wait for each other");
-}
-
 CUresult launch_op(struct context *c, const struct launch *l, struct op *op)
 {
     struct function *f = function_get(c, l->function);
@@ -105,7 +128,7 @@ CUresult launch_op(struct context *c, const struct launch *l, struct op *op)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult r = limits(f, l);
     if (!r && l->cooperative)
-        r = cooperative(l);
+        r = cooperative_fits(f, l->grid, l->block, l->shared);
     if (!r)
         r = pack(f->facts, l, &op->kernel);
     if (r) {
@@ -176,6 +199,7 @@ CUresult launch_run(struct context *c, const struct op_kernel *k)
         .params = k->params,
         .unchecked = settings.unchecked,
         .limit = settings.limit,
+        .cooperative = k->cooperative,
         .shared_allowed = c->device->chip->shared_optin,
     };
     struct sim_counters counters = {0};
@@ -290,27 +314,6 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **par
 }
 
 /* ---- occupancy ---- */
-
-static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
-
-static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
-
-/* Registers are given to warps by 256, shared memory to blocks by 128 bytes, with 1 KB of the
- * system's. */
-static int active_blocks(const struct function *f, uint64_t threads, uint64_t dynamic)
-{
-    const struct sim_chip *chip = f->o.context->device->chip;
-    const struct sim_kernel_facts *k = f->facts;
-    if (threads > k->max_threads || dynamic + k->shared_static > chip->shared_optin)
-        return 0;
-    uint64_t warps = (threads + 31) / 32;
-    uint64_t n = least(chip->blocks_sm, chip->threads_sm / 32 / warps);
-    uint64_t warp_registers = round_up((uint64_t)k->registers * 32, 256);
-    if (warp_registers)
-        n = least(n, chip->regs_sm / warp_registers / warps);
-    uint64_t shared = round_up(k->shared_static + dynamic + (chip->major >= 8 ? 1024 : 0), 128);
-    return (int)(shared ? least(n, chip->shared_sm / shared) : n);
-}
 
 static CUresult occupancy(struct context *c, int *blocks, CUfunction function, int threads,
                           size_t dynamic, unsigned flags)

@@ -244,27 +244,34 @@ CUresult cuGraphKernelNodeSetParams(CUgraphNode node, const CUDA_KERNEL_NODE_PAR
     return r ? r : exchange(node_get(node, OP_KERNEL), &op);
 }
 
-/* Attributes are hints, of which none is kept. */
+/* Attributes are hints, of which none is kept; but for being cooperative. */
 CUresult cuGraphKernelNodeSetAttribute(CUgraphNode node, CUlaunchAttributeID attribute,
                                        const CUlaunchAttributeValue *value)
 {
     ENTER(NEED_INIT);
-    if (!node_get(node, OP_KERNEL) || !value)
+    struct node *n = node_get(node, OP_KERNEL);
+    if (!n || !value)
         return CUDA_ERROR_INVALID_VALUE;
-    if (attribute == CU_LAUNCH_ATTRIBUTE_COOPERATIVE && value->cooperative)
-        return not_simulated("cuGraphKernelNodeSetAttribute",
-                             "blocks of a grid cannot wait for each other");
-    return CUDA_SUCCESS;
+    if (attribute != CU_LAUNCH_ATTRIBUTE_COOPERATIVE)
+        return CUDA_SUCCESS;
+    struct op_kernel *k = &n->op.kernel;
+    CUresult r = value->cooperative ? cooperative_fits(k->function, k->grid, k->block, k->shared)
+                                    : CUDA_SUCCESS;
+    if (!r)
+        k->cooperative = value->cooperative != 0;
+    return r;
 }
 
 CUresult cuGraphKernelNodeGetAttribute(CUgraphNode node, CUlaunchAttributeID attribute,
                                        CUlaunchAttributeValue *value)
 {
     ENTER(NEED_INIT);
-    (void)attribute;
-    if (!node_get(node, OP_KERNEL) || !value)
+    struct node *n = node_get(node, OP_KERNEL);
+    if (!n || !value)
         return CUDA_ERROR_INVALID_VALUE;
     memset(value, 0, sizeof *value);
+    if (attribute == CU_LAUNCH_ATTRIBUTE_COOPERATIVE)
+        value->cooperative = n->op.kernel.cooperative;
     return CUDA_SUCCESS;
 }
 

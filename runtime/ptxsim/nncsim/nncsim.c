@@ -45,6 +45,7 @@ static const char usage_text[] =
     "  --seed N            of the buffers' numbers\n"
     "  --limit N           thread instructions after which the kernel counts as hanging\n"
     "  --workers N         threads, the machine's cores if not given\n"
+    "  --cooperative       blocks may wait for each other: all are under way at once\n"
     "  --unchecked         no race and no uninitialised checks\n"
     "  --uninitialised     buffers type:count hold nothing that was written\n"
     "  --json              counters as JSON\n";
@@ -151,6 +152,8 @@ static int parse(struct options *o, int argc, char **argv)
             o->json = true;
         else if (!strcmp(w, "--unchecked"))
             o->launch.unchecked = true;
+        else if (!strcmp(w, "--cooperative"))
+            o->launch.cooperative = true;
         else if (!strcmp(w, "--uninitialised"))
             o->uninitialised = true;
         else if (takes && i + 1 == argc)
