@@ -11,12 +11,8 @@ void fuse_member_coords(struct fx *x, const struct fuse_cluster *c, const struct
     for (uint32_t i = 0; i < n->nd; i++) {
         if (m->axis[i] == FUSE_NO_AXIS)
             at[i] = ix_const(x->mem, 0);
-        else if (m->axis[i] == FUSE_LOW_AXIS)
-            at[i] = ix_mod(x->mem, ix_axis(x->mem, c->pair), c->low, x->dim);
         else
-            at[i] = ix_axis(x->mem, m->axis[i]);
-        if (c->low && m->axis[i] == c->pair)
-            at[i] = ix_div(x->mem, at[i], c->low, x->dim);
+            at[i] = c->through ? c->through[m->axis[i]] : ix_axis(x->mem, m->axis[i]);
         if (c->fixed && m->axis[i] == c->split)
             at[i] = ix_add(x->mem, at[i], ix_axis(x->mem, x->first_row));
     }

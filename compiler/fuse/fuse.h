@@ -137,7 +137,7 @@ struct fuse_member {
     uint8_t axis[IR_MAX_AXES]; /* of each axis of the node's domain: the axis of the space, or
                                   FUSE_NO_AXIS for one of size 1, which stands at 0 */
 };
-enum { FUSE_NO_AXIS = 255, FUSE_LOW_AXIS = 254 /* axis `pair` % low */ };
+enum { FUSE_NO_AXIS = 255 };
 struct fuse_cluster {
     enum fuse_skeleton skeleton;
     ir_id anchor;                    /* the node that gives the loops their shape */
@@ -157,11 +157,9 @@ struct fuse_cluster {
     uint32_t fixed, split;
     const struct fx_local *local; /* what the chain keeps; the same for all its stages */
     uint32_t nlocal;
-    /* Where low is not 0, axis `pair` of the space runs over two axes of the members at once: the
-     * one that they call `pair` is at pair / low, the one that they call FUSE_LOW_AXIS at pair %
-     * low. Lowering makes such clusters for itself. */
-    uint32_t pair;
-    int64_t low;
+    /* NULL, or what the members call axis a is through[a] over the space's axes: lowering walks the
+     * points of a cluster in other orders so, by a copy of it. */
+    const struct ix *const *through;
 };
 
 /* Why two clusters do not share a kernel. FUSE_REASON(name, text) in reasons.def. */

@@ -522,28 +522,61 @@ static bool decide(struct con *c, struct sk *s)
     return true;
 }
 
-/* Two axes of col alone that end the result and fill vectors only together: small images. */
-static bool may_pair(const struct con *c)
+/* The space with its last two outer axes as one, where both are col's alone and fill vectors and
+ * tiles better together: small images. NULL: no such axes. */
+static const struct fuse_cluster *paired_space(const struct con *c)
 {
-    uint32_t j = c->s->c->outer - 1;
-    return !c->s->within && j > 0 && con_has(c->cols_only, j) && con_has(c->cols_only, j - 1) &&
-           con_dim(c, j) > 1 && con_dim(c, j - 1) > 1 && con_dim(c, j) % c->acc.lanes;
+    struct sk *s = c->s;
+    uint32_t n = s->c->outer + s->c->inner, low = s->c->outer - 1, pair = low - 1;
+    if (s->within || !low || !con_has(c->cols_only, low) || !con_has(c->cols_only, pair) ||
+        con_dim(c, low) < 2 || con_dim(c, pair) < 2 || con_dim(c, low) >= 4 * c->acc.lanes)
+        return NULL;
+    const struct ix **through;
+    struct fuse_cluster *p = sk_space(s, &through);
+    int64_t size = p->dim[low];
+    p->dim[pair] *= size;
+    p->outer--;
+    through[pair] = ix_div(s->spaces, ix_axis(s->spaces, pair), size, p->dim);
+    through[low] = ix_mod(s->spaces, ix_axis(s->spaces, pair), size, p->dim);
+    for (uint32_t i = low + 1; i < n; i++) {
+        through[i] = ix_axis(s->spaces, i - 1);
+        p->dim[i - 1] = s->c->dim[i];
+    }
+    return p;
+}
+
+/* What takes the fewest cycles: the sums as they stand, in the cluster's own space or in the other
+ * one, or Winograd's (*by). */
+static bool decide_best(struct con *c, struct sk *s, struct win *w, bool *by)
+{
+    const struct fuse_cluster *own = s->c;
+    if (!decide(c, s))
+        return false;
+    double cycles = con_cycles(c);
+    *by = con_winograd(w, c) && w->cycles < cycles;
+    cycles = *by ? w->cycles : cycles;
+    const struct fuse_cluster *paired = paired_space(c);
+    if (!paired)
+        return true;
+    sk_enter(s, paired);
+    if (decide(c, s) && con_cycles(c) < cycles) {
+        *by = false;
+        return true;
+    }
+    sk_enter(s, own);
+    return decide(c, s);
 }
 
 bool sk_contract(struct sk *s)
 {
-    struct con c, paired;
-    if (!decide(&c, s))
+    struct con c;
+    struct win w;
+    bool winograd;
+    if (!decide_best(&c, s, &w, &winograd))
         return false;
-    if (may_pair(&c)) {
-        double cycles = con_cycles(&c);
-        sk_pair_axes(s);
-        if (decide(&paired, s) && con_cycles(&paired) < cycles) {
-            c = paired;
-        } else {
-            sk_unpair_axes(s);
-            decide(&c, s);
-        }
+    if (winograd) {
+        con_winograd_emit(&w, &c);
+        return true;
     }
     make_buffers(&c);
     if (c.share)

@@ -1,6 +1,6 @@
-/* contract: what the two files of the contraction skeleton share. contract.c decides (which operand
+/* contract: what the files of the contraction skeleton share. contract.c decides (which operand
  * gives the rows, which axis lies in the lanes, tile, what is copied beforehand, how chunks are
- * cut), tile.c emits loops over k and tiles. */
+ * cut), tile.c emits loops over k and tiles; winograd.c does both in another way. */
 #ifndef NNC_LOWER_CONTRACT_H
 #define NNC_LOWER_CONTRACT_H
 
@@ -133,11 +133,39 @@ lo_id con_relay_load(struct con *c, const struct con_relay *r, struct lo_lin fir
 void con_phase_panel(struct con *c); /* the shared panels, before the product */
 void con_phase_multiply(struct con *c);
 lo_id con_first_lanes(struct con *c, int64_t n); /* the first n lanes; 0: all of them */
+lo_id con_lanes_below(struct con *c, struct lo_lin at, int64_t n); /* lane l: at + l < n */
+void con_clear(struct con *c, int64_t regs);
+void con_multiply_add(struct con *c, int64_t reg, lo_id x, lo_id y);
 struct lo_lin con_plus(struct con *c, struct lo_lin l, int64_t k);
 struct lo_lin con_at_most(struct con *c, struct lo_lin l, int64_t n);
 /* x // q, and *rest = x % q. */
 lo_id con_split(struct con *c, lo_id x, int64_t q, lo_id *rest);
 /* Puts the axes of the list where the flat number t says, the last one running fastest. */
 void con_decode(struct con *c, struct lo_lin t, const struct con_axes *list);
+
+/* ---- winograd.c ---- */
+struct win {
+    uint32_t i, j, r, c, q;   /* axes: the result's rows and columns, the filter's, the channels */
+    int sign_i, sign_j;       /* col moves by i + r or by i - r, by j + c or j - c */
+    ir_id product;            /* the node that multiplies; */
+    uint32_t operand;         /* col among its factors */
+    struct con_axes images;   /* the other axes of col */
+    int64_t depth, deep;      /* channels; filled up to whole vectors */
+    int64_t rows_n;           /* points of the row factor's axis */
+    int64_t columns, lines;   /* of tiles in an image */
+    int64_t vectors;          /* of tiles */
+    int64_t rows, slots;      /* of a step */
+    int64_t tasks, row_tiles; /* a task: `slots` vectors of tiles, against row tiles */
+    int64_t parts, part_tiles, chunk_tasks;
+    int64_t u_place, v_place; /* elements of U and V at one place, and some */
+    int64_t v_size;           /* elements of V of a task */
+    bool share;               /* V is made in a phase of its own, else by the task, in scratch */
+    double cycles;
+    const struct fuse_cluster *own, *tiles; /* spaces */
+    uint32_t u, v, m;                       /* buffers */
+};
+/* Whether the contraction, as decided in the cluster's own space, can be done so; w->cycles. */
+bool con_winograd(struct win *w, const struct con *c);
+void con_winograd_emit(struct win *w, struct con *c); /* all phases */
 
 #endif

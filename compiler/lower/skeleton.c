@@ -59,38 +59,23 @@ static void begin(struct sk *s)
     s->binding = xcalloc(s->plan->g->nodes.n, sizeof *s->binding);
 }
 
-void sk_pair_axes(struct sk *s)
+struct fuse_cluster *sk_space(struct sk *s, const struct ix ***through)
 {
-    const struct fuse_cluster *c = s->c;
-    struct fuse_cluster *p = &s->own;
-    uint32_t low = c->outer - 1, pair = c->outer - 2, n = c->outer + c->inner;
-    *p = *c;
-    p->pair = pair;
-    p->low = c->dim[low];
-    p->dim[pair] = c->dim[pair] * c->dim[low];
-    memmove(&p->dim[low], &c->dim[low + 1], (n - 1 - low) * sizeof *p->dim);
-    p->outer--;
-    memset(&p->members, 0, sizeof p->members);
-    for (uint32_t i = 0; i < c->members.n; i++) {
-        struct fuse_member m = c->members.p[i];
-        for (uint32_t k = 0; k < ir_at(s->plan->g, m.node)->nd; k++)
-            if (m.axis[k] == low)
-                m.axis[k] = FUSE_LOW_AXIS;
-            else if (m.axis[k] != FUSE_NO_AXIS && m.axis[k] > low)
-                m.axis[k]--;
-        vec_push(&p->members, m);
-    }
-    end_values(s);
-    s->unpaired = c;
-    s->c = p;
-    begin_values(s);
+    uint32_t n = s->c->outer + s->c->inner;
+    s->spaces = s->spaces ? s->spaces : arena_new();
+    struct fuse_cluster *c = arena_dup(s->spaces, s->c, sizeof *c);
+    *through = ARENA_ARRAY(s->spaces, const struct ix *, n);
+    for (uint32_t i = 0; i < n; i++)
+        (*through)[i] = ix_axis(s->spaces, i);
+    c->through = *through;
+    return c;
 }
 
-void sk_unpair_axes(struct sk *s)
+void sk_enter(struct sk *s, const struct fuse_cluster *space)
 {
+    sk_close(s, 0);
     end_values(s);
-    vec_free(&s->own.members);
-    s->c = s->unpaired;
+    s->c = space;
     begin_values(s);
 }
 
@@ -143,7 +128,8 @@ void sk_end_stage(struct sk *s, struct sk *chain)
 void sk_end(struct sk *s)
 {
     end_values(s);
-    vec_free(&s->own.members);
+    if (s->spaces)
+        arena_free(s->spaces);
     free(s->buf);
     free(s->out);
     free(s->memo);

@@ -29,8 +29,7 @@ struct sk_limit {
 struct sk {
     const struct fuse_plan *plan;
     const struct fuse_cluster *c;
-    struct fuse_cluster own; /* sk_pair_axes: the cluster with two axes of its space as one */
-    const struct fuse_cluster *unpaired; /* and as it was */
+    struct arena *spaces; /* sk_space's, or NULL */
     const struct target *t;
     struct fx x;
     uint8_t *mode; /* fuse_modes */
@@ -65,10 +64,11 @@ void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster
 void sk_begin_stage(struct sk *s, const struct sk *chain, const struct fuse_cluster *stage,
                     const uint32_t *buf);
 void sk_end_stage(struct sk *s, struct sk *chain);
-/* The last two outer axes become one (fuse_cluster.pair), or two again; before anything is emitted.
- * All fx_ids are void then. */
-void sk_pair_axes(struct sk *s);
-void sk_unpair_axes(struct sk *s);
+/* A copy of the cluster whose space is to be another (dim, outer, inner are the caller's to
+ * change): through[a] is axis a as it was. They live until sk_end. */
+struct fuse_cluster *sk_space(struct sk *s, const struct ix ***through);
+/* Goes on in this space. All fx_ids and what was emitted for them are void then. */
+void sk_enter(struct sk *s, const struct fuse_cluster *space);
 /* Verifies nothing: lower_plan does. Frees all but the kernel. */
 void sk_end(struct sk *s);
 /* A temporary argument of the launch, global memory that all phases see. */

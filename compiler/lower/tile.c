@@ -27,6 +27,13 @@ lo_id con_first_lanes(struct con *c, int64_t n)
     return lo_op(b, IR_lt, t, lo_lanes(b, t, lo_lin_c(0)), lo_const_i(b, t, n), 0);
 }
 
+lo_id con_lanes_below(struct con *c, struct lo_lin at, int64_t n)
+{
+    struct lo_type t = {NN_i32, c->acc.lanes};
+    struct lo_builder *b = &c->s->b;
+    return lo_op(b, IR_lt, t, lo_lanes(b, t, at), lo_const_i(b, t, n), 0);
+}
+
 /* Puts the axes of the list where the flat number t says, the last one running fastest. */
 void con_decode(struct con *c, struct lo_lin t, const struct con_axes *list)
 {
@@ -111,7 +118,7 @@ static lo_id panel_load(struct con *c, struct lo_lin slot)
 
 /* ---- steps over k ---- */
 
-static void multiply_add(struct con *c, int64_t reg, lo_id x, lo_id y)
+void con_multiply_add(struct con *c, int64_t reg, lo_id x, lo_id y)
 {
     struct lo_builder *b = &c->s->b;
     lo_id sum = lo_get(b, c->reg, lo_lin_c(reg));
@@ -120,7 +127,7 @@ static void multiply_add(struct con *c, int64_t reg, lo_id x, lo_id y)
     lo_set(b, c->reg, lo_lin_c(reg), sum);
 }
 
-static void clear(struct con *c, int64_t regs)
+void con_clear(struct con *c, int64_t regs)
 {
     for (int64_t i = 0; i < regs; i++)
         lo_set(&c->s->b, c->reg, lo_lin_c(i), lo_const_f(&c->s->b, c->acc, 0));
@@ -139,7 +146,7 @@ static void outer_step(struct con *c)
     for (int64_t r = 0; r < c->now_rows; r++) {
         lo_id row = row_value(c, r);
         for (int64_t i = 0; i < slots; i++)
-            multiply_add(c, r * slots + i, row, col[i]);
+            con_multiply_add(c, r * slots + i, row, col[i]);
     }
 }
 
@@ -155,7 +162,7 @@ static void dot_step(struct con *c)
     for (int64_t r = 0; r < c->now_rows; r++) {
         lo_id row = row_value(c, r);
         for (int64_t i = 0; i < c->now_cols; i++)
-            multiply_add(c, r * c->now_cols + i, row, col[i]);
+            con_multiply_add(c, r * c->now_cols + i, row, col[i]);
     }
 }
 
@@ -255,7 +262,7 @@ static void move_sums(struct con *c, bool load)
 static void outer_tile(struct con *c, enum con_visit visit)
 {
     if (visit == CON_WHOLE)
-        clear(c, c->now_rows * now_slots(c));
+        con_clear(c, c->now_rows * now_slots(c));
     else
         move_sums(c, true);
     if (visit != CON_END)
@@ -284,7 +291,7 @@ static void dot_columns(struct con *c, enum con_visit visit, struct lo_lin from)
     c->at_sub = from;
     c->at_v = lo_lin_add(&c->s->b, c->at_block, from);
     if (visit == CON_WHOLE)
-        clear(c, c->now_rows * c->now_cols);
+        con_clear(c, c->now_rows * c->now_cols);
     else
         move_sums(c, true);
     if (visit != CON_END)

@@ -7,6 +7,7 @@
 
 static const struct target *target;
 static struct back_jit *jit;
+static uint32_t by_tiles; /* kernels that transform filters and tiles (winograd.c) */
 
 static uint64_t hash_outputs(const struct run *r)
 {
@@ -50,6 +51,8 @@ static void check_cluster(struct ir_graph *g, const struct fuse_plan *plan,
     test(taken);
     if (!taken)
         return;
+    for (uint32_t i = 1; i < r.launch.kernel->buffers.n; i++)
+        by_tiles += !strcmp(r.launch.kernel->buffers.p[i].name, "filters");
     char *wrong = lo_verify(r.launch.kernel), *message = NULL;
     if (wrong)
         printf("%s\n", wrong);
@@ -187,8 +190,8 @@ static void einsums(void)
           true);
 }
 
-/* Convolution forward, stride and padding; its input and weight gradients. */
-static void convolution(int n, int c, int o, int h, int r, int stride, int pad)
+/* A convolution with stride and padding, and the gradient of its input. */
+static void convolution_ways(int n, int c, int o, int h, int r, int stride, int pad)
 {
     int q = (h + 2 * pad - r) / stride + 1;
     bool small_one = n * c * o * q * q * r * r < 120000;
@@ -208,6 +211,14 @@ static void convolution(int n, int c, int o, int h, int r, int stride, int pad)
         "%%y = reduce sum(o %d, r %d, s %d) %%p[n, c, h, w, o, r, s]"
         " : f32[n %d, c %d, h %d, w %d]\noutput y %%y",
         n, o, q, q, o, c, r, r, pad, stride, pad, stride, n, c, h, h, o, r, r, o, r, r, n, c, h, h);
+}
+
+/* The same, and the gradient of its filters. */
+static void convolution(int n, int c, int o, int h, int r, int stride, int pad)
+{
+    int q = (h + 2 * pad - r) / stride + 1;
+    bool small_one = n * c * o * q * q * r * r < 120000;
+    convolution_ways(n, c, o, h, r, stride, pad);
     checkf(
         small_one,
         "%%g = input g : f32[n %d, o %d, i %d, j %d]\n%%x = input x : f32[n %d, c %d, h %d, w %d]\n"
@@ -216,6 +227,21 @@ static void convolution(int n, int c, int o, int h, int r, int stride, int pad)
         "%%y = reduce sum(n %d, i %d, j %d) %%p[o, c, r, s, n, i, j]"
         " : f32[o %d, c %d, r %d, s %d]\noutput y %%y",
         n, o, q, q, n, c, h, h, stride, pad, stride, pad, o, c, r, r, n, q, q, n, q, q, o, c, r, r);
+}
+
+/* Windows of 3 by 3, stride 1, enough channels to pay for Winograd's transforms: images that fill
+ * tiles and vectors or not, with an edge around them or not; several images; a short last tile of
+ * rows. */
+static void tiles(bool all)
+{
+    static const int shape[][6] = {
+        {1, 30, 33, 16, 3, 1}, {1, 30, 34, 13, 3, 1}, {3, 16, 20, 8, 3, 1}, {2, 40, 38, 9, 3, 0}};
+    uint32_t before = by_tiles;
+    for (size_t i = 0; i < (all ? COUNT(shape) : 1); i++) {
+        const int *p = shape[i];
+        convolution_ways(p[0], p[1], p[2], p[3], p[4], 1, p[5]);
+        test(i || by_tiles > before);
+    }
 }
 
 static void convolutions(bool all)
@@ -296,7 +322,11 @@ static void elsewhere(const char *name)
         "%x = input x : f32[n 33, c 24, h 7, w 7]\n%f = input f : f32[o 40, c 24, r 3, s 3]\n"
         "%p = mul %x[n, c, 2*i + r - 1, 2*j + s - 1] %f[o, c, r, s]"
         " : f32[n 33, o 40, i 4, j 4, c 24, r 3, s 3] inline\n"
-        "%y = reduce sum(c 24, r 3, s 3) %p[n, o, i, j, c, r, s] : f32[n 33, o 40, i 4, j 4]"};
+        "%y = reduce sum(c 24, r 3, s 3) %p[n, o, i, j, c, r, s] : f32[n 33, o 40, i 4, j 4]",
+        "%x = input x : f32[n 2, c 48, h 33, w 33]\n%f = input f : f32[o 50, c 48, r 3, s 3]\n"
+        "%p = mul %x[n, c, i + r - 1, j + s - 1] %f[o, c, r, s]"
+        " : f32[n 2, o 50, i 33, j 33, c 48, r 3, s 3] inline\n"
+        "%y = reduce sum(c 48, r 3, s 3) %p[n, o, i, j, c, r, s] : f32[n 2, o 50, i 33, j 33]"};
     const struct target *t = target_find(name);
     for (size_t i = 0; i < COUNT(body); i++) {
         struct text source = {0}, object = {0};
@@ -340,6 +370,7 @@ static void here(const char *name, bool all)
     matmuls(all ? 9 : 3);
     einsums();
     convolutions(all);
+    tiles(all);
     places();
     dtypes();
     back_jit_free(jit);
