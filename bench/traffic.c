@@ -5,7 +5,9 @@
  *
  *   asked    bytes that loads and stores ask for
  *   sectors  32-byte pieces that warps' accesses touch, in bytes: what leaves the multiprocessor
- *            if its own cache holds nothing */
+ *            if its own cache holds nothing
+ *   tiling   the same over what the kernels' tilings imply, where one has such (attention)
+ *   banks    extra accesses of shared memory for conflicts of banks, per access */
 #include "back/back.h"
 #include "lower/lower.h"
 #include "pass/pass.h"
@@ -144,19 +146,25 @@ static void run_phase(struct graph *x, uint32_t i, uint32_t phase, const uint64_
     text_free(&name);
 }
 
-static double print_row(const char *name, uint32_t launches, uint64_t floor,
+/* What counts of the ratios: over the tiling where there is one, else over the least. */
+static double print_row(const char *name, uint32_t launches, uint64_t floor, double tiled,
                         const struct sim_counters *c)
 {
     uint64_t asked = c->global_load_bytes + c->global_store_bytes;
-    uint64_t sectors = 32 * (c->global_load_sectors + c->global_store_sectors);
-    double least_mb = (double)floor * 1e-6;
-    printf("%-26s %3u %9.2f %9.2f %6.3f %9.2f %6.3f\n", name, launches, least_mb,
-           (double)asked * 1e-6, (double)asked / (double)floor, (double)sectors * 1e-6,
-           (double)sectors / (double)floor);
-    return (double)sectors / (double)floor;
+    double least = (double)floor;
+    double sectors = 32.0 * (double)(c->global_load_sectors + c->global_store_sectors);
+    printf("%-26s %3u %9.2f %9.2f %6.3f %9.2f %6.3f", name, launches, least * 1e-6,
+           (double)asked * 1e-6, (double)asked / least, sectors * 1e-6, sectors / least);
+    if (tiled > 0)
+        printf(" %6.3f", sectors / tiled);
+    if (tiled > 0 && c->shared_accesses)
+        printf(" %6.3f", (double)c->shared_conflicts / (double)c->shared_accesses);
+    printf("\n");
+    return sectors / (tiled > 0 ? tiled : least);
 }
 
-static void run_launch(struct graph *x, uint32_t i, struct sim_counters *all)
+/* Returns what its tiling implies, or else the least. */
+static double run_launch(struct graph *x, uint32_t i, struct sim_counters *all)
 {
     const struct low_launch *l = &x->l->p.p[i];
     uint64_t *params = xcalloc(l->args.n + 1, sizeof *params), floor = 0;
@@ -173,20 +181,37 @@ static void run_launch(struct graph *x, uint32_t i, struct sim_counters *all)
         if (!l->args.p[k].node)
             sim_free(x->d, params[k]);
     if (x->kernels)
-        print_row(l->kernel->name, (uint32_t)l->kernel->phases.n, floor, &c);
+        print_row(l->kernel->name, (uint32_t)l->kernel->phases.n, floor, l->kernel->tiled, &c);
     all->global_load_bytes += c.global_load_bytes;
     all->global_store_bytes += c.global_store_bytes;
     all->global_load_sectors += c.global_load_sectors;
     all->global_store_sectors += c.global_store_sectors;
+    all->shared_accesses += c.shared_accesses;
+    all->shared_conflicts += c.shared_conflicts;
     free(params);
+    return l->kernel->tiled > 0 ? l->kernel->tiled : (double)floor;
 }
 
-/* How many times the least it moves. */
+static bool has_marks(const struct ir_graph *g)
+{
+    for (ir_id i = 1; i < g->nodes.n; i++)
+        if (ir_op_class(ir_at(g, i)->op) == IRC_MARK)
+            return true;
+    return false;
+}
+
+/* How many times the least it moves, or what its tiling implies. */
 static double measure(struct ir_graph *g, const struct target *t, bool kernels)
 {
     struct graph x = {.g = g, .kernels = kernels};
     struct sim_counters c = {0};
     uint32_t phases = 0;
+    double tiled = 0;
+    bool tiling = false;
+    if (has_marks(g)) {
+        pass_run(pass_find("simplify"), g);
+        pass_run(pass_find("gradient"), g);
+    }
     pass_pipeline(g);
     x.plan = fuse_graph(g, t, "greedy", FUSE_GEMM_OWN);
     x.l = lower_plan(x.plan);
@@ -196,10 +221,11 @@ static double measure(struct ir_graph *g, const struct target *t, bool kernels)
     load(&x, t);
     make_memory(&x);
     for (uint32_t i = 0; i < x.l->p.n; i++) {
-        run_launch(&x, i, &c);
+        tiling = tiling || x.l->p.p[i].kernel->tiled > 0;
+        tiled += run_launch(&x, i, &c);
         phases += x.l->p.p[i].kernel->phases.n;
     }
-    double ratio = print_row(g->name, phases, least(&x), &c);
+    double ratio = print_row(g->name, phases, least(&x), tiling ? tiled : 0, &c);
     free(x.symbol);
     free(x.at);
     sim_module_unload(x.m);
@@ -231,8 +257,8 @@ int main(int argc, char **argv)
     const struct target *t = target_find("sm_80");
     bool kernels = false;
     double most = 0, worst = 0;
-    printf("%-26s %3s %9s %9s %6s %9s %6s\n", "MB of global memory", "run", "least", "asked",
-           "ratio", "sectors", "ratio");
+    printf("%-26s %3s %9s %9s %6s %9s %6s %6s %6s\n", "MB of global memory", "run", "least",
+           "asked", "ratio", "sectors", "ratio", "tiling", "banks");
     for (int i = 1; i < argc; i++) {
         if (target_find(argv[i])) {
             t = target_find(argv[i]);

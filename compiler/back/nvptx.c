@@ -231,10 +231,10 @@ static void place_buffers(struct gen *g, uint32_t phase, const char *name)
 
 /* How many blocks a multiprocessor is to hold, told the assembler where a phase keeps much in
  * registers (tiles of sums): left to itself it may spill to fit in one more. A guess: the arrays of
- * registers, and 72 for operands, what is on its way and addresses. 0: it may choose. */
+ * registers, and 80 for operands, what is on its way and addresses. 0: it may choose. */
 static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
 {
-    enum { MUCH = 24, OTHERS = 72, FILE_SIZE = 65536 };
+    enum { MUCH = 24, OTHERS = 80, FILE_SIZE = 65536 };
     uint32_t held = 0;
     bool *used = xcalloc(k->buffers.n, sizeof *used);
     note_uses(k, k->phases.p[phase].body, used);

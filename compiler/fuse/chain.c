@@ -611,14 +611,13 @@ static void add_inputs(struct chain *from, struct fuse_cluster *c, const struct 
     }
 }
 
-/* The chain as a cluster in the place of its last one; the others that it replaces are emptied. */
-static void place(struct chains *w, struct chain *from)
+/* The chain as a cluster, in place of those that it computes. */
+static struct fuse_cluster assemble(struct chains *w, struct chain *from)
 {
     int64_t block = block_of(w, from);
     struct fx_local *local = make_locals(w, from, block);
-    uint32_t last = vec_last(&from->final);
     struct fuse_cluster c = {.skeleton = FUSE_CHAIN,
-                             .anchor = w->p->clusters.p[last].anchor,
+                             .anchor = w->p->clusters.p[vec_last(&from->final)].anchor,
                              .outer = from->rows,
                              .block = block,
                              .local = local,
@@ -634,18 +633,52 @@ static void place(struct chains *w, struct chain *from)
         add_inputs(from, &c, &stage);
         vec_push(&c.stages, stage);
     }
+    from->stage.n = 0;
     if (c.inputs.n)
         qsort(c.inputs.p, c.inputs.n, sizeof *c.inputs.p, by_id);
     for (uint32_t i = 0; i < from->final.n; i++) {
-        struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
+        const struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
         for (uint32_t k = 0; k < old->members.n; k++)
             if (!find_local(from, old->members.p[k].node))
                 vec_push(&c.members, old->members.p[k]);
+    }
+    c.streams = w->p->target->kind == TARGET_GPU && fuse_streams(w->p, &c);
+    return c;
+}
+
+/* A GPU has no room for rows that are long, unless they come by tiles. */
+static bool fits(const struct chains *w, const struct chain *c, const struct fuse_cluster *made)
+{
+    return w->p->target->kind == TARGET_CPU || made->streams || most_rows(w, c) >= LEAST_ROWS;
+}
+
+static void place(struct chains *w, const struct chain *from, struct fuse_cluster made)
+{
+    for (uint32_t i = 0; i < from->final.n; i++) {
+        struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
         fuse_cluster_free(old);
         *old = (struct fuse_cluster){0};
     }
-    w->p->clusters.p[last] = c;
-    from->stage.n = 0;
+    w->p->clusters.p[vec_last(&from->final)] = made;
+}
+
+/* All of them, or none: a square value that one needs stored costs what the others save. */
+static void place_all(struct chains *w)
+{
+    struct fuse_cluster *made = xcalloc(w->all.n + 1, sizeof *made);
+    bool worth = w->all.n && none_stored(w);
+    for (uint32_t i = 0; i < w->all.n && worth; i++) {
+        made[i] = assemble(w, &w->all.p[i]);
+        worth = fits(w, &w->all.p[i], &made[i]);
+    }
+    for (uint32_t i = 0; i < w->all.n; i++) {
+        if (worth)
+            place(w, &w->all.p[i], made[i]);
+        else
+            fuse_cluster_free(&made[i]);
+        free_chain(w, &w->all.p[i]);
+    }
+    free(made);
 }
 
 void fuse_chains(struct fuse_plan *p, bool always)
@@ -674,14 +707,7 @@ void fuse_chains(struct fuse_plan *p, bool always)
         if (one.final.n)
             vec_push(&w.all, one);
     }
-    bool worth = w.all.n && none_stored(&w);
-    for (uint32_t i = 0; i < w.all.n && p->target->kind == TARGET_GPU; i++)
-        worth = worth && most_rows(&w, &w.all.p[i]) >= LEAST_ROWS;
-    for (uint32_t i = 0; i < w.all.n; i++) {
-        if (worth)
-            place(&w, &w.all.p[i]);
-        free_chain(&w, &w.all.p[i]);
-    }
+    place_all(&w);
     vec_free(&w.all);
     free(w.owner);
     free(w.square);

@@ -3,8 +3,8 @@
  * profit: a merge is refused with a reason, and a policy (a row of a table) only chooses among
  * legal ones.
  *
- * Sections: fx.c (values at points), store.c, cluster.c, merge.c, across.c, chain.c, product.c,
- * bundle.c, policy.c, pad.c, print.c. */
+ * Sections: fx.c (values at points), store.c, cluster.c, merge.c, across.c, chain.c, stream.c,
+ * product.c, bundle.c, policy.c, pad.c, print.c. */
 #ifndef NNC_FUSE_H
 #define NNC_FUSE_H
 
@@ -160,6 +160,7 @@ struct fuse_cluster {
     /* NULL, or what the members call axis a is through[a] over the space's axes: lowering walks the
      * points of a cluster in other orders so, by a copy of it. */
     const struct ix *const *through;
+    bool streams; /* GPU: a chain whose columns come tile by tile (stream.c) */
 };
 
 /* Why two clusters do not share a kernel. FUSE_REASON(name, text) in reasons.def. */
@@ -242,5 +243,46 @@ bool fuse_product(const struct fuse_plan *p, const struct fuse_cluster *c,
 /* … and is left to the library. */
 bool fuse_library(const struct fuse_plan *p, const struct fuse_cluster *c,
                   struct fuse_product *out);
+
+/* ---- stream.c ---- chains seen by their columns. */
+/* Of a kept value the one axis that is no row, UINT32_MAX - 1 if there is not exactly one; of a
+ * stage's space the axis that the columns of what the chain keeps run along (false: no one axis).
+ */
+uint32_t fuse_local_column(const struct fuse_plan *p, const struct fx_local *v);
+bool fuse_stage_column(const struct fuse_plan *p, const struct fuse_cluster *chain,
+                       const struct fuse_cluster *stage, uint32_t *column);
+
+/* A chain in one space: the rows, the column, then what contractions sum over or give by. Scores
+ * are contractions whose result is square, one factor a row's, the other a column's; sums go over
+ * the columns, of a square value times a column's. With a softmax between them `max` folds x, and
+ * `total` e = exp(x - max), and each sum's square value is e / total times what knows neither. */
+enum { FUSE_STREAM_DEPTH = 128 };
+struct fuse_score {
+    uint32_t member;
+    fx_id row, col;
+    uint32_t k; /* mask of axes */
+};
+struct fuse_sum {
+    uint32_t member;
+    fx_id square, col;
+    uint32_t n; /* mask of axes */
+};
+struct fuse_stream {
+    uint32_t
+        rows; /* axes 0 .. rows - 1, of which the last is cut into blocks; the column follows */
+    uint32_t nscore, nsum;
+    struct fuse_score score[2];
+    struct fuse_sum sum[2];
+    uint32_t max, total; /* members; UINT32_MAX: no softmax */
+    fx_id x, e;
+};
+/* The members of all stages as one cluster in that space, `level` their stage; freed by the caller
+ * whatever the result. */
+bool fuse_stream_space(const struct fuse_plan *p, const struct fuse_cluster *chain,
+                       struct fuse_cluster *all);
+bool fuse_stream_find(struct fx *x, const struct fuse_cluster *chain,
+                      const struct fuse_cluster *all, struct fuse_stream *out);
+bool fuse_streams(const struct fuse_plan *p, const struct fuse_cluster *chain);
+void fuse_cluster_free(struct fuse_cluster *c);
 
 #endif

@@ -65,7 +65,9 @@ static void print_cluster(const struct fuse_plan *p, const struct fuse_cluster *
     print_space(p, c, out);
     if (c->segment)
         text_printf(out, " in launch %u", c->segment);
-    if (c->skeleton == FUSE_CHAIN)
+    if (c->skeleton == FUSE_CHAIN && c->streams)
+        text_printf(out, " by tiles");
+    else if (c->skeleton == FUSE_CHAIN)
         text_printf(out, " by %lld", (long long)c->block);
     text_printf(out, c->inputs.n ? ": reads" : "");
     for (uint32_t k = 0; k < c->inputs.n; k++)

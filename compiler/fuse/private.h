@@ -25,7 +25,6 @@ void fuse_store_greedy(struct fuse_plan *p);
 /* ---- cluster.c ---- */
 void fuse_cluster_each(struct fuse_plan *p); /* one for each stored node */
 struct fuse_cluster fuse_own_cluster(const struct fuse_plan *p, ir_id id);
-void fuse_cluster_free(struct fuse_cluster *c);
 void fuse_read_inputs(const struct fuse_plan *p, struct fuse_cluster *c);
 /* Levels, what is stored, and an order in which the clusters can run. */
 void fuse_finish(struct fuse_plan *p, bool bundles);

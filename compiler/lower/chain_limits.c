@@ -12,11 +12,10 @@ struct look {
     const struct fuse_cluster *chain, *c;
     struct fx x;
     uint8_t *mode;
-    uint32_t column; /* axis of c's space; UINT32_MAX: not known, UINT32_MAX - 1: not one axis */
+    uint32_t column; /* axis of c's space */
     struct chain_limits *limits;
     const double *outside; /* of each local: what it is where the condition fails; NaN: not known */
 };
-enum { UNKNOWN = UINT32_MAX, SEVERAL = UINT32_MAX - 1 };
 
 static const struct fx_local *local_of(const struct fuse_cluster *chain, ir_id node,
                                        uint32_t *index)
@@ -27,38 +26,6 @@ static const struct fx_local *local_of(const struct fuse_cluster *chain, ir_id n
             return &chain->local[i];
         }
     return NULL;
-}
-
-/* The one axis of a kept value that is no row; SEVERAL if there is not exactly one. */
-static uint32_t column_of(const struct look *l, const struct fx_local *v)
-{
-    const struct ir_node *n = ir_at(l->p->g, v->node);
-    uint32_t found = UNKNOWN;
-    for (uint32_t i = 0; i < ir_rank(n); i++) {
-        if ((v->apart >> i & 1) || i == v->split || ir_axes(n)[i].n == 1)
-            continue;
-        found = found == UNKNOWN ? i : SEVERAL;
-    }
-    return found == UNKNOWN ? SEVERAL : found;
-}
-
-static void note_column(struct look *l, uint32_t axis)
-{
-    l->column = l->column == UNKNOWN || l->column == axis ? axis : SEVERAL;
-}
-
-static void read_column(void *ctx, const struct fx *x, fx_id id)
-{
-    struct look *l = ctx;
-    const struct fx_val *v = &x->val.p[id];
-    uint32_t index, axis, column;
-    const struct fx_local *own = v->kind == FX_LOAD ? local_of(l->chain, v->node, &index) : NULL;
-    if (!own)
-        return;
-    column = column_of(l, own);
-    if (column == SEVERAL || !ix_is_axis(v->coord[column], &axis))
-        axis = SEVERAL;
-    note_column(l, axis);
 }
 
 /* ---- the condition ---- */
@@ -144,7 +111,6 @@ static double outside(const struct look *l, fx_id id)
 static void begin(struct look *l, const struct fuse_cluster *stage)
 {
     l->c = stage;
-    l->column = UNKNOWN;
     l->mode = fuse_modes(l->p, stage);
     fuse_fx_begin(&l->x, l->p, stage, l->mode);
 }
@@ -163,21 +129,6 @@ static void each_value(struct look *l, void (*fn)(void *, const struct fx *, fx_
         fx_walk(&l->x, v, seen, fn, l);
         free(seen);
     }
-}
-
-static void find_column(struct look *l)
-{
-    for (uint32_t i = 0; i < l->c->members.n; i++) {
-        const struct fuse_member *m = &l->c->members.p[i];
-        uint32_t index;
-        const struct fx_local *own = local_of(l->chain, m->node, &index);
-        if (!own)
-            continue;
-        uint32_t column = column_of(l, own);
-        note_column(l, column == SEVERAL || m->axis[column] == FUSE_NO_AXIS ? SEVERAL
-                                                                            : m->axis[column]);
-    }
-    each_value(l, read_column);
 }
 
 static bool has_column(const struct look *l, const struct fuse_member *m, uint32_t from,
@@ -214,12 +165,12 @@ struct chain_limits chain_find_limits(const struct fuse_plan *p, const struct fu
     for (uint32_t i = 0; i < COUNT(known); i++)
         known[i] = NAN;
     for (uint32_t i = 0; i < c->stages.n && good; i++) {
+        good = fuse_stage_column(p, c, &c->stages.p[i], &limits.column[i]);
+        if (!good)
+            break;
         begin(&l, &c->stages.p[i]);
-        find_column(&l);
-        limits.column[i] = l.column;
-        good = l.column < SEVERAL;
-        if (good)
-            each_value(&l, find_guard);
+        l.column = limits.column[i];
+        each_value(&l, find_guard);
         end(&l);
     }
     for (uint32_t i = 0; i < c->stages.n && good && limits.sign; i++) {

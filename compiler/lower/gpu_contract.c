@@ -305,13 +305,11 @@ static enum nn_dtype precision_of(const struct fx *x, fx_id id, bool *tf32)
     return (enum nn_dtype)v->dtype;
 }
 
-/* Tensor cores where both factors have few bits, and the level such cores. */
-static enum matmul_unit unit_of(const struct gc *c)
+enum matmul_unit gc_unit_of(const struct sk *s, fx_id va, fx_id vb)
 {
     bool tf32_a, tf32_b;
-    enum nn_dtype a = precision_of(&c->s->x, c->a.v, &tf32_a);
-    enum nn_dtype b = precision_of(&c->s->x, c->b.v, &tf32_b);
-    return a == b && tf32_a == tf32_b ? matmul_unit(c->s->t, a, tf32_a) : MATMUL_FMA;
+    enum nn_dtype a = precision_of(&s->x, va, &tf32_a), b = precision_of(&s->x, vb, &tf32_b);
+    return a == b && tf32_a == tf32_b ? matmul_unit(s->t, a, tf32_a) : MATMUL_FMA;
 }
 
 static bool decide(struct gc *c, struct sk *s, int32_t threads)
@@ -329,7 +327,7 @@ static bool decide(struct gc *c, struct sk *s, int32_t threads)
         sk_compute_type(s->x.val.p[f.value].dtype) != NN_f32 || !classify(c, &f))
         return false;
     c->node = s->c->members.p[c->member].node;
-    c->unit = unit_of(c);
+    c->unit = gc_unit_of(s, c->a.v, c->b.v);
     if (!choose_tile(c, threads))
         return false;
     count_tiles(c);

@@ -90,6 +90,8 @@ struct gc_room {
  * emitted in the place where the builder is. */
 bool gc_room_within(struct sk *s, int32_t threads, struct gc_room *room);
 void gc_contract_within(struct sk *s, int32_t threads, struct gc_room *room);
+/* Tensor cores where both factors have few bits, and the level such cores. */
+enum matmul_unit gc_unit_of(const struct sk *s, fx_id a, fx_id b);
 /* x // q, and *rest = x % q. */
 lo_id gc_split(struct gc *c, lo_id x, int64_t q, lo_id *rest);
 struct lo_lin gc_plus(struct gc *c, struct lo_lin l, int64_t k);

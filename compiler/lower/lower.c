@@ -141,7 +141,12 @@ static void run_gpu_skeleton(struct sk *s)
     case FUSE_COLUMN: sk_gpu_nest(s); return;
     case FUSE_SCATTER: sk_gpu_scatter(s); return;
     case FUSE_PREFIX: sk_gpu_prefix(s); return;
-    case FUSE_CHAIN: sk_gpu_chain(s); return;
+    case FUSE_CHAIN:
+        if (s->c->streams)
+            sk_gpu_stream(s);
+        else
+            sk_gpu_chain(s);
+        return;
     }
 }
 

@@ -398,6 +398,8 @@ lo_id sk_lanes(struct sk *s, fx_id v)
     return s->vaxis >= 0 ? lo_splat(&s->b, r, s->lanes) : r;
 }
 
+void sk_known(struct sk *s, fx_id v, lo_id value) { remember(s, v, value); }
+
 void sk_store(struct sk *s, uint32_t member, lo_id value)
 {
     const struct fuse_member *m = &s->c->members.p[member];

@@ -100,6 +100,8 @@ lo_id sk_for(struct sk *s, uint32_t axis, enum lo_loop how, struct lo_lin from, 
 /* ---- values ---- */
 lo_id sk_value(struct sk *s, fx_id v); /* scalar, or vector where it depends on the vector axis */
 lo_id sk_lanes(struct sk *s, fx_id v); /* vector always (scalar if there is no vector axis) */
+/* Where we stand the value is known: it was computed before and kept. */
+void sk_known(struct sk *s, fx_id v, lo_id value);
 /* The kernel has computed this reduction of the cluster (mode FX_BIND): its users get `value`, a
  * scalar or a vector over the vector axis, until the next sk_bind; 0 unbinds. */
 void sk_bind(struct sk *s, ir_id node, lo_id value);
@@ -154,6 +156,7 @@ double sk_value_cost(const struct fx_val *v); /* of one value, its operands apar
 void sk_nest(struct sk *s);
 bool sk_contract(struct sk *s); /* false: not for it (shape, prologue): sk_nest takes it */
 void sk_gpu_chain(struct sk *s);
+void sk_gpu_stream(struct sk *s); /* a chain that streams (gpu_stream.c) */
 void sk_chain_figures(struct sk *s); /* adds its stages' work to the kernel's */
 bool sk_gpu_contract(struct sk *s);  /* the same on a GPU (gpu_contract.c) */
 void sk_scatter(struct sk *s);
