@@ -151,6 +151,8 @@ struct sim_launch {
     bool unchecked;          /* no race and no uninitialised checks: speed only */
     uint64_t limit;          /* of thread instructions; 0: none */
     bool cooperative;        /* blocks may wait for each other: all are under way at once */
+    /* What the kernel's printf writes, one call at a time; NULL: it goes nowhere. */
+    void (*print)(const char *text, size_t bytes);
     uint32_t shared_allowed; /* dynamic + static must not pass it; 0: 48 KB */
 };
 /* Runs the kernel. SIM_FAULT: *fault is filled (may be NULL). counters (may be NULL) are added to.

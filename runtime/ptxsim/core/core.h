@@ -13,6 +13,7 @@
 
 #include "../sim.h"
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct sim_block_of_memory {
     size_t map_bytes, shadow_bytes;
 };
 typedef struct sim_block_of_memory sim_mem;
+#define SIM_KIND_HEAP 0x48454150u /* of what kernels allocate */
 
 struct sim_device {
     const struct sim_chip *chip;

@@ -356,7 +356,7 @@ static const struct opcode opcodes[] = {
                     ARITH("dp4a") ARITH("dp2a") ARITH("selp") ARITH("addc") ARITH("subc")
                         ARITH("madc") ARITH("mul24") ARITH("mad24") ARITH("rcp") ARITH("sqrt")
                             ARITH("rsqrt") ARITH("ex2") ARITH("lg2") ARITH("sin") ARITH("cos")
-                                ARITH("tanh") ARITH("copysign") ARITH("testp")
+                                ARITH("tanh") ARITH("vabsdiff4") ARITH("copysign") ARITH("testp")
 #undef ARITH
                                     {"and", decode_pred_logic},
     {"or", decode_pred_logic},
@@ -415,13 +415,23 @@ static const struct opcode opcodes[] = {
 
 /* The rest of what PTX has. */
 static const char *const not_simulated[] = {
-    "tex",       "tld4",         "txq",     "suld",      "sust",
-    "sured",     "suq",          "istypep", "alloca",    "vadd",
-    "vsub",      "vmin",         "vmax",    "vabsdiff",  "vshl",
-    "vshr",      "vmad",         "vset",    "vadd2",     "vsub2",
-    "vavrg2",    "vmin2",        "vmax2",   "vabsdiff2", "vset2",
-    "vadd4",     "vsub4",        "vavrg4",  "vmin4",     "vmax4",
-    "vabsdiff4", "vset4",        "tcgen05", "multimem",  "clusterlaunchcontrol",
+    "tex",       "tld4",
+    "txq",       "suld",
+    "sust",      "sured",
+    "suq",       "istypep",
+    "alloca",    "vadd",
+    "vsub",      "vmin",
+    "vmax",      "vabsdiff",
+    "vshl",      "vshr",
+    "vmad",      "vset",
+    "vadd2",     "vsub2",
+    "vavrg2",    "vmin2",
+    "vmax2",     "vabsdiff2",
+    "vset2",     "vadd4",
+    "vsub4",     "vavrg4",
+    "vmin4",     "vmax4",
+    "vset4",     "tcgen05",
+    "multimem",  "clusterlaunchcontrol",
     "stacksave", "stackrestore",
 };
 

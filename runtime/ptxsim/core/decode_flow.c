@@ -1,5 +1,6 @@
 /* decode_flow: branches, calls, barriers, and instructions of a whole warp. */
 #include "decode.h"
+#include "exec.h"
 #include "taint.h"
 
 bool decode_bra(struct decoder *d, struct ins *x)
@@ -106,6 +107,13 @@ bool decode_call(struct decoder *d, struct ins *x)
         struct ptx_function *t = tree_function(d, callee->name);
         if (!t || t->entry)
             return FAIL(d, "`%s` cannot be called", callee->name);
+        enum sim_builtin_code code;
+        if (!s->function->defined && sim_builtin_find(callee->name, c, &code)) {
+            i->kind = RUN_ACCESS;
+            i->fn = sim_builtin;
+            i->sub = (uint8_t)code;
+            return true;
+        }
         if (!s->function->defined)
             return dec_unsupported(d, "a call of an external function");
         c->callee = s->function;

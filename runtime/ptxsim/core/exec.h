@@ -65,6 +65,8 @@ struct sim_job { /* one launch */
     struct sim_fault fault;
     struct sim_counters total;
     struct sim_sync *sync; /* race.c */
+    uint64_t *freed;       /* by kernels, of the device's heap: free when the launch is done */
+    size_t freed_count, freed_room;
     double began;
     _Atomic bool out_of_memory;
 };
@@ -154,6 +156,12 @@ void sim_taint_clear(struct sim_warp *w, uint32_t row, uint8_t size, uint32_t ma
 
 /* ---- warp.c ---- */
 sim_handler sim_shfl, sim_vote, sim_match, sim_redux, sim_activemask, sim_elect;
+
+/* ---- builtin.c ---- */
+enum sim_builtin_code { BUILTIN_PRINTF, BUILTIN_ASSERT, BUILTIN_MALLOC, BUILTIN_FREE };
+sim_handler sim_builtin; /* sub: the code; imm: the call */
+/* The function that is not defined but known, called with as many arguments as it has. */
+bool sim_builtin_find(const char *name, const struct sim_call *c, enum sim_builtin_code *code);
 
 /* ---- tensor.c ---- */
 void sim_tensor_free(struct sim_warp *w);

@@ -315,6 +315,9 @@ enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct
     pthread_mutex_unlock(&d->run);
     if (j->workspace)
         sim_free(d, j->workspace);
+    for (size_t i = 0; i < j->freed_count; i++)
+        sim_free(d, j->freed[i]);
+    free(j->freed);
     sim_race_free(j->sync);
     pthread_mutex_destroy(&j->lock);
     free(j);

@@ -2,6 +2,7 @@
  * packed from pointers or from a buffer, and the run; and how many blocks a multiprocessor would
  * hold. */
 #include "driver.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,6 +187,8 @@ static void read_settings(void)
     settings.limit = setting_number("NN_SIM_LIMIT", 0);
 }
 
+static void print(const char *text, size_t bytes) { fwrite(text, 1, bytes, stdout); }
+
 /* A fault shows as hardware's do: the launch succeeded, the context's next call fails; with
  * CUDA_LAUNCH_BLOCKING the launch itself does. */
 CUresult launch_run(struct context *c, const struct op_kernel *k)
@@ -200,6 +203,7 @@ CUresult launch_run(struct context *c, const struct op_kernel *k)
         .unchecked = settings.unchecked,
         .limit = settings.limit,
         .cooperative = k->cooperative,
+        .print = print,
         .shared_allowed = c->device->chip->shared_optin,
     };
     struct sim_counters counters = {0};

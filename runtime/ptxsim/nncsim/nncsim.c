@@ -136,13 +136,16 @@ static bool option(struct options *o, const char *name, const char *value)
     return false;
 }
 
+static void print_text(const char *text, size_t bytes) { fwrite(text, 1, bytes, stdout); }
+
 static int parse(struct options *o, int argc, char **argv)
 {
     static const char *const known[] = {"--entry",  "--args",    "--chip", "--grid",
                                         "--block",  "--out",     "--seed", "--limit",
                                         "--shared", "--workers", "--print"};
-    *o = (struct options){
-        .chip = "sm_90a", .launch = {.grid = {1, 1, 1}, .block = {1, 1, 1}}, .seed = 1};
+    *o = (struct options){.chip = "sm_90a",
+                          .launch = {.grid = {1, 1, 1}, .block = {1, 1, 1}, .print = print_text},
+                          .seed = 1};
     for (int i = 2; i < argc; i++) {
         const char *w = argv[i];
         bool takes = false;
