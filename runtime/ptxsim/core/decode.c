@@ -724,6 +724,9 @@ static void module_variable(struct decoder *d, struct ptx_decl *v, struct sim_va
         FAIL(d, "`%s` cannot stand outside of a function", v->name);
         return;
     }
+    if (v->array && !v->elements && v->init && v->init->list) /* as many as the list has */
+        for (struct ptx_init *i = v->init->items; i && !i->list; i = i->next)
+            v->elements++;
     if (!extent(d, v, &bytes, &align))
         return;
     if (v->is_extern) {
