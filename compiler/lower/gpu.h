@@ -32,6 +32,7 @@ struct gpu_kept {
     uint32_t first, last;
     bool always, on;
 };
+enum { GPU_NEAR = 4 }; /* turns of a thread beside each other where none has registers of its own */
 enum { GPU_OWN, GPU_EVERY }; /* sk.held_at: a thread's own place, a row's place for all rows */
 struct gpu {
     struct nest n;
@@ -42,6 +43,11 @@ struct gpu {
     struct gpu_team team;
     struct gpu_axes outer, inner; /* x counts in vectors */
     int64_t tasks, points;        /* of a task: steps that the team takes turns at */
+    /* Rows that begin anywhere in a sector: a row's first step is number `shift` of at most `pad`,
+     * so that what a warp takes at once begins with a sector. */
+    int64_t pad;
+    const struct ix *shift_of; /* the address that counts */
+    struct lo_lin shift;
     struct gpu_part *part;
     uint32_t *column; /* of each FUSE_ACROSS member: registers for each turn */
 
@@ -51,10 +57,13 @@ struct gpu {
     int64_t run, runs;
     int64_t splits, split; /* of a row among blocks: each `split` steps */
     VEC(struct gpu_kept) kept;
-    int64_t turns; /* of a thread at a row, if values are kept in registers; else 0 */
-    bool shared;   /* values are kept in shared memory: */
-    int64_t held;  /* of the row's first so many steps */
-    bool every;    /* what every row wants lies in shared memory, once for the block */
+    int64_t turns;             /* of a thread at a row, if values are kept in registers; else 0 */
+    bool shared;               /* values are kept in shared memory: */
+    int64_t held;              /* of the row's first so many steps; behind them, */
+    int64_t tail;              /* in registers, of so many turns of a thread */
+    struct sk_held *held_tail; /* where: in place of s->held */
+    bool in_tail;
+    bool every; /* what every row wants lies in shared memory, once for the block */
 
     /* where we stand */
     lo_id chunk, thread;
@@ -80,6 +89,8 @@ static inline int64_t gpu_trip(const struct gpu *g, uint32_t axis)
 {
     return (int)axis == g->x ? g->n.trip[axis] / g->lanes : g->n.trip[axis];
 }
+
+static inline int64_t gpu_steps(const struct gpu *g) { return g->points + g->pad; }
 
 static inline bool gpu_has_role(const struct gpu *g, enum fuse_role role)
 {
@@ -126,6 +137,7 @@ void gpu_prefetch(struct gpu *g, uint32_t moving, uint32_t sweep);
 /* ---- gpu_row.c ---- */
 void gpu_stand(struct gpu *g, const struct gpu_axes *list, struct lo_lin at);
 void gpu_load_always(struct gpu *g);
+void gpu_find_shift(struct gpu *g); /* of the row where we stand */
 void gpu_row(struct gpu *g);
 /* Results of the members in the list, folded over the team; index: of argmax and argmin, else 0. */
 void gpu_results(struct gpu *g, const struct gpu_team *team, const uint32_t *list, uint32_t n,

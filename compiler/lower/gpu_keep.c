@@ -173,6 +173,20 @@ int64_t gpu_find_places(const struct gpu *g, uint32_t *place)
     return bytes;
 }
 
+/* Behind what shared memory holds: registers of a thread's turns. */
+static void make_tail(struct gpu *g)
+{
+    struct sk *s = g->s;
+    g->held_tail = xmalloc(s->held_n * sizeof *s->held);
+    memcpy(g->held_tail, s->held, s->held_n * sizeof *s->held);
+    for (uint32_t i = 0; i < g->kept.n; i++) {
+        const struct gpu_kept *k = &g->kept.p[i];
+        struct lo_type t = {(uint8_t)type_of(g, k), (uint16_t)g->lanes};
+        if (k->on && !k->always)
+            g->held_tail[k->id].buf = lo_buffer(s->b.k, LO_REG, "tail", t, g->tail);
+    }
+}
+
 void gpu_make_kept(struct gpu *g)
 {
     struct sk *s = g->s;
@@ -198,20 +212,29 @@ void gpu_make_kept(struct gpu *g)
     }
     free(place);
     free(buf);
+    if (g->tail)
+        make_tail(g);
+}
+
+static void set_ready(struct gpu *g, const struct gpu_kept *k, bool ready)
+{
+    g->s->held[k->id].ready = ready;
+    if (g->held_tail)
+        g->held_tail[k->id].ready = ready;
 }
 
 void gpu_row_starts(struct gpu *g)
 {
     for (uint32_t i = 0; i < g->kept.n; i++)
         if (g->kept.p[i].on)
-            g->s->held[g->kept.p[i].id].ready = g->kept.p[i].always;
+            set_ready(g, &g->kept.p[i], g->kept.p[i].always);
 }
 
 void gpu_kept_ready(struct gpu *g, uint32_t sweep)
 {
     for (uint32_t i = 0; i < g->kept.n; i++)
         if (g->kept.p[i].on && g->kept.p[i].first == sweep)
-            g->s->held[g->kept.p[i].id].ready = true;
+            set_ready(g, &g->kept.p[i], true);
 }
 
 /* ---- what loops need not compute ---- */

@@ -9,13 +9,15 @@ enum {
     SECTOR = 32,         /* bytes that memory moves at least */
     MOST_TURNS = 8,      /* of a thread whose values are kept, before the team grows */
     KEPT_REGISTERS = 96, /* of a thread, in blocks of 256 */
+    TAIL_THREADS = 512,  /* of a block that keeps in registers what shared memory does not hold: */
+    TAIL_REGISTERS = 64, /* of a thread, of which a rest that is not kept wants some */
+    SHIFT_STEPS = 512,   /* of a row that is worth a shift */
     SM_THREADS = 1024,   /* that keep a multiprocessor busy */
     SM_BLOCKS = 4,
     MOST_RUN = 16,
     ACROSS = 8,  /* a team's threads past each other */
     ROOM = 4096, /* bytes of shared memory for what meets */
     EVERY_BYTES = 32768,
-    NEAR = 4, /* turns of a thread beside each other */
     PART = 5, /* of a row that is worth keeping */
 };
 
@@ -86,7 +88,7 @@ static void set_team(struct gpu *g, bool along, int64_t count)
 /* Registers that what is kept would take of each thread. */
 static int64_t kept_registers(const struct gpu *g, int64_t count)
 {
-    return gpu_ceil(g->points, count) * g->lanes * gpu_kept_most(g);
+    return gpu_ceil(gpu_steps(g), count) * g->lanes * gpu_kept_most(g);
 }
 
 static bool kept_fits(const struct gpu *g, int64_t count)
@@ -125,7 +127,7 @@ static void team_along(struct gpu *g)
     bool columns = gpu_has_role(g, FUSE_ACROSS); /* turns are what they are kept by */
     bool keep = gpu_kept_most(g) && (kept_fits(g, full) || columns);
     while (keep && count < full &&
-           (!kept_fits(g, count) || gpu_ceil(g->points, count) > MOST_TURNS))
+           (!kept_fits(g, count) || gpu_ceil(gpu_steps(g), count) > MOST_TURNS))
         count *= 2;
     if (gpu_kept_most(g) && !keep)
         count = full > 512 ? 512 : full;
@@ -135,7 +137,7 @@ static void team_along(struct gpu *g)
         count *= 2;
     set_team(g, true, count);
     if (keep)
-        g->turns = gpu_ceil(g->points, count);
+        g->turns = gpu_ceil(gpu_steps(g), count);
 }
 
 static void team_across(struct gpu *g)
@@ -152,20 +154,60 @@ static void team_across(struct gpu *g)
         g->turns = gpu_ceil(g->points, count);
 }
 
-/* What registers do not hold may fit shared memory, or the begin of the row does. */
+/* What registers do not hold may fit shared memory, or the begin of the row does; then registers
+ * take what follows, as far as they go. */
 static void try_shared(struct gpu *g)
 {
     if (!g->team.along || !gpu_kept_most(g) || !g->points)
         return;
     uint32_t *place = xcalloc(g->kept.n + 1, sizeof *place);
     int64_t room = (int64_t)g->s->t->shared_block - gpu_always_bytes(g) - ROOM;
-    int64_t by = NEAR * g->team.count;
-    g->held = g->points;
+    g->held = gpu_steps(g);
     int64_t bytes = gpu_find_places(g, place);
-    if (bytes > room)
-        g->held = (int64_t)((double)room / (double)bytes * (double)g->points) / by * by;
-    g->shared = g->held >= g->points / PART;
     free(place);
+    if (bytes <= room) {
+        g->shared = true;
+        return;
+    }
+    if (g->team.count > TAIL_THREADS)
+        set_team(g, true, TAIL_THREADS);
+    int64_t count = g->team.count, by = g->lanes * gpu_kept_most(g);
+    g->held = (int64_t)((double)room / (double)bytes * (double)g->held) / count * count;
+    int64_t left = gpu_ceil(gpu_steps(g) - g->held, count);
+    bool whole = left * by <= TAIL_REGISTERS;
+    g->tail = whole ? left : (TAIL_REGISTERS - 8) / by - GPU_NEAR;
+    g->tail = g->tail < 0 ? 0 : g->tail;
+    g->shared = g->held && g->held + g->tail * count >= g->points / PART;
+}
+
+/* ---- rows that begin within a sector ---- */
+
+/* Elements of a sector beside the access, by which rows begin elsewhere; 0: all begin with one. */
+static int64_t apart(const struct gpu *g, const struct nest_access *a)
+{
+    int64_t sector = SECTOR / (int64_t)a->bytes;
+    bool moved = a->e->c0 % sector != 0;
+    if (!a->memory || !ix_is_affine(a->e) || sk_stride(g->s, a->e, (uint32_t)g->x) != 1)
+        return 0;
+    for (uint32_t i = 0; i < g->s->c->outer; i++)
+        moved = moved || (g->n.trip[i] > 1 && ix_coef(a->e, i) % sector);
+    return moved ? sector : 0;
+}
+
+/* By the access with the least elements: sectors of the others begin with some of its. */
+static void choose_shift(struct gpu *g)
+{
+    int64_t most = 0;
+    if (g->inner.n != 1 || (int)g->inner.axis[0] != g->x || g->points < SHIFT_STEPS ||
+        (gpu_has_always(g) && !g->every) || gpu_has_role(g, FUSE_ACROSS))
+        return;
+    for (uint32_t i = 0; i < g->n.access.n; i++)
+        if (apart(g, &g->n.access.p[i]) > most) {
+            most = apart(g, &g->n.access.p[i]);
+            g->shift_of = g->n.access.p[i].e;
+        }
+    if (most > g->lanes)
+        g->pad = most / g->lanes - 1;
 }
 
 /* ---- blocks ---- */
@@ -183,6 +225,7 @@ static void choose_splits(struct gpu *g)
         return;
     g->split = gpu_ceil(gpu_ceil(g->points, splits), 4 * g->team.count) * 4 * g->team.count;
     g->splits = gpu_ceil(g->points, g->split);
+    g->pad = 0;
 }
 
 /* Something is the same for all points: a thread that takes several reads it once. */
@@ -227,10 +270,12 @@ static void plan(struct gpu *g)
     g->every = along && gpu_has_always(g) && gpu_always_bytes(g) <= EVERY_BYTES;
     if (!g->every && gpu_always_bytes(g) > EVERY_BYTES)
         forget_always(g);
-    if (along)
+    if (along) {
+        choose_shift(g);
         team_along(g);
-    else
+    } else {
         team_across(g);
+    }
     if (!g->turns)
         try_shared(g);
     for (uint32_t i = 0; i < g->kept.n; i++)
@@ -302,6 +347,7 @@ static void one_run(struct gpu *g, struct lo_lin at)
     }
     g->task = task;
     gpu_stand(g, &g->outer, task);
+    gpu_find_shift(g);
     gpu_row(g);
     sk_close(s, mark);
     if (valid && g->team.count == 1)
@@ -460,4 +506,5 @@ void sk_gpu_nest(struct sk *s)
     free(g.n.fold);
     free(g.part);
     free(g.column);
+    free(g.held_tail);
 }

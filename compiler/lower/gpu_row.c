@@ -2,7 +2,7 @@
  * thread at its turns; what is known once a row by the team's first thread. */
 #include "lower/gpu.h"
 
-enum { NEAR = 4, WRITTEN_OUT = 32 };
+enum { WRITTEN_OUT = 32 };
 
 /* ---- where we stand ---- */
 
@@ -31,50 +31,98 @@ static void leave_row(struct gpu *g)
 
 /* ---- turns ---- */
 
+static struct lo_lin minus_shift(struct gpu *g, struct lo_lin q)
+{
+    struct lo_builder *b = &g->s->b;
+    return g->pad ? lo_lin_add(b, q, lo_lin_mul(b, g->shift, -1)) : q;
+}
+
+/* Behind the row's last step. */
+static struct lo_lin row_end(struct gpu *g)
+{
+    struct lo_lin end = lo_lin_c(g->points);
+    return g->pad ? lo_lin_add(&g->s->b, end, g->shift) : end;
+}
+
+/* The row's sector begins so many steps before it. */
+void gpu_find_shift(struct gpu *g)
+{
+    struct sk *s = g->s;
+    struct lo_lin at;
+    if (!g->pad)
+        return;
+    sk_axis(s, g->inner.axis[0], lo_lin_c(0));
+    at = sk_address(s, g->shift_of, NN_i64).base;
+    gpu_split(s, at, g->lanes, &at, &g->shift);
+    gpu_split(s, at, g->pad + 1, &at, &g->shift);
+}
+
 /* The team's step number q of the row, this thread's `turn`-th. */
 static void at_step(struct gpu *g, struct lo_lin q, struct lo_lin turn)
 {
     struct sk *s = g->s;
-    gpu_stand(g, &g->inner, q);
-    if (g->turns)
+    struct lo_lin point = minus_shift(g, q);
+    gpu_stand(g, &g->inner, point);
+    if (g->turns || g->in_tail)
         s->held_at[GPU_OWN] = turn;
     else if (g->shared)
         s->held_at[GPU_OWN] = lo_lin_mul(
             &s->b, lo_lin_add(&s->b, q, lo_lin_mul(&s->b, g->team.g, g->held)), g->lanes);
-    s->held_at[GPU_EVERY] = lo_lin_mul(&s->b, q, g->lanes);
+    s->held_at[GPU_EVERY] = lo_lin_mul(&s->b, point, g->lanes);
 }
 
 typedef void step_fn(struct gpu *g, void *ctx);
 
-static void one_step(struct gpu *g, struct lo_lin q, struct lo_lin turn, bool guard, step_fn *body,
-                     void *ctx)
+/* Of `count` steps from `from` some may lie before the row, or behind it. */
+struct edges {
+    bool first, last;
+};
+
+static struct edges edges(const struct gpu *g, int64_t from, int64_t count)
+{
+    return (struct edges){from<g->pad, from + count> g->points};
+}
+
+static void one_step(struct gpu *g, struct lo_lin q, struct lo_lin turn, struct edges e,
+                     step_fn *body, void *ctx)
 {
     struct sk *s = g->s;
     uint32_t mark = sk_open(s);
-    if (guard)
-        lo_if(&s->b, gpu_below(s, q, g->points));
+    lo_id inside = e.last ? gpu_below(s, minus_shift(g, q), g->points) : 0;
+    if (e.first) {
+        lo_id after = lo_op(&s->b, IR_ge, GPU_I64, lo_value(&s->b, minus_shift(g, q)),
+                            lo_const_i(&s->b, GPU_I64, 0), 0);
+        inside =
+            inside ? lo_op(&s->b, IR_and, (struct lo_type){NN_bool, 1}, inside, after, 0) : after;
+    }
+    if (inside)
+        lo_if(&s->b, inside);
     at_step(g, q, turn);
     body(g, ctx);
     sk_close(s, mark);
-    if (guard)
+    if (inside)
         lo_end(&s->b);
 }
 
-/* Turns whose values have registers: written out. */
-static void kept_steps(struct gpu *g, step_fn *body, void *ctx)
+/* Turns from..to of those whose values have registers, written out; the first begins with step
+ * `base` of the row. */
+static void kept_steps(struct gpu *g, int64_t base, int64_t turns, step_fn *body, void *ctx)
 {
     struct lo_builder *b = &g->s->b;
-    int64_t whole = g->points / g->team.count;
-    if (whole) {
-        lo_id k = lo_for(b, LO_UNROLL, lo_lin_c(0), lo_lin_c(whole), 1);
-        struct lo_lin turn = lo_lin_v(b, k);
-        struct lo_lin q = lo_lin_add(b, lo_lin_mul(b, turn, g->team.count), g->team.t);
-        one_step(g, q, turn, false, body, ctx);
-        lo_end(b);
-    }
-    if (whole * g->team.count < g->points) {
-        struct lo_lin q = lo_lin_add(b, lo_lin_c(whole * g->team.count), g->team.t);
-        one_step(g, q, lo_lin_c(whole), true, body, ctx);
+    int64_t count = g->team.count, k = 0;
+    while (k < turns) {
+        struct edges e = edges(g, base + k * count, count);
+        int64_t to = k + 1;
+        while (!e.first && !e.last && to < turns && !edges(g, base + to * count, count).last)
+            to++;
+        struct lo_lin turn = lo_lin_c(k);
+        if (to > k + 1)
+            turn = lo_lin_v(b, lo_for(b, LO_UNROLL, lo_lin_c(k), lo_lin_c(to), 1));
+        struct lo_lin q = lo_lin_add(b, lo_lin_mul(b, turn, count), lo_lin_c(base));
+        one_step(g, lo_lin_add(b, q, g->team.t), turn, e, body, ctx);
+        if (to > k + 1)
+            lo_end(b);
+        k = to;
     }
 }
 
@@ -84,7 +132,13 @@ static void loose_steps(struct gpu *g, struct lo_lin from, struct lo_lin to, ste
                         void *ctx)
 {
     struct lo_builder *b = &g->s->b;
-    int64_t near = g->points >= NEAR * g->team.count ? NEAR : 1, by = near * g->team.count;
+    int64_t near = g->points >= GPU_NEAR * g->team.count ? GPU_NEAR : 1, by = near * g->team.count;
+    struct edges none = {false, false};
+    if (!from.n && from.c0 < g->pad) {
+        struct lo_lin first = lo_lin_add(b, from, g->team.t);
+        one_step(g, first, lo_lin_c(0), edges(g, from.c0, g->team.count), body, ctx);
+        from = lo_lin_c(from.c0 + g->team.count);
+    }
     struct lo_lin length = lo_lin_add(b, to, lo_lin_mul(b, from, -1)), whole, rest;
     if (near > 1) {
         gpu_split(g->s, length, by, &whole, &rest);
@@ -93,7 +147,7 @@ static void loose_steps(struct gpu *g, struct lo_lin from, struct lo_lin to, ste
         first = lo_lin_add(b, first, g->team.t);
         for (int64_t u = 0; u < near; u++) {
             struct lo_lin q = lo_lin_add(b, first, lo_lin_c(u * g->team.count));
-            one_step(g, q, lo_lin_c(0), false, body, ctx);
+            one_step(g, q, lo_lin_c(0), none, body, ctx);
         }
         lo_end(b);
         from = mid;
@@ -101,18 +155,30 @@ static void loose_steps(struct gpu *g, struct lo_lin from, struct lo_lin to, ste
     if (!from.n && !to.n && from.c0 >= to.c0)
         return;
     lo_id q = lo_for(b, LO_SERIAL, lo_lin_add(b, from, g->team.t), to, g->team.count);
-    one_step(g, lo_lin_v(b, q), lo_lin_c(0), false, body, ctx);
+    one_step(g, lo_lin_v(b, q), lo_lin_c(0), none, body, ctx);
     lo_end(b);
 }
 
-/* A row of which only the begin is kept. */
+/* A row too long for shared memory: its begin is kept there, what follows in registers, and if
+ * that is not all of it the rest not at all. */
 static void part_kept_steps(struct gpu *g, step_fn *body, void *ctx)
 {
-    uint32_t kept = g->s->held_n;
+    struct sk *s = g->s;
+    struct sk_held *own = s->held;
+    uint32_t kept = s->held_n;
+    int64_t from = g->held + g->tail * g->team.count;
     loose_steps(g, lo_lin_c(0), lo_lin_c(g->held), body, ctx);
-    g->s->held_n = 0;
-    loose_steps(g, lo_lin_c(g->held), lo_lin_c(g->points), body, ctx);
-    g->s->held_n = kept;
+    if (g->tail) {
+        s->held = g->held_tail;
+        g->in_tail = true;
+        kept_steps(g, g->held, g->tail, body, ctx);
+        g->in_tail = false;
+        s->held = own;
+    }
+    s->held_n = 0;
+    if (from < gpu_steps(g))
+        loose_steps(g, lo_lin_c(from), row_end(g), body, ctx);
+    s->held_n = kept;
 }
 
 /* One thread's own row: loops over the axes, short ones written out. */
@@ -136,7 +202,7 @@ static void nested_steps(struct gpu *g, uint32_t depth, step_fn *body, void *ctx
 static void all_steps(struct gpu *g, step_fn *body, void *ctx)
 {
     struct lo_builder *b = &g->s->b;
-    struct lo_lin from = lo_lin_c(0), to = lo_lin_c(g->points);
+    struct lo_lin from = lo_lin_c(0), to = row_end(g);
     if (g->points == 0)
         return;
     if (g->splits > 1) {
@@ -150,10 +216,10 @@ static void all_steps(struct gpu *g, step_fn *body, void *ctx)
         to = end;
     }
     if (g->turns)
-        kept_steps(g, body, ctx);
+        kept_steps(g, 0, g->turns, body, ctx);
     else if (g->team.count == 1 && !x_inner(g))
         nested_steps(g, g->inner.n, body, ctx);
-    else if (g->shared && g->held < g->points)
+    else if (g->shared && g->held < gpu_steps(g))
         part_kept_steps(g, body, ctx);
     else
         loose_steps(g, from, to, body, ctx);
@@ -207,7 +273,7 @@ void gpu_load_always(struct gpu *g)
         return;
     }
     lo_id q = lo_for(b, LO_SERIAL, lo_lin_v(b, g->thread), lo_lin_c(g->points), g->threads);
-    one_step(g, lo_lin_v(b, q), lo_lin_c(0), false, load_always, NULL);
+    one_step(g, lo_lin_v(b, q), lo_lin_c(0), (struct edges){false, false}, load_always, NULL);
     lo_end(b);
     leave_row(g);
     lo_barrier(b);
