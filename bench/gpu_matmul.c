@@ -1,6 +1,6 @@
 /* bench-gpu_matmul: matrix products by the GPU's own kernels, counted by the software GPU: bytes of
  * global memory beside what the tiling implies and beside the least possible, bank conflicts, mma;
- * registers, spills and the main loop's instructions where ptxas and nvdisasm are found (PATH).
+ * registers and spills where ptxas is found (PATH). Of their machine code: bench/sass.sh.
  * Usage: bench-gpu_matmul [TARGET [M N K]] */
 #include "../tests/simulate.h"
 #include "lower/skeleton.h"
@@ -24,27 +24,6 @@ static bool shell(const char *command, char *out, size_t size)
     return f && pclose(f) == 0 && n > 0;
 }
 
-static void main_loop(const char *cubin)
-{
-    /* of the loops between a label and a branch back to it the one with the most products */
-    static const char *const script =
-        "nvdisasm -c %s 2>/dev/null | awk '"
-        "/^\\.text\\./ { delete at } /^\\.L_x_[0-9]+:/ { split($1, a, \":\"); at[a[1]] = n }"
-        "/^ +\\/\\*[0-9a-f]+\\*\\// { op = $2; if (op ~ /^@/) op = $3; sub(/;$/, \"\", op);"
-        "  if (op ~ /^(FFMA|HMMA)/) products++;"
-        "  ins[n] = op; sum[n++] = products; if (match($0, /\\.L_x_[0-9]+/)) {"
-        "  l = substr($0, RSTART, RLENGTH); if (l in at && products - sum[at[l]] > best) {"
-        "  best = products - sum[at[l]]; from = at[l]; to = n } } }"
-        "END { for (i = from; i < to; i++) { split(ins[i], p, \".\");"
-        "  key = p[1] (ins[i] ~ /128/ ? \".128\" : \"\"); c[key]++ }"
-        "  printf \"%%d instructions\", to - from;"
-        "  for (k in c) if (c[k] > 3) printf \", %%s %%d\", k, c[k]; printf \"\\n\" }'";
-    char command[2000], out[2000];
-    snprintf(command, sizeof command, script, cubin);
-    if (shell("command -v nvdisasm", out, sizeof out) && shell(command, out, sizeof out))
-        printf("  main loop: %s", out);
-}
-
 static void assembled(const struct text *ptx, const struct target *t)
 {
     char file[] = "/tmp/bench-gpu-XXXXXX", command[600], out[4000];
@@ -59,7 +38,6 @@ static void assembled(const struct text *ptx, const struct target *t)
         if (shell(command, out, sizeof out))
             fputs(out, stdout);
         snprintf(command, sizeof command, "%s.cubin", file);
-        main_loop(command);
         unlink(command);
     }
     close(fd);

@@ -227,16 +227,17 @@ static bool set_clip(struct elab *e, struct train *t, const struct tree_stmt *s,
 
 static bool set_precision(struct elab *e, struct train *t, const struct tree_stmt *s)
 {
-    static const char *const names[] = {"f32", "bf16", "f16", "tf32"};
+    static const char *const names[] = {"f32", "bf16", "f16", "tf32", "fp16"};
+    static const char *const meant[] = {"f32", "bf16", "f16", "tf32", "f16"};
     const struct tree_expr *x = s->bind.value;
     const char *name = x->kind == TREE_NAME ? x->name : "";
     for (size_t i = 0; i < COUNT(names); i++)
         if (!strcmp(names[i], name)) {
-            t->out.precision = names[i];
+            t->out.precision = meant[i];
             t->out.precision_at = x->at;
             return true;
         }
-    elab_error(e, x->at, "`precision` is f32, bf16, f16 or tf32%s",
+    elab_error(e, x->at, "`precision` is f32, bf16, f16 (fp16) or tf32%s",
                elab_suggest(e, name, names, COUNT(names)));
     return false;
 }

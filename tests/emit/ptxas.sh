@@ -12,6 +12,6 @@ run() { # FILES TARGET...
         exit $status
     fi
 }
-run "examples/mnist/mlp.nn" sm_75 sm_90a
+run "examples/mnist/mlp.nn" sm_75 sm_90a sm_100a # the last where LLVM knows it
 run "$TMP/bf16.nn" sm_80
 awk '/kernels,/ && $(NF - 3) < 100 { print; bad = 1 } END { exit bad }' "$TMP/table"

@@ -7,7 +7,7 @@ head -c 20000 "$SOURCE/docs/language.md" >"$TMP/input.txt"
 for m in mlp lenet; do
     sed '/^  test {/,/^  }/d; /^  best/d' "$SOURCE/examples/mnist/$m.nn" >"$TMP/$m.nn"
 done
-for p in bf16 f16 tf32; do
+for p in bf16 fp16 tf32; do
     sed "s/^  batch .*/  batch = 128\n  precision = $p/" "$TMP/mlp.nn" >"$TMP/mlp_$p.nn"
 done
 sed 's/layers: int = 4/layers: int = 2/; s/d: int = 128/d: int = 32/; s/^const context = 128/const context = 16/
@@ -28,5 +28,5 @@ step 1e-5 mlp --data "$D" -D hidden=64 --batch 16
 step 1e-5 lenet --data "$D" --batch 4
 step 1e-5 char --data "$TMP" --batch 4
 step 1e-2 mlp_bf16 --data "$D" -D hidden=64 --batch 16
-step 1e-2 mlp_f16 --data "$D" -D hidden=64 --batch 16
+step 1e-2 mlp_fp16 --data "$D" -D hidden=64 --batch 16
 step 1e-3 mlp_tf32 --data "$D" -D hidden=64 --batch 16
