@@ -280,6 +280,20 @@ uint64_t nn_mix(uint64_t key, uint64_t counter)
     return finalise(finalise(counter + 0x9e3779b97f4a7c15u) ^ finalise(key + 0xd1342543de82ef95u));
 }
 
+uint64_t nn_sum(uint64_t sum, const void *p, size_t n)
+{
+    for (const char *c = p; n;) {
+        uint64_t word = 0;
+        size_t k = n < sizeof word ? n : sizeof word;
+        memcpy(&word, c, k);
+        sum = (sum ^ word) * 0xff51afd7ed558ccdu;
+        sum ^= sum >> 32;
+        c += k;
+        n -= k;
+    }
+    return sum;
+}
+
 uint64_t nn_hash(const void *p, size_t n)
 {
     const unsigned char *c = p;

@@ -57,5 +57,9 @@ bool nn_widens(enum nn_dtype from, enum nn_dtype to);
 uint64_t nn_mix(uint64_t key, uint64_t counter);
 /* FNV-1a (Fowler, Noll, Vo) over bytes: the content hash of images. */
 uint64_t nn_hash(const void *p, size_t n);
+/* A faster one, eight bytes at a time, of tensors; goes on from `sum` (NN_SUM at first) where the
+ * bytes before were a multiple of eight. */
+#define NN_SUM 0x9e3779b97f4a7c15u
+uint64_t nn_sum(uint64_t sum, const void *p, size_t n);
 
 #endif

@@ -34,6 +34,7 @@ struct nn_code {
     const char *text;
     size_t bytes;       /* without a 0 at the end, which follows */
     const char *target; /* sm_80: the image's own */
+    const void *cubin;  /* machine code of the same for the target, an ELF file; NULL: none */
 };
 
 /* Where an argument lives. */

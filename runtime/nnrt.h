@@ -89,8 +89,7 @@ struct nn_options {
     /* `cpu` or NULL: the highest level in the library that this machine runs (of a library with
      * levels for GPUs only: `cuda`). Or a level's name; `cuda`, `cuda:1`: a GPU, by its driver;
      * `sim`: the software GPU, where it is installed. On a GPU a step whose loss is not asked for
-     * is under way when the call returns, and a later call may report its failure; views of
-     * parameters are not given out. */
+     * is under way when the call returns, and a later call may report its failure. */
     const char *device;
     /* How long training will be, for schedules of the learning rate: steps in all, and in an epoch.
      * 0: as the model file says. */
@@ -157,7 +156,11 @@ enum nn_status nn_context_save_state(struct nn_context *c, const char *path);
 enum nn_status nn_context_load_state(struct nn_context *c, const char *path);
 
 /* Parameters and states (running means): how many, their names, their memory to read and write. A
- * view lasts as long as the context; `name` unknown: NN_USAGE, NULL. */
+ * view lasts as long as the context; `name` unknown: NN_USAGE, NULL. Of a context on a GPU the
+ * memory is the GPU's, in its primary context (DLPack's kDLCUDA): asking for a view waits for the
+ * steps under way; work of your own on it belongs between calls, done before the next one, and a
+ * step whose loss is not asked for is still running when the call returns: ask for a view again, or
+ * for the loss, to wait. */
 uint32_t nn_context_params(const struct nn_context *c);
 const char *nn_context_param_name(const struct nn_context *c,
                                   uint32_t i); /* NULL beyond the last */

@@ -5,7 +5,7 @@
 
 #include "image.h"
 
-#define NN_PACKAGE_VERSION 3
+#define NN_PACKAGE_VERSION 4
 
 /* The code for one kind of machine. */
 struct nn_level {
@@ -16,6 +16,8 @@ struct nn_level {
     uint64_t kernels;
     const char *code; /* a GPU's PTX, 0-terminated; NULL: a CPU's level */
     uint64_t code_bytes, code_hash;
+    const void *cubin; /* the same as machine code, where ptxas was there to make it; NULL */
+    uint64_t cubin_bytes, cubin_hash;
 };
 
 /* What a machine must compute: results of a probe (runtime/model/probe.h). */
@@ -23,7 +25,7 @@ struct nn_probe_rec {
     uint64_t count; /* of results; 0: the library carries none */
     const double *result;
     uint64_t forward_limit, step_limit; /* integer inputs were drawn from [0, limit) */
-    double tolerance;                   /* relative to the results' size */
+    double tolerance;                   /* of f32, relative to an output's largest magnitude */
 };
 
 struct nn_model;
@@ -31,6 +33,7 @@ struct nn_model;
 struct nn_gpu_device {
     struct nn_cuda *cuda;
     struct nn_device *device;
+    int ordinal;
     const struct nn_level *level;
 };
 /* How a library with levels for GPUs reaches them (runtime/model/gpu.c); one without does not link

@@ -229,6 +229,7 @@ static int compile_level(struct build *b, uint32_t i)
     o.target = b->target[i]->name;
     if (!nnc_compile_begin(&b->c[i], b->diag, &o, NULL, b->model->name))
         return EXIT_USAGE;
+    b->c[i].gemm = b->gemm;
     int bad = train_graphs(b, &b->c[i], true);
     if (!bad)
         bad = forward_graphs(b, &b->c[i], b->batches);
@@ -283,11 +284,24 @@ static int make_probe(struct build *b)
     return bad;
 }
 
+/* --gemm: of GPUs' levels. */
+static int read_gemm(struct build *b)
+{
+    int bad = nnc_gemm(&b->o, &b->gemm);
+    if (!bad && b->o.gemm && !b->gpu) {
+        fprintf(stderr, "nnc build: --gemm %s: no GPU is among the targets\n", b->o.gemm);
+        bad = EXIT_USAGE;
+    }
+    return bad;
+}
+
 static int build(struct build *b)
 {
     int bad = build_read_targets(b);
     if (!bad)
         bad = build_read_parts(b);
+    if (!bad)
+        bad = read_gemm(b);
     if (!bad)
         bad = read_file(b);
     for (uint32_t i = 0; !bad && i < b->levels; i++)
@@ -300,10 +314,11 @@ static int build(struct build *b)
 int cmd_build(int argc, char **argv)
 {
     struct build b = {.diag = diag_new(), .mem = arena_new()};
-    nnc_parse_options(&b.o, "build", argc, argv,
-                      "define include_opt model target policy batch epochs steps seed folder emit "
-                      "prefix batches inference depfile functions with_gradient instance",
-                      1);
+    nnc_parse_options(
+        &b.o, "build", argc, argv,
+        "define include_opt model target gemm policy batch epochs steps seed folder emit "
+        "prefix batches inference depfile functions with_gradient instance",
+        1);
     b.o.out = b.o.folder;
     int bad = EXIT_USAGE;
     if (b.o.out)
@@ -313,6 +328,7 @@ int cmd_build(int argc, char **argv)
     for (uint32_t i = 0; i < b.levels; i++) {
         if (b.c[i].m)
             nnc_compile_end(&b.c[i]);
+        text_free(&b.cubin[i]);
     }
     front_close(b.front);
     arena_free(b.mem);

@@ -30,9 +30,11 @@ struct build {
     uint32_t batches;
     const struct target *target[LEVELS];
     struct nnc_compiled c[LEVELS];
+    struct text cubin[LEVELS]; /* of a GPU's level, where it was made */
     uint32_t levels;
     const struct target *base; /* the least of the CPU's levels; else this machine's */
     bool gpu;                  /* some target is a GPU's */
+    enum fuse_gemm gemm;
     unsigned parts;
     struct nn_probe probe;
     bool probed;

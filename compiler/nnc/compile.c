@@ -99,7 +99,7 @@ static bool link_text(struct nnc_compiled *c, struct lo_kernel *const *kernels, 
         return refused(message);
     if (!stored && c->store.keep)
         c->store.keep(c->store.user, key, c->ptx.p, c->ptx.n);
-    c->code = (struct nn_code){c->ptx.p, c->ptx.n, c->target->name};
+    c->code = (struct nn_code){c->ptx.p, c->ptx.n, c->target->name, NULL};
     return true;
 }
 

@@ -97,9 +97,13 @@ static const char *level_words(struct packing *p, const struct pack_level *l)
     const char *symbol = named(p, "%s.%s.level%s", word, "");
     const char *table = l->code ? NULL : kernel_table(p, l, word);
     const char *code = l->code ? named(p, "%s.%s.code%s", word, "") : NULL;
+    bool machine = code && l->cubin && l->cubin->n;
+    const char *cubin = machine ? named(p, "%s.%s.cubin%s", word, "") : NULL;
     back_object_bytes(p->o, image, l->image, l->image->bytes);
     if (code)
         back_object_bytes(p->o, code, l->code->p, l->code->n + 1);
+    if (machine)
+        back_object_bytes(p->o, cubin, l->cubin->p, l->cubin->n);
     struct back_word level[] = {
         at(string(p, word, l->target->name)),
         at(image),
@@ -110,6 +114,9 @@ static const char *level_words(struct packing *p, const struct pack_level *l)
         at(code),
         number(code ? l->code->n : 0),
         number(code ? nn_hash(l->code->p, l->code->n) : 0),
+        at(cubin),
+        number(machine ? l->cubin->n : 0),
+        number(machine ? nn_hash(l->cubin->p, l->cubin->n) : 0),
     };
     back_object_words(p->o, symbol, level, COUNT(level));
     return symbol;

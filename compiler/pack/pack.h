@@ -13,7 +13,8 @@ struct pack_level {
         *image; /* graphs init, step, eval, eval.1, metrics; forward.N or forward */
     struct lo_kernel *const *kernel;
     size_t kernels;
-    const struct text *code; /* of a GPU: PTX for the image's kernels, under their names */
+    const struct text *code;  /* of a GPU: PTX for the image's kernels, under their names */
+    const struct text *cubin; /* and the same as machine code; n 0: there is none */
 };
 struct pack_model {
     const char *name;   /* MLP */

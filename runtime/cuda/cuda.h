@@ -70,5 +70,10 @@ enum nn_status nn_cuda_blas(const struct nn_cuda *c, char *name, size_t size, st
 /* ---- ptxas.c ---- The assembler's path: that of PATH, of CUDA_HOME/bin, of /usr/local/cuda/bin.
  * False: there is none. */
 bool nn_cuda_find_ptxas(char *path, size_t size);
+/* PTX as machine code for the chip `arch` (sm_80), heap memory, n bytes; kept in the compile cache.
+ * False: there is no assembler, or it refuses: then its first words are in `why` (empty: there is
+ * none). */
+bool nn_cuda_assemble(const char *ptx, size_t bytes, const char *arch, void **cubin, size_t *n,
+                      char *why, size_t size);
 
 #endif

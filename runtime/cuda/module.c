@@ -1,5 +1,5 @@
-/* The image's code into the device: a cubin by ptxas where it is found, else the PTX by the
- * driver's own compiler; then the entry of each kernel's phases. */
+/* The image's code into the device: the cubin that a library carries, else one by ptxas where it is
+ * found, else the PTX by the driver's own compiler; then the entry of each kernel's phases. */
 #include "cuda/private.h"
 
 #include <stdio.h>
@@ -55,17 +55,37 @@ static void architecture(const struct cuda *d, const char *target, char *arch, s
         snprintf(arch, size, "sm_%d%d", d->info.major, d->info.minor);
 }
 
+/* Machine code for 8.0 runs on 8.6 too, for 9.0a on 9.0 alone. */
+static bool fits(const struct cuda *d, const char *target)
+{
+    char *end;
+    long level = !strncmp(target, "sm_", 3) ? strtol(target + 3, &end, 10) : 0;
+    long have = 10 * d->info.major + d->info.minor;
+    return level > 0 && (*end ? level == have : level / 10 == have / 10 && level <= have);
+}
+
+static bool load_cubin(struct cuda *d, const void *cubin)
+{
+    if (!d->c->cuModuleLoadDataEx(&d->module, cubin, 0, NULL, NULL))
+        return true;
+    d->module = NULL; /* an assembler newer than the driver: its own compiler decides */
+    return false;
+}
+
 static enum nn_status load_code(struct cuda *d, const struct nn_code *code, struct nn_message *m)
 {
     char arch[32], why[400] = "";
     void *cubin;
+    size_t n;
+    if (!d->c->sim && code->cubin && fits(d, code->target) && load_cubin(d, code->cubin))
+        return NN_OK;
     architecture(d, code->target, arch, sizeof arch);
-    if (!d->c->sim && ptxas_compile(code->text, code->bytes, arch, &cubin, why, sizeof why)) {
-        int refused = d->c->cuModuleLoadDataEx(&d->module, cubin, 0, NULL, NULL);
+    if (!d->c->sim &&
+        nn_cuda_assemble(code->text, code->bytes, arch, &cubin, &n, why, sizeof why)) {
+        bool loaded = load_cubin(d, cubin);
         free(cubin);
-        if (!refused)
+        if (loaded)
             return NN_OK;
-        d->module = NULL; /* an assembler newer than the driver: its own compiler decides */
     }
     return load_ptx(d, code, why, m);
 }

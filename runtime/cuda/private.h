@@ -83,11 +83,6 @@ static inline cu_address cu_at(const void *p) { return (cu_address)(uintptr_t)p;
 enum nn_status module_load(struct cuda *d, const struct nn_context *c, struct nn_message *m);
 void module_unload(struct cuda *d);
 
-/* ---- ptxas.c ---- PTX to a cubin for -arch=`arch`, heap memory. False: no assembler, or it
- * refuses: then its first words are in `why` (empty: there is none). */
-bool ptxas_compile(const char *ptx, size_t bytes, const char *arch, void **cubin, char *why,
-                   size_t size);
-
 /* ---- exec.c ---- the operations that run things */
 enum nn_status cuda_prepare(struct nn_device *d, const struct nn_context *c, struct nn_message *m);
 enum nn_status cuda_launch(struct nn_device *d, const struct nn_context *c,

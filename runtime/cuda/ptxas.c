@@ -192,21 +192,20 @@ static char *assemble(char *path, const char *ptx, size_t bytes, const char *arc
     return cubin;
 }
 
-bool ptxas_compile(const char *ptx, size_t bytes, const char *arch, void **cubin, char *why,
-                   size_t size)
+bool nn_cuda_assemble(const char *ptx, size_t bytes, const char *arch, void **cubin, size_t *n,
+                      char *why, size_t size)
 {
     char path[PATH_MAX], at[PATH_MAX];
-    size_t n;
     why[0] = 0;
     *cubin = NULL;
     if (!nn_cuda_find_ptxas(path, sizeof path))
         return false;
     bool kept = kept_at(at, sizeof at, path, ptx, bytes, arch);
-    if (kept && (*cubin = read_whole(at, CUBIN_MOST, &n)))
+    if (kept && (*cubin = read_whole(at, CUBIN_MOST, n)))
         return true;
-    char *made = assemble(path, ptx, bytes, arch, &n, why, size);
+    char *made = assemble(path, ptx, bytes, arch, n, why, size);
     if (made && kept)
-        keep(at, made, n);
+        keep(at, made, *n);
     *cubin = made;
     return made != NULL;
 }

@@ -53,6 +53,9 @@ struct nn_tensor {
     uint64_t offset; /* in the file */
 };
 struct nn_tensors; /* an open file */
+/* In the header's __metadata__: 16 hexadecimal digits, nn_sum over the tensors as they lie, each
+ * begun at eight bytes. The saver writes it; opening a file that has it reads all of it once. */
+#define NN_TENSORS_HASH "nnc.hash"
 enum nn_status nn_tensors_open(struct nn_tensors **t, const char *path, struct nn_message *m);
 void nn_tensors_close(struct nn_tensors *t); /* NULL is fine */
 uint32_t nn_tensors_count(const struct nn_tensors *t);
@@ -79,8 +82,6 @@ void nn_saver_close(struct nn_saver *s); /* NULL is fine */
 /* Writes `path.tmp`, syncs it, renames it to `path`, syncs the folder. On failure what `path` held
  * is untouched and the temporary file is gone. */
 enum nn_status nn_saver_write(struct nn_saver *s, struct nn_message *m);
-/* A checksum of the items' data as it is now, from item `first` on. */
-uint64_t nn_saver_sum(const struct nn_saver *s, size_t first);
 
 /* ---- order.c ---- A permutation of 0..n that needs no memory: where position i of the order `key`
  * comes from. A pure function of its arguments, on every machine. */

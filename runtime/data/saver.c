@@ -1,6 +1,6 @@
-/* safetensors, written. The header depends on names and shapes alone: it is made once, and a write
- * is nothing but system calls, so a checkpoint costs no memory and its bytes follow from the
- * tensors. */
+/* safetensors, written. The header depends on names and shapes alone, but for a hash of the
+ * tensors: it is made once, so a checkpoint costs no memory and its bytes follow from the tensors.
+ */
 #include "common.h"
 #include "data/data.h"
 #include "data/file.h"
@@ -13,6 +13,7 @@
 struct nn_saver {
     char *path, *tmp;
     char *header; /* with its length in front */
+    char *hash;   /* in it: 16 digits, of what each write writes */
     struct iovec *part;
     size_t parts;
 };
@@ -69,7 +70,7 @@ static char *put_item(char *p, const struct nn_save_item *x, size_t from, size_t
 static char *header_text(struct nn_saver *s, const char *format, const struct nn_save_item *item,
                          size_t items)
 {
-    enum { FIXED = 100, NUMBER = 22 };
+    enum { FIXED = 120, NUMBER = 22 };
     size_t at = 0, bytes, room = FIXED + 6 * strlen(format);
     for (size_t i = 0; i < items; i++)
         room += FIXED + 6 * strlen(item[i].name) + NUMBER * (item[i].rank + 2);
@@ -78,7 +79,7 @@ static char *header_text(struct nn_saver *s, const char *format, const struct nn
         return NULL;
     p = put_text(p, "{\"__metadata__\":{\"format\":");
     p += nn_json_quote(p, format);
-    *p++ = '}';
+    p = put_text(p, ",\"" NN_TENSORS_HASH "\":\"0000000000000000\"}");
     for (size_t i = 0; i < items; i++) {
         if (!nn_tensor_bytes(item[i].dtype, item[i].rank, item[i].dim, &bytes)) {
             free(text);
@@ -115,6 +116,8 @@ static bool prepare(struct nn_saver *s, const char *path, const char *format,
         for (int i = 0; i < 8; i++)
             s->header[i] = (char)(padded >> 8 * i & 255);
         memcpy(s->header + 8, text, n);
+        s->hash = strstr(s->header + 8, NN_TENSORS_HASH "\":\"");
+        s->hash += sizeof NN_TENSORS_HASH - 1 + 3;
         memset(s->header + 8 + n, ' ', padded - n);
         s->part[0] = (struct iovec){s->header, 8 + padded};
     }
@@ -148,23 +151,10 @@ void nn_saver_close(struct nn_saver *s)
 
 enum nn_status nn_saver_write(struct nn_saver *s, struct nn_message *m)
 {
+    uint64_t sum = NN_SUM;
+    for (size_t i = 1; i < s->parts; i++)
+        sum = nn_sum(sum, s->part[i].iov_base, s->part[i].iov_len);
+    for (int i = 0; i < 16; i++)
+        s->hash[i] = "0123456789abcdef"[sum >> (60 - 4 * i) & 15];
     return nn_file_replace(s->path, s->tmp, s->part, s->parts, m);
-}
-
-uint64_t nn_saver_sum(const struct nn_saver *s, size_t first)
-{
-    uint64_t sum = 0x9e3779b97f4a7c15u;
-    for (size_t i = first + 1; i < s->parts; i++) {
-        const char *p = s->part[i].iov_base;
-        for (size_t n = s->part[i].iov_len; n;) {
-            uint64_t word = 0;
-            size_t k = n < sizeof word ? n : sizeof word;
-            memcpy(&word, p, k);
-            sum = (sum ^ word) * 0xff51afd7ed558ccdu;
-            sum ^= sum >> 32;
-            p += k;
-            n -= k;
-        }
-    }
-    return sum;
 }

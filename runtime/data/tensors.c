@@ -1,5 +1,6 @@
 /* safetensors, read: u64 header length, a JSON object of name -> {dtype, shape, data_offsets}, then
- * the tensors, one behind the other without gaps. All of that is checked at opening. */
+ * the tensors, one behind the other without gaps. All of that is checked at opening, and the hash
+ * of the tensors that nnc's own files carry. */
 #include "common.h"
 #include "data/data.h"
 #include "data/file.h"
@@ -17,6 +18,8 @@ struct nn_tensors {
     char *path;
     char *text; /* the header; the names stand in it */
     struct nn_tensor *tensor;
+    bool hashed; /* the header has a hash of the tensors, as they lie: */
+    uint64_t hash;
 };
 
 static const struct {
@@ -136,6 +139,50 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* Files of other programs have none. */
+static void read_metadata(struct nn_tensors *t, struct nn_json *j)
+{
+    bool first = true;
+    if (nn_json_next(j) != '{') {
+        nn_json_skip(j, DEPTH_MOST);
+        return;
+    }
+    nn_json_enter(j, '{');
+    while (nn_json_more(j, '}', &first)) {
+        const char *key = nn_json_key(j);
+        if (!key || strcmp(key, NN_TENSORS_HASH) || nn_json_next(j) != '"') {
+            nn_json_skip(j, DEPTH_MOST);
+            continue;
+        }
+        const char *text = nn_json_string(j);
+        t->hashed = text && strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
+        t->hash = t->hashed ? strtoull(text, NULL, 16) : 0;
+    }
+}
+
+/* In the order in which they lie. */
+static enum nn_status check_hash(const struct nn_tensors *t, struct nn_message *m)
+{
+    enum { PIECE = 1 << 20 };
+    uint64_t sum = NN_SUM;
+    enum nn_status s = NN_OK;
+    char *piece = t->hashed ? malloc(PIECE) : NULL;
+    if (t->hashed && !piece)
+        return nn_fail(m, NN_MACHINE, "out of memory");
+    for (uint32_t i = 0; piece && !s && i < t->count; i++)
+        for (size_t at = 0; !s && at < t->tensor[i].bytes; at += PIECE) {
+            size_t left = t->tensor[i].bytes - at, n = left < PIECE ? left : PIECE;
+            s = nn_file_read(t->fd, t->path, t->tensor[i].offset + at, piece, n, m);
+            sum = nn_sum(sum, piece, n);
+        }
+    free(piece);
+    if (!s && t->hashed && sum != t->hash)
+        return nn_fail(m, NN_REFUSED,
+                       "%s is damaged: its tensors have another hash than when it was written",
+                       t->path);
+    return s;
+}
+
 static enum nn_status check_cover(struct nn_tensors *t, uint64_t data_at, uint64_t size,
                                   struct nn_message *m)
 {
@@ -151,6 +198,9 @@ static enum nn_status check_cover(struct nn_tensors *t, uint64_t data_at, uint64
         return nn_fail(m, NN_REFUSED, "%s is %s: its tensors end at byte %llu, the file at %llu",
                        t->path, at > size ? "truncated" : "too long", (unsigned long long)at,
                        (unsigned long long)size);
+    enum nn_status s = check_hash(t, m);
+    if (s)
+        return s;
     qsort(t->tensor, t->count, sizeof *t->tensor, by_name);
     for (uint32_t i = 1; i < t->count; i++)
         if (!strcmp(t->tensor[i - 1].name, t->tensor[i].name))
@@ -182,6 +232,8 @@ static enum nn_status read_header(struct nn_tensors *t, uint64_t size, struct nn
         const char *name = nn_json_key(&j);
         if (name && strcmp(name, "__metadata__"))
             s = read_entry(t, &j, name, 8 + n, m);
+        else if (name)
+            read_metadata(t, &j);
         else
             nn_json_skip(&j, DEPTH_MOST);
     }

@@ -71,6 +71,9 @@ const struct nn_slot_rec *nn_exec_slot_rec(const struct nn_exec *e, int slot);
 void *nn_exec_slot(const struct nn_exec *e, int slot);
 enum nn_status nn_exec_fetch(struct nn_exec *e, struct nn_message *m);
 void nn_exec_changed(struct nn_exec *e, int slot);
+/* A slot's memory where it computes (on the CPU that of nn_exec_slot), for others to read and write
+ * between runs: from now on what nn_exec_fetch gives is read anew each time. */
+enum nn_status nn_exec_slot_device(struct nn_exec *e, int slot, void **at, struct nn_message *m);
 /* Sets a slot of integers or floats with one element; false if there is no such slot. */
 bool nn_exec_set_scalar(struct nn_exec *e, const char *slot, double v);
 void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v); /* the same of an i64, exactly */

@@ -16,6 +16,7 @@ struct nn_exec {
     /* Only where the device's memory is apart. */
     bool *changed;           /* slots whose host copy is the newer one */
     bool any_changed, stale; /* stale: the device has written slots since they were read */
+    bool shared;             /* others may write them at any time */
     unsigned char *look;     /* room for an argument that is searched for NaN */
     size_t look_bytes;
     /* The runs under way, oldest first. */

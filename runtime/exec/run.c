@@ -62,10 +62,18 @@ enum nn_status nn_exec_fetch(struct nn_exec *e, struct nn_message *m)
     if (!e->device->ops->apart)
         return NN_OK;
     enum nn_status s = nn_exec_push(e, m);
-    if (!s && e->stale && e->memory.slots) {
+    if (!s && (e->stale || e->shared) && e->memory.slots) {
         s = e->device->ops->read(e->device, e->mirror, e->c.memory.slots, e->memory.slots, m);
         e->stale = s != NN_OK;
     }
+    return s;
+}
+
+enum nn_status nn_exec_slot_device(struct nn_exec *e, int slot, void **at, struct nn_message *m)
+{
+    enum nn_status s = e->device->ops->apart ? nn_exec_push(e, m) : NN_OK;
+    e->shared = true;
+    *at = s ? NULL : e->c.memory.slots + nn_image_slots(e->c.image)[slot].offset;
     return s;
 }
 

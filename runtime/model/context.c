@@ -70,7 +70,7 @@ enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e,
                              struct nn_gpu_device *gpu, struct nn_message *m)
 {
     const struct nn_level *l = c->level;
-    struct nn_code code = {l->code, l->code_bytes, l->target};
+    struct nn_code code = {l->code, l->code_bytes, l->target, l->cubin};
     struct nn_exec_options o = {.allocator = c->options.allocator, .pool = c->pool};
     if (l->code && !gpu->device) {
         enum nn_status s = c->model->gpu->open(gpu, c->model, wanted(c), m);
@@ -87,11 +87,17 @@ enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e,
 static enum nn_status check_content(const struct nn_context *c, struct nn_message *m)
 {
     const struct nn_level *l = c->level;
-    bool image = nn_hash(l->image, l->bytes) == l->hash;
-    if (image && (!l->code || nn_hash(l->code, l->code_bytes) == l->code_hash))
-        return NN_OK;
-    return nn_fail(m, NN_REFUSED, "%s, level %s: the library is damaged: its %s has another hash",
-                   c->model->name, l->target, image ? "code" : "table");
+    const char *bad = NULL;
+    if (nn_hash(l->image, l->bytes) != l->hash)
+        bad = "table";
+    else if (l->code && nn_hash(l->code, l->code_bytes) != l->code_hash)
+        bad = "code";
+    else if (l->cubin && nn_hash(l->cubin, l->cubin_bytes) != l->cubin_hash)
+        bad = "machine code";
+    return bad ? nn_fail(m, NN_REFUSED,
+                         "%s, level %s: the library is damaged: its %s has another hash",
+                         c->model->name, l->target, bad)
+               : NN_OK;
 }
 
 static enum nn_status open_pool(struct nn_context *c, struct nn_message *m)

@@ -46,6 +46,7 @@ static enum nn_status gpu_open(struct nn_gpu_device *d, const struct nn_model *m
     long ordinal = colon && !sim ? strtol(colon + 1, &end, 10) : 0;
     if ((end && (*end || end == colon + 1)) || ordinal < 0 || ordinal > 1 << 16)
         return nn_fail(m, NN_USAGE, "device %.100s: cuda:NUMBER is wanted", device);
+    d->ordinal = (int)ordinal;
     struct nn_cuda_options o = {.sim = sim, .chip = colon && sim ? colon + 1 : NULL};
     enum nn_status s = nn_cuda_open(&d->cuda, &o, m);
     if (!s)

@@ -57,32 +57,33 @@ static uint8_t type_code(enum nn_dtype t)
     return 3; /* DLPack's opaque handle */
 }
 
+/* The memory where it computes, with no step under way. */
+static enum nn_status view_of(struct nn_context *c, struct param *p, struct nn_dltensor *view)
+{
+    const struct nn_slot_rec *s = nn_exec_slot_rec(c->exec, (int)p->slot);
+    enum nn_dtype t = (enum nn_dtype)s->dtype;
+    void *at = NULL;
+    enum nn_status status = nn_context_settle(c);
+    if (!status)
+        status = nn_exec_slot_device(c->exec, (int)p->slot, &at, &c->message);
+    if (status)
+        return status;
+    *view = (struct nn_dltensor){.data = at,
+                                 .device = {c->gpu.device ? 2 : 1, c->gpu.ordinal},
+                                 .rank = s->rank,
+                                 .dtype = {type_code(t), (uint8_t)(8 * nn_dtype_size(t)), 1},
+                                 .shape = p->shape,
+                                 .strides = p->strides};
+    c->filled = true; /* the caller may write through it */
+    return NN_OK;
+}
+
 enum nn_status nn_context_param(struct nn_context *c, const char *name, struct nn_dltensor *view)
 {
-    for (uint32_t i = 0; i < c->params; i++) {
-        struct param *p = &c->param[i];
-        const struct nn_slot_rec *s = nn_exec_slot_rec(c->exec, (int)p->slot);
-        if (strcmp(nn_context_param_name(c, i), name))
-            continue;
-        if (c->gpu.device) {
-            *view = (struct nn_dltensor){0};
-            return nn_fail(
-                &c->message, NN_USAGE,
-                "parameter %.200s: views of a GPU's memory are not given out; saving and "
-                "loading reach it",
-                name);
-        }
-        enum nn_dtype t = (enum nn_dtype)s->dtype;
-        *view = (struct nn_dltensor){.data = nn_exec_slot(c->exec, (int)p->slot),
-                                     .device = {1, 0},
-                                     .rank = s->rank,
-                                     .dtype = {type_code(t), (uint8_t)(8 * nn_dtype_size(t)), 1},
-                                     .shape = p->shape,
-                                     .strides = p->strides};
-        c->filled = true; /* the caller may write through it */
-        return NN_OK;
-    }
     *view = (struct nn_dltensor){0};
+    for (uint32_t i = 0; i < c->params; i++)
+        if (!strcmp(nn_context_param_name(c, i), name))
+            return view_of(c, &c->param[i], view);
     return nn_fail(&c->message, NN_USAGE, "%s has no parameter or state %.200s", c->model->name,
                    name);
 }

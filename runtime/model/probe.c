@@ -59,10 +59,13 @@ static void fill_input(const struct nn_exec *e, const struct nn_value_rec *v, ui
                nn_dtype_float(t) ? unit(key, i) : (double)(nn_mix(key, i) % (limit ? limit : 1)));
 }
 
-static void note(struct nn_probe *p, double v)
+static void note(struct nn_probe *p, enum nn_dtype t, double v)
 {
-    if (p->count < NN_PROBE_MOST)
-        p->result[p->count++] = v;
+    if (p->count == NN_PROBE_MOST)
+        return;
+    p->dtype[p->count] = (uint8_t)t;
+    p->group[p->count] = p->groups;
+    p->result[p->count++] = v;
 }
 
 /* Some elements of every output, evenly spread. */
@@ -74,7 +77,8 @@ static void note_outputs(const struct nn_exec *e, int graph, bool losses, struct
         size_t n = v[o].bytes / nn_dtype_size(t), by = n / SAMPLES + 1;
         if (!losses || !strncmp(nn_exec_text(e, v[o].name), "loss", 4))
             for (size_t i = 0; nn_dtype_float(t) && i < n; i += by)
-                note(p, nn_get(t, nn_exec_output(e, graph, (int)o), i));
+                note(p, t, nn_get(t, nn_exec_output(e, graph, (int)o), i));
+        p->groups++;
     }
 }
 
@@ -124,7 +128,7 @@ static int smallest_forward(const struct nn_exec *e)
 enum nn_status nn_probe_run(struct nn_exec *e, struct nn_probe *p, struct nn_message *m)
 {
     int forward = smallest_forward(e), step = nn_exec_graph(e, "step");
-    p->count = 0;
+    p->count = p->groups = 0;
     enum nn_status s = fill_slots(e, m);
     if (!s && forward >= 0)
         s = run(e, forward, 1, p->forward_limit, p, m);

@@ -65,7 +65,6 @@ struct position {
     int64_t losses;
     /* must be the same in the run that goes on */
     int64_t seed, batch, samples, shuffle;
-    int64_t check; /* as saved: the checksum of the state */
 };
 struct checkpoints {
     struct nn_saver *last, *best, *state;

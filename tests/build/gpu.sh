@@ -22,17 +22,51 @@ train A on d {
 END
 cat >"$TMP/test.c" <<'END'
 #include "ab.h"
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #define CHECK(x) ((x) ? (void)0 : exit(printf("line %d: %s: %s\n", __LINE__, #x, ab_error(c))))
 static struct ab *c;
+/* The view of a weight: the GPU's memory is read and written by its driver. */
+static void view(int gpu)
+{
+    struct nn_dltensor v;
+    struct nn_dlmanaged *held;
+    float x[AB_BATCH * AB_X_SIZE] = {1}, before[AB_OUTPUT_SIZE], after[AB_OUTPUT_SIZE], bias[2];
+    void *sim = gpu ? dlopen(getenv("NNC_SIM_LIBRARY"), RTLD_NOW) : NULL;
+    int (*from)(void *, uint64_t, size_t) = NULL, (*to)(uint64_t, const void *, size_t) = NULL;
+    CHECK(ab_forward(c, 1, x, before) == NN_OK);
+    CHECK(ab_param(c, "fc2.bias", &v) == NN_OK && (held = ab_param_dlpack(c, "fc2.bias")));
+    CHECK(v.device.type == (gpu ? 2 : 1) && v.device.id == 0 && v.rank == 1 && v.shape[0] == 2);
+    CHECK(v.data == held->tensor.data);
+    if (gpu) {
+        *(void **)&from = dlsym(sim, "cuMemcpyDtoH_v2");
+        *(void **)&to = dlsym(sim, "cuMemcpyHtoD_v2");
+        CHECK(from && to && !from(bias, (uint64_t)(uintptr_t)v.data, sizeof bias));
+        bias[1] += 2;
+        CHECK(!to((uint64_t)(uintptr_t)v.data, bias, sizeof bias));
+    } else {
+        ((float *)v.data)[1] += 2;
+    }
+    held->deleter(held);
+    CHECK(ab_forward(c, 1, x, after) == NN_OK);
+    CHECK(after[0] == before[0] && fabsf(after[1] - before[1] - 2) < 1e-5f);
+    CHECK(ab_save(c, "w2") == NN_OK && ab_load(c, "w2") == NN_OK);
+    CHECK(ab_forward(c, 1, x, before) == NN_OK && before[1] == after[1]);
+    CHECK(ab_param(c, "fc3.bias", &v) == NN_USAGE);
+    FILE *f = fopen("w2", "r+b"); /* a bit of the weights flips */
+    CHECK(f && !fseek(f, -5, SEEK_END));
+    int byte = getc(f) ^ 16;
+    CHECK(!fseek(f, -5, SEEK_END) && putc(byte, f) == byte && !fclose(f));
+    CHECK(ab_load(c, "w2") == NN_REFUSED && strstr(ab_error(c), "w2 is damaged: its tensors have"));
+}
 static float run(const char *device, const char *weights, float *y)
 {
     struct nn_options o = {.device = device};
     float x[AB_BATCH * AB_X_SIZE], t[AB_BATCH * AB_T_SIZE], loss;
     struct ab_metrics m;
-    struct nn_dltensor v;
     for (int i = 0; i < (int)(sizeof x / sizeof *x); i++)
         x[i] = (float)(i % 7) / 7;
     for (int i = 0; i < (int)(sizeof t / sizeof *t); i++)
@@ -46,7 +80,7 @@ static float run(const char *device, const char *weights, float *y)
     CHECK(ab_metrics(c, &m) == NN_OK && isfinite(m.loss));
     CHECK(ab_save(c, weights) == NN_OK && ab_init(c, 9) == NN_OK && ab_load(c, weights) == NN_OK);
     CHECK(ab_forward(c, 1, x, y) == NN_OK);
-    CHECK((ab_param(c, "fc1.weight", &v) == NN_OK) == (device[0] == 'c'));
+    view(strcmp(device, "cpu"));
     CHECK(ab_train_step(c, x, t, NULL) == NN_OK); /* and when the context is closed */
     ab_close(c);
     return loss;
@@ -54,26 +88,81 @@ static float run(const char *device, const char *weights, float *y)
 int main(int argc, char **argv)
 {
     float cpu[AB_OUTPUT_SIZE], gpu[AB_OUTPUT_SIZE];
-    float a = run("cpu", argv[argc - 1], cpu), b = run("sim", argv[argc - 1], gpu);
+    float a = run("cpu", argv[1], cpu), b = run(argc > 2 ? argv[2] : "sim", argv[1], gpu);
     printf("%g %g, %g %g\n", (double)a, (double)b, (double)cpu[0], (double)gpu[0]);
     return !(fabsf(a - b) < 1e-4f && fabsf(cpu[0] - gpu[0]) < 1e-3f && cpu[0] != 0);
 }
 END
-"$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --target x86-64,sm_75 --emit header,lib,ptx
-grep -q '^.target sm_75' "$TMP/lib/ab.sm_75.ptx"
-# shellcheck disable=SC2086
-$CC $CFLAGS -std=c11 -I "$TMP/lib" -I "$SOURCE/runtime" "$TMP/test.c" "$TMP/lib/libab.a" \
-    "${NNC%/*}/libnnrt.a" -lm -ldl -pthread -o "$TMP/test"
-NNC_SIM_LIBRARY="${NNC%/*}/libnncsim.so" "$TMP/test" "$TMP/w.safetensors"
+build=${NNC%/*}
+compile() { # FOLDER
+    # shellcheck disable=SC2086
+    $CC $CFLAGS -D_GNU_SOURCE -std=c11 -I "$1" -I "$SOURCE/runtime" "$TMP/test.c" "$1/libab.a" "$build/libnnrt.a" \
+        -lm -ldl -pthread -o "$1/test"
+}
+export NNC_SIM_LIBRARY="$build/libnncsim.so" NNC_CACHE="$TMP/cache"
+"$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --target x86-64,sm_80 --emit header,lib,ptx
+grep -q '^.target sm_80' "$TMP/lib/ab.sm_80.ptx"
+compile "$TMP/lib"
+cd "$TMP"
+lib/test w.safetensors
+
+# A bit that flips in tables, PTX or machine code is found.
+flip() { # FILE OFFSET
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    # shellcheck disable=SC2059
+    printf "$(printf '\\%o' $((byte ^ 16)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+damaged() { # WHAT OFFSET
+    cp lib/test flipped
+    flip flipped "$2"
+    ! ./flipped w >out || exit 1
+    grep -q "is damaged: its $1 has another hash" out
+}
+places() { LC_ALL=C grep -obUaP "$1" lib/test | cut -d: -f1; }
+found=0
+for at in $(places 'NNIMG1\x00\x00'); do
+    [ $((at % 64)) = 0 ] || continue # the runtime's own constant
+    damaged table $((at + 300))
+    found=$((found + 1))
+done
+[ $found = 2 ]
+damaged code $(($(places '\.target sm_80' | head -n 1) + 400))
+machine=$(places '\x7fELF' | sed 1d)
+[ -z "$machine" ] || damaged 'machine code' $((machine + 500))
+
+# The library's machine code goes to the driver first; this one refuses it, and takes the PTX.
+if [ -n "$machine" ]; then
+    cat >shim.c <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+int cuModuleLoadDataEx(void **m, const void *image, unsigned n, void *option, void *value)
+{
+    int (*next)(void **, const void *, unsigned, void *, void *);
+    *(void **)&next = dlsym(RTLD_NEXT, "cuModuleLoadDataEx");
+    puts(memcmp(image, "\177ELF", 4) ? "PTX" : "machine code");
+    return next(m, image, n, option, value);
+}
+END
+    mkdir shim
+    # shellcheck disable=SC2086
+    $CC $CFLAGS -D_GNU_SOURCE -shared -fPIC shim.c -o shim/libcuda.so.1 -Wl,--no-as-needed -L "$build" -lnncsim \
+        -Wl,-rpath,"$build"
+    LD_LIBRARY_PATH="$TMP/shim" lib/test w cuda >out
+    [ "$(head -n 3 out | tr '\n' ,)" = 'machine code,machine code,PTX,' ] # the second by ptxas, for this chip
+fi
+
+# Products by cuBLAS, where that is asked for.
+"$NNC" build ab.nn -o blas --target x86-64,sm_80 --gemm cublas
+compile blas
+blas/test w
 
 # For GPUs alone; and a library without them refuses in words.
-"$NNC" build "$TMP/ab.nn" -o "$TMP/only" --target sm_75
-"$NNC" build "$TMP/ab.nn" -o "$TMP/none"
+"$NNC" build ab.nn -o only --target sm_75
+"$NNC" build ab.nn -o none
 for lib in only none; do
-    # shellcheck disable=SC2086
-    $CC $CFLAGS -I "$TMP/$lib" -I "$SOURCE/runtime" "$TMP/test.c" "$TMP/$lib/libab.a" \
-        "${NNC%/*}/libnnrt.a" -lm -ldl -pthread -o "$TMP/$lib/test"
-    ! "$TMP/$lib/test" "$TMP/w" >"$TMP/$lib/out"
+    compile $lib
+    ! $lib/test w >$lib/out
 done
-grep -q 'built for sm_75' "$TMP/only/out"
-grep -q 'built for no GPU' "$TMP/none/out"
+grep -q 'built for sm_75' only/out
+grep -q 'built for no GPU' none/out

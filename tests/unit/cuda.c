@@ -53,7 +53,7 @@ static const char ptx[] =
     " atom.global.cas.b32 %r1, [%d2], 0, 2; setp.ne.u32 %p, %r1, 0; @%p ret;\n"
     " cvt.rzi.s64.f32 %d3, %f1; st.global.u64 [%d2+8], %d3; ret;\n}\n";
 
-static const struct nn_code code = {ptx, sizeof ptx - 1, "sm_75"};
+static const struct nn_code code = {.text = ptx, .bytes = sizeof ptx - 1, .target = "sm_75"};
 
 static struct nn_image *build(struct image_builder *b, uint64_t arena, size_t *bytes)
 {
@@ -201,8 +201,9 @@ static void refusals(struct nn_device *d, const struct nn_image *image, size_t b
     struct nn_message m;
     struct nn_exec *e;
     const struct nn_code wrong = {".version 7.0\n.target sm_75\n.address_size 64\nnonsense\n", 53,
-                                  "sm_75"};
-    const struct nn_code empty = {".version 7.0\n.target sm_75\n.address_size 64\n", 44, "sm_75"};
+                                  "sm_75", NULL};
+    const struct nn_code empty = {".version 7.0\n.target sm_75\n.address_size 64\n", 44, "sm_75",
+                                  NULL};
     struct nn_exec_options o = {.device = d};
     test(nn_exec_open(&e, image, bytes, NULL, 0, &o, &m) == NN_USAGE);
     test_text(m.text, "the image's code for the GPU is missing");
@@ -281,21 +282,22 @@ static void assembler(void)
 {
     char path[4096], why[200], folder[] = "/tmp/nnc-test-XXXXXX", command[100];
     void *one, *two;
+    size_t n;
     if (!nn_cuda_find_ptxas(path, sizeof path))
         return;
     test(mkdtemp(folder) && !setenv("NNC_CACHE", folder, 1));
-    test(ptxas_compile(ptx, sizeof ptx - 1, "sm_80", &one, why, sizeof why));
-    test(one && !memcmp(one, "\177ELF", 4));
+    test(nn_cuda_assemble(ptx, sizeof ptx - 1, "sm_80", &one, &n, why, sizeof why));
+    test(one && n > 4 && !memcmp(one, "\177ELF", 4));
     free(one);
     snprintf(command, sizeof command, "cd %s && test $(ls | wc -l) = 1 && echo kept >$(ls)",
              folder);
     test(system(command) == 0);
-    test(ptxas_compile(ptx, sizeof ptx - 1, "sm_80", &two, why, sizeof why));
+    test(nn_cuda_assemble(ptx, sizeof ptx - 1, "sm_80", &two, &n, why, sizeof why));
     test(two && !memcmp(two, "kept", 4));
     free(two);
-    test(!ptxas_compile("nonsense\n", 9, "sm_80", &one, why, sizeof why) && !one && *why);
+    test(!nn_cuda_assemble("nonsense\n", 9, "sm_80", &one, &n, why, sizeof why) && !one && *why);
     test(!setenv("NNC_CACHE", "off", 1));
-    test(ptxas_compile(ptx, sizeof ptx - 1, "sm_80", &one, why, sizeof why));
+    test(nn_cuda_assemble(ptx, sizeof ptx - 1, "sm_80", &one, &n, why, sizeof why));
     test(one && !memcmp(one, "\177ELF", 4));
     free(one);
     snprintf(command, sizeof command, "rm -r %s", folder);
