@@ -1,5 +1,5 @@
 /* nnc: the command. One file a subcommand; commands.def is their list.
- * Sections: main.c, options.c, device.c, compile.c, session.c, arrays.c. */
+ * Sections: main.c, options.c, timings.c, device.c, compile.c, session.c, arrays.c. */
 #ifndef NNC_NNC_H
 #define NNC_NNC_H
 
@@ -38,6 +38,12 @@ struct nnc_options {
 void nnc_parse_options(struct nnc_options *o, const char *command, int argc, char **argv,
                        const char *allowed, uint32_t nargs);
 void nnc_free_options(struct nnc_options *o);
+
+/* ---- timings.c: --timings ---- */
+/* Called once, early: the processor time that is spent by then counts as the time since the process
+ * began. */
+void nnc_timings(bool on);
+void nnc_timing(const char *what); /* on stderr, where wanted: what is done now, and when */
 
 /* ---- compile.c: the story of a compile. ---- */
 /* The file's front, opened with the options and checked; NULL after its mistakes were printed. */

@@ -198,35 +198,61 @@ static bool add_eval(struct nnc_session *s, uint64_t sets, int64_t batch, bool t
     return good;
 }
 
-/* eval for whole batches, one more graph for each size that the last samples of a split have; this
- * for each combination of datasets that is evaluated together. The names are train.h's. */
-static bool add_evaluation(struct nnc_session *s)
+static bool evaluates(const struct front_train *t)
 {
-    uint32_t n;
-    if (!nn_data_count(s->data, NN_TEST) && !nn_data_count(s->data, NN_VALID))
+    for (uint32_t i = 0; i < t->nfields; i++) {
+        const struct front_field *f = &t->field[i];
+        if (f->test.file || f->valid.file || f->test_share > 0 || f->valid_share > 0)
+            return true;
+    }
+    return false;
+}
+
+/* The combinations of datasets that are evaluated together; one graph for whole batches of each.
+ * The names are train.h's. */
+static bool add_evals(struct nnc_session *s, const uint64_t **sets, uint32_t *n)
+{
+    *n = 0;
+    if (!evaluates(s->train))
         return true;
-    const uint64_t *sets = front_eval_sets(s->front, &n);
+    *sets = front_eval_sets(s->front, n);
     diag_print(s->diag, stderr);
+    for (uint32_t i = 0; i < *n; i++)
+        if (!add_eval(s, (*sets)[i], s->batch, false))
+            return false;
+    return *n > 0;
+}
+
+/* One more graph for each size that the last samples of a split have; then the metrics. */
+static bool add_tails(struct nnc_session *s, const uint64_t *sets, uint32_t n)
+{
     for (uint32_t i = 0; i < n; i++) {
         int64_t test = count_sets(s, sets[i], NN_TEST) % s->batch,
                 valid = count_sets(s, sets[i], NN_VALID) % s->batch;
-        if (!add_eval(s, sets[i], s->batch, false) || (test && !add_eval(s, sets[i], test, true)) ||
+        if ((test && !add_eval(s, sets[i], test, true)) ||
             (valid && valid != test && !add_eval(s, sets[i], valid, true)))
             return false;
     }
-    return n && add(s, FRONT_METRICS, "metrics", s->batch);
+    return !n || add(s, FRONT_METRICS, "metrics", s->batch);
 }
 
 /* The sizes of the last batches come from the data: those graphs wait for it. */
 static int add_graphs(struct nnc_session *s, const struct nnc_options *o, enum nnc_need need)
 {
     struct reading r = {0};
+    const uint64_t *sets = NULL;
+    uint32_t n = 0;
     bool trains = need == NNC_TRAIN;
     bool ok = begin_reading(s, o, &r);
     ok = ok && (!trains ||
                 (add(s, FRONT_STEP, "step", s->batch) && add(s, FRONT_INIT, "init", s->batch)));
+    ok = ok && add_evals(s, &sets, &n);
+    nnc_timing("whole batches are lowered");
     int status = end_reading(s, &r);
-    return status ? status : ok && add_evaluation(s) ? 0 : EXIT_REFUSED;
+    nnc_timing("the data is read");
+    ok = ok && !status && add_tails(s, sets, n);
+    nnc_timing("the last batches are lowered");
+    return status ? status : ok ? 0 : EXIT_REFUSED;
 }
 
 /* ---- opening ---- */
@@ -242,6 +268,7 @@ int nnc_session_link(struct nnc_session *s, const struct nnc_options *o)
     struct nn_message m;
     if (!nnc_link(&s->c))
         return EXIT_MACHINE;
+    nnc_timing("the machine code is there");
     size_t kernels;
     program_kernels(s->c.program, &kernels);
     enum nn_status status = s->device.device ? NN_OK : nn_pool_open(&s->pool, threads(o), &m);
@@ -250,6 +277,7 @@ int nnc_session_link(struct nnc_session *s, const struct nnc_options *o)
     if (!status)
         status =
             nn_exec_open(&s->exec, s->c.image, s->c.image->bytes, s->c.kernel, kernels, &eo, &m);
+    nnc_timing("the context is open");
     return status ? nnc_fail(status, &m) : 0;
 }
 
@@ -297,6 +325,7 @@ int nnc_session_open(struct nnc_session *s, const struct nnc_options *o, enum nn
     if (!s->front)
         return EXIT_REFUSED;
     s->train = front_train(s->front);
+    nnc_timing("the file is checked");
     if (need != NNC_GRAPH && (status = wants_train(s)))
         return status;
     if (need != NNC_GRAPH && (status = check_names(s, o)))

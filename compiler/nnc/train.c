@@ -27,6 +27,12 @@ static void line(void *user, enum nn_line kind, const char *text)
     fflush(stdout);
 }
 
+static void first_step(void *user)
+{
+    (void)user;
+    nnc_timing("the first step is done");
+}
+
 static void describe(const struct nnc_session *s)
 {
     struct nn_exec_memory b = nn_exec_memory(s->exec);
@@ -149,6 +155,7 @@ static int train(struct nnc_session *s, const struct nnc_options *o)
                                   .terminal = screen.terminal,
                                   .stop = nnc_stop_wanted(),
                                   .line = o->quiet ? NULL : line,
+                                  .first = first_step,
                                   .user = &screen};
     struct nn_message m;
     struct nn_train_result r;
@@ -186,8 +193,9 @@ int cmd_train(int argc, char **argv)
     nnc_parse_options(
         &o, "train", argc, argv,
         "define include_opt model device target gemm policy threads batch epochs steps seed "
-        "data out resume init no_shuffle check_nan quiet",
+        "data out resume init no_shuffle check_nan timings quiet",
         1);
+    nnc_timings(o.timings);
     bool made = false;
     int status = fits_together(&o) ? prepare(&o, &made) : EXIT_USAGE;
     if (!status) {

@@ -24,6 +24,7 @@ struct run {
     double best_sign;
     struct position at; /* of the steps that are done */
     int64_t begun;      /* steps: a device may be ahead of what is done */
+    bool stepped;       /* a step of this run is done */
     struct checkpoints files;
     struct log log;
     struct progress progress;
@@ -317,6 +318,9 @@ static enum nn_status end_step(struct run *r, struct nn_message *m)
     r->at.step++;
     if (s)
         return failed_step(r->at.step, s, m);
+    if (!r->stepped && r->o->first)
+        r->o->first(r->o->user);
+    r->stepped = true;
     values_read(&r->loss, r->e, r->step.graph);
     s = log_step(r, m);
     if (!s)

@@ -70,6 +70,7 @@ struct nn_train_options {
     bool terminal;                     /* frequent progress lines */
     const volatile sig_atomic_t *stop; /* set: save and return; may be NULL */
     void (*line)(void *user, enum nn_line kind, const char *text); /* NULL: quiet */
+    void (*first)(void *user); /* after the run's first step; may be NULL */
     void *user;
 };
 struct nn_train_result {
