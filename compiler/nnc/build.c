@@ -2,6 +2,9 @@
 #include "nnc/build.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -32,7 +35,10 @@ static const struct target *least_level(void)
 
 static int bad_target(const char *word)
 {
-    fprintf(stderr, "nnc build: unknown target %s; known are", word);
+    fprintf(stderr,
+            *word ? "nnc build: unknown target %s; known are"
+                  : "nnc build: --target%s: a level is wanted; known are",
+            word);
     for (size_t i = 0; i < target_count; i++)
         fprintf(stderr, "%s %s", i ? "," : "", target_table[i].name);
     fputc('\n', stderr);
@@ -98,7 +104,10 @@ int build_read_parts(struct build *b)
         }
         b->parts |= part;
     }
-    return 0;
+    if (b->parts)
+        return 0;
+    fprintf(stderr, "nnc build: --emit: nothing is to be written\n");
+    return EXIT_USAGE;
 }
 
 /* The first free dim of the model's inputs that -D does not set: a bare name. */
@@ -311,6 +320,48 @@ static int build(struct build *b)
     return bad ? bad : build_write(b);
 }
 
+/* Before anything is compiled: whether the folder can be written to, or made. */
+static int check_folder(const struct build *b)
+{
+    struct stat st;
+    const char *out = b->o.out, *slash = strrchr(out, '/');
+    bool there = !stat(out, &st);
+    const char *in = there                ? out
+                     : slash && !slash[1] ? NULL /* mkdir will say */
+                     : slash == out       ? "/"
+                     : slash              ? arena_strndup(b->mem, out, (size_t)(slash - out))
+                                          : ".";
+    errno = ENOTDIR;
+    if ((there && !S_ISDIR(st.st_mode)) || (in && access(in, W_OK | X_OK))) {
+        fprintf(stderr, "nnc build: cannot %s %s: %s\n", there ? "write to" : "make the folder",
+                out, strerror(errno));
+        return EXIT_MACHINE;
+    }
+    return 0;
+}
+
+/* What is for functions alone, and what for models alone. */
+static int check_options(const struct nnc_options *o)
+{
+    const char *wrong = NULL;
+    if (!o->functions)
+        wrong = o->with_gradient ? "with-gradient" : o->instance.n ? "instance" : NULL;
+    else
+        wrong = o->model         ? "model"
+                : o->batch >= 0  ? "batch"
+                : o->epochs >= 0 ? "epochs"
+                : o->steps >= 0  ? "steps"
+                : o->seed >= 0   ? "seed"
+                : o->batches     ? "batches"
+                : o->inference   ? "inference"
+                : o->gemm        ? "gemm"
+                                 : NULL;
+    if (wrong)
+        fprintf(stderr, "nnc build: --%s is for %s\n", wrong,
+                o->functions ? "models, not for --kernels" : "functions: with --kernels");
+    return wrong ? EXIT_USAGE : 0;
+}
+
 int cmd_build(int argc, char **argv)
 {
     struct build b = {.diag = diag_new(), .mem = arena_new()};
@@ -320,11 +371,15 @@ int cmd_build(int argc, char **argv)
         "prefix batches inference depfile functions with_gradient instance",
         1);
     b.o.out = b.o.folder;
-    int bad = EXIT_USAGE;
-    if (b.o.out)
-        bad = b.o.functions ? build_kernels(&b) : build(&b);
-    else
+    int bad = check_options(&b.o);
+    if (!bad && !b.o.out) {
         fprintf(stderr, "nnc build: -o DIR is missing\n");
+        bad = EXIT_USAGE;
+    }
+    if (!bad)
+        bad = check_folder(&b);
+    if (!bad)
+        bad = b.o.functions ? build_kernels(&b) : build(&b);
     for (uint32_t i = 0; i < b.levels; i++) {
         if (b.c[i].m)
             nnc_compile_end(&b.c[i]);

@@ -312,8 +312,6 @@ static int write_kernels(struct kernels *k)
 static int run(struct kernels *k)
 {
     struct build *b = k->b;
-    if (b->o.gemm)
-        return usage("--gemm is for models: a function alone calls no library");
     int bad = build_read_targets(b);
     if (!bad)
         bad = check_levels(b);

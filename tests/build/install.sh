@@ -1,4 +1,4 @@
-# From an installed prefix: find_package and nnc_add_model, pkg-config, both programs of examples/embed,
+# From an installed prefix: find_package, nnc_add_model and nnc_add_kernels, pkg-config, the programs of examples/,
 # the man page, the completion.
 set -e
 for tool in cmake pkg-config c++; do
@@ -22,6 +22,11 @@ cmake --build build >log
 touch prefix/share/nnc/stdlib/std/layers.nn
 cmake --build build >log
 grep -q 'Compiling the model' log
+
+# Functions alone.
+cmake -S examples/kernels -B kernels -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_FLAGS="$CFLAGS" >log
+cmake --build kernels >log || { cat log; exit 1; }
+kernels/cpu | grep -q 'the same bits'
 
 # The same by hand; what pkg-config says holds where the prefix was moved to, too.
 mv prefix moved

@@ -18,7 +18,13 @@ refuses 2 "--emit tar: known are header, lib" "$model" -o "$TMP/lib" --emit tar
 refuses 2 "no GPU is among the targets" "$model" -o "$TMP/lib" --emit ptx
 refuses 2 "up to 16 sizes" "$model" -o "$TMP/lib" --batches 1,x
 refuses 2 "no free dim" "$SOURCE/examples/mnist/mlp.nn" -o "$TMP/lib" --batches 1 -D batch=3
+refuses 2 "--target: a level is wanted" "$model" -o "$TMP/lib" --target ""
+refuses 2 "nothing is to be written" "$model" -o "$TMP/lib" --emit ""
+refuses 2 "no GPU is among the targets" "$model" -o "$TMP/lib" --gemm cublas
+refuses 2 "own, cublas or auto is wanted" "$model" -o "$TMP/lib" --target sm_80 --gemm blas
+refuses 2 "--with-gradient is for functions: with --kernels" "$model" -o "$TMP/lib" --with-gradient
 refuses 3 "cannot make the folder" "$model" -o /proc/nowhere
+refuses 3 "cannot write to $model: Not a directory" "$model" -o "$model"
 refuses 1 "error" tests/none.nn -o "$TMP/lib"
 [ ! -e "$TMP/lib" ] || exit 1
 if command -v nm >/dev/null && [ -z "$CFLAGS" ]; then
