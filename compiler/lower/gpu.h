@@ -33,6 +33,13 @@ struct gpu_kept {
     bool always, on;
 };
 enum { GPU_NEAR = 4 }; /* turns of a thread beside each other where none has registers of its own */
+/* The members that are a row's maximum and the sum of exp(x - shift) in one sweep (gpu_online.c).
+ */
+struct gpu_online {
+    bool on;
+    uint32_t max, sum;
+    fx_id shift; /* what the maximum is made to */
+};
 enum { GPU_OWN, GPU_EVERY }; /* sk.held_at: a thread's own place, a row's place for all rows */
 struct gpu {
     struct nest n;
@@ -49,6 +56,7 @@ struct gpu {
     const struct ix *shift_of; /* the address that counts */
     struct lo_lin shift;
     struct gpu_part *part;
+    struct gpu_online online;
     uint32_t *column; /* of each FUSE_ACROSS member: registers for each turn */
 
     /* what a block does */
@@ -142,6 +150,14 @@ void gpu_row(struct gpu *g);
 /* Results of the members in the list, folded over the team; index: of argmax and argmin, else 0. */
 void gpu_results(struct gpu *g, const struct gpu_team *team, const uint32_t *list, uint32_t n,
                  lo_id *value, lo_id *index);
+
+/* ---- gpu_online.c ---- */
+bool gpu_find_online(struct gpu *g); /* true: g->online is, and the sum has no sweep of its own */
+bool gpu_online_in(const struct gpu *g, uint32_t sweep);
+void gpu_online_start(struct gpu *g);
+void gpu_online_point(struct gpu *g, lo_id before); /* the maximum before this point */
+/* The thread's sum up to the row's maximum, from one up to its own. */
+void gpu_online_end(struct gpu *g, lo_id own, lo_id row);
 
 /* ---- gpu_parts.c: phases that end what blocks leave ---- */
 void gpu_make_parts(struct gpu *g);

@@ -259,12 +259,14 @@ static void choose_blocks(struct gpu *g)
     choose_splits(g);
 }
 
-static void plan(struct gpu *g)
+/* What is kept, and the team that does. */
+static void choose_team(struct gpu *g)
 {
-    choose_loop(g);
-    gpu_list_axes(g);
-    gpu_find_kept(g);
     bool along = g->x >= (int)g->s->c->outer;
+    g->kept.n = 0;
+    g->turns = g->held = g->tail = g->pad = 0;
+    g->shared = false;
+    gpu_find_kept(g);
     for (uint32_t i = 0; i < g->kept.n; i++)
         g->kept.p[i].on = g->kept.p[i].always ? along : g->kept.p[i].last > g->kept.p[i].first;
     g->every = along && gpu_has_always(g) && gpu_always_bytes(g) <= EVERY_BYTES;
@@ -278,6 +280,22 @@ static void plan(struct gpu *g)
     }
     if (!g->turns)
         try_shared(g);
+}
+
+/* Nothing of a row is read twice. */
+static bool whole_row(const struct gpu *g)
+{
+    return g->turns || !gpu_kept_most(g) ||
+           (g->shared && g->held + g->tail * g->team.count >= gpu_steps(g));
+}
+
+static void plan(struct gpu *g)
+{
+    choose_loop(g);
+    gpu_list_axes(g);
+    choose_team(g);
+    if (g->team.along && !whole_row(g) && gpu_find_online(g))
+        choose_team(g);
     for (uint32_t i = 0; i < g->kept.n; i++)
         g->kept.p[i].on = g->kept.p[i].on && (g->kept.p[i].always || g->turns || g->shared);
     choose_blocks(g);

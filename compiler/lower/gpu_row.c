@@ -248,7 +248,12 @@ static void add_column(struct gpu *g, uint32_t i)
 static void at_point(struct gpu *g, void *ctx)
 {
     (void)ctx;
+    bool online = gpu_online_in(g, g->n.current);
+    struct nest_fold *max = &g->n.fold[g->online.max];
+    lo_id before = online ? lo_get(&g->s->b, max->reg, lo_lin_c(0)) : 0;
     nest_at_point(&g->n, 0);
+    if (online)
+        gpu_online_point(g, before);
     for (uint32_t i = 0; i < g->s->c->members.n; i++)
         if (gpu_member(g, i)->role == FUSE_ACROSS && nest_in_sweep(&g->n, i, g->n.current))
             add_column(g, i);
@@ -279,6 +284,18 @@ void gpu_load_always(struct gpu *g)
     lo_barrier(b);
 }
 
+static void bind_results(struct gpu *g, const uint32_t *list, uint32_t n, lo_id *value,
+                         lo_id *index)
+{
+    gpu_results(g, &g->team, list, n, value, index);
+    for (uint32_t i = 0; i < n; i++) {
+        struct nest_fold *f = &g->n.fold[list[i]];
+        f->value[0] = index[i] ? index[i] : value[i];
+        f->done = true;
+        sk_bind(g->s, gpu_member(g, list[i])->node, f->value[0]);
+    }
+}
+
 /* A team without a task runs along for the sake of barriers and shuffles: it must touch no memory,
  * since the row that it stands at may be overwritten in place by its owner. */
 static void run_sweep(struct gpu *g, uint32_t sweep)
@@ -296,6 +313,8 @@ static void run_sweep(struct gpu *g, uint32_t sweep)
         }
     }
     g->n.current = sweep;
+    if (gpu_online_in(g, sweep))
+        gpu_online_start(g);
     if (any) {
         uint32_t mark = sk_open(s);
         if (g->valid)
@@ -307,13 +326,14 @@ static void run_sweep(struct gpu *g, uint32_t sweep)
             lo_end(&s->b);
         }
     }
-    if (g->splits == 1)
-        gpu_results(g, &g->team, list, reductions, value, index);
-    for (uint32_t i = 0; i < reductions && g->splits == 1; i++) {
-        struct nest_fold *f = &g->n.fold[list[i]];
-        f->value[0] = index[i] ? index[i] : value[i];
-        f->done = true;
-        sk_bind(s, gpu_member(g, list[i])->node, f->value[0]);
+    if (g->splits == 1) {
+        lo_id own =
+            gpu_online_in(g, sweep) ? lo_get(&s->b, g->n.fold[g->online.max].reg, lo_lin_c(0)) : 0;
+        bind_results(g, list, reductions, value, index);
+        if (own) {
+            gpu_online_end(g, own, g->n.fold[g->online.max].value[0]);
+            bind_results(g, &g->online.sum, 1, value, index);
+        }
     }
     gpu_kept_ready(g, sweep);
     free(list);
