@@ -6,12 +6,9 @@
  * stores its two numbers a row; the others take these and compute its values again.
  *
  * Nothing is gained if a square value is stored in the end: then all stays as it was. */
-#include "fuse/private.h"
+#include "fuse/chain.h"
 
 enum {
-    LEAST_BYTES = 16 << 10,  /* of a square value: less than that stays in the first cache */
-    LONG_ROWS = 1 << 20,     /* greedy, CPU: of one matrix, or */
-    LARGE_BYTES = 16 << 20,  /* of all: below, computing again costs more than the memory */
     BLOCK_BYTES = 256 << 10, /* of all that a block keeps */
     MOST_ROWS = 128,
     GPU_BYTES = 32 << 10, /* the same in a GPU's shared memory */
@@ -22,141 +19,12 @@ enum {
     NONE = FUSE_NO_AXIS,
 };
 
-/* A square value as the chain keeps it: which axis of the value each row of the chain is. */
-struct square {
-    ir_id node;
-    uint8_t row[IR_MAX_AXES];
-};
-struct chain {
-    uint32_t rows; /* axes */
-    int64_t dim[IR_MAX_AXES];
-    VEC(struct fuse_cluster) stage;
-    VEC(struct square) local;
-    VEC(uint32_t) final; /* the clusters that it takes the place of */
-    bool softmax;        /* one of its stages reduces its rows */
-};
-struct chains {
-    struct fuse_plan *p;
-    uint32_t *owner; /* of each node: its cluster, UINT32_MAX none */
-    uint8_t *square; /* of each node */
-    uint8_t *taken;  /* of each cluster: a chain's own stage already */
-    bool always;     /* whatever it costs in time */
-    VEC(struct chain) all;
-};
-
-/* ---- squares ---- */
-
-static double bytes_of(const struct ir_node *n)
-{
-    return (double)ir_count(n) * (double)nn_dtype_size(n->dtype);
-}
-
 static bool stored_member(const struct fuse_cluster *c, ir_id node)
 {
     for (uint32_t i = 0; i < c->members.n; i++)
         if (c->members.p[i].node == node)
             return true;
     return false;
-}
-
-static int by_size(const void *x, const void *y)
-{
-    int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
-    return (a > b) - (a < b);
-}
-
-/* Sizes in ascending order, those of one element left out; how many. */
-static uint32_t sizes(uint32_t n, const int64_t *dim, int64_t *sorted)
-{
-    uint32_t k = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (dim[i] != 1)
-            sorted[k++] = dim[i];
-    qsort(sorted, k, sizeof *sorted, by_size);
-    return k;
-}
-
-/* A CPU's caches hold what is not large: storing it is quicker than computing it again. */
-static bool large(const struct chains *w, const struct ir_node *n, const struct fuse_cluster *row)
-{
-    int64_t rows = 1, columns = 1;
-    for (uint32_t i = 0; i < row->outer; i++)
-        rows = row->dim[i] > rows ? row->dim[i] : rows;
-    for (uint32_t i = row->outer; i < row->outer + row->inner; i++)
-        columns *= row->dim[i];
-    double matrix = (double)rows * (double)columns * (double)nn_dtype_size(n->dtype);
-    return w->always || w->p->target->kind == TARGET_GPU || matrix >= LONG_ROWS ||
-           bytes_of(n) >= LARGE_BYTES;
-}
-
-/* A value over axes of the row cluster's sizes, in whatever order. */
-static bool may_be_square(const struct chains *w, ir_id node, const struct fuse_cluster *row)
-{
-    const struct ir_node *n = ir_at(w->p->g, node);
-    int64_t dim[IR_MAX_AXES], a[IR_MAX_AXES], b[IR_MAX_AXES];
-    if (w->owner[node] == UINT32_MAX || fuse_is_root(w->p, node) || !nn_is_float(n->dtype) ||
-        bytes_of(n) < LEAST_BYTES || !large(w, n, row))
-        return false;
-    for (uint32_t i = 0; i < ir_rank(n); i++)
-        dim[i] = ir_axes(n)[i].n;
-    uint32_t k = sizes(ir_rank(n), dim, a);
-    return k == sizes(row->outer + row->inner, row->dim, b) && !memcmp(a, b, k * sizeof *a);
-}
-
-static int64_t points(const struct fuse_cluster *c, uint32_t axes)
-{
-    int64_t n = 1;
-    for (uint32_t i = 0; i < c->outer + c->inner; i++)
-        n *= axes >> i & 1 ? c->dim[i] : 1;
-    return n;
-}
-
-/* It makes much of little, by few operations a point: products of rows of two tensors, for each
- * place of a batch (or as many rows as columns). A layer with weights is no such thing. */
-static bool makes_scores(const struct chains *w, const struct fuse_cluster *c)
-{
-    struct fx x;
-    uint8_t *mode;
-    struct fuse_contraction k;
-    if (c->skeleton != FUSE_CONTRACT)
-        return false;
-    fuse_fx(&x, w->p, c, &mode);
-    bool good = false;
-    for (uint32_t i = 0; i < c->members.n; i++)
-        if (c->members.p[i].role == FUSE_REDUCE &&
-            fuse_contraction(&x, c, fuse_member_value(&x, c, i), &k))
-            good = (k.batch || points(c, k.m) == points(c, k.n)) &&
-                   points(c, k.batch | k.m | k.n) >=
-                       points(c, k.batch | k.m | k.k) + points(c, k.batch | k.n | k.k);
-    fx_end(&x);
-    free(mode);
-    return good;
-}
-
-/* The row cluster's reads of what a contraction computes for all its points. */
-static bool reads_scores(const struct chains *w, const struct fuse_cluster *c)
-{
-    for (uint32_t i = 0; i < c->inputs.n; i++) {
-        ir_id x = c->inputs.p[i];
-        if (may_be_square(w, x, c) && makes_scores(w, &w->p->clusters.p[w->owner[x]]))
-            return true;
-    }
-    return false;
-}
-
-/* Marks all values of the size of those between a softmax and its contractions. */
-static bool find_squares(struct chains *w)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < w->p->clusters.n; i++) {
-        const struct fuse_cluster *c = &w->p->clusters.p[i];
-        if (!c->members.n || c->skeleton != FUSE_ROW || !c->inner || !reads_scores(w, c))
-            continue;
-        for (ir_id id = 1; id < w->p->g->nodes.n; id++)
-            w->square[id] |= may_be_square(w, id, c);
-        any = true;
-    }
-    return any;
 }
 
 /* ---- a stage ---- */
@@ -214,19 +82,6 @@ static void read_squares(const struct chains *w, const struct fuse_cluster *c,
     }
     fx_end(&x);
     free(mode);
-}
-
-static struct fuse_cluster copy_cluster(const struct fuse_cluster *c)
-{
-    struct fuse_cluster n = *c;
-    n.members.p = NULL;
-    n.inputs.p = NULL;
-    n.members.n = n.members.cap = n.inputs.n = n.inputs.cap = 0;
-    for (uint32_t i = 0; i < c->members.n; i++)
-        vec_push(&n.members, c->members.p[i]);
-    for (uint32_t i = 0; i < c->inputs.n; i++)
-        vec_push(&n.inputs, c->inputs.p[i]);
-    return n;
 }
 
 /* The cluster's axes anew: `row` of them, in the order of the chain, apart from the loops but for
@@ -323,7 +178,7 @@ static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *r
                 as_is = as_is && (own->members.p[i].node != node ||
                                   own->members.p[i].axis[row[k]] < own->outer);
     }
-    stage = as_is ? copy_cluster(own) : fuse_own_cluster(w->p, node);
+    stage = as_is ? chain_copy_cluster(own) : fuse_own_cluster(w->p, node);
     bool good = stage.skeleton == FUSE_CONTRACT || stage.skeleton == FUSE_MAP ||
                 (stage.skeleton == FUSE_ROW && as_is);
     for (uint32_t i = 0; i < stage.members.n; i++) { /* a GPU's warp folds numbers, not places */
@@ -408,7 +263,7 @@ static bool build(struct chains *w, uint32_t last, struct chain *c)
     uint8_t row[IR_MAX_AXES] = {0};
     *c = (struct chain){0};
     if (set_rows(w, c, own, row)) {
-        struct fuse_cluster stage = copy_cluster(own);
+        struct fuse_cluster stage = chain_copy_cluster(own);
         if (need_all(w, c, own, row) && set_space(&stage, c->rows, row, 1)) {
             vec_push(&c->stage, stage);
             vec_push(&c->final, last);
@@ -540,7 +395,7 @@ static double row_bytes(const struct chains *w, const struct chain *c)
 {
     double sum = 0;
     for (uint32_t i = 0; i < c->local.n; i++) {
-        double bytes = bytes_of(ir_at(w->p->g, c->local.p[i].node));
+        double bytes = chain_bytes(ir_at(w->p->g, c->local.p[i].node));
         for (uint32_t k = 0; k < c->rows; k++)
             bytes /= (double)c->dim[k];
         sum += bytes;
@@ -663,7 +518,7 @@ static void place(struct chains *w, const struct chain *from, struct fuse_cluste
 }
 
 /* All of them, or none: a square value that one needs stored costs what the others save. */
-static void place_all(struct chains *w)
+static bool place_all(struct chains *w)
 {
     struct fuse_cluster *made = xcalloc(w->all.n + 1, sizeof *made);
     bool worth = w->all.n && none_stored(w);
@@ -679,6 +534,7 @@ static void place_all(struct chains *w)
         free_chain(w, &w->all.p[i]);
     }
     free(made);
+    return worth;
 }
 
 void fuse_chains(struct fuse_plan *p, bool always)
@@ -686,13 +542,16 @@ void fuse_chains(struct fuse_plan *p, bool always)
     struct chains w = {.p = p,
                        .always = always,
                        .owner = xmalloc(p->g->nodes.n * sizeof *w.owner),
-                       .square = xcalloc(p->g->nodes.n, 1),
-                       .taken = xcalloc(p->clusters.n, 1)};
+                       .square = xcalloc(p->g->nodes.n, 1)};
+    uint32_t before = p->clusters.n;
     memset(w.owner, 0xff, p->g->nodes.n * sizeof *w.owner);
     for (uint32_t i = 0; i < p->clusters.n; i++)
         for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
             w.owner[p->clusters.p[i].members.p[k].node] = i;
-    bool any = find_squares(&w);
+    bool any = chain_find_squares(&w);
+    if (any)
+        chain_part_rows(&w);
+    w.taken = xcalloc(p->clusters.n, 1);
     for (uint32_t i = 0; i < p->clusters.n && any; i++) {
         const struct fuse_cluster *c = &p->clusters.p[i];
         struct chain one;
@@ -707,7 +566,11 @@ void fuse_chains(struct fuse_plan *p, bool always)
         if (one.final.n)
             vec_push(&w.all, one);
     }
-    place_all(&w);
+    if (!place_all(&w))
+        chain_join_rows(&w, before);
+    for (uint32_t i = 0; i < w.parted.n; i++)
+        fuse_cluster_free(&w.parted.p[i].c);
+    vec_free(&w.parted);
     vec_free(&w.all);
     free(w.owner);
     free(w.square);
