@@ -64,8 +64,8 @@ struct sim_job { /* one launch */
     pthread_mutex_t lock;
     struct sim_fault fault;
     struct sim_counters total;
-    struct sim_sync *sync; /* race.c */
-    uint64_t *freed;       /* by kernels, of the device's heap: free when the launch is done */
+    struct sim_sync *_Atomic sync; /* race.c */
+    uint64_t *freed; /* by kernels, of the device's heap: free when the launch is done */
     size_t freed_count, freed_room;
     double began;
     _Atomic bool out_of_memory;

@@ -258,9 +258,11 @@ static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
 /* Counts the distinct bytes that were touched, and clears the cells for the next launch. */
 static void sweep(struct sim_device *d, struct sim_job *j)
 {
+    pthread_mutex_lock(&d->table);
     for (size_t i = 0; i < d->mems; i++)
         if (!d->mem[i]->freed)
             sim_race_sweep(d->mem[i], j->checked ? &j->total : NULL);
+    pthread_mutex_unlock(&d->table);
 }
 
 static void run_workers(struct sim_device *d, struct sim_job *j)

@@ -452,7 +452,7 @@ static void know(const struct sim_region *r, uint64_t b, unsigned n, uint64_t un
 {
     uint8_t *known = r->known;
     if (undef && r->mem)
-        r->mem->settled = 0;
+        __atomic_store_n(&r->mem->settled, 0, __ATOMIC_RELAXED);
     if (!(b & 3) && !(n & 3) && !undef) {
         memset(known + b / 4, 15, n / 4);
         return;

@@ -26,7 +26,8 @@ uint32_t ns_size(enum ns_type t);
 struct ns_arg {
     bool buffer;
     enum ns_type type;
-    uint64_t count; /* elements of a buffer */
+    uint64_t count; /* elements of a buffer; a complex number is two */
+    uint64_t unit;  /* of an npy file: elements of `type` that are one of the array's */
     uint8_t scalar[8];
     uint8_t *data; /* of a buffer */
     uint64_t at;   /* on the device */
