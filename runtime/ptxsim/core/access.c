@@ -273,6 +273,23 @@ void sim_count_global(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
     }
 }
 
+/* Whether no two lanes from `first` on want different words of a bank; accesses are aligned. */
+static bool no_conflict(const uint64_t *at, uint32_t mask, uint32_t n, int first, int group)
+{
+    uint64_t found[SIM_LANES], seen = 0;
+    int shift = n <= 4 ? 2 : n == 8 ? 3 : 4;
+    for (int l = first; l < first + group; l++) {
+        uint64_t x = at[l] >> shift, bank = x & (uint64_t)(group - 1);
+        if (!(mask >> l & 1))
+            continue;
+        if (seen >> bank & 1 && found[bank] != x)
+            return false;
+        seen |= (uint64_t)1 << bank;
+        found[bank] = x;
+    }
+    return true;
+}
+
 /* Wavefronts beyond the least: wide accesses go by half or quarter warps. */
 void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32_t n)
 {
@@ -283,6 +300,8 @@ void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
     int group = n <= 4 ? 32 : n == 8 ? 16 : 8;
     for (int first = 0; first < SIM_LANES; first += group) {
         uint32_t most = 0;
+        if (no_conflict(at, mask, n, first, group))
+            continue;
         uint32_t count[32] = {0};
         uint64_t word[32][32];
         for (int l = first; l < first + group; l++) {

@@ -374,13 +374,91 @@ static struct access begin(struct sim_warp *w, struct sim_region *r, bool write,
                                                                           << CELL_CLOCK_AT};
 }
 
+/* Lanes that load from the same place. */
+struct readers {
+    uint64_t from[SIM_LANES];
+    uint32_t lanes[SIM_LANES];
+    int count;
+};
+
+/* Not all that are the same are found: of two places with the same slot the first is forgotten. */
+static void readers_of(struct readers *r, const struct access *a, const uint64_t *at, uint32_t mask,
+                       uint32_t n)
+{
+    uint8_t slot[64];
+    int shift = __builtin_ctz(n), at_last = 0;
+    uint64_t last = UINT64_MAX;
+    memset(slot, 0xFF, sizeof slot);
+    r->count = 0;
+    for (uint32_t m = mask; m; m &= m - 1) {
+        int l = sim_first(m);
+        uint64_t from = at[l] - a->r->lo;
+        if (from != last) {
+            uint8_t *k = &slot[from >> shift & 63];
+            if (*k == 0xFF || r->from[*k] != from) {
+                *k = (uint8_t)r->count;
+                r->from[r->count] = from;
+                r->lanes[r->count++] = 0;
+            }
+            at_last = *k;
+            last = from;
+        }
+        r->lanes[at_last] |= 1u << l;
+    }
+}
+
+/* Of this block, and ordered before all that it does now. */
+static inline bool past(const struct access *a, uint64_t cell)
+{
+    const uint64_t drop = (uint64_t)0xFF << CELL_BYTES_AT | CELL_STRONG | CELL_THREADS;
+    return ((cell & ~drop) >> CELL_CLOCK_AT) -
+               ((uint64_t)a->block << (CELL_BLOCK_AT - CELL_CLOCK_AT)) <
+           a->base;
+}
+
+/* Loads of whole words where nothing can be wrong: what was written is past, what was read is past
+ * or of this block. The lanes that are left are looked at one by one. */
+SIM_NO_TSAN static uint32_t read_words(const struct access *a, const uint64_t *at, uint32_t mask,
+                                       uint32_t n)
+{
+    struct readers r;
+    uint32_t left = 0;
+    uint64_t *reads = (uint64_t *)(void *)a->r->reads, *writes = (uint64_t *)(void *)a->r->writes;
+    readers_of(&r, a, at, mask, n);
+    for (int k = 0; k < r.count; k++) {
+        uint64_t thread = a->w->index * SIM_LANES + (uint64_t)sim_first(r.lanes[k]);
+        uint64_t cell = a->mine | thread | (uint64_t)15 << CELL_BYTES_AT | CELL_UNION |
+                        (r.lanes[k] & (r.lanes[k] - 1) ? CELL_THREADS : 0);
+        uint64_t x = r.from[k] / 4, end = x + n / 4;
+        touch_pages(a->r, r.from[k], r.from[k] + n - 1);
+        for (; x < end; x++) {
+            uint64_t read = reads[x], to = cell;
+            if (writes[x] && !past(a, writes[x]))
+                break;
+            if (read == cell || read == (cell | CELL_THREADS))
+                continue;
+            if (read && !past(a, read)) {
+                if ((read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
+                    continue;
+                if (((read ^ cell) & ~(uint64_t)(1023 | CELL_THREADS)) != 0)
+                    break;
+                to |= CELL_THREADS; /* of the same clock */
+            }
+            reads[x] = to;
+        }
+        left |= x < end ? r.lanes[k] : 0;
+    }
+    return left;
+}
+
 SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_t mask, uint32_t n,
                              same_fn *same, void *with)
 {
     uint64_t last = UINT64_MAX;
-    for (int l = 0; l < SIM_LANES; l++) {
-        if (!(mask >> l & 1))
-            continue;
+    if (!a->write && !a->strong && !(n & 3))
+        mask = read_words(a, at, mask, n);
+    for (; mask; mask &= mask - 1) {
+        int l = sim_first(mask);
         uint64_t from = at[l] - a->r->lo;
         uint32_t thread = a->w->index * SIM_LANES + (uint32_t)l;
         if (from != last)

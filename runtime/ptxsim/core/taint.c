@@ -410,6 +410,24 @@ static bool never_written(const struct sim_region *r, uint64_t b, uint32_t n)
     return true;
 }
 
+static bool all_known(const struct sim_region *r, const uint64_t *at, uint32_t mask, uint32_t n)
+{
+    for (; mask; mask &= mask - 1) {
+        uint64_t b = at[sim_first(mask)] - r->lo;
+        uint32_t four = 0;
+        if (n < 4 && undefined_bits(r->known, b, n))
+            return false;
+        if (n == 16)
+            memcpy(&four, r->known + b / 4, 4);
+        if (n == 16 && four == 0x0F0F0F0F)
+            continue;
+        for (uint64_t x = b / 4; n >= 4 && x < (b + n) / 4; x++)
+            if (r->known[x] != 15)
+                return false;
+    }
+    return true;
+}
+
 void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
                     const uint64_t *at, uint32_t mask)
 {
@@ -423,14 +441,7 @@ void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
             all &= r->known[first + k];
         clean = all == 15;
     } else if (!clean) {
-        clean = true;
-        for (int l = 0; l < SIM_LANES && clean; l++)
-            if (mask >> l & 1) {
-                uint64_t b = at[l] - r->lo;
-                clean = n >= 4 ? true : !undefined_bits(r->known, b, n);
-                for (uint64_t x = b / 4; n >= 4 && x < (b + n) / 4; x++)
-                    clean = clean && r->known[x] == 15;
-            }
+        clean = all_known(r, at, mask, n);
     }
     if (clean && !w->tainted)
         return;
