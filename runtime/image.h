@@ -49,8 +49,9 @@ enum nn_slot_kind {
     NN_SLOT_PARAM, /* trained, saved under its name */
     NN_SLOT_STATE, /* saved under its name, no gradient (running_mean) */
     NN_SLOT_OPT,   /* optimiser state: saved in the resumable state only */
-    NN_SLOT_ACC, /* a metric's running sum: zeroed (or set to its identity) before an evaluation */
-    NN_SLOT_SYS, /* step, steps, steps_per_epoch (i64), seed (i64): set by the runtime at start */
+    NN_SLOT_ACC,  /* a metric's running sum: zeroed (or set to its identity) before an evaluation */
+    NN_SLOT_SYS,  /* step, steps, steps_per_epoch (i64), seed (i64): set by the runtime at start */
+    NN_SLOT_SIZE, /* one i64: a size that each run may choose; starts as the largest */
 };
 
 struct nn_slot_rec {
@@ -61,9 +62,18 @@ struct nn_slot_rec {
     int64_t dim[NN_MAX_RANK];
 };
 
+/* How far an axis goes in a run: times * ((by * the slot's value + plus) // over) + more. */
+struct nn_extent_rec {
+    uint32_t slot; /* 1 + the number of a slot of NN_SLOT_SIZE; 0: all of it, in every run */
+    uint32_t pad;
+    int64_t by, plus, over, times, more;
+};
+
 struct nn_value_rec { /* an input or an output of a graph */
     uint32_t name;
     uint8_t dtype, rank, pad[2];
+    uint32_t extents_at; /* nn_extent_rec, one an axis; 0: all axes are whole */
+    uint32_t pad2;
     int64_t limit; /* integers must be in [0, limit); 0: unchecked */
     uint64_t bytes;
     int64_t dim[NN_MAX_RANK];
@@ -126,11 +136,19 @@ struct nn_launch_rec {
     double flops, bytes;             /* least work and traffic, for reports */
 };
 
+/* A size of a graph that its caller says. Memory is laid out for the largest. */
+struct nn_size_rec {
+    uint32_t name;       /* batch */
+    uint32_t slot;       /* 1 + its number; 0: least and most are the same */
+    int64_t least, most; /* 0 < least <= most <= INT32_MAX */
+};
+
 struct nn_graph_rec {
     uint32_t name;                     /* init, step, eval, eval.tail.5, metrics, forward, grad */
     uint32_t input_count, inputs_at;   /* nn_value_rec */
     uint32_t output_count, outputs_at; /* nn_value_rec */
     uint32_t launch_count, launches_at;
+    uint32_t size_count, sizes_at; /* nn_size_rec */
     uint32_t pad;
     uint64_t arena_bytes, scratch_bytes; /* scratch a thread */
 };

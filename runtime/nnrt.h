@@ -142,9 +142,10 @@ enum nn_status nn_context_evaluate(struct nn_context *c, int64_t count, const vo
 /* The losses and metrics over all samples since the last call, in the header's order; sets the sums
  * back. NN_USAGE without samples. */
 enum nn_status nn_context_metrics(struct nn_context *c, float *value);
-/* Inference on `batch` samples, one of the sizes that the library was built for (-1: the model has
- * only one). out[i] receives the output i, dense and row-major; NULL skips it. */
-enum nn_status nn_context_forward(struct nn_context *c, int64_t batch, const void *const *in,
+/* Inference. size[i] is the model's free size i, in the header's order (batch, mostly), up to what
+ * the library was built for. in[i], out[i] are the input and output i of that size, dense and
+ * row-major; an output that is NULL is skipped. */
+enum nn_status nn_context_forward(struct nn_context *c, const int64_t *size, const void *const *in,
                                   void *const *out);
 
 /* Parameters and states as safetensors, under PyTorch's names. Loading changes nothing unless all

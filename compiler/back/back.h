@@ -73,9 +73,8 @@ void back_object_words(struct back_object *o, const char *symbol, const struct b
  * 'i' an int32_t) and result `result` ('v': none), which returns what `callee` does with `arg`. */
 enum back_arg_kind {
     BACK_PARAM,  /* parameter `at` */
-    BACK_PACK,   /* a pointer to an array that holds the `n` pointer parameters from `at` on */
+    BACK_PACK,   /* a pointer to an array of the `n` parameters from `at` on, of 8 bytes each */
     BACK_SYMBOL, /* the address of `symbol` */
-    BACK_NUMBER, /* the int64_t `at` */
 };
 struct back_arg {
     enum back_arg_kind kind;

@@ -104,7 +104,6 @@ static LLVMValueRef argument(struct back_object *o, LLVMValueRef fn, const struc
     case BACK_PARAM: return LLVMGetParam(fn, (unsigned)a->at);
     case BACK_PACK: return pack(o, fn, a);
     case BACK_SYMBOL: return address(o, a->symbol);
-    case BACK_NUMBER: return LLVMConstInt(o->g.i64, (unsigned long long)a->at, true);
     }
     BUG("back: no such argument");
 }

@@ -28,7 +28,7 @@ static val fold_unary(struct elab *e, enum ir_op op, val x, struct loc at)
     f->f.of_batch = x->kind == V_FLOAT
                         ? x->f.of_batch
                         : x->kind == V_INT && e->batch && dim_uses(e->dims, x->i, e->batch);
-    return f;
+    return live_float(e, f, op, x, NULL);
 }
 
 static val weakly(val v, bool weak)
@@ -70,7 +70,7 @@ static val fold_binary(struct elab *e, enum ir_op op, val x, val y, struct loc a
     bool first = op == IR_max ? a >= b : a <= b;
     if (kx && ky)
         return first ? x : y;
-    return v_float(e, 0, false, at);
+    return live_float(e, v_float(e, 0, false, at), op, x, y);
 }
 
 /* Both operands as tensors of one dtype, as arithmetic would have them. */

@@ -473,7 +473,7 @@ const struct dim *dim_mod(struct dims *s, const struct dim *a, const struct dim 
 
 /* ---- values and bounds ---- */
 
-bool dim_value(struct dims *s, const struct dim *a, int64_t *v)
+static bool value_of(struct dims *s, const struct dim *a, bool most, int64_t *v)
 {
     int64_t sum = 0;
     for (uint32_t i = 0; i < a->n; i++) {
@@ -482,12 +482,12 @@ bool dim_value(struct dims *s, const struct dim *a, int64_t *v)
             const struct atom *x = &s->atoms.p[a->t[i].m->atom[j]];
             int64_t k, d;
             if (x->sym) {
-                if (!x->sym->known)
+                if (!x->sym->known && !(most && x->sym->most))
                     return false;
-                k = x->sym->value;
+                k = x->sym->known ? x->sym->value : x->sym->most;
             } else {
                 const struct dim *num = x->num, *den = x->den;
-                if (!dim_value(s, num, &k) || !dim_value(s, den, &d) || !d)
+                if (!value_of(s, num, most, &k) || !value_of(s, den, most, &d) || !d)
                     return false;
                 k = d > 0 ? floor_div(k, d) : floor_div(-k, -d);
             }
@@ -499,6 +499,92 @@ bool dim_value(struct dims *s, const struct dim *a, int64_t *v)
     }
     *v = sum;
     return true;
+}
+
+bool dim_value(struct dims *s, const struct dim *a, int64_t *v) { return value_of(s, a, false, v); }
+
+bool dim_at_most(struct dims *s, const struct dim *a, int64_t *v)
+{
+    return value_of(s, a, true, v);
+}
+
+bool dim_is_live(struct dims *s, const struct dim *a)
+{
+    struct dim_sym *y[8];
+    uint32_t n = dim_symbols(s, a, y, COUNT(y));
+    for (uint32_t i = 0; i < n; i++)
+        if (y[i]->most)
+            return true;
+    return false;
+}
+
+/* c*atom + c0 with one atom, whose factors are taken at their values; else false. */
+static bool single(struct dims *s, const struct dim *a, struct atom *x, int64_t *c, int64_t *c0)
+{
+    *c0 = 0;
+    *x = (struct atom){0};
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct term *t = &a->t[i];
+        int64_t k = t->c, v;
+        const struct atom *live = NULL;
+        for (uint32_t j = 0; j < t->m->n; j++) {
+            const struct atom *y = &s->atoms.p[t->m->atom[j]];
+            const struct dim *one = dim_of_atom(s, t->m->atom[j]);
+            if (dim_is_live(s, one)) {
+                if (live || x->sym || x->num)
+                    return false;
+                live = y;
+            } else if (!dim_value(s, one, &v) || __builtin_mul_overflow(k, v, &k))
+                return false;
+        }
+        if (live) {
+            *x = *live;
+            *c = k;
+        } else if (__builtin_add_overflow(*c0, k, c0))
+            return false;
+    }
+    return x->sym || x->num;
+}
+
+bool dim_line(struct dims *s, const struct dim *a, struct dim_line *l)
+{
+    struct atom x, inner;
+    int64_t c, c0;
+    if (!single(s, a, &x, &c, &c0) || c < 1)
+        return false;
+    if (x.sym) {
+        *l = (struct dim_line){x.sym, c, c0, 1, 1, 0};
+        return true;
+    }
+    *l = (struct dim_line){.times = c, .more = c0};
+    if (!dim_value(s, x.den, &l->over) || l->over < 1 ||
+        !single(s, x.num, &inner, &l->by, &l->plus) || !inner.sym || l->by < 1)
+        return false;
+    l->y = inner.sym;
+    if (l->over == 1)
+        *l = (struct dim_line){inner.sym, c * l->by, c * l->plus + c0, 1, 1, 0};
+    return true;
+}
+
+uint32_t dim_compute(struct dims *s, const struct dim *a, const struct dim_arithmetic *by)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < a->n; i++) {
+        uint32_t product = 0;
+        for (uint32_t j = 0; j < a->t[i].m->n; j++) {
+            const struct atom x = s->atoms.p[a->t[i].m->atom[j]];
+            uint32_t v =
+                x.sym ? by->symbol(by->ctx, x.sym)
+                      : by->div(by->ctx, dim_compute(s, x.num, by), dim_compute(s, x.den, by));
+            product = product ? by->mul(by->ctx, product, v) : v;
+        }
+        if (!product)
+            product = by->number(by->ctx, a->t[i].c);
+        else if (a->t[i].c != 1)
+            product = by->mul(by->ctx, product, by->number(by->ctx, a->t[i].c));
+        sum = sum ? by->add(by->ctx, sum, product) : product;
+    }
+    return sum ? sum : by->number(by->ctx, 0);
 }
 
 static int64_t mul_sat(int64_t a, int64_t b)
@@ -542,6 +628,7 @@ static void atom_range(struct dims *s, uint32_t atom, int64_t *lo, int64_t *hi)
     *hi = INT64_MAX;
     if (x.sym) {
         *lo = x.sym->lo;
+        *hi = x.sym->most ? x.sym->most : *hi;
         return;
     }
     dim_range(s, x.num, &l, &h);

@@ -14,9 +14,11 @@ struct dim;  /* a polynomial */
 struct dim_sym {
     const char *name;
     int64_t lo;
-    bool free;   /* a model's free name: no parameter may have it in its shape */
-    bool known;  /* has a value for the graph that is being built */
-    bool solved; /* an input's size gives it */
+    bool free;     /* a model's free name: no parameter may have it in its shape */
+    bool known;    /* has a value for the graph that is being built */
+    int64_t most;  /* or a bound, up to which a run chooses it; 0: neither */
+    uint32_t slot; /* then: where the run finds it */
+    bool solved;   /* an input's size gives it */
     int64_t value;
     const struct dim *solution; /* of a signature's new name, once bound; else NULL */
     uint32_t atom;
@@ -42,7 +44,28 @@ const struct dim *dim_exact(struct dims *s, const struct dim *a, const struct di
 bool dim_is_const(const struct dim *a, int64_t *v);
 /* Its value when all symbols are known. */
 bool dim_value(struct dims *s, const struct dim *a, int64_t *v);
-/* Bounds by the symbols' least values; INT64_MIN, INT64_MAX where unbounded. */
+/* Whether it is made of symbols with a bound; its value where they are as large as can be and the
+ * others are known. */
+bool dim_is_live(struct dims *s, const struct dim *a);
+bool dim_at_most(struct dims *s, const struct dim *a, int64_t *v);
+/* times * ((by*y + plus) // over) + more, of a symbol y with a bound, growing with it; where over
+ * is 1, so is times, and more is 0. False if it is nothing of the kind. */
+struct dim_line {
+    struct dim_sym *y;
+    int64_t by, plus, over, times, more;
+};
+bool dim_line(struct dims *s, const struct dim *a, struct dim_line *l);
+/* The polynomial computed by the caller's own arithmetic; a value is what its functions give. */
+struct dim_arithmetic {
+    void *ctx;
+    uint32_t (*number)(void *ctx, int64_t v);
+    uint32_t (*symbol)(void *ctx, const struct dim_sym *y);
+    uint32_t (*add)(void *ctx, uint32_t a, uint32_t b);
+    uint32_t (*mul)(void *ctx, uint32_t a, uint32_t b);
+    uint32_t (*div)(void *ctx, uint32_t a, uint32_t b);
+};
+uint32_t dim_compute(struct dims *s, const struct dim *a, const struct dim_arithmetic *by);
+/* Bounds by the symbols' least values and bounds; INT64_MIN, INT64_MAX where unbounded. */
 void dim_range(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi);
 bool dim_shown_ge(struct dims *s, const struct dim *a,
                   const struct dim *b); /* a >= b for all sizes */

@@ -28,6 +28,7 @@ void elab_free(struct elab *e)
     vec_free(&e->constants);
     vec_free(&e->acc);
     vec_free(&e->given);
+    vec_free(&e->live);
     train_free(e->train);
     dims_free(e->dims);
     arena_free(e->mem);

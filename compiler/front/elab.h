@@ -99,6 +99,7 @@ struct tensor {
     bool weak; /* takes the other side's dtype */
     bool init; /* made while an initial value is computed */
     bool bent; /* of indices alone, but not affine: no subscript */
+    bool size; /* a number made of sizes that a run chooses */
     struct shape s;
     ir_id node;              /* 0 when checking, and for a form that is not computed yet */
     const struct form *form; /* of rank 0 integers */
@@ -118,6 +119,7 @@ struct value {
             double v;
             bool known;
             bool of_batch; /* hangs on the batch size */
+            ir_id node;    /* not known, but computed by the run: in f64; else 0 */
         } f;
         struct {
             bool v, known;
@@ -293,14 +295,15 @@ struct accumulator { /* a value of the eval graph that goes on from batch to bat
     uint32_t slot;
 };
 
-struct node_fact {                /* of each node of the graph that is being built */
-    uint32_t batch_axes;          /* bit i: axis i of the domain has the batch size in it */
-    uint32_t uneven_axes;         /* likewise, and its size is no multiple of it */
-    const struct dim *batch_size; /* a constant that is this polynomial of the batch size */
-    bool batch_fraction;          /* a constant that hangs on the batch size otherwise */
-    ir_id spread_of;              /* Σ (x - mean)²: the node Σ x … */
-    const struct dim *spread_n;   /* … over so many */
-    ir_id logsumexp_of;           /* log Σ exp x: the node max x */
+struct node_fact {                 /* of each node of the graph that is being built */
+    const struct dim *const *dims; /* of its domain; NULL: all are numbers */
+    uint32_t batch_axes;           /* bit i: axis i of the domain has the batch size in it */
+    uint32_t uneven_axes;          /* likewise, and its size is no multiple of it */
+    const struct dim *batch_size;  /* a constant that is this polynomial of the batch size */
+    bool batch_fraction;           /* a constant that hangs on the batch size otherwise */
+    ir_id spread_of;               /* Σ (x - mean)²: the node Σ x … */
+    const struct dim *spread_n;    /* … over so many */
+    ir_id logsumexp_of;            /* log Σ exp x: the node max x */
 };
 
 /* What the runtime sets: one slot each. */
@@ -308,6 +311,11 @@ enum sys { SYS_STEP, SYS_STEPS, SYS_STEPS_PER_EPOCH, SYS_SEED, SYS_COUNT };
 struct constant {
     const struct tree_decl *decl;
     val v; /* NULL: it is being computed */
+};
+
+struct live { /* a size that the run chooses */
+    struct dim_sym *y;
+    ir_id node; /* its slot's value; 0: not read yet */
 };
 
 struct elab {
@@ -344,6 +352,8 @@ struct elab {
     VEC(struct memo) memo;
     VEC(struct stream) stream;
     VEC(struct front_dim) given; /* values of a model's free dims */
+    uint32_t lives;              /* of them chosen by the run */
+    VEC(struct live) live;
     VEC(struct node_fact) fact;
     VEC(struct loc) reported; /* pairs: the mistake, the user's line that led to it */
     bool failed;
@@ -452,6 +462,8 @@ bool form_has_value(const struct form *f);
 /* Nothing in it comes near the end of 64 bits, as far as that shows without sizes; reports. */
 bool form_is_near(struct elab *e, const struct form *f, struct loc at);
 void form_indices(struct elab *e, const struct form *f, val *part, uint32_t *n);
+/* A size that the run chooses, as one more gathered value. */
+const struct ix *size_ix(struct elab *e, const struct dim *d, val *gathered, uint32_t *ngathered);
 /* Over the axes of `dom`; operand numbers of gathered values start at *operands and the values are
  * appended to gathered[]. */
 const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom,
@@ -489,10 +501,33 @@ void emit_origin(struct elab *e, struct loc at, const char *op);
 void emit_place(struct elab *e, struct loc at, const char *path);
 /* Both nodes compute the same; false too where that takes more than *fuel comparisons. */
 bool emit_same(const struct ir_graph *g, ir_id a, ir_id b, uint32_t *fuel);
-int64_t emit_size(struct elab *e, const struct dim *d);
+int64_t emit_size(struct elab *e, const struct dim *d);   /* of an axis, at most */
+int64_t emit_number(struct elab *e, const struct dim *d); /* refused where a run chooses it */
 val emit_unary(struct elab *e, enum ir_op op, val x, struct loc at);
 val emit_binary(struct elab *e, enum ir_op op, val x, val y,
                 struct loc at); /* dtypes agree already */
+
+/* ---- live.c: sizes that a run chooses, up to a bound ----
+ * Axes have the bound's size, and ir_axis.live says how far they go. What is beyond takes part in
+ * nothing: reductions, indices and reads at edges get guards that look at the size, a slot. */
+/* Makes `y` such a size of the graph, from 1 to `most`. */
+void live_symbol(struct elab *e, struct dim_sym *y, int64_t most);
+static inline bool live_dim(struct elab *e, const struct dim *d)
+{
+    return e->b && e->lives && dim_is_live(e->dims, d);
+}
+bool live_value(struct elab *e, val number); /* an integer or float that hangs on such a size */
+/* The number computed by the run, as a node of rank 0; 0 where a part of it is not known at all. */
+ir_id live_number(struct elab *e, val number, enum nn_dtype t);
+/* The result of op on numbers (y: NULL of a unary one) gets a node, if it hangs on such a size. */
+val live_float(struct elab *e, val result, enum ir_op op, val x, val y);
+/* Completes a node over these axes: extents, guards, the operands that they read. */
+void live_node(struct elab *e, struct ir_node *n, const struct dim *const *axes);
+/* The expression, over a domain of these axes, stays below n for all sizes. */
+bool live_inside(struct elab *e, const struct ix *x, const struct dim *const *axes,
+                 const struct dim *n);
+/* What a run's entry must check becomes the least of the sizes; reports what cannot. */
+bool live_entry(struct elab *e);
 
 /* ---- types.c: signatures ---- */
 

@@ -7,7 +7,7 @@
 int64_t emit_size(struct elab *e, const struct dim *d)
 {
     int64_t v;
-    CHECK(dim_value(e->dims, d, &v), "a size without a value: %s", v_dim_text(e, d));
+    CHECK(dim_at_most(e->dims, d, &v), "a size without a value: %s", v_dim_text(e, d));
     return v;
 }
 
@@ -48,8 +48,11 @@ ir_id emit_append(struct elab *e, const struct ir_node *n, const struct dim *con
     c.inlined = n->op != IR_reduce && (n->inlined || e->b->inlined);
     c.checkpoint = e->b->checkpoint;
     c.origin = e->b->origin;
+    if (e->lives)
+        live_node(e, &c, axes);
     ir_id id = ir_append(e->b->g, &c);
     struct node_fact fact = {0};
+    fact.dims = e->lives ? arena_dup(e->mem, axes, c.nd * sizeof *axes) : NULL;
     for (uint32_t i = 0; e->batch && i < c.nd; i++)
         if (dim_uses(e->dims, axes[i], e->batch)) {
             const struct dim *times = dim_exact(e->dims, axes[i], dim_of_symbol(e->dims, e->batch));
@@ -163,11 +166,16 @@ ir_id emit_const(struct elab *e, enum nn_dtype t, val number)
         return 0;
     bool known;
     double v = v_double(e, number, &known);
-    CHECK(known, "a number without a value");
+    if (live_value(e, number))
+        return live_number(e, number, t);
+    if (!known) {
+        elab_error(e, e->place, "this number hangs on a size that has no value here");
+        v = 0;
+    }
     struct ir_node n = {.op = IR_const, .dtype = (uint8_t)t};
     if (nn_is_float(t))
         n.attr.f = v;
-    else if (number->kind == V_INT)
+    else if (number->kind == V_INT && known)
         n.attr.i = emit_size(e, number->i);
     else
         n.attr.i = (int64_t)v;
@@ -223,9 +231,9 @@ static ir_id move(struct elab *e, val x, const struct shape *dom, const struct i
     struct ir_in *in = ARENA_ARRAY(e->mem, struct ir_in, 1 + nval);
     in[0].node = emit_node_of(e, x);
     in[0].a = align(e, dom, x, at);
-    in[0].a.strict = nval > 0;
     in[0].a.fill = fill;
     for (uint32_t i = 0; i < nval; i++) {
+        in[0].a.strict = in[0].a.strict || !gathered[i]->t.size;
         in[1 + i].node = emit_node_of(e, gathered[i]);
         in[1 + i].a = align(e, dom, gathered[i], gathered_at ? gathered_at[i] : NULL);
     }
@@ -320,7 +328,10 @@ static void add_guards(struct elab *e, val x, const struct shape *dom, struct ir
         uint32_t n = 0;
         g[i] = (struct ir_term){form_ix(e, x->t.guard[i].e, dom, gathered, &n), 1,
                                 emit_size(e, x->t.guard[i].n)};
-        CHECK(!n, "a gather among the guards");
+        if (live_dim(e, x->t.guard[i].e->c0))
+            emit_number(e, x->t.guard[i].e->c0);
+        else
+            CHECK(!n, "a gather among the guards");
     }
     a->guard = g;
     a->nguard = x->t.nguard;

@@ -136,8 +136,10 @@ static const struct ix *part_ix(struct elab *e, const struct form_part *p, const
                 return ix_axis(mem, i);
         BUG("index %s is not in the domain", p->ix->name);
     case PART_VALUE: gathered[*n] = p->v; return ix_operand(mem, ++*n);
-    case PART_DIV: return ix_div(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
-    case PART_MOD: return ix_mod(mem, form_ix(e, p->of, dom, gathered, n), emit_size(e, p->q), dim);
+    case PART_DIV:
+        return ix_div(mem, form_ix(e, p->of, dom, gathered, n), emit_number(e, p->q), dim);
+    case PART_MOD:
+        return ix_mod(mem, form_ix(e, p->of, dom, gathered, n), emit_number(e, p->q), dim);
     }
     BUG("part kind %d", p->kind);
 }
@@ -197,6 +199,15 @@ static const struct ix *add_scaled(struct elab *e, const struct ix *x, const str
     return ix_const(e->m->mem, 0);
 }
 
+const struct ix *size_ix(struct elab *e, const struct dim *d, val *gathered, uint32_t *ngathered)
+{
+    val v = v_tensor(e, NN_i64, shape_scalar(), e->place);
+    v->t.size = true;
+    v->t.node = live_number(e, v_int(e, d, e->place), NN_i64);
+    gathered[*ngathered] = v;
+    return ix_operand(e->m->mem, ++*ngathered);
+}
+
 const struct ix *form_ix(struct elab *e, const struct form *f, const struct shape *dom,
                          val *gathered, uint32_t *ngathered)
 {
@@ -204,10 +215,12 @@ const struct ix *form_ix(struct elab *e, const struct form *f, const struct shap
     int64_t dim[IR_MAX_AXES];
     for (uint32_t i = 0; i < dom->nix + dom->rank; i++)
         dim[i] = emit_size(e, i < dom->nix ? dom->ix[i]->n : dom->dim[i - dom->nix]);
-    const struct ix *zero = ix_const(mem, 0), *x = ix_const(mem, emit_size(e, f->c0));
+    const struct ix *zero = ix_const(mem, 0), *x;
+    x = live_dim(e, f->c0) ? size_ix(e, f->c0, gathered, ngathered)
+                           : ix_const(mem, emit_size(e, f->c0));
     for (uint32_t i = 0; i < f->n; i++) {
         const struct ix *p = part_ix(e, &f->part[i], dom, dim, gathered, ngathered);
-        x = add_scaled(e, x, p, emit_size(e, f->part[i].c), dim);
+        x = add_scaled(e, x, p, emit_number(e, f->part[i].c), dim);
     }
     return add_scaled(e, zero, x, 1, dim);
 }

@@ -91,6 +91,7 @@ bool front_trains(struct front *f, const char *model);
 struct front_dim { /* a model's free dim */
     const char *name;
     int64_t n;
+    bool live; /* n is the most that it may be: a run chooses, by the slot dim.NAME */
 };
 enum front_graph {
     FRONT_INIT,

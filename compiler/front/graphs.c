@@ -8,6 +8,10 @@ void model_dim(struct elab *e, struct dim_sym *y)
 {
     for (uint32_t i = 0; i < e->given.n; i++)
         if (!strcmp(e->given.p[i].name, y->name)) {
+            if (e->given.p[i].live) {
+                live_symbol(e, y, e->given.p[i].n);
+                return;
+            }
             y->known = true;
             y->value = e->given.p[i].n;
             return;
@@ -49,7 +53,7 @@ void model_input(struct elab *e, const struct tree_param *p, struct model_run *r
     for (uint32_t i = 0; e->b && i < s.rank; i++) {
         struct dim_sym *y;
         int64_t n;
-        if (dim_value(e->dims, s.dim[i], &n))
+        if (dim_at_most(e->dims, s.dim[i], &n))
             continue;
         dim_symbols(e->dims, s.dim[i], &y, 1);
         elab_error(e, p->at, "the size `%s` has no value here: give it with -D %s=…", y->name,
@@ -563,10 +567,10 @@ static bool build_forward(struct building *w, const struct front_dim *dim, size_
     for (size_t i = 0; i < dims; i++)
         vec_push(&e->given, dim[i]);
     struct inst *i = chosen_inst(e);
-    if (!i || !model_body(e, i, &r))
+    if (!i || !model_body(e, i, &r) || !live_entry(e))
         return false;
     add_result(w, r.result, "output", true);
-    return true;
+    return !e->failed;
 }
 
 static bool build(struct building *w, enum front_graph which, int64_t batch,
@@ -857,7 +861,7 @@ bool front_solve(struct front *f, const int64_t *const *shape, const uint32_t *r
         int64_t v = 1;
         if (all[i]->solution)
             dim_is_const(all[i]->solution, &v);
-        dim[(*dims)++] = (struct front_dim){all[i]->name, v};
+        dim[(*dims)++] = (struct front_dim){all[i]->name, v, false};
     }
     return true;
 }

@@ -284,7 +284,8 @@ val builtin_repeat(struct builtin_call *c)
         dim[i] = i < lead ? times[i] : dim_mul(e->dims, times[i], x->t.s.dim[i - lead]);
     move_begin(&m, e, x, (uint32_t)n, dim, c->at);
     for (uint32_t i = 0; m.t && i < x->t.s.rank; i++) {
-        int64_t size = emit_size(e, x->t.s.dim[i]);
+        bool once = dim[lead + i] == x->t.s.dim[i];
+        int64_t size = once ? 0 : emit_number(e, x->t.s.dim[i]);
         const struct ix *ix = move_axis(&m, lead + i);
         move_term(&m, i, size ? ix_mod(e->m->mem, ix, size, NULL) : ix);
     }
@@ -306,7 +307,7 @@ static val shifted(struct elab *e, val x, uint32_t axis, const struct dim *n,
         return m.r;
     for (uint32_t i = 0; i < x->t.s.rank; i++)
         move_term(&m, i,
-                  i == axis ? plus(&m, move_axis(&m, i), emit_size(e, shift)) : move_axis(&m, i));
+                  i == axis ? plus(&m, move_axis(&m, i), emit_number(e, shift)) : move_axis(&m, i));
     m.r->t.node = emit_move_filled(e, x, &m.r->t.s, m.t, fill);
     return m.r;
 }
@@ -506,7 +507,7 @@ val builtin_flip(struct builtin_call *c)
     move_begin(&m, e, x, x->t.s.rank, x->t.s.dim, c->at);
     for (uint32_t i = 0; m.t && i < x->t.s.rank; i++) {
         const struct ix *ix = move_axis(&m, i);
-        int64_t last = emit_size(e, x->t.s.dim[i]) - 1;
+        int64_t last = turn[i] ? emit_number(e, x->t.s.dim[i]) - 1 : 0;
         move_term(&m, i, turn[i] ? plus(&m, ix_mul(e->m->mem, ix, -1), last) : ix);
     }
     return move_end(&m);
@@ -524,7 +525,7 @@ val builtin_roll(struct builtin_call *c)
     move_begin(&m, e, x, x->t.s.rank, x->t.s.dim, c->at);
     for (uint32_t i = 0; m.t && i < x->t.s.rank; i++) {
         const struct ix *ix = move_axis(&m, i);
-        int64_t n = emit_size(e, x->t.s.dim[i]);
+        int64_t n = i == axis ? emit_number(e, x->t.s.dim[i]) : 0;
         move_term(&m, i, i == axis && n ? ix_mod(e->m->mem, plus(&m, ix, -shift), n, NULL) : ix);
     }
     return move_end(&m);

@@ -46,6 +46,19 @@ static val ints(struct elab *e, enum tree_op op, val l, val r, struct loc at)
     return v_int(e, v, at);
 }
 
+static enum ir_op arith_op(enum tree_op op)
+{
+    switch (op) {
+    case TREE_ADD: return IR_add;
+    case TREE_SUB: return IR_sub;
+    case TREE_MUL: return IR_mul;
+    case TREE_DIV: return IR_div;
+    case TREE_IDIV: return IR_idiv;
+    case TREE_MOD: return IR_mod;
+    default: BUG("%s is no arithmetic", tree_op_text(op));
+    }
+}
+
 static val floats(struct elab *e, enum tree_op op, val l, val r, struct loc at)
 {
     bool kl, kr;
@@ -69,7 +82,7 @@ static val floats(struct elab *e, enum tree_op op, val l, val r, struct loc at)
     }
     val f = v_float(e, v, kl && kr, at);
     f->f.of_batch = of_batch(e, l) || of_batch(e, r);
-    return f;
+    return live_float(e, f, op == TREE_POW ? IR_pow : arith_op(op), l, r);
 }
 
 static val arithmetic(struct elab *e, enum tree_op op, val l, val r, struct loc at)
@@ -207,19 +220,6 @@ static const struct form *form_operate(struct elab *e, enum tree_op op, val l, v
 
 /* An integer that subscripts take as it is: made of indices and numbers. */
 static bool is_affine(val v) { return v->kind == V_INT || (v_is_tensor(v) && v->t.form); }
-
-static enum ir_op arith_op(enum tree_op op)
-{
-    switch (op) {
-    case TREE_ADD: return IR_add;
-    case TREE_SUB: return IR_sub;
-    case TREE_MUL: return IR_mul;
-    case TREE_DIV: return IR_div;
-    case TREE_IDIV: return IR_idiv;
-    case TREE_MOD: return IR_mod;
-    default: BUG("%s is no arithmetic", tree_op_text(op));
-    }
-}
 
 static val tensor_arith(struct elab *e, enum tree_op op, val l, val r, struct loc at)
 {
@@ -640,7 +640,7 @@ val operate_unary(struct elab *e, enum tree_op op, val x, struct loc at)
     } else if (x->kind == V_FLOAT) {
         val f = v_float(e, -x->f.v, x->f.known, at);
         f->f.of_batch = x->f.of_batch;
-        return f;
+        return live_float(e, f, IR_neg, x, NULL);
     } else if (v_is_tensor(x)) {
         if (x->t.form)
             return tensor_arith(e, TREE_MUL, v_number(e, -1, at), x, at);

@@ -187,10 +187,14 @@ static void guard(struct subscript *s, val r, const struct place *p, const struc
 {
     struct elab *e = s->e;
     int64_t dim[IR_MAX_AXES];
-    for (uint32_t i = 0; i < dom->nix + dom->rank; i++)
-        dim[i] = emit_size(e, i < dom->nix ? dom->ix[i]->n : dom->dim[i - dom->nix]);
+    const struct dim *axes[IR_MAX_AXES];
+    for (uint32_t i = 0; i < dom->nix + dom->rank; i++) {
+        axes[i] = i < dom->nix ? dom->ix[i]->n : dom->dim[i - dom->nix];
+        dim[i] = emit_size(e, axes[i]);
+    }
     struct ix_range in = ix_range(ix, dim);
-    if (form_has_value(p->form) || (in.lo >= 0 && in.hi < emit_size(e, n)))
+    bool below = live_dim(e, n) ? live_inside(e, ix, axes, n) : in.hi < emit_size(e, n);
+    if (form_has_value(p->form) || (in.lo >= 0 && below))
         return;
     struct guard *g = ARENA_ARRAY(e->mem, struct guard, r->t.nguard + 1);
     memcpy(g, r->t.guard, r->t.nguard * sizeof *g);
@@ -211,8 +215,10 @@ static void emit_read(struct subscript *s, val r)
         const struct place *p = &s->place[i];
         const struct ix *ix;
         if (p->slice) {
-            ix = ix_mul(mem, ix_axis(mem, axis++), emit_size(e, p->step));
-            ix = ix_add(mem, ix, ix_const(mem, emit_size(e, p->lo)));
+            ix = ix_mul(mem, ix_axis(mem, axis++), emit_number(e, p->step));
+            ix = ix_add(mem, ix,
+                        live_dim(e, p->lo) ? size_ix(e, p->lo, gathered, &ng)
+                                           : ix_const(mem, emit_size(e, p->lo)));
         } else if (p->gather) {
             struct ir_term *own = ARENA_ARRAY(mem, struct ir_term, p->gather->t.s.rank);
             for (uint32_t k = 0; k < p->gather->t.s.rank; k++)

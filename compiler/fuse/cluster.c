@@ -184,6 +184,62 @@ static void read_indices(struct fx *x, const struct fuse_member *m, struct reads
     }
 }
 
+/* What the members call the axis; UINT32_MAX where that is more than one, or a part of one. */
+static uint32_t member_axis(const struct fuse_cluster *c, uint32_t axis)
+{
+    uint32_t found = UINT32_MAX, alone, n = c->outer + c->inner;
+    if (!c->through)
+        return axis;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!ix_uses_axis(c->through[i], axis))
+            continue;
+        if (found != UINT32_MAX || !ix_is_axis(c->through[i], &alone))
+            return UINT32_MAX;
+        found = i;
+    }
+    return found;
+}
+
+const struct ir_live *fuse_axis_live(const struct fuse_plan *p, const struct fuse_cluster *c,
+                                     uint32_t axis)
+{
+    const struct ir_live *live = NULL;
+    uint32_t own = member_axis(c, axis);
+    for (uint32_t i = 0; i < c->members.n && own != UINT32_MAX; i++) {
+        const struct fuse_member *m = &c->members.p[i];
+        const struct ir_node *n = ir_at(p->g, m->node);
+        for (uint32_t k = 0; k < n->nd; k++) {
+            if (m->axis[k] != own)
+                continue;
+            if (!n->dom[k].live || (live && !ir_live_equal(live, n->dom[k].live)))
+                return NULL;
+            live = n->dom[k].live;
+        }
+    }
+    return live;
+}
+
+ir_id fuse_size_node(const struct ir_graph *g, uint32_t slot)
+{
+    for (ir_id id = 1; id < g->nodes.n; id++)
+        if (ir_at(g, id)->op == IR_slot && ir_at(g, id)->attr.i == slot)
+            return id;
+    return 0;
+}
+
+/* The sizes at which loops over the cluster's axes end. */
+static void read_sizes(struct reads *r)
+{
+    for (uint32_t i = 0; i < r->c->outer + r->c->inner; i++) {
+        const struct ir_live *l = fuse_axis_live(r->p, r->c, i);
+        ir_id size = l ? fuse_size_node(r->p->g, l->slot) : 0;
+        if (!size || r->have[size])
+            continue;
+        r->have[size] = 1;
+        vec_push(&r->c->inputs, size);
+    }
+}
+
 static int by_id(const void *x, const void *y)
 {
     ir_id a = *(const ir_id *)x, b = *(const ir_id *)y;
@@ -204,6 +260,7 @@ void fuse_read_inputs(const struct fuse_plan *p, struct fuse_cluster *c)
         free(seen);
         read_indices(&x, &c->members.p[i], &r);
     }
+    read_sizes(&r);
     if (c->inputs.n)
         qsort(c->inputs.p, c->inputs.n, sizeof *c->inputs.p, by_id);
     free(r.have);

@@ -204,7 +204,8 @@ struct fuse_plan {
 enum { FUSE_TILE_BYTES = 38 << 10 };
 
 const char *fuse_policy_name(size_t i); /* of the i-th; NULL behind the last */
-/* Changes the graph first: pass anchor, and borders around what large contractions read (pad.c).
+/* Changes the graph first: pass anchor, borders around what large contractions read (pad.c), reads
+ * of sizes.
  * NULL if there is no such policy. */
 struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const char *policy,
                              enum fuse_gemm gemm);
@@ -219,6 +220,11 @@ void fuse_fx_begin(struct fx *x, const struct fuse_plan *p, const struct fuse_cl
                    const uint8_t *mode);
 /* The modes inside of the cluster: FX_BIND for its reductions, FX_INLINE for its other members. */
 uint8_t *fuse_modes(const struct fuse_plan *p, const struct fuse_cluster *c); /* heap */
+/* How far the axis of the cluster's space goes in a run, if all members that have it say the same;
+ * else NULL. The slot that says so is among the cluster's inputs: its node. */
+const struct ir_live *fuse_axis_live(const struct fuse_plan *p, const struct fuse_cluster *c,
+                                     uint32_t axis);
+ir_id fuse_size_node(const struct ir_graph *g, uint32_t slot); /* 0: there is none */
 /* A member's coordinates in its value. */
 void fuse_member_coords(struct fx *x, const struct fuse_cluster *c, const struct fuse_member *m,
                         const struct ix **at);

@@ -138,12 +138,16 @@ static struct ir_in padded(struct ir_graph *g, struct ir_in in, const struct bor
     for (uint32_t i = 0; i < b->n; i++) {
         const struct digit *d = &b->digit[i];
         int64_t n = d->r.hi - d->r.lo + 1;
-        ax[i] = (struct ir_axis){NULL, n};
+        ax[i] = (struct ir_axis){NULL, n, NULL};
         at[i] = (struct ir_term){ix_add(mem, d->e, ix_const(mem, -d->r.lo)), 1, n};
         if (d->n < INT64_MAX / 16)
             guard[guards++] =
                 (struct ir_term){ix_add(mem, ix_axis(mem, i), ix_const(mem, d->r.lo)), d->q, d->n};
     }
+    const struct ir_axis *own = ir_axes(ir_at(g, in.node));
+    for (uint32_t i = 0, axis; i < in.a.rank; i++)
+        if (ix_is_axis(from[i], &axis) && in.a.at[i].q == 1 && ax[axis].n == own[i].n)
+            ax[axis].live = own[i].live;
     int64_t *dim = ARENA_ARRAY(mem, int64_t, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         dim[i] = ax[i].n;

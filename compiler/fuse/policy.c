@@ -146,6 +146,18 @@ const char *fuse_policy_name(size_t i)
     return i < fuse_policy_count ? fuse_policy_table[i].name : NULL;
 }
 
+/* Every size at which an axis ends is read by some node. */
+static void add_sizes(struct ir_graph *g)
+{
+    struct ir_builder b = {.g = g};
+    for (ir_id id = 1, end = g->nodes.n; id < end; id++)
+        for (uint32_t i = 0; i < ir_at(g, id)->nd; i++) {
+            const struct ir_live *l = ir_at(g, id)->dom[i].live;
+            if (l && !fuse_size_node(g, l->slot))
+                ir_slot_read(&b, l->slot);
+        }
+}
+
 /* With own kernels first: what then is a product of its own may be left to the library, which
  * changes what is stored and merged. */
 static void leave_products(struct fuse_plan *p, const struct fuse_policy *how)
@@ -171,6 +183,7 @@ struct fuse_plan *fuse_graph(struct ir_graph *g, const struct target *t, const c
     if (!how)
         return NULL;
     fuse_pad(g);
+    add_sizes(g);
     pass_anchor(g); /* last: equal values of two slots are two nodes */
     struct fuse_plan *p = xcalloc(1, sizeof *p);
     p->g = g;

@@ -51,6 +51,7 @@ void ir_graph_free(struct ir_graph *g)
     vec_free(&g->nodes);
     vec_free(&g->outputs);
     vec_free(&g->updates);
+    vec_free(&g->sizes);
     free(g);
 }
 
@@ -90,11 +91,21 @@ uint32_t ir_origin_add(struct ir_module *m, struct loc at, const char *path, con
     return m->origins.n - 1;
 }
 
+bool ir_live_equal(const struct ir_live *x, const struct ir_live *y)
+{
+    if (!x || !y)
+        return x == y;
+    return x->slot == y->slot && x->by == y->by && x->plus == y->plus && x->over == y->over &&
+           x->times == y->times && x->more == y->more;
+}
+
 static const struct ir_axis *copy_axes(struct ir_module *m, uint32_t n, const struct ir_axis *ax)
 {
     struct ir_axis *p = ARENA_ARRAY(m->mem, struct ir_axis, n);
     for (uint32_t i = 0; i < n; i++)
-        p[i] = (struct ir_axis){ax[i].name ? intern(m->names, ax[i].name) : NULL, ax[i].n};
+        p[i] =
+            (struct ir_axis){ax[i].name ? intern(m->names, ax[i].name) : NULL, ax[i].n,
+                             ax[i].live ? arena_dup(m->mem, ax[i].live, sizeof *ax[i].live) : NULL};
     return p;
 }
 
@@ -232,7 +243,7 @@ static uint32_t join_axes(const struct ir_graph *g, enum ir_op op, uint32_t n, c
         rank = ir_rank(ir_at(g, in[k])) > rank ? ir_rank(ir_at(g, in[k])) : rank;
     CHECK(rank <= IR_MAX_AXES, "%s: %u axes", ir_op_name(op), rank);
     for (uint32_t i = 0; i < rank; i++)
-        ax[i] = (struct ir_axis){NULL, 1};
+        ax[i] = (struct ir_axis){NULL, 1, NULL};
     for (uint32_t k = 0; k < n; k++) {
         const struct ir_node *x = ir_at(g, in[k]);
         uint32_t r = ir_rank(x);

@@ -116,15 +116,27 @@ struct ir_term ir_term_make(struct arena *a, const struct ix *e, int64_t q, int6
 bool ir_term_equal(const struct ir_term *x, const struct ir_term *y);
 bool ir_term_total(const struct ir_term *t, const int64_t *dim); /* holds everywhere */
 
+/* How far an axis goes in a run, where a size that the run chooses says so, up to the axis's n:
+ * times * ((by * value of the slot + plus) // over) + more; times, by, over > 0; where over is 1,
+ * times is 1 and more is 0. */
+struct ir_live {
+    uint32_t slot; /* of kind NN_SLOT_SIZE */
+    int64_t by, plus, over, times, more;
+};
 struct ir_axis {
     const char *name; /* for people; NULL is fine, need not be unique */
     int64_t n;
+    /* NULL, or: what the value is beyond is nobody's business; on a folded axis: what is beyond
+     * adds nothing. So loops may end there. The node's meaning is the same. */
+    const struct ir_live *live;
 };
 
 struct ir_in {
     ir_id node;
     struct ir_access a;
 };
+
+bool ir_live_equal(const struct ir_live *x, const struct ir_live *y); /* either may be NULL */
 
 union ir_attr {
     int64_t i;
@@ -163,8 +175,9 @@ struct ir_slot {
     uint8_t kind; /* enum nn_slot_kind */
     uint32_t rank;
     const int64_t *dim;
-    double identity; /* NN_SLOT_ACC */
-    uint32_t of;     /* NN_SLOT_OPT: 1 + the slot that it belongs to */
+    double identity;     /* NN_SLOT_ACC */
+    int64_t least, most; /* NN_SLOT_SIZE */
+    uint32_t of;         /* NN_SLOT_OPT: 1 + the slot that it belongs to */
 };
 
 struct ir_origin {
@@ -187,6 +200,13 @@ enum ir_precision { IR_F32, IR_TF32, IR_BF16, IR_F16, IR_PRECISION_COUNT };
 const char *ir_precision_name(enum ir_precision p); /* f32, tf32, bf16, f16 */
 bool ir_precision_find(const char *name, enum ir_precision *p);
 
+/* A size that a graph's caller says: the slot's value, or always n. No part of the text. */
+struct ir_size {
+    const char *name;
+    uint32_t slot; /* 1 + its number; 0: n */
+    int64_t n;
+};
+
 struct ir_graph {
     const char *name;
     enum ir_precision precision; /* wanted still: pass precision carries it out */
@@ -194,6 +214,7 @@ struct ir_graph {
     VEC(struct ir_node) nodes; /* p[0] is unused; operands come before their users */
     VEC(struct ir_named) outputs;
     VEC(struct ir_update) updates;
+    VEC(struct ir_size) sizes;
 };
 
 struct ir_module {
@@ -311,7 +332,7 @@ char *ir_verify_node(const struct ir_graph *g, ir_id id); /* one node, its opera
 void ir_print(const struct ir_module *m, struct text *out);
 void ir_print_graph(const struct ir_graph *g, struct text *out);
 void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out); /* no line end */
-const char *ir_slot_kind_name(unsigned kind); /* param state opt acc sys */
+const char *ir_slot_kind_name(unsigned kind); /* param state opt acc sys size */
 struct ir_module *ir_read(struct diag *d, uint32_t file);
 
 /* ---- scalar.c: one element of an element-wise operator, in f64: what the rows of ops.def mean.

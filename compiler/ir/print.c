@@ -2,6 +2,7 @@
  *
  * Axes are printed under names that are unique in their node, so that indices can name them: an
  * axis's own name where it is an identifier and free, else one made from its position. */
+#include "image.h"
 #include "ir/ir.h"
 #include <math.h>
 
@@ -66,11 +67,31 @@ static void print_name(struct text *out, const char *s)
     text_printf(out, "\"");
 }
 
-static void print_axes(struct text *out, uint32_t n, const struct ir_axis *ax,
-                       const struct names *names, uint32_t first)
+/* `live dim.batch*2+1//4*3-1`, from left to right, each part where it does something. */
+static void print_live(struct text *out, const struct ir_live *l, const struct ir_module *m)
 {
-    for (uint32_t i = 0; i < n; i++)
+    text_printf(out, " live ");
+    print_name(out, m->slots.p[l->slot].name);
+    if (l->by != 1)
+        text_printf(out, "*%lld", (long long)l->by);
+    if (l->plus)
+        text_printf(out, "%+lld", (long long)l->plus);
+    if (l->over != 1)
+        text_printf(out, "//%lld", (long long)l->over);
+    if (l->times != 1)
+        text_printf(out, "*%lld", (long long)l->times);
+    if (l->more)
+        text_printf(out, "%+lld", (long long)l->more);
+}
+
+static void print_axes(struct text *out, const struct ir_module *m, uint32_t n,
+                       const struct ir_axis *ax, const struct names *names, uint32_t first)
+{
+    for (uint32_t i = 0; i < n; i++) {
         text_printf(out, "%s%s %lld", i ? ", " : "", names->of[first + i], (long long)ax[i].n);
+        if (ax[i].live)
+            print_live(out, ax[i].live, m);
+    }
 }
 
 /* ---- indices ---- */
@@ -194,7 +215,7 @@ static void print_attr(const struct ir_graph *g, struct text *out, const struct 
         break;
     case IR_reduce:
         text_printf(out, " %s(", ir_monoid_name(n->monoid));
-        print_axes(out, n->nred, n->dom + n->nd - n->nred, names, (uint32_t)n->nd - n->nred);
+        print_axes(out, g->m, n->nred, n->dom + n->nd - n->nred, names, (uint32_t)n->nd - n->nred);
         text_printf(out, ")");
         break;
     case IR_scatter:
@@ -247,14 +268,14 @@ void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out)
     }
     if (n->op == IR_scatter) {
         text_printf(out, " over (");
-        print_axes(out, n->nd, n->dom, &names, 0);
+        print_axes(out, g->m, n->nd, n->dom, &names, 0);
         text_printf(out, ")");
         name_axes(&value, n->nval, n->val);
     }
     text_printf(out, " : %s", nn_dtype_name(n->dtype));
     if (ir_rank(n)) {
         text_printf(out, "[");
-        print_axes(out, ir_rank(n), ir_axes(n), n->op == IR_scatter ? &value : &names, 0);
+        print_axes(out, g->m, ir_rank(n), ir_axes(n), n->op == IR_scatter ? &value : &names, 0);
         text_printf(out, "]");
     }
     text_printf(out, "%s", n->inlined ? " inline" : "");
@@ -290,7 +311,7 @@ void ir_print_graph(const struct ir_graph *g, struct text *out)
 
 const char *ir_slot_kind_name(unsigned kind)
 {
-    static const char *const name[] = {"param", "state", "opt", "acc", "sys"};
+    static const char *const name[] = {"param", "state", "opt", "acc", "sys", "size"};
     CHECK(kind < COUNT(name), "slot kind %u", kind);
     return name[kind];
 }
@@ -307,6 +328,8 @@ static void print_slot(const struct ir_module *m, const struct ir_slot *s, struc
         text_printf(out, " identity ");
         text_double(out, s->identity);
     }
+    if (s->kind == NN_SLOT_SIZE)
+        text_printf(out, " %lld to %lld", (long long)s->least, (long long)s->most);
     if (s->of) {
         text_printf(out, " of ");
         print_name(out, m->slots.p[s->of - 1].name);

@@ -314,6 +314,21 @@ static bool node(struct reader *r)
 
 /* ---- statements ---- */
 
+/* `1 to 64` behind `size`. */
+static bool size_range(struct reader *r, struct ir_slot *s)
+{
+    uint32_t lo = (read_skip(r), r->at);
+    if (s->dtype != NN_i64 || s->rank)
+        return read_fail(r, lo, "a size is one i64");
+    if (!read_natural(r, &s->least, INT32_MAX, "the least size"))
+        return false;
+    if (!read_keyword(r, "to"))
+        return read_fail(r, r->at, "expected `to`");
+    if (!read_natural(r, &s->most, INT32_MAX, "the largest size"))
+        return false;
+    return (s->least > 0 && s->least <= s->most) || read_fail(r, lo, "no size is in that range");
+}
+
 static bool slot(struct reader *r)
 {
     struct ir_slot s = {0};
@@ -336,12 +351,14 @@ static bool slot(struct reader *r)
     }
     s.dim = dim;
     lo = (read_skip(r), r->at);
-    if (!read_word(r, kind, sizeof kind, "param, state, opt, acc or sys"))
+    if (!read_word(r, kind, sizeof kind, "param, state, opt, acc, sys or size"))
         return false;
-    while (s.kind <= NN_SLOT_SYS && strcmp(kind, ir_slot_kind_name(s.kind)) != 0)
+    while (s.kind <= NN_SLOT_SIZE && strcmp(kind, ir_slot_kind_name(s.kind)) != 0)
         s.kind++;
-    if (s.kind > NN_SLOT_SYS)
-        return read_fail(r, lo, "`%s` is not param, state, opt, acc or sys", kind);
+    if (s.kind > NN_SLOT_SIZE)
+        return read_fail(r, lo, "`%s` is not param, state, opt, acc, sys or size", kind);
+    if (s.kind == NN_SLOT_SIZE && !size_range(r, &s))
+        return false;
     if (read_keyword(r, "identity") && !read_real(r, &s.identity, "a number"))
         return false;
     if (read_keyword(r, "of")) {

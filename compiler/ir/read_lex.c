@@ -255,6 +255,40 @@ bool read_dtype(struct reader *r, enum nn_dtype *t)
     return ir_dtype_find(buf, t) || read_fail(r, lo, "`%s` is no type", buf);
 }
 
+/* The number behind the operator, if that is next; else *v stays. */
+static bool live_part(struct reader *r, const char *op, int64_t *v)
+{
+    return !read_accept(r, op) || read_natural(r, v, MAX_FACTOR, "a number");
+}
+
+static bool live_sum(struct reader *r, int64_t *v)
+{
+    bool minus = read_peek(r) == '-';
+    if (!live_part(r, minus ? "-" : "+", v))
+        return false;
+    *v = minus ? -*v : *v;
+    return true;
+}
+
+/* `dim.batch*2+1//4*3-1` behind `live`. */
+static bool read_live(struct reader *r, struct ir_axis *x)
+{
+    struct ir_live l = {.by = 1, .over = 1, .times = 1};
+    const char *s;
+    uint32_t lo = (read_skip(r), r->at);
+    if (!read_name(r, &s, "a slot's name"))
+        return false;
+    l.slot = ir_slot_find(r->m, s);
+    if (l.slot == UINT32_MAX)
+        return read_fail(r, lo, "no slot `%s`", s);
+    if (!live_part(r, "*", &l.by) || !live_sum(r, &l.plus) || !live_part(r, "//", &l.over))
+        return false;
+    if (l.over != 1 && (!live_part(r, "*", &l.times) || !live_sum(r, &l.more)))
+        return false;
+    x->live = arena_dup(r->m->mem, &l, sizeof l);
+    return true;
+}
+
 bool read_axes(struct reader *r, const char *close, uint32_t *n, struct ir_axis *ax)
 {
     *n = 0;
@@ -265,7 +299,8 @@ bool read_axes(struct reader *r, const char *close, uint32_t *n, struct ir_axis 
         struct ir_axis x = {0};
         if (read_letter(read_peek(r)) && !read_name(r, &x.name, "an axis"))
             return false;
-        if (!read_natural(r, &x.n, INT64_MAX, "an axis's size"))
+        if (!read_natural(r, &x.n, INT64_MAX, "an axis's size") ||
+            (read_keyword(r, "live") && !read_live(r, &x)))
             return false;
         if (*n == IR_MAX_AXES)
             return read_fail(r, lo, "more than %d axes", IR_MAX_AXES);

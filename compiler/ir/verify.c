@@ -1,9 +1,11 @@
 /* The rules of a sound graph. Every pass is followed by this; the reader uses it on a user's text.
  * It trusts nothing but the arrays' own lengths. */
+#include "image.h"
 #include "ir/ir.h"
 
 #define MAX_ELEMENTS ((int64_t)1 << 56)
-#define MAX_DEPTH 64 /* of nested // and % */
+#define MAX_LIVE ((int64_t)1 << 30) /* of a live extent's numbers: with an i32 no overflow */
+#define MAX_DEPTH 64                /* of nested // and % */
 
 struct check {
     const struct ir_graph *g;
@@ -101,6 +103,18 @@ static bool check_access(struct check *c, const struct ir_access *a, uint32_t po
 
 /* ---- axes and operands ---- */
 
+static bool check_live(struct check *c, uint32_t axis, const struct ir_live *l)
+{
+    const struct ir_slot *s = l->slot < c->g->m->slots.n ? &c->g->m->slots.p[l->slot] : NULL;
+    if (!s || s->kind != NN_SLOT_SIZE)
+        return fail(c, "axis %u is live up to no size", axis);
+    bool plain = l->over != 1 || (l->times == 1 && !l->more);
+    if (l->by < 1 || l->over < 1 || l->times < 1 || !plain || l->by > MAX_LIVE ||
+        l->times > MAX_LIVE || llabs(l->plus) > MAX_LIVE || llabs(l->more) > MAX_LIVE)
+        return fail(c, "axis %u is live up to a size that grows with no slot", axis);
+    return true;
+}
+
 static bool check_axes(struct check *c, uint32_t n, const struct ir_axis *ax)
 {
     int64_t count = 1;
@@ -112,6 +126,8 @@ static bool check_axes(struct check *c, uint32_t n, const struct ir_axis *ax)
         if (ax[i].n && count > MAX_ELEMENTS / ax[i].n)
             return fail(c, "the domain is too large");
         count *= ax[i].n ? ax[i].n : 1;
+        if (ax[i].live && !check_live(c, i, ax[i].live))
+            return false;
     }
     return true;
 }

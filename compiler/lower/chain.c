@@ -119,6 +119,11 @@ void sk_chain(struct sk *s)
     if (limits.on)
         clear(s, buf);
     lo_id task = lo_for(b, LO_SERIAL, from, to, 1), block = decode(s, task, at);
+    for (uint32_t i = 0; i < c->outer; i++)
+        sk_axis(s, i, at[i]);
+    lo_id wanted = sk_wanted(s, (1u << c->outer) - 1);
+    if (wanted)
+        lo_if(b, wanted);
     bool rest = n % c->block != 0;
     if (rest)
         lo_if(b, lo_op(b, IR_lt, I64, block, lo_const_i(b, I64, blocks - 1), 0));
@@ -128,6 +133,8 @@ void sk_chain(struct sk *s)
         stages(s, buf, at, n % c->block, &limits);
         lo_end(b);
     }
+    if (wanted)
+        lo_end(b);
     lo_end(b);
     sk_phase_end(s);
     sk_chain_figures(s);

@@ -97,14 +97,26 @@ void con_phase_copy(struct con *c)
     if (!c->copy_k)
         t = con_split(c, t, c->r_tiles, &tile);
     con_decode(c, lo_lin_v(b, t), &list);
+    uint32_t axes = 0;
+    for (uint32_t i = 0; i < list.n; i++)
+        axes |= 1u << list.axis[i];
+    if (!c->copy_k) {
+        c->at_r = lo_lin_mul(b, lo_lin_v(b, tile), c->rows);
+        sk_axis(s, c->r, c->at_r);
+        axes |= 1u << c->r;
+    }
+    lo_id wanted = sk_wanted(s, axes);
+    if (wanted)
+        lo_if(b, wanted);
     if (c->copy_k) {
         copy_line(c);
     } else {
-        c->at_r = lo_lin_mul(b, lo_lin_v(b, tile), c->rows);
         c->k_from = lo_lin_c(0); /* all of k, whatever blocks the product takes */
         c->k_to = lo_lin_c(con_padded(c, c->k.axis[0]));
         con_k_loops(c, copy_step);
     }
+    if (wanted)
+        lo_end(b);
     lo_end(b);
     sk_close(s, mark);
     lo_end(b);
@@ -140,6 +152,17 @@ static void relay_vector(struct con *c, const struct con_relay *r, struct lo_lin
     lo_store(b, r->buf, to, v, 0);
 }
 
+/* `before`, and the place `at` of the source's axis is one that the run has; 0: always. */
+static lo_id relay_wanted(struct con *c, const struct ir_axis *ax, lo_id at, lo_id before)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    if (!ax->live || !s->buf[fuse_size_node(s->plan->g, ax->live->slot)])
+        return before;
+    lo_id in = lo_op(b, IR_lt, I64, at, lo_value(b, sk_extent(s, ax->live)), 0);
+    return before ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, before, in, 0) : in;
+}
+
 /* A run of the loop is a tile of the axis and all other coordinates but the last, which loops
  * inside walk in the order of the source: one for each vector of the tile, so that its lanes'
  * lines, often of one cache set, stay. */
@@ -160,15 +183,21 @@ void con_phase_relay(struct con *c, struct con_relay *r)
     uint32_t mark = sk_open(s);
     lo_id left = lo_for(b, LO_SERIAL, begin, end, 1);
     struct lo_lin from = lo_lin_c(0), to = lo_lin_c(0);
+    lo_id wanted = 0;
     for (uint32_t i = r->rank; i-- > 0;) {
         if (i == r->dim || i == last)
             continue;
         lo_id at;
         left = con_split(c, left, ax[i].n, &at);
+        wanted = relay_wanted(c, &ax[i], at, wanted);
         from = lo_lin_add(b, from, lo_lin_mul(b, lo_lin_v(b, at), source[i]));
         to = lo_lin_add(b, to, lo_lin_mul(b, lo_lin_v(b, at), r->stride[i]));
     }
     to = lo_lin_add(b, to, lo_lin_mul(b, lo_lin_v(b, left), r->size));
+    lo_id first_at = lo_value(b, lo_lin_mul(b, lo_lin_v(b, left), r->tile));
+    wanted = relay_wanted(c, &ax[r->dim], first_at, wanted);
+    if (wanted)
+        lo_if(b, wanted);
     for (int64_t i = 0; i < r->tile; i += c->acc.lanes) {
         struct lo_lin first = con_plus(c, lo_lin_mul(b, lo_lin_v(b, left), r->tile), i);
         struct lo_lin at = lo_lin_v(b, lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(ax[last].n), 1));
@@ -177,6 +206,8 @@ void con_phase_relay(struct con *c, struct con_relay *r)
                      con_plus(c, dest, i), source[r->dim], n);
         lo_end(b);
     }
+    if (wanted)
+        lo_end(b);
     lo_end(b);
     sk_close(s, mark);
     lo_end(b);

@@ -37,13 +37,17 @@ static lo_id extreme(struct con *c, enum ir_op o, lo_id x, lo_id y)
     return x ? op(c, o, x, y) : y;
 }
 
-/* The factor of the axis in e if it stands there alone, and nowhere below a division; else 0. */
+/* The factor of the axis in e if it stands there alone, and nowhere below a division or in what is
+ * gathered; else 0. */
 static int64_t moves_with(const struct con *c, const struct ix *e, uint32_t axis)
 {
-    for (uint32_t i = 0; i < e->n; i++)
-        if (e->part[i].a.e && con_has(fx_ix_axes(&c->s->x, e->part[i].a.e), axis))
+    for (uint32_t i = 0; i < e->n; i++) {
+        const struct ix_atom *a = &e->part[i].a;
+        if ((a->e && con_has(fx_ix_axes(&c->s->x, a->e), axis)) ||
+            (a->kind == IX_OPERAND && con_has(c->s->x.val.p[a->v].axes, axis)))
             return 0;
-    return ix_uses_operand(e) ? 0 : ix_coef(e, axis);
+    }
+    return ix_coef(e, axis);
 }
 
 /* Adds the factor's guards that are known first at k's axis `depth`, -1: before all of them. One
@@ -135,7 +139,10 @@ static void k_vectors(struct con *c, uint32_t depth, void (*body)(struct con *c)
     int64_t lanes = c->acc.lanes, n = con_dim(c, c->vector_k), whole = n / lanes * lanes;
     if (whole) {
         uint32_t mark = sk_open(s);
-        lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_c(0), lo_lin_c(whole), lanes);
+        struct lo_lin from = lo_lin_c(0), to = lo_lin_c(whole / lanes);
+        sk_limited(s, c->vector_k, lanes, &from, &to);
+        lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_mul(&s->b, from, lanes),
+                          lo_lin_mul(&s->b, to, lanes), lanes);
         sk_vector(s, c->vector_k, lo_lin_v(&s->b, at), (uint32_t)lanes, 0);
         k_loops(c, depth + 1, body);
         lo_end(&s->b);

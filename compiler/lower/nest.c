@@ -237,8 +237,13 @@ static void main_phase(struct nest *n, const struct plan *p)
     uint32_t mark = sk_open(s);
     lo_id task = lo_for(&s->b, LO_SERIAL, from, to, 1);
     decode(n, p->split, task);
+    lo_id wanted = sk_wanted(s, (1u << p->split) - 1);
+    if (wanted)
+        lo_if(&s->b, wanted);
     outer_loops(n, &w, p->split);
     sk_close(s, mark);
+    if (wanted)
+        lo_end(&s->b);
     lo_end(&s->b);
 }
 

@@ -77,6 +77,9 @@ void sk_enter(struct sk *s, const struct fuse_cluster *space)
     end_values(s);
     s->c = space;
     begin_values(s);
+    memset(s->limit, 0, sizeof s->limit);
+    if (s->b.depth) /* within a phase */
+        sk_live(s);
 }
 
 void sk_begin(struct sk *s, const struct fuse_plan *p, const struct fuse_cluster *c,
@@ -117,6 +120,7 @@ void sk_begin_stage(struct sk *s, const struct sk *chain, const struct fuse_clus
         if (stage->members.p[i].stored)
             s->out[x] = buf[x] ? buf[x] : chain->out[x];
     }
+    sk_live(s);
 }
 
 void sk_end_stage(struct sk *s, struct sk *chain)
@@ -462,6 +466,8 @@ struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least)
 lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_lin *to)
 {
     lo_id chunk = s->within ? 0 : lo_phase(&s->b, k.chunks);
+    if (!s->within)
+        sk_live(s);
     if (k.chunks == 1) {
         *from = lo_lin_c(0);
         *to = lo_lin_c(k.n);
@@ -496,6 +502,41 @@ void sk_limited(struct sk *s, uint32_t axis, int64_t size, struct lo_lin *from, 
     last = lo_op(b, IR_min, t, lo_value(b, *to), lo_op(b, IR_idiv, t, last, n, 0), 0);
     *from = lo_lin_v(b, first);
     *to = lo_lin_v(b, last);
+}
+
+struct lo_lin sk_extent(struct sk *s, const struct ir_live *l)
+{
+    struct lo_builder *b = &s->b;
+    struct lo_type t = {NN_i64, 1};
+    lo_id size = lo_load(b, s->buf[fuse_size_node(s->plan->g, l->slot)], lo_lin_c(0), 1, 0, 0);
+    struct lo_lin x = lo_lin_mul(b, lo_lin_v(b, size), l->by);
+    x = lo_lin_add(b, x, lo_lin_c(l->plus));
+    if (l->over != 1)
+        x = lo_lin_v(b, lo_op(b, IR_idiv, t, lo_value(b, x), lo_const_i(b, t, l->over), 0));
+    return lo_lin_add(b, lo_lin_mul(b, x, l->times), lo_lin_c(l->more));
+}
+
+void sk_live(struct sk *s)
+{
+    for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++) {
+        const struct ir_live *l = fuse_axis_live(s->plan, s->c, i);
+        if (l && !(s->c->fixed && i == s->c->split)) /* a block's rows are not counted from 0 */
+            s->limit[i] = (struct sk_limit){true, lo_lin_c(0), sk_extent(s, l)};
+    }
+}
+
+lo_id sk_wanted(struct sk *s, uint32_t axes)
+{
+    struct lo_builder *b = &s->b;
+    lo_id all = 0;
+    for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++) {
+        if (!s->limit[i].on || !(axes >> i & 1))
+            continue;
+        lo_id one = lo_op(b, IR_lt, (struct lo_type){NN_i64, 1}, lo_value(b, s->axis[i]),
+                          lo_value(b, s->limit[i].to), 0);
+        all = all ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, all, one, 0) : one;
+    }
+    return all;
 }
 
 static double op_cost(enum ir_op op)

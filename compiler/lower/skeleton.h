@@ -148,6 +148,12 @@ lo_id sk_phase(struct sk *s, struct sk_chunks k, struct lo_lin *from, struct lo_
 void sk_phase_end(struct sk *s);
 /* from..to (blocks of `size` points of the axis) cut to those in which a point is wanted. */
 void sk_limited(struct sk *s, uint32_t axis, int64_t size, struct lo_lin *from, struct lo_lin *to);
+/* How far an axis goes in this run; the size is among the cluster's inputs. */
+struct lo_lin sk_extent(struct sk *s, const struct ir_live *l);
+/* Limits axes to what the run's sizes say: at the begin of each phase, where sk_phase does it. */
+void sk_live(struct sk *s);
+/* Whether a point is wanted where these axes stand or beyond; 0: always. */
+lo_id sk_wanted(struct sk *s, uint32_t axes);
 /* A cheap, shape-only guess of a value's cost in vector instructions (transcendentals 12). */
 double sk_cost(const struct sk *s, fx_id v);
 double sk_value_cost(const struct fx_val *v); /* of one value, its operands apart */

@@ -67,6 +67,9 @@ static bool in_quotient(const struct ix *e, uint32_t axis)
 
 static bool one_axis(const struct nest *n, uint32_t a, uint32_t b)
 {
+    const struct sk *s = n->s;
+    if (fuse_axis_live(s->plan, s->c, a) || fuse_axis_live(s->plan, s->c, b))
+        return false;
     for (uint32_t i = 0; i < n->access.n; i++) {
         const struct ix *e = n->access.p[i].e;
         if (in_quotient(e, a) || in_quotient(e, b))

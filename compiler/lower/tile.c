@@ -353,6 +353,15 @@ static void set_slots(struct con *c, int64_t elements)
     c->tail = elements % lanes ? con_first_lanes(c, elements % lanes) : 0;
 }
 
+/* The axes that a task's number says the place of. */
+static uint32_t task_axes(const struct con *c)
+{
+    uint32_t axes = 1u << c->v | 1u << c->u;
+    for (uint32_t i = 0; i < c->walk.n; i++)
+        axes |= 1u << c->walk.axis[i];
+    return axes;
+}
+
 /* One task; the short one at v's end has code of its own. */
 static void one_task(struct con *c, lo_id left, enum con_visit visit, inner_fn *inner)
 {
@@ -365,6 +374,12 @@ static void one_task(struct con *c, lo_id left, enum con_visit visit, inner_fn *
     con_decode(c, lo_lin_v(b, left), &c->walk);
     c->at_block = lo_lin_mul(b, lo_lin_v(b, v), c->v_size);
     c->at_u = lo_lin_mul(b, lo_lin_v(b, u), c->su);
+    sk_axis(s, c->v, c->at_block);
+    if (c->u != c->v)
+        sk_axis(s, c->u, c->at_u);
+    lo_id wanted = sk_wanted(s, task_axes(c));
+    if (wanted)
+        lo_if(b, wanted);
     bool two = c->v_rest && c->v_tiles > 1;
     if (two)
         lo_if(b, lo_op(b, IR_lt, I64, v, lo_const_i(b, I64, c->v_tiles - 1), 0));
@@ -378,6 +393,8 @@ static void one_task(struct con *c, lo_id left, enum con_visit visit, inner_fn *
         inner(c, visit);
         lo_end(b);
     }
+    if (wanted)
+        lo_end(b);
 }
 
 /* This chunk's tasks in a loop. */
@@ -420,7 +437,13 @@ static void each_row_tile(struct con *c, enum con_visit visit, inner_fn *inner)
     c->at_tile = con_plus(c, minus, whole);
     c->at_r = lo_lin_c(whole * c->rows);
     c->now_rows = rest;
+    sk_axis(s, c->r, c->at_r);
+    lo_id wanted = whole ? sk_wanted(s, 1u << c->r) : 0;
+    if (wanted)
+        lo_if(b, wanted);
     inner(c, visit);
+    if (wanted)
+        lo_end(b);
     if (c->parts > 1)
         lo_end(b);
     sk_close(s, mark);
@@ -432,7 +455,9 @@ static void each_rest(struct con *c, enum con_visit visit, inner_fn *inner)
     uint32_t mark = sk_open(s);
     for (uint32_t i = 0; i < c->rest.n; i++) {
         uint32_t axis = c->rest.axis[i];
-        sk_for(s, axis, LO_SERIAL, lo_lin_c(0), lo_lin_c(con_dim(c, axis)), 1);
+        struct lo_lin from = lo_lin_c(0), to = lo_lin_c(con_dim(c, axis));
+        sk_limited(s, axis, 1, &from, &to);
+        sk_for(s, axis, LO_SERIAL, from, to, 1);
     }
     inner(c, visit);
     for (uint32_t i = 0; i < c->rest.n; i++)
@@ -547,7 +572,9 @@ void con_phase_multiply(struct con *c)
         if (c->tasks == c->v_tiles)
             sk_limited(s, c->v, c->v_size, &c->from, &c->to);
     } else {
-        lo_id run = con_split(c, lo_phase(b, c->chunks * c->parts), c->parts, &c->part);
+        lo_id chunk = lo_phase(b, c->chunks * c->parts);
+        sk_live(s);
+        lo_id run = con_split(c, chunk, c->parts, &c->part);
         c->from = lo_lin_mul(b, lo_lin_v(b, run), c->chunk_tasks);
         c->to = con_plus(c, c->from, c->chunk_tasks);
     }

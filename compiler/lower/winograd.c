@@ -343,12 +343,31 @@ static void points(struct win *w, struct con *c, struct lo_lin channel)
     }
 }
 
+/* Tasks (`each` numbers for one) up to `to`, but none that has only images beyond the run's. */
+static struct lo_lin live_tasks(struct win *w, struct con *c, int64_t each, struct lo_lin to)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    uint32_t images = w->images.n ? w->images.axis[0] : 0;
+    const struct ir_live *l = w->images.n ? fuse_axis_live(s->plan, w->own, images) : NULL;
+    int64_t tiles = w->columns * w->lines, task = w->slots * c->acc.lanes;
+    if (!l)
+        return to;
+    for (uint32_t k = 1; k < w->images.n; k++)
+        tiles *= w->own->dim[w->images.axis[k]];
+    struct lo_lin n = con_plus(c, lo_lin_mul(b, sk_extent(s, l), tiles), task - 1);
+    n = lo_lin_v(b, lo_op(b, IR_idiv, I64, lo_value(b, n), lo_const_i(b, I64, task), 0));
+    return lo_lin_v(b,
+                    lo_op(b, IR_min, I64, lo_value(b, to), lo_value(b, lo_lin_mul(b, n, each)), 0));
+}
+
 static void points_phase(struct win *w, struct con *c)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
     struct lo_lin from, to;
     sk_phase(s, sk_chunks(s, w->tasks * w->depth, 16), &from, &to);
+    to = live_tasks(w, c, w->depth, to);
     uint32_t mark = sk_open(s);
     lo_id channel, task = con_split(c, lo_for(b, LO_SERIAL, from, to, 1), w->depth, &channel);
     c->at_task = lo_lin_v(b, task);
@@ -508,9 +527,12 @@ static void multiply_phase(struct win *w, struct con *c)
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
     int64_t chunks = con_ceil(w->tasks, w->chunk_tasks);
-    lo_id run = con_split(c, lo_phase(b, chunks * w->parts), w->parts, &c->part);
+    lo_id chunk = lo_phase(b, chunks * w->parts);
+    sk_live(s);
+    lo_id run = con_split(c, chunk, w->parts, &c->part);
     struct lo_lin from = lo_lin_mul(b, lo_lin_v(b, run), w->chunk_tasks);
     struct lo_lin to = con_at_most(c, con_plus(c, from, w->chunk_tasks), w->tasks);
+    to = live_tasks(w, c, 1, to);
     c->at_task = lo_lin_v(b, lo_for(b, LO_SERIAL, from, to, 1));
     if (!w->share)
         own_points(w, c);

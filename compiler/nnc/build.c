@@ -110,41 +110,57 @@ int build_read_parts(struct build *b)
     return EXIT_USAGE;
 }
 
-/* The first free dim of the model's inputs that -D does not set: a bare name. */
-static const char *free_dim(const struct build *b)
+static bool defined(const struct build *b, const char *name)
 {
+    for (uint32_t i = 0; i < b->o.define.n; i++)
+        if (b->o.define.p[i].name && !strcmp(b->o.define.p[i].name, name))
+            return true;
+    return false;
+}
+
+/* What --max says of the dim; NULL: nothing. */
+static struct front_dim *bound_of(struct build *b, const char *name)
+{
+    for (uint32_t i = 0; i < b->dims; i++)
+        if (!strcmp(b->dim[i].name, name) && !defined(b, name))
+            return &b->dim[i];
+    return NULL;
+}
+
+/* A bare name among an input's dims becomes a size of the forward call, up to its bound; the first
+ * one without any takes the train block's batch. */
+static void add_size(struct build *b, const char *name)
+{
+    for (uint32_t i = 0; i < b->sizes; i++)
+        if (!strcmp(b->size[i], name))
+            return;
+    if (!defined(b, name) && !bound_of(b, name) && !b->sizes)
+        b->dim[b->dims++] = (struct front_dim){name, b->train ? b->train->batch : 64, true};
+    if (bound_of(b, name) && b->sizes < NNC_DIMS)
+        b->size[b->sizes++] = name;
+}
+
+static int read_sizes(struct build *b)
+{
+    b->dims = nnc_dims("build", &b->o, b->mem, b->dim);
     for (uint32_t i = 0; i < b->model->ninputs; i++)
         for (uint32_t k = 0; k < b->model->input[i].rank; k++) {
             const char *d = b->model->input[i].dim[k];
             size_t n = 0;
-            bool given = false;
             while (isalnum((unsigned char)d[n]) || d[n] == '_')
                 n++;
-            for (uint32_t j = 0; j < b->o.define.n; j++)
-                given |= b->o.define.p[j].name && !strcmp(b->o.define.p[j].name, d);
-            if (!d[n] && !isdigit((unsigned char)d[0]) && !given)
-                return d;
+            if (!d[n] && !isdigit((unsigned char)d[0]))
+                add_size(b, d);
         }
-    return NULL;
-}
-
-static int read_batches(struct build *b)
-{
-    const char *list = b->o.batches ? b->o.batches : "1", *word;
-    b->dim = free_dim(b);
-    if (!b->dim && b->o.batches) {
-        fprintf(stderr, "nnc build: --batches: the model has no free dim\n");
+    for (uint32_t i = 0; i < b->dims; i++) {
+        bool used = !b->dim[i].live;
+        for (uint32_t k = 0; k < b->sizes; k++)
+            used |= !strcmp(b->dim[i].name, b->size[k]);
+        if (used)
+            continue;
+        fprintf(stderr, "nnc build: --max %s: no input of %s has a dim %s that is free\n",
+                b->dim[i].name, b->model->name, b->dim[i].name);
         return EXIT_USAGE;
-    }
-    while (b->dim && (word = build_next_word(b->mem, &list))) {
-        char *end;
-        long long v = strtoll(word, &end, 10);
-        if (*end || v < 1 || v > 1 << 24 || b->batches == BATCHES) {
-            fprintf(stderr, "nnc build: --batches %s: up to %d sizes, as in 1,8,32\n", b->o.batches,
-                    BATCHES);
-            return EXIT_USAGE;
-        }
-        b->batch[b->batches++] = v;
     }
     return 0;
 }
@@ -179,39 +195,40 @@ static int read_file(struct build *b)
         return EXIT_REFUSED;
     }
     b->prefix = build_prefix(b);
-    return read_batches(b);
+    return read_sizes(b);
 }
 
 /* ---- compiling ---- */
 
 static int graph(struct build *b, struct nnc_compiled *c, enum front_graph which, const char *name,
-                 int64_t batch, int64_t size)
+                 int64_t batch)
 {
-    struct front_dim dim[DIMS];
-    uint32_t dims = 0;
-    for (uint32_t i = 0; i < b->o.define.n && dims < DIMS - 1; i++)
-        if (b->o.define.p[i].name && isdigit((unsigned char)*b->o.define.p[i].value))
-            dim[dims++] = (struct front_dim){b->o.define.p[i].name, atoll(b->o.define.p[i].value)};
-    if (size)
-        dim[dims++] = (struct front_dim){b->dim, size};
-    struct ir_graph *g = front_build(b->front, c->m, which, name, batch, dim, dims);
+    struct ir_graph *g = front_build(b->front, c->m, which, name, batch, b->dim, b->dims);
     diag_print(b->diag, stderr);
     if (!g)
         return EXIT_REFUSED;
+    for (uint32_t i = 0; which == FRONT_FORWARD && i < b->sizes; i++) {
+        const struct front_dim *d = bound_of(b, b->size[i]);
+        uint32_t slot = ir_slot_find(c->m, arena_printf(b->mem, "dim.%s", d->name));
+        vec_push(&g->sizes, ((struct ir_size){d->name, d->live ? slot + 1 : 0, d->n}));
+    }
     nnc_compile_graph(c, g);
     return 0;
 }
 
-static int forward_graphs(struct build *b, struct nnc_compiled *c, uint32_t sizes)
+/* For all sizes up to the bounds; before it, since one sample is asked for most, one with the first
+ * size at 1. */
+static int forward_graphs(struct build *b, struct nnc_compiled *c)
 {
+    struct front_dim *first = b->sizes ? bound_of(b, b->size[0]) : NULL, bound;
     int bad = 0;
-    if (!b->dim)
-        return graph(b, c, FRONT_FORWARD, "forward", 0, 0);
-    for (uint32_t i = 0; !bad && i < sizes; i++) {
-        const char *name = arena_printf(b->mem, "forward.%lld", (long long)b->batch[i]);
-        bad = graph(b, c, FRONT_FORWARD, name, 0, b->batch[i]);
+    if (first && first->n > 1) {
+        bound = *first;
+        *first = (struct front_dim){first->name, 1, false};
+        bad = graph(b, c, FRONT_FORWARD, "forward.1", 0);
+        *first = bound;
     }
-    return bad;
+    return bad ? bad : graph(b, c, FRONT_FORWARD, "forward", 0);
 }
 
 /* init, step; with `evaluation` also eval for whole batches and for single samples, metrics. */
@@ -220,15 +237,15 @@ static int train_graphs(struct build *b, struct nnc_compiled *c, bool evaluation
     if (!b->train)
         return 0;
     int64_t n = b->train->batch;
-    int bad = graph(b, c, FRONT_INIT, "init", n, 0);
+    int bad = graph(b, c, FRONT_INIT, "init", n);
     if (!bad)
-        bad = graph(b, c, FRONT_STEP, "step", n, 0);
+        bad = graph(b, c, FRONT_STEP, "step", n);
     if (!bad && evaluation)
-        bad = graph(b, c, FRONT_EVAL, "eval", n, 0);
+        bad = graph(b, c, FRONT_EVAL, "eval", n);
     if (!bad && evaluation)
-        bad = graph(b, c, FRONT_EVAL, "eval.1", 1, 0);
+        bad = graph(b, c, FRONT_EVAL, "eval.1", 1);
     if (!bad && evaluation)
-        bad = graph(b, c, FRONT_METRICS, "metrics", n, 0);
+        bad = graph(b, c, FRONT_METRICS, "metrics", n);
     return bad;
 }
 
@@ -241,7 +258,7 @@ static int compile_level(struct build *b, uint32_t i)
     b->c[i].gemm = b->gemm;
     int bad = train_graphs(b, &b->c[i], true);
     if (!bad)
-        bad = forward_graphs(b, &b->c[i], b->batches);
+        bad = forward_graphs(b, &b->c[i]);
     if (!bad && b->target[i]->kind == TARGET_GPU)
         return nnc_link(&b->c[i]) ? 0 : EXIT_MACHINE; /* PTX, and the image with its names */
     if (!bad)
@@ -276,7 +293,7 @@ static int make_probe(struct build *b)
         return EXIT_MACHINE;
     int bad = train_graphs(b, &c, false);
     if (!bad)
-        bad = forward_graphs(b, &c, b->batches ? 1 : 0);
+        bad = forward_graphs(b, &c);
     if (!bad && !nnc_link(&c))
         bad = EXIT_MACHINE;
     if (!bad) {
@@ -368,7 +385,7 @@ int cmd_build(int argc, char **argv)
     nnc_parse_options(
         &b.o, "build", argc, argv,
         "define include_opt model target gemm policy batch epochs steps seed folder emit "
-        "prefix batches inference depfile functions with_gradient instance",
+        "prefix max inference depfile functions with_gradient instance",
         1);
     b.o.out = b.o.folder;
     int bad = check_options(&b.o);

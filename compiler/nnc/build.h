@@ -6,7 +6,7 @@
 #include "nnc/nnc.h"
 #include "pack/pack.h"
 
-enum { LEVELS = 8, BATCHES = 16, DIMS = 32 };
+enum { LEVELS = 8 };
 
 enum part {
     PART_HEADER = 1,
@@ -25,9 +25,10 @@ struct build {
     struct front *front;
     const struct front_train *train; /* NULL: inference only */
     const struct front_model *model;
-    const char *dim; /* the free dim that --batches sets; NULL: none */
-    int64_t batch[BATCHES];
-    uint32_t batches;
+    struct front_dim dim[NNC_DIMS + 1]; /* of the model: -D numbers, bounds */
+    uint32_t dims;
+    const char *size[NNC_DIMS]; /* those with a bound: a forward call says them, in this order */
+    uint32_t sizes;
     const struct target *target[LEVELS];
     struct nnc_compiled c[LEVELS];
     struct text cubin[LEVELS]; /* of a GPU's level, where it was made */

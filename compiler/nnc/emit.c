@@ -2,18 +2,7 @@
 #include "front/tree.h"
 #include "nnc/nnc.h"
 #include "pass/pass.h"
-#include <ctype.h>
 #include <errno.h>
-
-/* Free dims of the model from -D, for the forward graph. */
-static uint32_t free_dims(const struct nnc_options *o, struct front_dim *dim, uint32_t cap)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < o->define.n && n < cap; i++)
-        if (isdigit((unsigned char)*o->define.p[i].value))
-            dim[n++] = (struct front_dim){o->define.p[i].name, atoll(o->define.p[i].value)};
-    return n;
-}
 
 /* An exported function, or its gradient: `softmax`, `softmax.grad`. */
 static const struct front_export *find_export(struct front *f, const char *name, bool *gradient)
@@ -35,8 +24,8 @@ static struct ir_graph *build(struct nnc_compiled *c, struct front *f, const str
                                         "grad", "grad-eval", "forward"};
     const struct front_train *t = front_train(f);
     const char *name = o->graph ? o->graph : t && t->present ? "step" : "forward";
-    struct front_dim dim[32];
-    uint32_t dims = free_dims(o, dim, COUNT(dim));
+    struct front_dim dim[NNC_DIMS];
+    uint32_t dims = nnc_dims("emit", o, c->m->mem, dim);
     for (size_t i = 0; i < COUNT(names); i++)
         if (!strcmp(names[i], name))
             return front_build(f, c->m, (enum front_graph)i, name, 0, dim, dims);
@@ -139,7 +128,7 @@ int cmd_emit(int argc, char **argv)
     static const char *const stages[] = {"ast", "graph", "fused", "loops", "llvm", "asm", "ptx"};
     struct nnc_options o;
     nnc_parse_options(&o, "emit", argc, argv,
-                      "define include_opt model target gemm policy batch graph", 2);
+                      "define include_opt model target gemm policy batch graph max", 2);
     const char *stage = o.args.p[0], *near = nearest_name(stage, stages, COUNT(stages));
     bool known = false;
     for (size_t i = 0; i < COUNT(stages); i++)

@@ -1,5 +1,5 @@
 /* nnc: the command. One file a subcommand; commands.def is their list.
- * Sections: main.c, options.c, timings.c, device.c, compile.c, session.c, arrays.c. */
+ * Sections: main.c, options.c, dims.c, timings.c, device.c, compile.c, session.c, arrays.c. */
 #ifndef NNC_NNC_H
 #define NNC_NNC_H
 
@@ -48,6 +48,12 @@ void nnc_timing(const char *what); /* on stderr, where wanted: what is done now,
 /* ---- compile.c: the story of a compile. ---- */
 /* The file's front, opened with the options and checked; NULL after its mistakes were printed. */
 struct front *nnc_front(struct diag *d, const struct nnc_options *o);
+
+/* ---- dims.c: sizes of a model's free dims, by -D numbers and --max; the count. A mistake ends the
+ * process with EXIT_USAGE. */
+enum { NNC_DIMS = 32 };
+uint32_t nnc_dims(const char *command, const struct nnc_options *o, struct arena *mem,
+                  struct front_dim *dim);
 
 /* ---- device.c: --device and --target ---- */
 struct nnc_device {

@@ -22,7 +22,7 @@ static const char *const keywords[] = {
     "restrict", "return",  "short",     "signed", "sizeof",   "static",  "struct",   "switch",
     "template", "this",    "throw",     "true",   "try",      "typedef", "typename", "union",
     "unsigned", "using",   "virtual",   "void",   "volatile", "while",   "and",      "or",
-    "not",      "xor",     "ctx",       "batch",  "count",    "asm",     "catch",    "explicit",
+    "not",      "xor",     "ctx",       "count",  "asm",      "catch",   "explicit",
 };
 
 const char *pack_identifier(struct arena *mem, const char *name)
@@ -99,10 +99,10 @@ static void pack_begin(struct pack_function *f)
     argument(f, (struct back_arg){.kind = BACK_PACK, .at = (int64_t)strlen(f->letters)});
 }
 
-static void packed(struct api *a, struct pack_function *f, const char *text)
+static void packed(struct api *a, struct pack_function *f, char letter, const char *text)
 {
     f->arg[f->args - 1].n++;
-    declare(a, f, 'p', text);
+    declare(a, f, letter, text);
 }
 
 static void pack_values(struct api *a, struct pack_function *f, const struct nn_image *i,
@@ -111,7 +111,7 @@ static void pack_values(struct api *a, struct pack_function *f, const struct nn_
     const struct nn_value_rec *v = nn_image_at(i, at);
     pack_begin(f);
     for (uint32_t k = 0; k < n; k++)
-        packed(a, f,
+        packed(a, f, 'p',
                arena_printf(a->mem, "%s%s *%s", qualifier, pack_ctype((enum nn_dtype)v[k].dtype),
                             pack_identifier(a->mem, nn_image_text(i, v[k].name))));
 }
@@ -161,7 +161,7 @@ static void training(struct api *a, const struct nn_image *i)
     const struct nn_value_rec *v = nn_image_at(i, step->outputs_at);
     for (uint32_t k = 0; k < step->output_count; k++)
         if (!strncmp(nn_image_text(i, v[k].name), "loss", 4))
-            packed(a, f,
+            packed(a, f, 'p',
                    arena_printf(a->mem, "float *%s",
                                 pack_identifier(a->mem, nn_image_text(i, v[k].name))));
     if (!eval || !pack_graph(i, "metrics"))
@@ -177,24 +177,37 @@ static void training(struct api *a, const struct nn_image *i)
     pass(a, f, 'p', arena_printf(a->mem, "struct %s_metrics *metrics", a->m->prefix));
 }
 
+/* A size's parameter; an input or output may have its name. */
+static const char *size_name(struct api *a, const struct nn_image *i, const struct nn_graph_rec *g,
+                             const struct nn_size_rec *z)
+{
+    const char *name = pack_identifier(a->mem, nn_image_text(i, z->name));
+    for (uint32_t k = 0; k < g->input_count + g->output_count; k++) {
+        const struct nn_value_rec *v =
+            k < g->input_count
+                ? (const struct nn_value_rec *)nn_image_at(i, g->inputs_at) + k
+                : (const struct nn_value_rec *)nn_image_at(i, g->outputs_at) + k - g->input_count;
+        if (!strcmp(name, pack_identifier(a->mem, nn_image_text(i, v->name))))
+            return arena_printf(a->mem, "%s_size", name);
+    }
+    return name;
+}
+
 static void inference(struct api *a, const struct nn_image *i)
 {
-    bool sized = !pack_graph(i, "forward");
-    const struct nn_graph_rec *g = NULL;
-    for (uint32_t k = 0; k < i->graph_count && !g; k++)
-        if (!strncmp(nn_image_text(i, nn_image_graphs(i)[k].name), "forward", 7))
-            g = &nn_image_graphs(i)[k];
+    const struct nn_graph_rec *g = pack_graph(i, "forward");
     if (!g)
         return;
+    const struct nn_size_rec *z = nn_image_at(i, g->sizes_at);
     struct pack_function *f =
         add(a, "forward", "nn_context_forward",
-            sized ? "Inference on `batch` samples, one of the sizes above. An output may be NULL."
-                  : "Inference. An output may be NULL.");
+            !g->size_count ? "Inference. An output may be NULL."
+                           : "Inference on arrays of these sizes, each up to the bound above. An "
+                             "output may be NULL.");
     context(a, f, "");
-    if (sized)
-        pass(a, f, 'l', "int64_t batch");
-    else
-        argument(f, (struct back_arg){.kind = BACK_NUMBER, .at = -1});
+    pack_begin(f);
+    for (uint32_t k = 0; k < g->size_count; k++)
+        packed(a, f, 'l', arena_printf(a->mem, "int64_t %s", size_name(a, i, g, &z[k])));
     pack_values(a, f, i, g->inputs_at, g->input_count, "const ");
     pack_values(a, f, i, g->outputs_at, g->output_count, "");
 }

@@ -31,21 +31,64 @@ static void type_text(struct text *out, uint8_t dtype, uint8_t rank, const int64
 
 /* ---- the comment at the head ---- */
 
-static void value_list(struct header *h, uint32_t at, uint32_t n)
+/* `2*(seq + 1)//2 - 1`, as far as each part does something. */
+static void extent_text(struct header *h, const struct nn_graph_rec *g,
+                        const struct nn_extent_rec *x)
+{
+    const struct nn_size_rec *z = nn_image_at(h->i, g->sizes_at);
+    while (z->slot != x->slot)
+        z++;
+    bool grouped = x->over != 1 && x->plus;
+    if (x->times != 1)
+        text_printf(h->out, "%" PRId64 "*(", x->times);
+    text_printf(h->out, grouped ? "(" : "");
+    if (x->by != 1)
+        text_printf(h->out, "%" PRId64 "*", x->by);
+    text_printf(h->out, "%s", nn_image_text(h->i, z->name));
+    if (x->plus)
+        text_printf(h->out, " %c %lld", x->plus < 0 ? '-' : '+', llabs((long long)x->plus));
+    text_printf(h->out, grouped ? ")" : "");
+    if (x->over != 1)
+        text_printf(h->out, "//%" PRId64, x->over);
+    if (x->times != 1)
+        text_printf(h->out, ")");
+    if (x->more)
+        text_printf(h->out, " %c %lld", x->more < 0 ? '-' : '+', llabs((long long)x->more));
+}
+
+static void value_text(struct header *h, const struct nn_graph_rec *g, const struct nn_value_rec *v)
+{
+    if (!v->extents_at) {
+        type_text(h->out, v->dtype, v->rank, v->dim);
+        return;
+    }
+    const struct nn_extent_rec *x = nn_image_at(h->i, v->extents_at);
+    text_printf(h->out, "%s[", nn_dtype_name((enum nn_dtype)v->dtype));
+    for (uint32_t k = 0; k < v->rank; k++) {
+        text_printf(h->out, k ? ", " : "");
+        if (x[k].slot)
+            extent_text(h, g, &x[k]);
+        else
+            text_printf(h->out, "%" PRId64, v->dim[k]);
+    }
+    text_printf(h->out, "]");
+}
+
+static void value_list(struct header *h, const struct nn_graph_rec *g, uint32_t at, uint32_t n)
 {
     const struct nn_value_rec *v = nn_image_at(h->i, at);
     for (uint32_t k = 0; k < n; k++) {
         text_printf(h->out, "%s%s ", k ? ", " : "", nn_image_text(h->i, v[k].name));
-        type_text(h->out, v[k].dtype, v[k].rank, v[k].dim);
+        value_text(h, g, &v[k]);
     }
 }
 
 static void graph_line(struct header *h, const struct nn_graph_rec *g, const char *what)
 {
     text_printf(h->out, " *   %-12s ", what);
-    value_list(h, g->inputs_at, g->input_count);
+    value_list(h, g, g->inputs_at, g->input_count);
     text_printf(h->out, " -> ");
-    value_list(h, g->outputs_at, g->output_count);
+    value_list(h, g, g->outputs_at, g->output_count);
     text_printf(h->out, "\n");
 }
 
@@ -58,12 +101,9 @@ static void shapes(struct header *h)
         "as bytes 0 and 1:\n");
     if (step)
         graph_line(h, step, "train_step");
-    for (uint32_t k = 0; k < h->i->graph_count; k++) {
-        const struct nn_graph_rec *g = &nn_image_graphs(h->i)[k];
-        const char *name = nn_image_text(h->i, g->name);
-        if (!strncmp(name, "forward", 7))
-            graph_line(h, g, name);
-    }
+    const struct nn_graph_rec *forward = pack_graph(h->i, "forward");
+    if (forward)
+        graph_line(h, forward, "forward");
 }
 
 static void parameters(struct header *h)
@@ -113,20 +153,52 @@ static void constant(struct header *h, const char *name, int64_t v, const char *
     text_printf(h->out, "%-40s /* %s */\n", left, what);
 }
 
-/* Elements of one sample of every input and output that has a batch in front. */
+static void sample_size(struct header *h, const struct nn_value_rec *v, int64_t batch)
+{
+    int64_t count = (int64_t)(v->bytes / nn_dtype_size((enum nn_dtype)v->dtype));
+    const char *name = pack_upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, v->name)));
+    const char *macro = arena_printf(h->mem, "#define %s_%s_SIZE ", h->upper, name);
+    if (!strstr(h->out->p, macro))
+        constant(h, arena_printf(h->mem, "%s_SIZE", name), count / batch, "elements of one sample");
+}
+
+/* Elements of one sample of every input that has a batch in front. */
 static void sample_sizes(struct header *h, uint32_t at, uint32_t n, int64_t batch)
 {
     const struct nn_value_rec *v = nn_image_at(h->i, at);
-    for (uint32_t k = 0; k < n; k++) {
-        int64_t count = (int64_t)(v[k].bytes / nn_dtype_size((enum nn_dtype)v[k].dtype));
-        if (!v[k].rank || v[k].dim[0] != batch || !batch)
-            continue;
-        const char *name =
-            pack_upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, v[k].name)));
-        const char *macro = arena_printf(h->mem, "#define %s_%s_SIZE ", h->upper, name);
-        if (!strstr(h->out->p, macro))
-            constant(h, arena_printf(h->mem, "%s_SIZE", name), count / batch,
-                     "elements of one sample");
+    for (uint32_t k = 0; k < n; k++)
+        if (v[k].rank && v[k].dim[0] == batch && batch)
+            sample_size(h, &v[k], batch);
+}
+
+/* Whether the value is so many samples, and nothing else of it is chosen by a run. */
+static bool by_samples(const struct header *h, const struct nn_value_rec *v)
+{
+    const struct nn_extent_rec *x = v->extents_at ? nn_image_at(h->i, v->extents_at) : NULL;
+    if (!x || !x[0].slot || x[0].by != 1 || x[0].plus || x[0].over != 1)
+        return false;
+    for (uint32_t k = 1; k < v->rank; k++)
+        if (x[k].slot)
+            return false;
+    return true;
+}
+
+static void forward_constants(struct header *h, const struct nn_graph_rec *g)
+{
+    const struct nn_size_rec *z = nn_image_at(h->i, g->sizes_at);
+    for (uint32_t k = 0; k < g->size_count; k++) {
+        const char *name = pack_upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, z[k].name)));
+        constant(h, arena_printf(h->mem, "MAX_%s", name), z[k].most,
+                 arena_printf(h->mem, "the largest %s of a forward call",
+                              nn_image_text(h->i, z[k].name)));
+        if (z[k].least > 1)
+            constant(h, arena_printf(h->mem, "MIN_%s", name), z[k].least, "and the least");
+    }
+    for (int out = 0; out < 2; out++) {
+        const struct nn_value_rec *v = nn_image_at(h->i, out ? g->outputs_at : g->inputs_at);
+        for (uint32_t k = 0; k < (out ? g->output_count : g->input_count); k++)
+            if (by_samples(h, &v[k]))
+                sample_size(h, &v[k], v[k].dim[0]);
     }
 }
 
@@ -137,7 +209,7 @@ struct figures {
 static struct figures level_figures(const struct nn_image *i)
 {
     struct figures f = {0};
-    uint64_t arena = 0, outputs = 0;
+    uint64_t arena = 0, outputs = 0, wide = 0;
     for (uint32_t g = 0; g < i->graph_count; g++) {
         const struct nn_graph_rec *r = &nn_image_graphs(i)[g];
         const struct nn_value_rec *o = nn_image_at(i, r->outputs_at);
@@ -145,8 +217,13 @@ static struct figures level_figures(const struct nn_image *i)
         f.scratch = r->scratch_bytes > f.scratch ? r->scratch_bytes : f.scratch;
         for (uint32_t k = 0; k < r->output_count; k++)
             outputs += nn_round_up(o[k].bytes, 64);
+        const struct nn_value_rec *in = nn_image_at(i, r->inputs_at);
+        uint64_t own = 0;
+        for (uint32_t k = 0; k < r->input_count; k++)
+            own += in[k].extents_at ? nn_round_up(in[k].bytes, 64) : 0;
+        wide = own > wide ? own : wide;
     }
-    f.peak = i->slot_bytes + arena + outputs;
+    f.peak = i->slot_bytes + arena + outputs + wide;
     f.scratch = nn_round_up(f.scratch, 128);
     for (uint32_t k = 0; k < i->slot_count; k++)
         if (nn_image_slots(i)[k].kind == NN_SLOT_PARAM)
@@ -173,23 +250,14 @@ static void memory(struct header *h)
 static void constants(struct header *h)
 {
     const struct nn_graph_rec *step = pack_graph(h->i, "step");
-    int64_t largest = 0;
     text_printf(h->out, "\n");
     if (step) {
         constant(h, "BATCH", h->m->batch, "samples of a training step");
         sample_sizes(h, step->inputs_at, step->input_count, h->m->batch);
     }
-    for (uint32_t k = 0; k < h->i->graph_count; k++) {
-        const struct nn_graph_rec *g = &nn_image_graphs(h->i)[k];
-        long long n;
-        if (sscanf(nn_image_text(h->i, g->name), "forward.%lld", &n) != 1)
-            continue;
-        sample_sizes(h, g->inputs_at, g->input_count, n);
-        sample_sizes(h, g->outputs_at, g->output_count, n);
-        largest = n > largest ? n : largest;
-    }
-    if (largest)
-        constant(h, "FORWARD_BATCH", largest, "the most samples of a forward call");
+    const struct nn_graph_rec *forward = pack_graph(h->i, "forward");
+    if (forward)
+        forward_constants(h, forward);
     memory(h);
 }
 

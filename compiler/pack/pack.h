@@ -10,7 +10,7 @@
 struct pack_level {
     const struct target *target;
     const struct nn_image
-        *image; /* graphs init, step, eval, eval.1, metrics; forward.N or forward */
+        *image; /* graphs init, step, eval, eval.1, metrics; forward and its variants */
     struct lo_kernel *const *kernel;
     size_t kernels;
     const struct text *code;  /* of a GPU: PTX for the image's kernels, under their names */

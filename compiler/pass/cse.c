@@ -113,7 +113,7 @@ static bool same_in(const struct ir_in *x, const struct ir_in *y)
 static bool same_axes(uint32_t n, const struct ir_axis *x, const struct ir_axis *y)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (x[i].n != y[i].n)
+        if (x[i].n != y[i].n || !ir_live_equal(x[i].live, y[i].live))
             return false;
     return true;
 }

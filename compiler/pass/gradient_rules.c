@@ -216,7 +216,7 @@ static struct ref flat_index(struct rule *r)
     int64_t count = 1;
     for (uint32_t i = r->n.nd; i-- > (uint32_t)r->n.nd - r->n.nred; count *= r->n.dom[i].n)
         flat = ix_add(m->mem, flat, ix_mul(m->mem, ix_axis(m->mem, i), count));
-    struct ir_axis row = {"k", count};
+    struct ir_axis row = {"k", count, NULL};
     struct ir_node iota = {.op = IR_iota, .dtype = NN_i32, .nd = 1, .dom = &row, .inlined = true};
     struct ir_term *at = ARENA_NEW(m->mem, struct ir_term);
     *at = (struct ir_term){flat, 1, count};

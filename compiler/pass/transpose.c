@@ -318,7 +318,7 @@ static void lay_out(struct solver *s, const struct ir_axis *val, const struct ix
                 s->failed = true;
                 return;
             }
-            t->dom[t->nd] = (struct ir_axis){name, s->size[v]};
+            t->dom[t->nd] = (struct ir_axis){name, s->size[v], NULL};
             to[v] = ix_axis(s->a, t->nd++);
         } else if (s->var[v].state == ZERO)
             to[v] = ix_const(s->a, 0);

@@ -54,6 +54,46 @@ static void put_slots(struct out *o, const struct ir_module *m, struct nn_image 
     h->slot_bytes = offset;
 }
 
+/* 0 where all axes are whole. */
+static uint32_t put_extents(struct out *o, const struct ir_node *n)
+{
+    uint32_t rank = ir_rank(n), at;
+    bool any = false;
+    for (uint32_t k = 0; k < rank; k++)
+        any = any || ir_axes(n)[k].live;
+    if (!any)
+        return 0;
+    at = room(o, rank, sizeof(struct nn_extent_rec));
+    for (uint32_t k = 0; k < rank; k++) {
+        const struct ir_live *l = ir_axes(n)[k].live;
+        struct nn_extent_rec r = {0};
+        if (l)
+            r = (struct nn_extent_rec){.slot = l->slot + 1,
+                                       .by = l->by,
+                                       .plus = l->plus,
+                                       .over = l->over,
+                                       .times = l->times,
+                                       .more = l->more};
+        put(o, at + k * (uint32_t)sizeof r, &r, sizeof r);
+    }
+    return at;
+}
+
+static void put_sizes(struct out *o, const struct ir_graph *g, struct nn_graph_rec *r)
+{
+    r->size_count = g->sizes.n;
+    r->sizes_at = room(o, g->sizes.n, sizeof(struct nn_size_rec));
+    for (uint32_t i = 0; i < g->sizes.n; i++) {
+        const struct ir_size *x = &g->sizes.p[i];
+        const struct ir_slot *s = x->slot ? &g->m->slots.p[x->slot - 1] : NULL;
+        struct nn_size_rec z = {.name = string(o, x->name),
+                                .slot = x->slot,
+                                .least = s ? s->least : x->n,
+                                .most = s ? s->most : x->n};
+        put(o, r->sizes_at + i * (uint32_t)sizeof z, &z, sizeof z);
+    }
+}
+
 static struct nn_value_rec value(struct out *o, const struct ir_node *n, const char *name)
 {
     struct nn_value_rec r = {.name = string(o, name),
@@ -63,6 +103,7 @@ static struct nn_value_rec value(struct out *o, const struct ir_node *n, const c
     CHECK(ir_rank(n) <= NN_MAX_RANK, "%s has rank %u", name, ir_rank(n));
     for (uint32_t k = 0; k < ir_rank(n); k++)
         r.dim[k] = ir_axes(n)[k].n;
+    r.extents_at = put_extents(o, n);
     return r;
 }
 
@@ -137,6 +178,7 @@ static void put_graphs(struct out *o, const struct program *p, struct nn_image *
             struct nn_value_rec v = value(o, ir_at(g, g->outputs.p[k].node), g->outputs.p[k].name);
             put(o, r.outputs_at + k * (uint32_t)sizeof v, &v, sizeof v);
         }
+        put_sizes(o, g, &r);
         put_launches(o, p, pg, &r);
         put(o, h->graphs_at + i * (uint32_t)sizeof r, &r, sizeof r);
     }

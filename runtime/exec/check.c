@@ -69,7 +69,8 @@ static enum nn_status check_tables(const struct check *c)
     const struct nn_image *i = c->i;
     const struct nn_slot_rec *slot = nn_image_slots(i);
     for (uint32_t s = 0; s < i->slot_count; s++)
-        if (!text(c, slot[s].name) || slot[s].kind > NN_SLOT_SYS ||
+        if (!text(c, slot[s].name) || slot[s].kind > NN_SLOT_SIZE ||
+            (slot[s].kind == NN_SLOT_SIZE && (slot[s].dtype != NN_i64 || slot[s].rank)) ||
             slot[s].offset % NN_IMAGE_ALIGN ||
             !tensor(slot[s].dtype, slot[s].rank, slot[s].dim, slot[s].bytes) ||
             !inside(slot[s].offset, slot[s].bytes, i->slot_bytes))
@@ -85,14 +86,67 @@ static enum nn_status check_tables(const struct check *c)
     return NN_OK;
 }
 
-static enum nn_status check_values(const struct check *c, uint32_t at, uint32_t count)
+static bool is_size(const struct check *c, uint32_t slot)
+{
+    return slot && slot <= c->i->slot_count && nn_image_slots(c->i)[slot - 1].kind == NN_SLOT_SIZE;
+}
+
+static bool sizes(const struct check *c, const struct nn_graph_rec *g)
+{
+    if (!span(c, g->sizes_at, g->size_count, sizeof(struct nn_size_rec)))
+        return false;
+    const struct nn_size_rec *z = nn_image_at(c->i, g->sizes_at);
+    for (uint32_t n = 0; n < g->size_count; n++)
+        if (!text(c, z[n].name) || z[n].least < 1 || z[n].least > z[n].most ||
+            z[n].most > INT32_MAX || (z[n].slot ? !is_size(c, z[n].slot) : z[n].least != z[n].most))
+            return false;
+    return true;
+}
+
+/* The extent at the largest size, where all of it fits; smaller ones then fit too. */
+static bool most_of(const struct nn_extent_rec *x, int64_t size, int64_t *v)
+{
+    return !__builtin_mul_overflow(x->by, size, v) && !__builtin_add_overflow(*v, x->plus, v) &&
+           !__builtin_mul_overflow(*v / x->over, x->times, v) &&
+           !__builtin_add_overflow(*v, x->more, v);
+}
+
+/* For every size that the graph takes an axis ends within its dim. */
+static bool extents(const struct check *c, const struct nn_graph_rec *g,
+                    const struct nn_value_rec *v)
+{
+    enum { LARGEST = 1 << 30 };
+    const struct nn_size_rec *z = nn_image_at(c->i, g->sizes_at);
+    if (!v->extents_at)
+        return true;
+    if (!span(c, v->extents_at, v->rank, sizeof(struct nn_extent_rec)))
+        return false;
+    const struct nn_extent_rec *x = nn_image_at(c->i, v->extents_at);
+    for (uint32_t k = 0; k < v->rank; k++) {
+        uint32_t n = 0;
+        if (!x[k].slot)
+            continue;
+        while (n < g->size_count && z[n].slot != x[k].slot)
+            n++;
+        int64_t most;
+        if (n == g->size_count || x[k].by < 1 || x[k].over < 1 || x[k].times < 1 ||
+            x[k].plus > LARGEST || x[k].plus < -LARGEST || x[k].more > LARGEST ||
+            x[k].more < -LARGEST || !most_of(&x[k], z[n].most, &most) || most > v->dim[k] ||
+            nn_extent(&x[k], z[n].least) < 0)
+            return false;
+    }
+    return true;
+}
+
+static enum nn_status check_values(const struct check *c, const struct nn_graph_rec *g, uint32_t at,
+                                   uint32_t count)
 {
     if (!span(c, at, count, sizeof(struct nn_value_rec)))
         return damaged(c, "a list of inputs or outputs ends beyond the image", 0);
     const struct nn_value_rec *v = nn_image_at(c->i, at);
     for (uint32_t n = 0; n < count; n++)
         if (!text(c, v[n].name) || v[n].limit < 0 ||
-            !tensor(v[n].dtype, v[n].rank, v[n].dim, v[n].bytes))
+            !tensor(v[n].dtype, v[n].rank, v[n].dim, v[n].bytes) || !extents(c, g, &v[n]))
             return damaged(c, "input or output", n);
     return NN_OK;
 }
@@ -236,9 +290,11 @@ static enum nn_status check_graph(const struct check *c, uint32_t n)
     if (!text(c, g->name) ||
         !span(c, g->launches_at, g->launch_count, sizeof(struct nn_launch_rec)))
         return damaged(c, "graph", n);
-    enum nn_status s = check_values(c, g->inputs_at, g->input_count);
+    if (!sizes(c, g))
+        return damaged(c, "the sizes of graph", n);
+    enum nn_status s = check_values(c, g, g->inputs_at, g->input_count);
     if (!s)
-        s = check_values(c, g->outputs_at, g->output_count);
+        s = check_values(c, g, g->outputs_at, g->output_count);
     for (uint32_t l = 0; !s && l < g->launch_count; l++)
         s = check_launch(c, g, l);
     return s;

@@ -269,6 +269,12 @@ enum nn_status nn_exec_open(struct nn_exec **out, const struct nn_image *image, 
     }
     e->memory.scratch = e->own ? nn_host_scratch(e->own) : e->c.memory.own_bytes;
     nn_exec_reset_accumulators(e);
+    for (uint32_t g = 0; g < image->graph_count; g++)
+        for (uint32_t i = 0; i < e->c.graph[g].rec->size_count; i++) {
+            const struct nn_size_rec *z = nn_exec_sizes(e, (int)g) + i;
+            if (z->slot)
+                nn_exec_set_i64(e, (int)z->slot - 1, z->most);
+        }
     *out = e;
     return NN_OK;
 }
@@ -330,6 +336,11 @@ const struct nn_value_rec *nn_exec_inputs(const struct nn_exec *e, int graph)
 const struct nn_value_rec *nn_exec_outputs(const struct nn_exec *e, int graph)
 {
     return nn_image_at(e->c.image, e->c.graph[graph].rec->outputs_at);
+}
+
+const struct nn_size_rec *nn_exec_sizes(const struct nn_exec *e, int graph)
+{
+    return nn_image_at(e->c.image, e->c.graph[graph].rec->sizes_at);
 }
 
 int nn_exec_find_output(const struct nn_exec *e, int graph, const char *name)

@@ -33,6 +33,12 @@ static inline const void *nn_image_at(const struct nn_image *i, uint32_t at)
     return (const char *)i + at;
 }
 
+static inline int64_t nn_extent(const struct nn_extent_rec *x, int64_t size)
+{
+    int64_t v = x->by * size + x->plus;
+    return x->times * (v / x->over - (v % x->over < 0)) + x->more;
+}
+
 /* ---- exec.c ---- */
 struct nn_exec;
 struct nn_device;
@@ -47,7 +53,7 @@ struct nn_exec_options {
 };
 /* Checks the image and sets up a context over it. `kernel[i]` runs the image's kernel i (on a
  * device its code does; NULL, 0). The image and the kernels must outlive the context. Slots start
- * as zeros; accumulators as their identity. */
+ * as zeros; accumulators as their identity, sizes as the largest. */
 enum nn_status nn_exec_open(struct nn_exec **e, const struct nn_image *image, size_t bytes,
                             nn_kernel *const *kernel, size_t kernels,
                             const struct nn_exec_options *o, struct nn_message *m);
@@ -59,6 +65,9 @@ int nn_exec_graph(const struct nn_exec *e, const char *name);
 const struct nn_graph_rec *nn_exec_graph_rec(const struct nn_exec *e, int graph);
 const struct nn_value_rec *nn_exec_inputs(const struct nn_exec *e, int graph);
 const struct nn_value_rec *nn_exec_outputs(const struct nn_exec *e, int graph);
+/* The sizes that the graph's caller says: the slots' values; inputs and outputs are laid out for
+ * the largest, and matter up to their extents. */
+const struct nn_size_rec *nn_exec_sizes(const struct nn_exec *e, int graph);
 const char *nn_exec_text(const struct nn_exec *e, uint32_t at); /* a record's name */
 /* An output's number by name, or -1; its memory on the host, which each finished run overwrites. */
 int nn_exec_find_output(const struct nn_exec *e, int graph, const char *name);

@@ -39,8 +39,8 @@ static bool file_name(const struct nn_exec *e, int slot, const struct rule *r, c
     const struct nn_slot_rec *x = nn_exec_slot_rec(e, slot);
     const char *own = nn_exec_text(e, x->name);
     size_t n = strlen(r->slot_prefix);
-    bool kind =
-        r->state ? x->kind != NN_SLOT_ACC : x->kind == NN_SLOT_PARAM || x->kind == NN_SLOT_STATE;
+    bool lasts = x->kind == NN_SLOT_PARAM || x->kind == NN_SLOT_STATE;
+    bool kind = lasts || (r->state && (x->kind == NN_SLOT_OPT || x->kind == NN_SLOT_SYS));
     name[0] = 0;
     nn_append(name, size, "%s%s", r->file_prefix, strncmp(own, r->slot_prefix, n) ? "" : own + n);
     return kind && !strncmp(own, r->slot_prefix, n);

@@ -117,7 +117,6 @@ static enum nn_status find_graphs(struct nn_context *c, struct nn_message *m)
     c->eval_one = nn_exec_graph(c->exec, "eval.1");
     c->metrics = nn_exec_graph(c->exec, "metrics");
     c->init = nn_exec_graph(c->exec, "init");
-    c->forward = nn_exec_graph(c->exec, "forward");
     for (uint32_t g = 0; g < nn_exec_image(c->exec)->graph_count; g++)
         if (nn_exec_graph_rec(c->exec, (int)g)->input_count > most)
             most = nn_exec_graph_rec(c->exec, (int)g)->input_count;
@@ -185,6 +184,8 @@ static enum nn_status open_context(struct nn_context *c, struct nn_message *m)
         s = find_graphs(c, m);
     if (!s)
         s = nn_params_open(c, m);
+    if (!s)
+        s = nn_sizes_open(c, m);
     if (s)
         return s;
     nn_context_set_length(c);
@@ -211,7 +212,8 @@ enum nn_status nn_context_open(const struct nn_model *model, const struct nn_opt
         return s;
     }
     struct nn_exec_memory b = nn_exec_memory(c->exec);
-    double mb = (double)(b.slots + b.arena + b.scratch + b.outputs + b.inputs) / 1e6;
+    double mb =
+        (double)(b.slots + b.arena + b.scratch + b.outputs + b.inputs + c->wide_bytes) / 1e6;
     if (c->level->code)
         nn_context_log(c, "%s: %s, %.1f MB", model->name, c->level->target, mb);
     else
@@ -229,6 +231,7 @@ void nn_context_release(struct nn_context *c)
     if (c->gpu.device)
         c->model->gpu->close(&c->gpu);
     free(c->in);
+    nn_release(c->options.allocator, c->wide, c->wide_bytes);
     free(c->param);
     free(c);
 }
@@ -377,39 +380,19 @@ enum nn_status nn_context_metrics(struct nn_context *c, float *value)
 
 /* ---- inference ---- */
 
-static enum nn_status no_such_batch(struct nn_context *c, int64_t batch)
-{
-    char have[200] = "";
-    for (uint32_t g = 0; g < nn_exec_image(c->exec)->graph_count; g++) {
-        const char *name = nn_exec_text(c->exec, nn_exec_graph_rec(c->exec, (int)g)->name);
-        if (!strncmp(name, "forward.", 8))
-            nn_append(have, sizeof have, "%s%s", *have ? ", " : "", name + 8);
-    }
-    return nn_fail(&c->message, NN_USAGE,
-                   "forward: a batch of %lld; %s was built for batches of %s (nnc build --batches)",
-                   (long long)batch, c->model->name, have);
-}
-
-enum nn_status nn_context_forward(struct nn_context *c, int64_t batch, const void *const *in,
+enum nn_status nn_context_forward(struct nn_context *c, const int64_t *size, const void *const *in,
                                   void *const *out)
 {
-    int graph = c->forward;
-    if (batch >= 0) {
-        char name[40];
-        snprintf(name, sizeof name, "forward.%lld", (long long)batch);
-        graph = nn_exec_graph(c->exec, name);
-    }
-    if (graph < 0)
-        return no_such_batch(c, batch);
+    int graph;
     if (!c->filled)
         return nn_fail(&c->message, NN_USAGE,
                        "forward: the parameters have no values yet: load them first");
     enum nn_status s = nn_context_settle(c);
     if (!s)
-        s = nn_exec_run(c->exec, graph, in, &c->message);
-    const struct nn_value_rec *v = nn_exec_outputs(c->exec, graph);
-    for (uint32_t i = 0; !s && i < nn_exec_graph_rec(c->exec, graph)->output_count; i++)
-        if (out[i])
-            memcpy(out[i], nn_exec_output(c->exec, graph, (int)i), v[i].bytes);
+        s = nn_sizes_set(c, size, &graph);
+    if (!s)
+        s = nn_exec_run(c->exec, graph, nn_sizes_in(c, graph, in), &c->message);
+    if (!s)
+        nn_sizes_out(c, graph, out);
     return s;
 }

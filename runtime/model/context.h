@@ -1,5 +1,5 @@
-/* model: a package opened. Sections: context.c (opening, training, inference), params.c (names and
- * views of what lasts), files.c (safetensors), selftest.c, probe.c. */
+/* model: a package opened. Sections: context.c (opening, training, inference), sizes.c, params.c
+ * (names and views of what lasts), files.c (safetensors), selftest.c, probe.c. */
 #ifndef NN_CONTEXT_H
 #define NN_CONTEXT_H
 
@@ -16,14 +16,16 @@ struct nn_context {
     struct nn_options options;
     struct nn_pool *pool; /* NULL: the calling thread alone */
     struct nn_exec *exec;
-    struct nn_gpu_device gpu; /* all zero on the CPU */
-    atomic_int holders;       /* the caller, and every DLPack tensor that is out */
-    int step, eval, eval_one, metrics, init, forward; /* graphs; -1: none */
+    struct nn_gpu_device gpu;                /* all zero on the CPU */
+    atomic_int holders;                      /* the caller, and every DLPack tensor that is out */
+    int step, eval, eval_one, metrics, init; /* graphs; -1: none */
     uint32_t losses;
     bool filled;         /* the parameters have values */
     bool length_missing; /* a schedule asks for the number of steps and nobody gave it */
     int64_t evaluated;   /* samples since the last metrics */
     const void **in;     /* room for the inputs of a graph */
+    unsigned char *wide; /* for inputs laid out for the largest sizes */
+    size_t wide_bytes;
     uint32_t params;
     struct param *param; /* parameters and states */
     struct nn_message message;
@@ -43,6 +45,14 @@ enum nn_status nn_context_settle(struct nn_context *c);
 
 /* Sets what schedules read: how long training is, as far as options and model say. */
 void nn_context_set_length(struct nn_context *c);
+
+/* ---- sizes.c ---- */
+enum nn_status nn_sizes_open(struct nn_context *c, struct nn_message *m); /* takes memory */
+/* The forward graph for these sizes (one for each of its nn_size_rec); its slots are set. */
+enum nn_status nn_sizes_set(struct nn_context *c, const int64_t *size, int *graph);
+/* The caller's dense arrays as the graph wants them; its outputs as the caller does. */
+const void *const *nn_sizes_in(struct nn_context *c, int graph, const void *const *in);
+void nn_sizes_out(struct nn_context *c, int graph, void *const *out);
 
 /* ---- params.c ---- Fills c->param. */
 enum nn_status nn_params_open(struct nn_context *c, struct nn_message *m);

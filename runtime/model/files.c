@@ -19,7 +19,8 @@ static enum nn_status save(struct nn_context *c, const char *path, bool state)
     for (uint32_t i = 0; !s && i < slots; i++) {
         const struct nn_slot_rec *r = nn_exec_slot_rec(c->exec, (int)i);
         const char *own = nn_exec_text(c->exec, r->name);
-        if (state ? r->kind == NN_SLOT_ACC : r->kind != NN_SLOT_PARAM && r->kind != NN_SLOT_STATE)
+        bool lasts = r->kind == NN_SLOT_PARAM || r->kind == NN_SLOT_STATE;
+        if (!lasts && !(state && (r->kind == NN_SLOT_OPT || r->kind == NN_SLOT_SYS)))
             continue;
         size_t size = strlen(own) + 6;
         name[n] = calloc(1, size);

@@ -104,7 +104,7 @@ static enum nn_status open_state(struct checkpoints *c, struct nn_exec *e, struc
     int slots = (int)nn_exec_image(e)->slot_count;
     for (int i = 0; i < slots; i++) {
         const struct nn_slot_rec *r = nn_exec_slot_rec(e, i);
-        if (r->kind == NN_SLOT_ACC)
+        if (r->kind == NN_SLOT_ACC || r->kind == NN_SLOT_SIZE)
             continue;
         snprintf(name[i], NAME_MOST, "slot/%s", nn_exec_text(e, r->name));
         item[n++] = slot_item(e, i, name[i]);

@@ -26,6 +26,6 @@ END
 cd "$SOURCE/runtime"
 aarch64-linux-gnu-gcc -O1 -static -std=c11 -D_GNU_SOURCE -I. -I"$TMP" "$TMP/test.c" "$TMP/liblenet.a" \
     ./*.c cpu/*.c exec/*.c model/context.c model/files.c model/params.c model/probe.c \
-    model/selftest.c data/file.c data/json.c data/saver.c data/tensors.c \
+    model/selftest.c model/sizes.c data/file.c data/json.c data/saver.c data/tensors.c \
     "$TMP/liblenet.a" -lm -pthread -o "$TMP/test"
 qemu-aarch64 "$TMP/test" | grep 'self-test passed on aarch64'

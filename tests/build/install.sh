@@ -40,6 +40,6 @@ grep -q '^\.SS build' moved/share/man/man1/nnc.1
 grep -q '^\.B \\-\\-target T' moved/share/man/man1/nnc.1
 if command -v bash >/dev/null; then
     PATH="$TMP/moved/bin:$PATH" bash -c '. moved/share/bash-completion/completions/nnc
-        COMP_WORDS=(nnc build --batc) COMP_CWORD=2; _nnc; [ "${COMPREPLY[*]}" = "--batch --batches" ]
+        COMP_WORDS=(nnc build --ma) COMP_CWORD=2; _nnc; [ "${COMPREPLY[*]}" = --max ]
         COMP_WORDS=(nnc tra) COMP_CWORD=1; _nnc; [ "${COMPREPLY[*]}" = train ]'
 fi

@@ -43,7 +43,9 @@ static void refusals(struct mlp *ctx)
     struct mlp *none = ctx;
     struct nn_dltensor v;
     CHECK(mlp_open(&o, &none) == NN_USAGE && !none && strstr(mlp_error(NULL), "z80"));
-    CHECK(mlp_forward(ctx, 77, image[0], NULL) == NN_USAGE && strstr(mlp_error(ctx), "77"));
+    CHECK(mlp_forward(ctx, 129, image[0], NULL) == NN_USAGE &&
+          strstr(mlp_error(ctx), "batch is 129; MLP was built for 1 to 128"));
+    CHECK(mlp_forward(ctx, 0, image[0], NULL) == NN_USAGE);
     CHECK(mlp_load(ctx, "/nowhere/w") && strstr(mlp_error(ctx), "/nowhere/w"));
     CHECK(mlp_param(ctx, "fc9.weight", &v) == NN_USAGE && strstr(mlp_error(ctx), "fc9"));
     CHECK(!mlp_param_dlpack(ctx, "fc9.weight"));

@@ -16,13 +16,17 @@ refuses 2 "unknown target z80; known are x86-64" "$model" -o "$TMP/lib" --target
 refuses 2 "one kind of processor" "$model" -o "$TMP/lib" --target x86-64,aarch64
 refuses 2 "--emit tar: known are header, lib" "$model" -o "$TMP/lib" --emit tar
 refuses 2 "no GPU is among the targets" "$model" -o "$TMP/lib" --emit ptx
-refuses 2 "up to 16 sizes" "$model" -o "$TMP/lib" --batches 1,x
-refuses 2 "no free dim" "$SOURCE/examples/mnist/mlp.nn" -o "$TMP/lib" --batches 1 -D batch=3
 refuses 2 "--target: a level is wanted" "$model" -o "$TMP/lib" --target ""
 refuses 2 "nothing is to be written" "$model" -o "$TMP/lib" --emit ""
 refuses 2 "no GPU is among the targets" "$model" -o "$TMP/lib" --gemm cublas
 refuses 2 "own, cublas or auto is wanted" "$model" -o "$TMP/lib" --target sm_80 --gemm blas
 refuses 2 "--with-gradient is for functions: with --kernels" "$model" -o "$TMP/lib" --with-gradient
+refuses 2 "as in batch=64,seq=1024" "$model" -o "$TMP/lib" --max batch=1,x
+refuses 2 "--max batch=0: names and bounds" "$model" -o "$TMP/lib" --max batch=0
+refuses 2 "no input of MLP has a dim seq that is free" "$model" -o "$TMP/lib" --max seq=8
+refuses 2 "has a dim batch that is free" "$model" -o "$TMP/lib" --max batch=8 -D batch=3
+refuses 1 "a slice's bound 129 is beyond 128" "$SOURCE/examples/gpt/char.nn" -o "$TMP/lib" --max seq=129
+refuses 1 "give it with -D seq=" "$SOURCE/examples/gpt/char.nn" -o "$TMP/lib"
 refuses 3 "cannot make the folder" "$model" -o /proc/nowhere
 refuses 3 "cannot write to $model: Not a directory" "$model" -o "$model"
 refuses 1 "error" tests/none.nn -o "$TMP/lib"

@@ -32,7 +32,7 @@ model Wide(x: f32[batch, 40]) -> f32[batch, 1] {
 END
 "$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --model B --prefix ab
 "$NNC" build "$TMP/ab.nn" -o "$TMP/lib" --model B --inference
-"$NNC" build "$TMP/wide.nn" -o "$TMP/lib" --batches 2 --emit header,lib,obj,asm
+"$NNC" build "$TMP/wide.nn" -o "$TMP/lib" --max batch=2 --emit header,lib,obj,asm
 test -s "$TMP"/lib/wide.o && grep -q '\.globl.wide_forward' "$TMP/lib/wide.s"
 # shellcheck disable=SC2086
 $CC $CFLAGS -std=c11 -Wall -Wextra -Werror -pedantic -I "$TMP/lib" -I "$SOURCE/runtime" build/two.c \

@@ -87,7 +87,7 @@ static uint32_t random_axes(struct gen *r, uint32_t most, struct ir_axis *ax)
     static const char *const names[] = {"i", "j", "k", "l", "m"};
     uint32_t n = below(r, most + 1);
     for (uint32_t i = 0; i < n; i++)
-        ax[i] = (struct ir_axis){names[i], sizes[below(r, COUNT(sizes))]};
+        ax[i] = (struct ir_axis){names[i], sizes[below(r, COUNT(sizes))], NULL};
     if (n && chance(r, 1))
         ax[below(r, n)].n = 0;
     return n;
@@ -196,7 +196,7 @@ static uint32_t domain_for(struct gen *r, struct value x, struct ir_axis *dom)
     for (uint32_t i = 0; i < rank; i++)
         dom[nd++] = ir_axes(n)[i];
     if (nd < 4 && chance(r, 20))
-        dom[nd++] = (struct ir_axis){NULL, 1 + below(r, 3)};
+        dom[nd++] = (struct ir_axis){NULL, 1 + below(r, 3), NULL};
     for (uint32_t i = 0; i < nd; i++)
         dom[i].name = names[i];
     return nd;
@@ -401,7 +401,7 @@ static void reshape(struct gen *r)
         int64_t size = chance(r, 20) ? 1 : 2 + below(r, 3);
         if (rank == 4 || left % size != 0)
             size = left;
-        ax[rank++] = (struct ir_axis){NULL, size};
+        ax[rank++] = (struct ir_axis){NULL, size, NULL};
         left /= size;
     }
     if (left == 0)
@@ -509,7 +509,7 @@ static void contraction(struct gen *r)
     uint32_t nd = domain_for(r, x, dom);
     if (nd > 4 || !nd)
         return;
-    dom[nd++] = (struct ir_axis){"t", 1 + below(r, 5)};
+    dom[nd++] = (struct ir_axis){"t", 1 + below(r, 5), NULL};
     uint32_t nred = 1 + below(r, nd);
     int64_t count = points(nred, dom + nd - nred);
     struct ir_in in[2] = {operand(r, x, nd, dom), operand(r, y, nd, dom)};

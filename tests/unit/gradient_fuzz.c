@@ -66,7 +66,7 @@ static uint32_t random_domain(struct ir_axis *dom, int64_t *dim)
 {
     uint32_t nd = 1 + (uint32_t)pick(3);
     for (uint32_t i = 0; i < nd; i++) {
-        dom[i] = (struct ir_axis){NULL, 1 + pick(6)};
+        dom[i] = (struct ir_axis){NULL, 1 + pick(6), NULL};
         dim[i] = dom[i].n;
     }
     return nd;
@@ -118,10 +118,10 @@ static ir_id gather(struct world *w, ir_id x, uint32_t nd, const struct ir_axis 
     struct ir_module *m = w->g->m;
     char name[16];
     snprintf(name, sizeof name, "i%u", w->index.n);
-    struct ir_axis ax = {NULL, 1 + pick(5)};
+    struct ir_axis ax = {NULL, 1 + pick(5), NULL};
     ir_id index = ir_input(&w->b, name, NN_i32, 1, &ax);
     vec_push(&w->index, index);
-    struct ir_axis val[] = {{NULL, 1 + pick(4)}, {NULL, 1 + pick(4)}};
+    struct ir_axis val[] = {{NULL, 1 + pick(4), NULL}, {NULL, 1 + pick(4), NULL}};
     struct ir_node target = {.nd = 2, .dom = val};
     struct ir_access a = random_access(m, scatter ? &target : ir_at(w->g, x), nd, dim);
     if (a.rank) {
@@ -159,7 +159,7 @@ static ir_id step(struct world *w)
     struct ir_in in = {x, random_access(m, &nx, nd, dim)};
     struct ir_node n = {
         .op = IR_cumsum, .dtype = NN_f64, .nd = (uint16_t)nd, .dom = dom, .nin = 1, .in = &in};
-    struct ir_axis flat = {NULL, ir_count(&nx)};
+    struct ir_axis flat = {NULL, ir_count(&nx), NULL};
     switch (pick(10)) {
     case 0: return elem(w, IR_copy, false, nd, dom, 1, &in);
     case 1: return ir_unary(&w->b, pick(2) ? IR_sin : IR_tanh, x);
@@ -191,7 +191,7 @@ static struct ir_module *build(uint64_t seed, uint32_t skip, struct arrays *a)
 {
     struct ir_module *m = ir_module_new("fuzz", NULL);
     struct world w = {.g = ir_graph_new(m, "g")};
-    struct ir_axis ax[] = {{"i", 3}, {"j", 4}};
+    struct ir_axis ax[] = {{"i", 3, NULL}, {"j", 4, NULL}};
     w.b.g = w.g;
     w.b.origin = ir_origin_add(m, (struct loc){0}, "step", "fwd");
     ir_id x = ir_input(&w.b, "x", NN_f64, 2, ax), y = ir_input(&w.b, "y", NN_f64, 1, ax + 1);

@@ -1,0 +1,145 @@
+/* A call's sizes: which graph takes them, and the caller's dense arrays into and out of memory that
+ * is laid out for the largest. */
+#include "model/context.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which graph ---- */
+
+static bool takes(const struct nn_context *c, int graph, const int64_t *size)
+{
+    const struct nn_size_rec *z = nn_exec_sizes(c->exec, graph);
+    for (uint32_t i = 0; i < nn_exec_graph_rec(c->exec, graph)->size_count; i++)
+        if (size[i] < z[i].least || size[i] > z[i].most)
+            return false;
+    return true;
+}
+
+static bool is_forward(const struct nn_context *c, uint32_t graph)
+{
+    const char *name = nn_exec_text(c->exec, nn_exec_graph_rec(c->exec, (int)graph)->name);
+    return !strncmp(name, "forward", 7);
+}
+
+/* The one for the fewest sizes stands before those that take more. */
+static enum nn_status find(struct nn_context *c, const int64_t *size, int *graph)
+{
+    uint32_t graphs = nn_exec_image(c->exec)->graph_count;
+    int last = -1;
+    for (uint32_t g = 0; g < graphs; g++) {
+        if (!is_forward(c, g))
+            continue;
+        last = *graph = (int)g;
+        if (takes(c, last, size))
+            return NN_OK;
+    }
+    if (last < 0)
+        return nn_fail(&c->message, NN_USAGE, "%s has no forward pass", c->model->name);
+    const struct nn_size_rec *z = nn_exec_sizes(c->exec, last);
+    uint32_t i = 0;
+    while (size[i] >= z[i].least && size[i] <= z[i].most)
+        i++;
+    return nn_fail(&c->message, NN_USAGE,
+                   "forward: %s is %lld; %s was built for %lld to %lld (nnc build --max)",
+                   nn_exec_text(c->exec, z[i].name), (long long)size[i], c->model->name,
+                   (long long)z[i].least, (long long)z[i].most);
+}
+
+/* ---- arrays ---- */
+
+struct copy {
+    size_t element;
+    uint32_t rank;
+    int64_t whole[NN_MAX_RANK], live[NN_MAX_RANK]; /* elements of each axis */
+};
+
+/* From dense into laid out, or back; `at`: the axis to walk. */
+static void copy_axis(const struct copy *x, uint32_t at, char *wide, char *dense, bool in)
+{
+    size_t wide_step = x->element, dense_step = x->element;
+    bool line = true; /* what is behind the axis is whole */
+    for (uint32_t k = at + 1; k < x->rank; k++) {
+        wide_step *= (size_t)x->whole[k];
+        dense_step *= (size_t)x->live[k];
+        line = line && x->whole[k] == x->live[k];
+    }
+    if (line) {
+        size_t n = at < x->rank ? dense_step * (size_t)x->live[at] : x->element;
+        memcpy(in ? wide : dense, in ? dense : wide, n);
+        return;
+    }
+    for (int64_t i = 0; i < x->live[at]; i++)
+        copy_axis(x, at + 1, wide + (size_t)i * wide_step, dense + (size_t)i * dense_step, in);
+}
+
+static void copy_value(const struct nn_context *c, const struct nn_value_rec *v, void *wide,
+                       void *dense, bool in)
+{
+    struct copy x = {nn_dtype_size((enum nn_dtype)v->dtype), v->rank, {0}, {0}};
+    const struct nn_extent_rec *r =
+        v->extents_at ? nn_image_at(nn_exec_image(c->exec), v->extents_at) : NULL;
+    for (uint32_t k = 0; k < v->rank; k++) {
+        x.whole[k] = x.live[k] = v->dim[k];
+        int64_t size;
+        if (!r || !r[k].slot)
+            continue;
+        memcpy(&size, nn_exec_slot(c->exec, (int)r[k].slot - 1), sizeof size);
+        x.live[k] = nn_extent(&r[k], size);
+    }
+    copy_axis(&x, 0, wide, dense, in);
+}
+
+enum nn_status nn_sizes_open(struct nn_context *c, struct nn_message *m)
+{
+    for (uint32_t g = 0; g < nn_exec_image(c->exec)->graph_count; g++) {
+        const struct nn_value_rec *v = nn_exec_inputs(c->exec, (int)g);
+        size_t bytes = 0;
+        for (uint32_t i = 0; i < nn_exec_graph_rec(c->exec, (int)g)->input_count; i++)
+            bytes += v[i].extents_at ? nn_round_up(v[i].bytes, 64) : 0;
+        c->wide_bytes = bytes > c->wide_bytes ? bytes : c->wide_bytes;
+    }
+    if (!c->wide_bytes)
+        return NN_OK;
+    c->wide = nn_alloc(c->options.allocator, c->wide_bytes);
+    if (!c->wide)
+        return nn_fail(m, NN_MACHINE, "out of memory");
+    memset(c->wide, 0, c->wide_bytes);
+    return NN_OK;
+}
+
+enum nn_status nn_sizes_set(struct nn_context *c, const int64_t *size, int *graph)
+{
+    enum nn_status s = find(c, size, graph);
+    const struct nn_size_rec *z = s ? NULL : nn_exec_sizes(c->exec, *graph);
+    for (uint32_t i = 0; !s && i < nn_exec_graph_rec(c->exec, *graph)->size_count; i++) {
+        int slot = (int)z[i].slot - 1;
+        if (slot >= 0 && memcmp(nn_exec_slot(c->exec, slot), &size[i], sizeof size[i]) != 0)
+            nn_exec_set_i64(c->exec, slot, size[i]);
+    }
+    return s;
+}
+
+const void *const *nn_sizes_in(struct nn_context *c, int graph, const void *const *in)
+{
+    const struct nn_value_rec *v = nn_exec_inputs(c->exec, graph);
+    unsigned char *at = c->wide;
+    for (uint32_t i = 0; i < nn_exec_graph_rec(c->exec, graph)->input_count; i++) {
+        c->in[i] = in[i];
+        if (!v[i].extents_at)
+            continue;
+        copy_value(c, &v[i], at, (void *)(uintptr_t)in[i], true);
+        c->in[i] = at;
+        at += nn_round_up(v[i].bytes, 64);
+    }
+    return c->in;
+}
+
+void nn_sizes_out(struct nn_context *c, int graph, void *const *out)
+{
+    const struct nn_value_rec *v = nn_exec_outputs(c->exec, graph);
+    for (uint32_t i = 0; i < nn_exec_graph_rec(c->exec, graph)->output_count; i++)
+        if (out[i])
+            copy_value(c, &v[i], (void *)(uintptr_t)nn_exec_output(c->exec, graph, (int)i), out[i],
+                       false);
+}
