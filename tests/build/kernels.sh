@@ -1,5 +1,5 @@
 # Functions without a model: values, gradients, stages and faults from C, launches on the software GPU, ptxas,
-# C++; the programs of examples/kernels.
+# C++, their graphs against the evaluator; the programs of examples/kernels.
 set -e
 build=${NNC%/*} flags="-Wall -Wextra -Werror -pedantic"
 mkdir "$TMP/cuda" "$TMP/example"
@@ -38,10 +38,16 @@ if command -v ptxas >/dev/null || [ -x /usr/local/cuda/bin/ptxas ]; then
     test -s "$TMP/cubin/kernels.sm_75.cubin"
 fi
 
+# Their graphs in every executor, and on the software GPU.
+for graph in product norm.grad lookup.grad; do
+    "$NNC" emit graph build/kernels.nn --graph $graph -D m=8 -D k=20 -D n=12 -D s=[2,3] -D v=5 -D rows=4 >"$TMP/x.graph"
+    "$TOOL" exec "$TMP/x.graph" && "$TOOL" gpu sm_75 "$TMP/x.graph"
+done
+
 example="$SOURCE/examples/kernels"
-"$NNC" build "$example/kernels.nn" -o "$TMP/example" --kernels --with-gradient --target host,sm_80
+"$NNC" build "$example/kernels.nn" -o "$TMP/example" --kernels --with-gradient --target host,sm_80 --emit header,lib,so
 # shellcheck disable=SC2086
-$CC $CFLAGS $flags -I "$TMP/example" "$example/cpu.c" "$TMP/example/libkernels.a" -lm -pthread -o "$TMP/cpu"
+$CC $CFLAGS $flags -I "$TMP/example" "$example/cpu.c" "$TMP/example/libkernels.so" -pthread -o "$TMP/cpu"
 "$TMP/cpu" >"$TMP/out"
 grep -q 'the same bits' "$TMP/out" && grep -q '^y\[0\] = -1.59041' "$TMP/out"
 
