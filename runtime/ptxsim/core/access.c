@@ -667,6 +667,8 @@ static uint64_t atomic_lane(const struct sim_inst *i, uint8_t *p, uint64_t b, ui
     return old;
 }
 
+void sim_atomic_apply(const struct sim_inst *i, uint8_t *p, uint64_t b) { atomic_lane(i, p, b, 0); }
+
 static uint64_t lane_value(struct sim_warp *w, uint32_t row, uint8_t size, int l)
 {
     return size == 8 ? sim_row64(w, row)[l] : sim_row32(w, row)[l];

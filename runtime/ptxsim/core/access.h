@@ -17,6 +17,9 @@ bool sim_aligned(struct sim_warp *w, enum ptx_space space, const uint64_t *at, u
                  uint32_t n, bool write);
 void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32_t n);
 
+/* Memory at p becomes its combination with b: i->count says how, i->size and i->ext what it is. */
+void sim_atomic_apply(const struct sim_inst *i, uint8_t *p, uint64_t b);
+
 /* ---- race.c ---- */
 void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
                     const uint64_t *at, uint32_t mask, uint32_t n);

@@ -409,6 +409,7 @@ static const struct opcode opcodes[] = {
     {"mbarrier", decode_mbarrier},
     {"wgmma", decode_wgmma},
     {"mapa", decode_mapa},
+    {"getctarank", decode_getctarank},
     {"createpolicy", decode_createpolicy},
     {"tensormap", decode_tensormap},
 };

@@ -155,7 +155,7 @@ decode_fn decode_arith, decode_setp, decode_set, decode_lop3, decode_slct, decod
     decode_exit, decode_trap, decode_bar, decode_shfl, decode_vote, decode_match, decode_redux,
     decode_activemask, decode_cp, decode_mma, decode_ldmatrix, decode_stmatrix, decode_wmma,
     decode_mbarrier, decode_wgmma, decode_nanosleep, decode_elect, decode_prefetch,
-    decode_movmatrix, decode_griddep, decode_mapa, decode_createpolicy, decode_tensormap,
-    decode_discard, decode_half_set;
+    decode_movmatrix, decode_griddep, decode_mapa, decode_getctarank, decode_createpolicy,
+    decode_tensormap, decode_discard, decode_half_set;
 
 #endif

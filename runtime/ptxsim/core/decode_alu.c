@@ -139,6 +139,8 @@ bool decode_arith(struct decoder *d, struct ins *x)
                 return dec_unsupported(d, "this rounding of a half");
         }
     }
+    if (dec_has(x, "oob"))
+        return dec_unsupported(d, "fma.oob");
     const struct sim_row *r = row_of(d, x, name, &t, x->ops);
     if (!r)
         return false;
@@ -334,6 +336,8 @@ bool decode_lop3(struct decoder *d, struct ins *x)
     int64_t lut;
     if (!dec_has(x, "b32"))
         return FAIL(d, "lop3 is of type b32");
+    if (dec_has_any(x, "and or"))
+        return dec_unsupported(d, "lop3 with a predicate");
     struct sim_inst *i = dec_emit(d, lop3_lanes, RUN_LANES, SIM_ALU);
     i->op = SIM_OP_LOP3;
     if (!dec_operands_are(d, x, 5, 5) || !dec_target(d, x->op[0], 'w', &i->d) ||

@@ -9,6 +9,13 @@ static void order(struct ins *x)
     dec_has_any(x, "cta cluster");
 }
 
+static void pending_count(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    for (int l = 0; l < SIM_LANES; l++)
+        if (mask >> l & 1)
+            sim_row32(w, i->d)[l] = (uint32_t)sim_row64(w, i->a)[l] & 0xFFFFF;
+}
+
 /* ---- mbarrier: sub says which, ext is a count or NO_OPERAND ---- */
 static bool barrier_at(struct decoder *d, struct ptx_operand *o, struct sim_inst *i)
 {
@@ -91,6 +98,11 @@ bool decode_mbarrier(struct decoder *d, struct ins *x)
             return FAIL(d, "an mbarrier of type b64 is wanted");
         return simple[k].operands == 1 || dec_source(d, x->op[1], 'w', &d->code[number].b);
     }
+    if (dec_has(x, "pending_count")) { /* a state begins with it */
+        struct sim_inst *i = dec_emit(d, pending_count, RUN_LANES, SIM_ALU);
+        return dec_has(x, "b64") && dec_operands_are(d, x, 2, 2) &&
+               dec_target(d, x->op[0], 'w', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
+    }
     return dec_unsupported(d, "this mbarrier");
 }
 
@@ -152,20 +164,33 @@ static bool direction(struct ins *x, bool *to_shared, bool *from_shared)
     return shared + global == 2 && shared;
 }
 
-static bool tensor(struct decoder *d, struct ins *x)
+/* cp.reduce: the operation; 0: a copy. */
+static uint32_t reduction(struct ins *x, bool reduces)
 {
-    struct bulk b = {0};
+    static const char *const names[] = {"add", "min", "max", "inc", "dec",
+                                        "",    "",    "and", "or",  "xor"};
+    for (uint32_t k = 0; k < 10 && reduces; k++)
+        if (*names[k] && dec_has(x, names[k]))
+            return k + 1;
+    return 0;
+}
+
+static bool tensor(struct decoder *d, struct ins *x, bool reduces)
+{
+    struct bulk b = {.reduce = reduction(x, reduces)};
     static const char *const dims[] = {"1d", "2d", "3d", "4d", "5d"};
     bool to_shared, from_shared;
     for (uint32_t k = 0; k < 5; k++)
         if (dec_has(x, dims[k]))
             b.rank = k + 1;
     dec_has(x, "tile");
+    dec_has(x, "multicast::cluster"); /* of one block */
     bool barrier = dec_has(x, "mbarrier::complete_tx::bytes"), group = dec_has(x, "bulk_group");
-    if (!b.rank || !direction(x, &to_shared, &from_shared) || to_shared == from_shared ||
+    if (reduces != (b.reduce != 0) || (reduces && barrier) || !b.rank ||
+        !direction(x, &to_shared, &from_shared) || to_shared == from_shared ||
         to_shared != barrier || group == barrier)
         return dec_unsupported(d, "this bulk tensor copy");
-    if (!dec_operands_are(d, x, to_shared ? 3 : 2, to_shared ? 4 : 2))
+    if (!dec_operands_are(d, x, to_shared ? 3 : 2, to_shared ? 5 : 3))
         return false;
     struct ptx_operand *map = x->op[to_shared ? 1 : 0], *memory = x->op[to_shared ? 0 : 1];
     struct ptx_operand *at = map->kind == PTX_MEM && map->items ? map->items->next : NULL;
@@ -182,14 +207,22 @@ static bool tensor(struct decoder *d, struct ins *x)
     return finish(d, &b, sizeof b, sim_bulk_tensor);
 }
 
-static bool flat(struct decoder *d, struct ins *x)
+static bool flat(struct decoder *d, struct ins *x, bool reduces)
 {
-    struct bulk b = {0};
+    struct bulk b = {.reduce = reduction(x, reduces)};
     bool to_shared, from_shared;
+    struct type t;
+    dec_has(x, "noftz");
+    dec_has(x, "multicast::cluster"); /* of one block */
+    if (reduces && (!b.reduce || !dec_take_type(x, &t)))
+        return FAIL(d, "a reduction needs an operation and a type");
+    if (reduces)
+        b.type = (uint32_t)t.letter, b.size = t.size, b.lanes = t.lanes;
     bool barrier = dec_has(x, "mbarrier::complete_tx::bytes"), group = dec_has(x, "bulk_group");
-    if (!direction(x, &to_shared, &from_shared) || group == barrier || to_shared != barrier)
+    if (!direction(x, &to_shared, &from_shared) || group == barrier || to_shared != barrier ||
+        (reduces && (barrier || t.size < 2 || t.size > 8)))
         return dec_unsupported(d, "this bulk copy");
-    if (!dec_operands_are(d, x, to_shared ? 4 : 3, to_shared ? 5 : 4))
+    if (!dec_operands_are(d, x, to_shared ? 4 : 3, to_shared ? 6 : 4))
         return false;
     b.to_shared = to_shared;
     b.from_shared = from_shared;
@@ -203,6 +236,7 @@ static bool flat(struct decoder *d, struct ins *x)
 bool decode_bulk(struct decoder *d, struct ins *x)
 {
     int64_t n;
+    bool reduces = dec_has(x, "reduce");
     for (int k = 0; k < x->words; k++)
         if (!strncmp(x->word[k], "L2::", 4))
             x->used[k] = true;
@@ -217,7 +251,7 @@ bool decode_bulk(struct decoder *d, struct ins *x)
         dec_has(x, "read");
         return dec_operands_are(d, x, 1, 1) && dec_integer_of(d, x->op[0], 0, 1 << 20, &n);
     }
-    return dec_has(x, "tensor") ? tensor(d, x) : flat(d, x);
+    return dec_has(x, "tensor") ? tensor(d, x, reduces) : flat(d, x, reduces);
 }
 
 /* ---- tensor maps in memory ---- */

@@ -453,10 +453,51 @@ bool dec_half_as_float(struct decoder *d, struct ptx_operand *o, bool bfloat, ui
     return true;
 }
 
+/* cvt.pack.sat: a and b, saturated, side by side; of bytes before what c had in its low half. */
+static void cvt_pack(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    unsigned bits = i->count;
+    bool sign = i->mods & MOD_SIGNED;
+    int64_t top = sign ? ((int64_t)1 << (bits - 1)) - 1 : ((int64_t)1 << bits) - 1,
+            low = sign ? -top - 1 : 0;
+    for (int l = 0; l < SIM_LANES; l++) {
+        int64_t v[2] = {(int32_t)sim_row32(w, i->a)[l], (int32_t)sim_row32(w, i->b)[l]};
+        uint32_t r = bits == 8 ? sim_row32(w, i->c)[l] << 16 : 0;
+        for (int k = 0; k < 2; k++) {
+            v[k] = v[k] > top ? top : v[k] < low ? low : v[k];
+            r |= ((uint32_t)v[k] & ((1u << bits) - 1)) << (k ? 0 : bits);
+        }
+        if (mask >> l & 1)
+            sim_row32(w, i->d)[l] = r;
+    }
+}
+
+static bool decode_cvt_pack(struct decoder *d, struct ins *x)
+{
+    struct type to, from, rest;
+    if (!dec_has(x, "sat") || !dec_take_type(x, &to) || !dec_take_type(x, &from))
+        return FAIL(d, "cvt.pack.sat needs two types");
+    bool bytes = to.size == 1;
+    if (from.letter != 's' || from.size != 4 || to.size > 2 || to.lanes != 1 ||
+        (to.letter != 'u' && to.letter != 's') || bytes != dec_take_type(x, &rest))
+        return dec_unsupported(d, "this cvt.pack");
+    struct sim_inst *i = dec_emit(d, cvt_pack, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_CVT_PAIR;
+    i->size = 4;
+    i->count = (uint8_t)(8 * to.size);
+    i->mods = to.letter == 's' ? MOD_SIGNED : 0;
+    i->c = dec_constant(d, 4, 0);
+    return dec_operands_are(d, x, bytes ? 4 : 3, bytes ? 4 : 3) &&
+           dec_target(d, x->op[0], 'w', &i->d) && dec_source(d, x->op[1], 'w', &i->a) &&
+           dec_source(d, x->op[2], 'w', &i->b) && (!bytes || dec_source(d, x->op[3], 'w', &i->c));
+}
+
 bool decode_cvt(struct decoder *d, struct ins *x)
 {
     if (dec_has(x, "pack"))
-        return dec_unsupported(d, "cvt.pack");
+        return decode_cvt_pack(d, x);
+    if (dec_has_any(x, "rs ue8m0x2 e2m1x2 e2m3x2 e3m2x2 e2m1x4 e4m3x4 e5m2x4"))
+        return dec_unsupported(d, "this cvt");
     struct type to, from;
     if (!dec_take_type(x, &to) || !dec_take_type(x, &from) || !x->ops)
         return FAIL(d, "cvt needs two types");
@@ -577,6 +618,22 @@ bool decode_mapa(struct decoder *d, struct ins *x)
     return dec_target(d, x->op[0], dec_letter_of(t.size), &i->d) &&
            dec_source(d, x->op[1], dec_letter_of(t.size), &i->a) &&
            dec_source(d, x->op[2], 'w', &rank);
+}
+
+bool decode_getctarank(struct decoder *d, struct ins *x)
+{
+    struct type t;
+    enum ptx_space s;
+    uint32_t address;
+    dec_space_of(x, &s);
+    if (!dec_take_type(x, &t) || t.letter != 'u' || t.size < 4 || !dec_operands_are(d, x, 2, 2))
+        return FAIL(d, "getctarank needs a type and two operands");
+    const struct sim_row *r = dec_row_find(d, "mov.b32");
+    struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
+    i->op = (uint16_t)(r - d->rows.row);
+    i->a = dec_constant(d, 4, 0);
+    return dec_target(d, x->op[0], 'w', &i->d) &&
+           dec_source(d, x->op[1], dec_letter_of(t.size), &address);
 }
 
 /* A cache's policy is a number that nothing looks at. */

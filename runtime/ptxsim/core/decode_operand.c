@@ -1,6 +1,7 @@
 /* decode_operand: words (modifiers) and operands of an instruction. */
 #include "decode.h"
 #include "number.h"
+#include <stdlib.h>
 
 bool dec_has(struct ins *x, const char *word)
 {
@@ -114,6 +115,8 @@ static const struct special specials[] = {
     {"%envreg1", NULL, SP_WORKSPACE, 4},
     {"%envreg2", NULL, SP_WORKSPACE_LO, 4},
     {"%total_smem_size", NULL, SP_TOTAL_SHARED, 4},
+    {"%aggr_smem_size", NULL, SP_TOTAL_SHARED, 4},
+    {"%current_graph_exec", NULL, SP_ZERO, 8},
     {"%clusterid", "x", SP_CTAID_X, 4},
     {"%clusterid", "y", SP_CTAID_Y, 4},
     {"%clusterid", "z", SP_CTAID_Z, 4},
@@ -142,7 +145,10 @@ static const struct special *special_find(const struct ptx_operand *o)
         if (!strcmp(specials[i].name, o->name) &&
             (o->part ? specials[i].part && !strcmp(specials[i].part, o->part) : !specials[i].part))
             return &specials[i];
-    return NULL;
+    static const struct special zero = {"%envreg", NULL, SP_ZERO, 4};
+    const char *digits = o->name + 7;
+    bool number = !strncmp(o->name, "%envreg", 7) && digits[strspn(digits, "0123456789")] == 0;
+    return number && *digits && strtol(digits, NULL, 10) < 32 && !o->part ? &zero : NULL;
 }
 
 static bool special_source(struct decoder *d, const struct special *s, char letter, uint32_t *at)
@@ -267,6 +273,8 @@ bool dec_source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t 
         *at = dec_constant(d, size, SIM_LANES);
         return true;
     }
+    if (!strncmp(o->name, "%pm", 3))
+        return dec_unsupported(d, o->name);
     return FAIL(d, "unknown register `%s%s%s`", o->name, o->part ? "." : "",
                 o->part ? o->part : "");
 }
@@ -277,6 +285,10 @@ bool dec_pred_source(struct decoder *d, struct ptx_operand *o, uint32_t *at, boo
     *negated = o->negated;
     if (o->kind == PTX_INT) {
         *at = dec_constant(d, 4, o->value ? SIM_ALL : 0);
+        return true;
+    }
+    if (o->kind == PTX_NAME && !strcmp(o->name, "%is_explicit_cluster")) {
+        *at = dec_constant(d, 4, 0);
         return true;
     }
     if (!s || s->kind != SYM_REGISTER || s->size)

@@ -110,6 +110,8 @@ bool decode_mma(struct decoder *d, struct ins *x)
         return dec_unsupported(d, "this shape or layout of mma");
     dec_has(x, "kind::f8f6f4");
     m.satfinite = dec_has(x, "satfinite");
+    if (dec_has_any(x, "s4 u4 b1 e2m1 e3m2 e2m3"))
+        return dec_unsupported(d, "mma of elements of less than 8 bits");
     for (int k = 0; k < 4; k++)
         if (!dec_take_type(x, &t[k]))
             return FAIL(d, "mma has four types");

@@ -190,8 +190,9 @@ static uint64_t bulk_address(struct sim_warp *w, const struct bulk_place *p, int
     return place_of(w, p->row, p->width, (uint64_t)p->high << 32 | p->low, lane);
 }
 
-/* Checks n bytes for a lane, 16 at a time: region out. */
-static bool check(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool write, int lane)
+/* Checks n bytes for a lane, 16 at a time: region out. strong: as atomics do. */
+static bool check_as(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool write,
+                     bool strong, int lane)
 {
     uint64_t where[SIM_LANES];
     for (uint64_t k = 0; k < n; k += 16) {
@@ -202,7 +203,7 @@ static bool check(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool
         if (!r)
             return false;
         if (w->worker->job->checked)
-            sim_race_access(w, r, where, 1u << lane, step, write, false);
+            sim_race_access(w, r, where, 1u << lane, step, write, strong);
         if (w->worker->failed)
             return false;
         if (write && r->known)
@@ -217,6 +218,23 @@ static bool check(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool
         w->worker->n.global_store_sectors += write ? s : 0;
     }
     return true;
+}
+
+static bool check(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool write, int lane)
+{
+    return check_as(w, shared, at, n, write, false, lane);
+}
+
+/* Elements are combined with what memory holds. */
+static void reduce(const struct bulk *b, uint8_t *to, const uint8_t *from, uint64_t bytes)
+{
+    const struct sim_inst i = {
+        .count = (uint8_t)(b->reduce - 1), .size = (uint8_t)b->size, .ext = b->type, .e = b->lanes};
+    for (uint64_t k = 0; k + b->size <= bytes; k += b->size) {
+        uint64_t v = 0;
+        memcpy(&v, from + k, b->size);
+        sim_atomic_apply(&i, to + k, v);
+    }
 }
 
 /* The bytes have come: the barrier awaits fewer. */
@@ -254,11 +272,14 @@ void sim_bulk_flat(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         }
         bool both = b.to_shared && b.from_shared;
         if (!check(w, true, shared, n, b.to_shared, l) ||
-            !check(w, both, global, n, !b.to_shared, l))
+            !check_as(w, both, global, n, !b.to_shared, b.reduce, l))
             return;
         uint8_t *s = w->block->shared + shared,
                 *g = both ? w->block->shared + global : (uint8_t *)(uintptr_t)global;
-        memcpy(b.to_shared ? s : g, b.to_shared ? g : s, (size_t)n);
+        if (b.reduce)
+            reduce(&b, g, s, n);
+        else
+            memcpy(b.to_shared ? s : g, b.to_shared ? g : s, (size_t)n);
         w->worker->n.async_copies++;
         if (b.to_shared)
             complete(w, &b, n, l);
@@ -322,6 +343,16 @@ static void put_fill(uint8_t *to, const struct sim_tensor_map *m)
         memset(to, 0x7F, m->element);
 }
 
+/* What the map says of the elements that are combined. */
+static bool reduced_type(struct bulk *b, const struct sim_tensor_map *m)
+{
+    static const char types[] = {0, 0, 'u', 's', 'u', 's', 'h', 'f', 0, 'g', 'f', 0, 0};
+    b->size = m->element;
+    b->lanes = 1;
+    b->type = m->type < sizeof types ? (uint32_t)types[m->type] : 0;
+    return b->type != 0;
+}
+
 static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_tensor_map *m,
                      const int32_t *at, uint64_t shared, int lane)
 {
@@ -341,12 +372,13 @@ static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_
                 run = run == UINT64_MAX ? g : run;
                 count++;
             }
-            if (inside && m->step[0] != 1 && !check(w, false, g, m->element, !b->to_shared, lane))
+            if (inside && m->step[0] != 1 &&
+                !check_as(w, false, g, m->element, !b->to_shared, b->reduce, lane))
                 return false;
             if (!inside && b->to_shared)
                 put_fill(w->block->shared + s, m);
         }
-        if (count && !check(w, false, run, count * m->element, !b->to_shared, lane))
+        if (count && !check_as(w, false, run, count * m->element, !b->to_shared, b->reduce, lane))
             return false;
         for (k[0] = 0; k[0] < inner; k[0]++) {
             uint64_t g,
@@ -354,7 +386,10 @@ static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_
             if (!element_at(m, at, k, &g))
                 continue;
             uint8_t *in = w->block->shared + s, *out = (uint8_t *)(uintptr_t)g;
-            memcpy(b->to_shared ? in : out, b->to_shared ? out : in, m->element);
+            if (b->reduce)
+                reduce(b, out, in, m->element);
+            else
+                memcpy(b->to_shared ? in : out, b->to_shared ? out : in, m->element);
         }
         for (uint32_t d = 1; d < m->rank && ++k[d] == m->box[d]; d++)
             k[d] = 0;
@@ -382,6 +417,10 @@ void sim_bulk_tensor(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
             sim_report(w, shared & 127 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, l,
                        "a bulk tensor copy of %llu bytes at shared address %llu",
                        (unsigned long long)(n * m.element), (unsigned long long)shared);
+            return;
+        }
+        if (b.reduce && !reduced_type(&b, &m)) {
+            sim_report(w, SIM_FAULT_UNSUPPORTED, l, "a reduction of such elements");
             return;
         }
         if (!copy_box(w, &b, &m, at, shared, l))
