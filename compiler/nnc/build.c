@@ -369,7 +369,7 @@ static int check_options(const struct nnc_options *o)
                 : o->epochs >= 0 ? "epochs"
                 : o->steps >= 0  ? "steps"
                 : o->seed >= 0   ? "seed"
-                : o->batches     ? "batches"
+                : o->max         ? "max"
                 : o->inference   ? "inference"
                 : o->gemm        ? "gemm"
                                  : NULL;

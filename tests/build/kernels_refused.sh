@@ -46,7 +46,7 @@ refuses 1 'none.nn exports no function: write `export fn`' "$TMP/none.nn" --kern
 refuses 1 'its functions are built with --kernels' "$TMP/clash.nn"
 refuses 2 'x86-64-v3 and x86-64 want a build each' "$TMP/clash.nn" --kernels --target x86-64,x86-64-v3
 refuses 2 'no GPU is among the targets' "$TMP/clash.nn" --kernels --emit ptx
-refuses 2 '--batches is for models, not for --kernels' "$TMP/clash.nn" --kernels --batches 2
+refuses 2 '--max is for models, not for --kernels' "$TMP/clash.nn" --kernels --max n=2
 [ ! -e "$TMP/lib" ] || exit 1
 "$NNC" build "$k" -o "$TMP/lib" --kernels --prefix own --instance exp2 --target x86-64,sm_80 --emit header,obj,asm || exit 1
 grep -q "globl.own_exp2_stage" "$TMP/lib/own.s" && test -s "$TMP/lib/own.x86-64.o" || exit 1
