@@ -262,6 +262,16 @@ static enum nn_status no_training(struct nn_context *c)
     return nn_fail(&c->message, NN_USAGE, "%s was built for inference only", c->model->name);
 }
 
+static enum nn_status all_given(struct nn_context *c, int graph, const void *const *in)
+{
+    const struct nn_value_rec *v = nn_exec_inputs(c->exec, graph);
+    for (uint32_t i = 0; i < nn_exec_graph_rec(c->exec, graph)->input_count; i++)
+        if (!in[i])
+            return nn_fail(&c->message, NN_USAGE, "the array for `%s` is NULL",
+                           nn_exec_text(c->exec, v[i].name));
+    return NN_OK;
+}
+
 enum nn_status nn_context_init(struct nn_context *c, int64_t seed)
 {
     if (c->init < 0)
@@ -325,7 +335,9 @@ enum nn_status nn_context_step(struct nn_context *c, const void *const *in, floa
             "%s's schedule asks how long training is: set steps (and steps_per_epoch) in "
             "the options",
             c->model->name);
-    enum nn_status s = run_step(c, in, loss);
+    enum nn_status s = all_given(c, c->step, in);
+    if (!s)
+        s = run_step(c, in, loss);
     if (!s)
         read_losses(c, c->step, loss);
     return s;
@@ -349,7 +361,9 @@ enum nn_status nn_context_evaluate(struct nn_context *c, int64_t count, const vo
         return no_training(c);
     if (count < 0)
         return nn_fail(&c->message, NN_USAGE, "%lld samples", (long long)count);
-    enum nn_status s = nn_context_settle(c);
+    enum nn_status s = count ? all_given(c, c->eval, in) : NN_OK;
+    if (!s)
+        s = nn_context_settle(c);
     for (int64_t at = 0; !s && at < count;) {
         bool whole = count - at >= c->model->batch;
         int64_t n = whole ? c->model->batch : 1;
@@ -390,6 +404,8 @@ enum nn_status nn_context_forward(struct nn_context *c, const int64_t *size, con
     enum nn_status s = nn_context_settle(c);
     if (!s)
         s = nn_sizes_set(c, size, &graph);
+    if (!s)
+        s = all_given(c, graph, in);
     if (!s)
         s = nn_exec_run(c->exec, graph, nn_sizes_in(c, graph, in), &c->message);
     if (!s)

@@ -46,6 +46,9 @@ static void refusals(struct mlp *ctx)
     CHECK(mlp_forward(ctx, 129, image[0], NULL) == NN_USAGE &&
           strstr(mlp_error(ctx), "batch is 129; MLP was built for 1 to 128"));
     CHECK(mlp_forward(ctx, 0, image[0], NULL) == NN_USAGE);
+    CHECK(mlp_forward(ctx, 1, NULL, NULL) == NN_USAGE && strstr(mlp_error(ctx), "`image` is NULL"));
+    CHECK(mlp_train_step(ctx, image[0], NULL, NULL) == NN_USAGE && strstr(mlp_error(ctx), "`label` is NULL"));
+    CHECK(mlp_evaluate(ctx, 1, NULL, NULL) == NN_USAGE && mlp_evaluate(ctx, 0, NULL, NULL) == NN_OK);
     CHECK(mlp_load(ctx, "/nowhere/w") && strstr(mlp_error(ctx), "/nowhere/w"));
     CHECK(mlp_param(ctx, "fc9.weight", &v) == NN_USAGE && strstr(mlp_error(ctx), "fc9"));
     CHECK(!mlp_param_dlpack(ctx, "fc9.weight"));
