@@ -199,7 +199,7 @@ static bool try_pair(struct fuse_plan *p, uint32_t ai, uint32_t bi)
     struct match t = {.a = a, .b = b};
     uint8_t *ma, *mb;
     bool columns = b->skeleton == FUSE_ROW || b->skeleton == FUSE_COLUMN;
-    if (a->skeleton != FUSE_ROW || !columns || reads(a, b) ||
+    if (a->skeleton != FUSE_ROW || !columns || reads(a, b) || fuse_later(p, a, b) ||
         a->members.n + b->members.n > MOST_MEMBERS)
         return false;
     fuse_fx(&t.ax, p, a, &ma);

@@ -78,8 +78,12 @@ static void set_ends(struct groups *s)
         }
 }
 
-static bool candidate(const struct fuse_cluster *c)
+/* What is computed again waits until it is needed. */
+static bool candidate(const struct fuse_plan *p, const struct fuse_cluster *c)
 {
+    for (uint32_t i = 0; i < c->members.n; i++)
+        if (ir_at(p->g, c->members.p[i].node)->again)
+            return false;
     return c->members.n && !c->inner && c->outer &&
            (c->skeleton == FUSE_MAP || c->skeleton == FUSE_COLUMN);
 }
@@ -107,11 +111,11 @@ void fuse_bundle(struct fuse_plan *p, uint32_t *owner)
     for (uint32_t a = 0; a < p->clusters.n; a++) {
         struct fuse_cluster *c = &p->clusters.p[a];
         uint32_t each = c->members.n + c->inputs.n, size = 1; /* arguments at most */
-        if (c->segment || !candidate(c))
+        if (c->segment || !candidate(p, c))
             continue;
         for (uint32_t b = a + 1; b < p->clusters.n && (size + 1) * each <= MOST_ARGUMENTS; b++) {
             struct fuse_cluster *d = &p->clusters.p[b];
-            if (d->segment || !candidate(d) || !alike(p, c, d) || reach(&s, a, b) ||
+            if (d->segment || !candidate(p, d) || !alike(p, c, d) || reach(&s, a, b) ||
                 reach(&s, b, a))
                 continue;
             c->segment = d->segment = next;

@@ -136,6 +136,32 @@ static bool renamed(const struct ir_graph *g, const struct fuse_cluster *c, cons
     return true;
 }
 
+static bool is_again(const struct fuse_plan *p, const struct fuse_cluster *c)
+{
+    for (uint32_t i = 0; i < c->members.n; i++)
+        if (ir_at(p->g, c->members.p[i].node)->again)
+            return true;
+    return false;
+}
+
+static bool is_forward(const struct fuse_plan *p, const struct fuse_cluster *c)
+{
+    const struct ir_module *m = p->g->m;
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        const struct ir_node *n = ir_at(p->g, c->members.p[i].node);
+        const char *role = m->origins.p[n->origin].role;
+        if (!n->again && !(role && !strncmp(role, "d.", 2)))
+            return true;
+    }
+    return false;
+}
+
+bool fuse_later(const struct fuse_plan *p, const struct fuse_cluster *a,
+                const struct fuse_cluster *b)
+{
+    return (is_again(p, b) && is_forward(p, a)) || (is_again(p, a) && is_forward(p, b));
+}
+
 /* ---- cycles ---- */
 
 struct search {
@@ -354,6 +380,8 @@ enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t ai, uint32_t bi, bool 
     enum fuse_reason why = check_roles(&t);
     if (why != FUSE_LEGAL)
         return why;
+    if (fuse_later(p, a, b))
+        return FUSE_LATER;
     if (a->members.n + b->members.n > MOST_MEMBERS || a->inputs.n + b->inputs.n > MOST_ARGUMENTS)
         return FUSE_SIZE;
     tie_reads(p, &t);

@@ -52,6 +52,11 @@ enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t a, uint32_t b, bool co
 /* Whether another cluster than the two reads the node, or the graph gives it out. */
 bool fuse_wanted(const struct fuse_plan *p, uint32_t a, uint32_t b, ir_id node);
 
+/* One has clones that are computed again for the backward pass, the other is of the forward pass:
+ * as one kernel they would be computed too early. */
+bool fuse_later(const struct fuse_plan *p, const struct fuse_cluster *a,
+                const struct fuse_cluster *b);
+
 /* A path from a to b, or back, that leaves the pair. */
 bool fuse_cycle(const struct fuse_plan *p, uint32_t a, uint32_t b);
 

@@ -52,7 +52,24 @@ void ir_graph_free(struct ir_graph *g)
     vec_free(&g->outputs);
     vec_free(&g->updates);
     vec_free(&g->sizes);
+    ir_graph_free(g->part);
     free(g);
+}
+
+struct ir_graph *ir_graph_copy(const struct ir_graph *g)
+{
+    struct ir_graph *c = ir_graph_loose(g->m, g->name);
+    c->precision = g->precision;
+    c->parts = g->parts;
+    for (ir_id id = 1; id < g->nodes.n; id++)
+        vec_push(&c->nodes, *ir_at(g, id));
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        vec_push(&c->outputs, g->outputs.p[i]);
+    for (uint32_t i = 0; i < g->updates.n; i++)
+        vec_push(&c->updates, g->updates.p[i]);
+    for (uint32_t i = 0; i < g->sizes.n; i++)
+        vec_push(&c->sizes, g->sizes.p[i]);
+    return c;
 }
 
 struct ir_graph *ir_graph_find(struct ir_module *m, const char *name)
@@ -72,7 +89,7 @@ uint32_t ir_slot_add(struct ir_module *m, struct ir_slot s)
     return m->slots.n - 1;
 }
 
-uint32_t ir_slot_find(struct ir_module *m, const char *name)
+uint32_t ir_slot_find(const struct ir_module *m, const char *name)
 {
     for (uint32_t i = 0; i < m->slots.n; i++)
         if (!strcmp(m->slots.p[i].name, name))

@@ -157,6 +157,7 @@ struct ir_node {
     uint16_t nred;  /* of them the trailing ones that a reduce folds */
     uint16_t nin;
     uint32_t checkpoint; /* 0, or the number of the `checkpoint` block it stands in */
+    bool again;          /* a clone, computed again in the backward pass */
     uint32_t origin;     /* into the module's origins; 0 none */
     const struct ir_axis *dom;
     const struct ir_in *in;
@@ -211,6 +212,12 @@ struct ir_graph {
     const char *name;
     enum ir_precision precision; /* wanted still: pass precision carries it out */
     struct ir_module *m;
+    /* More than 1: the graph's batch goes through in so many parts. `part` (this graph owns it)
+     * runs once for each, its inputs the next samples; then this graph, which has no inputs of its
+     * own. The i32 slot of the part's name holds the part's number. NULL: wanted still, pass
+     * microbatch carries it out. */
+    uint32_t parts;
+    struct ir_graph *part;
     VEC(struct ir_node) nodes; /* p[0] is unused; operands come before their users */
     VEC(struct ir_named) outputs;
     VEC(struct ir_update) updates;
@@ -234,10 +241,12 @@ void ir_module_free(struct ir_module *m);
 struct ir_graph *ir_graph_new(struct ir_module *m, const char *name);
 /* One that is not (yet) among the module's: a pass's or a test's scratch. Free it or push it. */
 struct ir_graph *ir_graph_loose(struct ir_module *m, const char *name);
+struct ir_graph *ir_graph_copy(const struct ir_graph *g); /* a loose one, without a part */
 void ir_graph_free(struct ir_graph *g);
 struct ir_graph *ir_graph_find(struct ir_module *m, const char *name); /* NULL if there is none */
 uint32_t ir_slot_add(struct ir_module *m, struct ir_slot s);
-uint32_t ir_slot_find(struct ir_module *m, const char *name); /* UINT32_MAX if there is none */
+uint32_t ir_slot_find(const struct ir_module *m,
+                      const char *name); /* UINT32_MAX if there is none */
 uint32_t ir_origin_add(struct ir_module *m, struct loc at, const char *path, const char *role);
 /* Copies the node (and its axes, operands, accesses into the arena) and appends it. */
 ir_id ir_append(struct ir_graph *g, const struct ir_node *n);

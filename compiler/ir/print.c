@@ -281,15 +281,24 @@ void ir_print_node(const struct ir_graph *g, ir_id id, struct text *out)
     text_printf(out, "%s", n->inlined ? " inline" : "");
     if (n->checkpoint)
         text_printf(out, " checkpoint %u", n->checkpoint);
+    text_printf(out, "%s", n->again ? " again" : "");
     print_origin(g, out, n->origin);
 }
 
 void ir_print_graph(const struct ir_graph *g, struct text *out)
 {
+    if (g->part)
+        ir_print_graph(g->part, out);
     text_printf(out, "graph ");
     print_name(out, g->name);
     if (g->precision)
         text_printf(out, " precision %s", ir_precision_name(g->precision));
+    if (g->parts > 1)
+        text_printf(out, " parts %u", g->parts);
+    if (g->part) {
+        text_printf(out, " of ");
+        print_name(out, g->part->name);
+    }
     text_printf(out, " {\n");
     for (ir_id id = 1; id < g->nodes.n; id++) {
         text_printf(out, "  ");

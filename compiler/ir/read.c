@@ -53,6 +53,7 @@ static bool flags(struct reader *r, struct ir_node *n)
             return false;
         n->checkpoint = (uint32_t)v;
     }
+    n->again = read_keyword(r, "again");
     return !read_peek(r) || read_fail(r, r->at, "unexpected text");
 }
 
@@ -380,6 +381,34 @@ static bool graph_precision(struct reader *r)
            read_fail(r, lo, "`%s` is no precision: f32, tf32, bf16 or f16", s);
 }
 
+/* The graph before this one, which now belongs to it. */
+static bool part_of(struct reader *r)
+{
+    const char *s;
+    uint32_t lo = (read_skip(r), r->at), n = r->m->graphs.n - 1;
+    if (!read_name(r, &s, "the name of the graph before it"))
+        return false;
+    struct ir_graph *part = n ? r->m->graphs.p[n - 1] : NULL;
+    if (!part || strcmp(part->name, s) != 0)
+        return read_fail(r, lo, "`%s` is not the graph before this one", s);
+    r->m->graphs.p[n - 1] = r->g;
+    r->m->graphs.n = n;
+    r->g->part = part;
+    return true;
+}
+
+static bool parts(struct reader *r)
+{
+    int64_t n;
+    uint32_t lo = (read_skip(r), r->at);
+    if (!read_natural(r, &n, UINT32_MAX, "how many parts"))
+        return false;
+    if (n < 2)
+        return read_fail(r, lo, "a batch goes through in two parts or more");
+    r->g->parts = (uint32_t)n;
+    return !read_keyword(r, "of") || part_of(r);
+}
+
 static bool graph(struct reader *r)
 {
     const char *s;
@@ -393,6 +422,8 @@ static bool graph(struct reader *r)
         memset(r->labels, 0, r->label_room * sizeof *r->labels);
     r->nlabels = 0;
     if (read_keyword(r, "precision") && !graph_precision(r))
+        return false;
+    if (read_keyword(r, "parts") && !parts(r))
         return false;
     return read_expect(r, "{");
 }

@@ -453,8 +453,28 @@ static char *place(const struct ir_graph *g, ir_id id, char *message)
     return t.p;
 }
 
+/* What runs before the graph for each part of the batch. */
+static bool check_parts(struct check *c)
+{
+    const struct ir_graph *g = c->g, *part = g->part;
+    uint32_t slot = part ? ir_slot_find(g->m, part->name) : 0;
+    if (!part)
+        return true;
+    if (g->parts < 2 || part->parts)
+        return fail(c, "%u parts of %s, which has %u itself", g->parts, part->name, part->parts);
+    if (slot == UINT32_MAX || g->m->slots.p[slot].dtype != NN_i32 || g->m->slots.p[slot].rank)
+        return fail(c, "parts of %s need an i32 slot of that name", part->name);
+    for (ir_id id = 1; id < g->nodes.n; id++)
+        if (ir_at(g, id)->op == IR_input)
+            return fail(c, "%%%u is an input, which the parts of %s have", id, part->name);
+    return !part->outputs.n || fail(c, "%s has an output of its own", part->name);
+}
+
 char *ir_verify(const struct ir_graph *g)
 {
+    char *before = g->part ? ir_verify(g->part) : NULL;
+    if (before)
+        return before;
     for (ir_id id = 1; id < g->nodes.n; id++) {
         char *message = ir_verify_node(g, id);
         if (message)
@@ -467,5 +487,6 @@ char *ir_verify(const struct ir_graph *g)
     ok = ok && check_outputs(&c);
     for (uint32_t i = 0; i < g->updates.n && ok; i++)
         ok = check_update(&c, i);
+    ok = ok && check_parts(&c);
     return ok ? NULL : place(g, id, c.message);
 }

@@ -74,9 +74,8 @@ static int run_file(const struct nnc_options *o, const struct pass *const *list,
     free(text);
     if (m)
         run(m, o, list, n);
-    else
-        diag_print(d, stderr);
-    bool ok = m != NULL;
+    diag_print(d, stderr);
+    bool ok = m && !diag_errors(d);
     ir_module_free(m);
     diag_free(d);
     return ok ? 0 : EXIT_REFUSED;

@@ -1,9 +1,9 @@
 /* cse: requires nothing. Of nodes that compute the same the first stays, its name and origin too.
  * Two nodes are the same if operator, type, domain sizes, operands (for add, mul and their like in
  * any order), accesses and attributes are; constants by their bits, random nodes only with their
- * stream. Not merged: nodes of different `checkpoint` blocks (those are to be computed twice), a
- * node that is inlined with one that is not, holes (each stands for its own custom's gradient).
- * Breaks nothing. */
+ * stream. Not merged: nodes of different `checkpoint` blocks, a clone with what it was cloned from
+ * (those are to be computed twice), a node that is inlined with one that is not, holes (each stands
+ * for its own custom's gradient). Breaks nothing. */
 #include "pass/pass.h"
 
 /* ---- hashing ---- */
@@ -67,7 +67,7 @@ static uint64_t flags(const struct ir_node *n)
 {
     return (uint64_t)n->op | (uint64_t)n->dtype << 8 | (uint64_t)n->monoid << 16 |
            (uint64_t)n->inlined << 24 | (uint64_t)n->reverse << 25 | (uint64_t)n->word << 26 |
-           (uint64_t)n->checkpoint << 32;
+           (uint64_t)n->again << 28 | (uint64_t)n->checkpoint << 32;
 }
 
 static uint64_t hash_node(const struct ir_node *n)

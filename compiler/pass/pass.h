@@ -17,7 +17,8 @@ struct pass {
 extern const struct pass pass_table[];
 extern const size_t pass_count;
 const struct pass *pass_find(const char *name);
-/* Runs the pass and verifies; a broken graph aborts with the pass's name and a dump. */
+/* Runs the pass, on the graph's part too, and verifies; a broken graph aborts with the pass's name
+ * and a dump. */
 void pass_run(const struct pass *p, struct ir_graph *g);
 /* All passes of a compile, in order: from the front's graph to what fuse/ reads. */
 void pass_pipeline(struct ir_graph *g);
@@ -34,6 +35,34 @@ struct ir_node pass_rewrite_map(const struct pass_rewrite *r,
                                 ir_id old);                 /* a copy, operands mapped */
 ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old); /* appends, sets and returns map[old] */
 void pass_rewrite_end(struct pass_rewrite *r);              /* outputs and updates are mapped */
+
+/* ---- recompute.c ---- */
+bool pass_is_backward(const struct ir_module *m, const struct ir_node *n); /* by its role */
+/* Nodes of the backward pass read clones of what is not kept, each put before its first user. */
+void pass_recompute_all(struct ir_graph *g, const bool *kept);
+/* What is never cloned: leaves, outputs, updates. */
+void pass_keep_leaves(const struct ir_graph *g, bool *kept);
+
+/* ---- extent.c ---- How much of the forward pass is computed again in the backward pass. */
+struct pass_extents;
+/* Of a graph that all passes have been over, its forward pass in so many segments; it must stay as
+ * it is while extents are tried on copies. */
+struct pass_extents *pass_extents_new(const struct ir_graph *g, uint32_t segments);
+void pass_extents_free(struct pass_extents *x); /* NULL is fine */
+/* Extents 1 … so many, each of more work and less memory (mostly) than the one before. */
+uint32_t pass_extents_count(const struct pass_extents *x);
+double
+pass_work(const struct ir_graph *g); /* points of all domains: how much there is to compute */
+/* Carries one out on a copy of the graph. How much more work it does, as a share of all. */
+double pass_extent(const struct pass_extents *x, struct ir_graph *copy, uint32_t extent);
+
+/* ---- microbatch.c ---- */
+struct pass_refusal {
+    uint32_t origin; /* of the node */
+    const char *why; /* what it does that stands against it: "sets samples against each other" */
+};
+/* Pass microbatch on a graph that wants parts. False: refused, the graph is as it was. */
+bool pass_split(struct ir_graph *g, struct pass_refusal *why);
 
 /* ---- transpose.c: an access turned round. ----
  * An access reads x[a(p)] for the points p of a domain. Turned round it says which points p read

@@ -18,6 +18,8 @@ const struct pass *pass_find(const char *name)
 
 void pass_run(const struct pass *p, struct ir_graph *g)
 {
+    if (g->part)
+        pass_run(p, g->part);
     p->run(g);
     char *message = ir_verify(g);
     if (!message)

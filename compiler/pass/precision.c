@@ -94,6 +94,7 @@ static ir_id element(struct ir_graph *g, ir_id x, enum ir_op op, enum nn_dtype t
                         .nd = (uint16_t)ir_rank(&like),
                         .nin = 1,
                         .checkpoint = like.checkpoint,
+                        .again = like.again,
                         .origin = like.origin,
                         .dom = ir_axes(&like),
                         .in = &in};

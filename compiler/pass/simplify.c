@@ -74,6 +74,7 @@ struct ir_node simplify_like(const struct ir_node *n, enum ir_op op, enum nn_dty
                             .nd = n->nd,
                             .nin = (uint16_t)nin,
                             .checkpoint = n->checkpoint,
+                            .again = n->again,
                             .origin = n->origin,
                             .dom = n->dom,
                             .in = in};

@@ -21,18 +21,29 @@ double *tool_data(const char *name, enum nn_dtype t, int64_t count)
     return v;
 }
 
-static void give(const struct ir_graph *g, struct ir_eval *e, struct tool_values *data)
+/* What a graph's parts leave in slots: slot s has v[s] where that is not NULL. */
+struct left {
+    double **v;
+    uint32_t part, parts;
+};
+
+static void give(const struct ir_graph *g, struct ir_eval *e, struct tool_values *data,
+                 const struct left *left)
 {
     for (ir_id id = 1; id < g->nodes.n; id++) {
         const struct ir_node *n = ir_at(g, id);
         if (n->op != IR_input && n->op != IR_slot)
             continue;
+        if (n->op == IR_slot && left->v[n->attr.i]) {
+            ir_eval_slot(e, (uint32_t)n->attr.i, left->v[n->attr.i]);
+            continue;
+        }
         struct tool_value x = {.count = ir_count(n)};
         x.name = n->op == IR_input ? n->name : g->m->slots.p[n->attr.i].name;
-        x.v = tool_data(x.name, n->dtype, x.count);
+        x.v = tool_data(x.name, n->dtype, n->op == IR_input ? x.count * left->parts : x.count);
         vec_push(&data->p, x);
         if (n->op == IR_input)
-            ir_eval_input(e, x.name, x.v);
+            ir_eval_input(e, x.name, x.v + left->part * x.count);
         else
             ir_eval_slot(e, (uint32_t)n->attr.i, x.v);
     }
@@ -48,12 +59,12 @@ static void take(const struct ir_graph *g, struct ir_eval *e, const char *name, 
     vec_push(&out->p, x);
 }
 
-char *tool_evaluate(const struct ir_graph *g, struct tool_values *out)
+static char *evaluate(const struct ir_graph *g, const struct left *left, struct tool_values *out)
 {
     struct ir_eval *e = ir_eval_new(g, false);
     struct tool_values data = {0};
     char *message;
-    give(g, e, &data);
+    give(g, e, &data, left);
     if (ir_eval_run(e, &message)) {
         for (uint32_t i = 0; i < g->outputs.n; i++)
             take(g, e, g->outputs.p[i].name, g->outputs.p[i].node, out);
@@ -63,6 +74,43 @@ char *tool_evaluate(const struct ir_graph *g, struct tool_values *out)
     ir_eval_free(e);
     tool_values_free(&data);
     return message;
+}
+
+/* One part: what it updates takes the place of what was left. */
+static char *evaluate_part(const struct ir_graph *g, struct left *left)
+{
+    struct tool_values out = {0};
+    char *wrong = evaluate(g, left, &out);
+    for (uint32_t i = 0; !wrong && i < out.p.n; i++) {
+        uint32_t slot = g->updates.p[i].slot;
+        free(left->v[slot]);
+        left->v[slot] = out.p.p[i].v;
+        out.p.p[i].v = NULL;
+    }
+    tool_values_free(&out);
+    return wrong;
+}
+
+char *tool_evaluate(const struct ir_graph *g, struct tool_values *out)
+{
+    struct left left = {xcalloc(g->m->slots.n, sizeof *left.v), 0, g->part ? g->parts : 1};
+    double number = 0;
+    uint32_t slot = g->part ? ir_slot_find(g->m, g->part->name) : 0;
+    char *wrong = NULL;
+    if (g->part)
+        left.v[slot] = &number;
+    for (; g->part && !wrong && left.part < left.parts; left.part++) {
+        number = left.part;
+        wrong = evaluate_part(g->part, &left);
+    }
+    if (!wrong)
+        wrong = evaluate(g, &left, out);
+    if (g->part)
+        left.v[slot] = NULL;
+    for (uint32_t i = 0; i < g->m->slots.n; i++)
+        free(left.v[i]);
+    free(left.v);
+    return wrong;
 }
 
 static char *message(const char *fmt, ...) NNC_PRINTF(1, 2);

@@ -304,7 +304,7 @@ static bool holds(uint64_t seed, uint32_t skip, bool show)
     }
     pass_run(pass_find("recompute"), g);
     for (ir_id id = 1; id < g->nodes.n; id++)
-        clones += ir_at(g, id)->checkpoint > 1;
+        clones += ir_at(g, id)->again;
     double again = slope(g, &a);
     good = good && !memcmp(&again, &got, sizeof got);
     for (size_t i = 0; i < COUNT(then); i++)

@@ -8,6 +8,7 @@ static const char sample[] =
     "slot fc1.weight f32[512, 784] param\n"
     "slot \"fc1 m\" f32[512, 784] opt of fc1.weight\n"
     "slot seen i64 acc identity -1\n"
+    "slot count.part i32 acc\n"
     "graph step {\n"
     "  %1 = input image : u8[n 128, h 28, w 28]\n"
     "  %2 = slot fc1.weight : f32[j 512, k 784]  # fc1.weight:fwd\n"
@@ -35,10 +36,18 @@ static const char sample[] =
     "  %23 = const true : bool[i 2]\n"
     "  %24 = reduce argmin(j 8) %17[i, j] : i32[i 4]\n"
     "  %25 = slot seen : i64\n"
-    "  %26 = copy %21[] : f32[d0 2, d1 3]\n"
+    "  %26 = copy %21[] : f32[d0 2, d1 3] checkpoint 2 again  # b:fwd\n"
     "  output loss %21\n"
     "  output \"a \\\"b\\\"\" %22\n"
     "  update fc1.weight <- %22\n"
+    "}\n"
+    "graph count.part {\n"
+    "  %1 = slot seen : i64\n"
+    "  update seen <- %1\n"
+    "}\n"
+    "graph count parts 4 of count.part {\n"
+    "  %1 = slot seen : i64\n"
+    "  output n %1\n"
     "}\n"
     "graph forward {\n"
     "  output none_yet %1\n"
@@ -152,6 +161,32 @@ static void messages(void)
     free(out);
 }
 
+/* A graph whose batch goes through in parts. */
+static void part_messages(void)
+{
+    static const char text[] = "graph a parts 1 {\n"
+                               "}\n"
+                               "graph b.part {\n"
+                               "%x = input x : f32[n 2]\n"
+                               "}\n"
+                               "graph c parts 2 of a.part {\n"
+                               "}\n"
+                               "graph b parts 2 of b.part {\n"
+                               "}\n";
+    char *out;
+    test(!parse(text, sizeof text - 1, &out));
+    test_text(out, "t.graph:1:15: error: a batch goes through in two parts or more\n"
+                   "    1 | graph a parts 1 {\n"
+                   "      |               ^\n"
+                   "t.graph:6:20: error: `a.part` is not the graph before this one\n"
+                   "    6 | graph c parts 2 of a.part {\n"
+                   "      |                    ^~~~~~\n"
+                   "t.graph:8:20: error: `b.part` is not the graph before this one\n"
+                   "    8 | graph b parts 2 of b.part {\n"
+                   "      |                    ^~~~~~\n");
+    free(out);
+}
+
 /* Bytes changed, removed, doubled, lines moved: no crash; what is accepted still round-trips. */
 static void mutations(void)
 {
@@ -203,6 +238,7 @@ int main(void)
     round_trip();
     lenient();
     messages();
+    part_messages();
     mutations();
     return test_done();
 }
