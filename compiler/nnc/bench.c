@@ -155,6 +155,12 @@ static int time_runs(struct bench *b, int graph, const void *const *in, double *
     return 0;
 }
 
+/* How often launch k of the graph runs in a step. */
+static double times(const struct nn_graph_rec *g, uint32_t k)
+{
+    return k < g->part_launches ? g->parts : 1;
+}
+
 /* The median time of each launch over some runs, with what it reaches: `--kernels`. */
 enum { KERNEL_RUNS = 15 };
 
@@ -179,8 +185,8 @@ static int time_kernels(struct bench *b, int graph, const void *const *in)
         for (size_t r = 0; r < runs; r++)
             column[r] = t[r * n + i];
         qsort(column, runs, sizeof *column, by_value);
-        double s = column[runs / 2];
-        printf("%10.1f %10.1f %10.1f  %s  %s\n", s * 1e6, l[i].flops / s * 1e-9,
+        double s = column[runs / 2] / times(g, i);
+        printf("%10.1f %10.1f %10.1f  %s  %s\n", column[runs / 2] * 1e6, l[i].flops / s * 1e-9,
                l[i].bytes / s * 1e-9,
                l[i].kind == NN_LAUNCH_GEMM
                    ? "cuBLAS"
@@ -236,7 +242,7 @@ static int measure(struct bench *b, size_t i, struct figures *f)
     void **in = xcalloc(g->input_count + 1u, sizeof *in);
     *f = (struct figures){.launches = g->launch_count};
     for (uint32_t k = 0; k < g->launch_count; k++)
-        f->flops += l[k].flops;
+        f->flops += l[k].flops * times(g, k);
     for (uint32_t k = 0; !bad && k < g->input_count; k++) {
         in[k] = nn_alloc(NULL, v[k].bytes);
         bad = in[k] ? 0 : EXIT_MACHINE;
@@ -322,7 +328,7 @@ int cmd_bench(int argc, char **argv)
     struct bench b = {0};
     nnc_parse_options(
         &b.o, "bench", argc, argv,
-        "define include_opt model device target gemm policy threads batch batches seed "
+        "define include_opt model device target gemm policy budget threads batch batches seed "
         "json kernels",
         1);
     int bad = nnc_session_open(&b.s, &b.o, NNC_GRAPH);

@@ -259,6 +259,8 @@ static int compile_level(struct build *b, uint32_t i)
     int bad = train_graphs(b, &b->c[i], true);
     if (!bad)
         bad = forward_graphs(b, &b->c[i]);
+    if (!bad && !nnc_compile_fit(&b->c[i]))
+        return EXIT_REFUSED;
     if (!bad && b->target[i]->kind == TARGET_GPU)
         return nnc_link(&b->c[i]) ? 0 : EXIT_MACHINE; /* PTX, and the image with its names */
     if (!bad)
@@ -294,6 +296,9 @@ static int make_probe(struct build *b)
     int bad = train_graphs(b, &c, false);
     if (!bad)
         bad = forward_graphs(b, &c);
+    c.quiet = true;
+    if (!bad && !nnc_compile_fit(&c))
+        bad = EXIT_REFUSED;
     if (!bad && !nnc_link(&c))
         bad = EXIT_MACHINE;
     if (!bad) {
@@ -372,6 +377,7 @@ static int check_options(const struct nnc_options *o)
                 : o->max         ? "max"
                 : o->inference   ? "inference"
                 : o->gemm        ? "gemm"
+                : o->budget      ? "budget"
                                  : NULL;
     if (wrong)
         fprintf(stderr, "nnc build: --%s is for %s\n", wrong,
@@ -384,7 +390,7 @@ int cmd_build(int argc, char **argv)
     struct build b = {.diag = diag_new(), .mem = arena_new()};
     nnc_parse_options(
         &b.o, "build", argc, argv,
-        "define include_opt model target gemm policy batch epochs steps seed folder emit "
+        "define include_opt model target gemm policy budget batch epochs steps seed folder emit "
         "prefix max inference depfile functions with_gradient instance",
         1);
     b.o.out = b.o.folder;

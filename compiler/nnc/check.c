@@ -1,4 +1,6 @@
-/* nnc check FILE: diagnostics only; --verbose lists the parameters. */
+/* nnc check FILE: diagnostics only; --verbose lists the parameters, --budget plans a training's
+ * memory.
+ */
 #include "nnc/nnc.h"
 #include <inttypes.h>
 
@@ -25,10 +27,37 @@ static void list_parameters(struct front *f, struct diag *d)
     ir_module_free(m);
 }
 
+/* --budget: whether what training takes fits. */
+static bool fits(struct front *f, struct diag *d, const struct nnc_options *o)
+{
+    static const enum front_graph which[] = {FRONT_INIT, FRONT_STEP, FRONT_EVAL};
+    static const char *const name[] = {"init", "step", "eval"};
+    struct nnc_compiled c;
+    const struct front_train *t = front_train(f);
+    if (!t || !t->present) {
+        fprintf(stderr, "nnc check: --budget is of a training, and the file has no train block\n");
+        return false;
+    }
+    bool good = nnc_compile_begin(&c, d, o, NULL, "check");
+    if (!good)
+        return false;
+    for (size_t i = 0; good && i < COUNT(which); i++) {
+        struct ir_graph *g = front_build(f, c.m, which[i], name[i], 0, NULL, 0);
+        good = g != NULL;
+        if (good)
+            nnc_compile_graph(&c, g);
+    }
+    good = good && nnc_compile_fit(&c);
+    nnc_compile_end(&c);
+    diag_print(d, stderr);
+    return good;
+}
+
 int cmd_check(int argc, char **argv)
 {
     struct nnc_options o;
-    nnc_parse_options(&o, "check", argc, argv, "define include_opt model verbose", 1);
+    nnc_parse_options(&o, "check", argc, argv,
+                      "define include_opt model verbose target policy budget batch", 1);
     struct diag *d = diag_new();
     struct front *f = nnc_front(d, &o);
     if (f)
@@ -36,8 +65,9 @@ int cmd_check(int argc, char **argv)
     diag_print(d, stderr);
     if (f && o.verbose)
         list_parameters(f, d);
+    bool good = f && (!o.budget || fits(f, d, &o));
     front_close(f);
-    int status = diag_errors(d) || !f ? EXIT_REFUSED : 0;
+    int status = diag_errors(d) || !good ? EXIT_REFUSED : 0;
     diag_free(d);
     nnc_free_options(&o);
     return status;

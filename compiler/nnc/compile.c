@@ -47,15 +47,43 @@ bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_
     c->policy = o->policy ? o->policy : o->check_nan ? "none" : "greedy";
     c->program = program_new(c->m);
     program_for(c->program, t);
+    c->quiet = o->quiet;
+    if (o->budget)
+        nnc_parse_bytes(o->budget, &c->budget); /* options.c has checked it */
     return true;
+}
+
+static struct low_launches *lower(const struct nnc_compiled *c, struct ir_graph *g)
+{
+    struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
+    struct low_launches *l = lower_plan(plan);
+    fuse_free(plan);
+    return l;
+}
+
+void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g)
+{
+    struct low_launches *part = g->part ? lower(c, g->part) : NULL;
+    program_add(p, g, part, lower(c, g));
 }
 
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g)
 {
     pass_pipeline(g);
-    struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
-    program_add(c->program, g, lower_plan(plan));
-    fuse_free(plan);
+    if (c->budget)
+        vec_push(&c->waiting, g);
+    else
+        nnc_add_graph(c, c->program, g);
+}
+
+bool nnc_compile_fit(struct nnc_compiled *c)
+{
+    if (c->waiting.n && !nnc_budget_fit(c, c->waiting.p, c->waiting.n))
+        return false;
+    for (uint32_t i = 0; i < c->waiting.n; i++)
+        nnc_add_graph(c, c->program, c->waiting.p[i]);
+    c->waiting.n = 0;
+    return true;
 }
 
 static bool refused(char *message)
@@ -106,6 +134,7 @@ static bool link_text(struct nnc_compiled *c, struct lo_kernel *const *kernels, 
 bool nnc_link(struct nnc_compiled *c)
 {
     size_t n;
+    CHECK(!c->waiting.n, "graphs wait for nnc_compile_fit");
     struct lo_kernel *const *kernels = program_kernels(c->program, &n);
     bool cpu = c->target->kind == TARGET_CPU;
     if (!cpu)
@@ -120,6 +149,7 @@ bool nnc_link(struct nnc_compiled *c)
 void nnc_compile_end(struct nnc_compiled *c)
 {
     free(c->image);
+    vec_free(&c->waiting);
     free(c->kernel);
     text_free(&c->ptx);
     back_jit_free(c->jit);

@@ -50,6 +50,24 @@ static bool emit_code(struct nnc_compiled *c, enum back_form form, struct text *
     return false;
 }
 
+static void print_plan(struct fuse_plan *plan, struct text *out)
+{
+    fuse_print(plan, out);
+    lower_print(plan, out);
+    fuse_free(plan);
+}
+
+/* The graph and its part, then the clusters of each. */
+static void print_fused(const struct nnc_compiled *c, struct ir_graph *g, struct text *out)
+{
+    struct fuse_plan *part = g->part ? fuse_graph(g->part, c->target, c->policy, c->gemm) : NULL;
+    struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
+    ir_print_graph(g, out);
+    if (part)
+        print_plan(part, out);
+    print_plan(plan, out);
+}
+
 /* The stages after the front end, each a prefix of the same story. */
 static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char *stage,
                           struct text *out)
@@ -60,11 +78,9 @@ static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char
     }
     if (!strcmp(stage, "fused")) {
         pass_pipeline(g);
-        struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
-        ir_print_graph(g, out);
-        fuse_print(plan, out);
-        lower_print(plan, out);
-        fuse_free(plan);
+        if (c->budget && !nnc_budget_fit(c, &g, 1))
+            return false;
+        print_fused(c, g, out);
         return true;
     }
     if (!strcmp(stage, "ptx") && c->target->kind != TARGET_GPU) {
@@ -73,6 +89,8 @@ static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char
         return false;
     }
     nnc_compile_graph(c, g);
+    if (!nnc_compile_fit(c))
+        return false;
     if (!strcmp(stage, "llvm"))
         return emit_code(c, BACK_LLVM, out);
     if (!strcmp(stage, "asm") || !strcmp(stage, "ptx"))
@@ -128,7 +146,7 @@ int cmd_emit(int argc, char **argv)
     static const char *const stages[] = {"ast", "graph", "fused", "loops", "llvm", "asm", "ptx"};
     struct nnc_options o;
     nnc_parse_options(&o, "emit", argc, argv,
-                      "define include_opt model target gemm policy batch graph max", 2);
+                      "define include_opt model target gemm policy budget batch graph max", 2);
     const char *stage = o.args.p[0], *near = nearest_name(stage, stages, COUNT(stages));
     bool known = false;
     for (size_t i = 0; i < COUNT(stages); i++)

@@ -1,5 +1,6 @@
 /* nnc: the command. One file a subcommand; commands.def is their list.
- * Sections: main.c, options.c, dims.c, timings.c, device.c, compile.c, session.c, arrays.c. */
+ * Sections: main.c, options.c, dims.c, timings.c, device.c, compile.c, budget.c, session.c,
+ * arrays.c. */
 #ifndef NNC_NNC_H
 #define NNC_NNC_H
 
@@ -82,7 +83,10 @@ struct nnc_compiled {
     const struct target *target;
     const char *policy;
     enum fuse_gemm gemm;
-    struct nn_image *image; /* set by nnc_link, with the kernels' functions */
+    uint64_t budget;                /* bytes; 0: none */
+    bool quiet;                     /* says nothing of how it was kept */
+    VEC(struct ir_graph *) waiting; /* with a budget: passes done, until all graphs are there */
+    struct nn_image *image;         /* set by nnc_link, with the kernels' functions */
     nn_kernel **kernel;
     struct back_jit *jit;
     struct text ptx; /* for a GPU, in place of functions */
@@ -94,11 +98,27 @@ struct nnc_compiled {
  * wrong. */
 bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_options *o,
                        const struct target *t, const char *name);
-/* passes, fusion, lowering, memory plan: the graph becomes part of the program. */
+/* passes, fusion, lowering, memory plan: the graph becomes part of the program; with a budget it
+ * waits for nnc_compile_fit. */
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g);
+/* After the last graph: what waits is made to fit the budget. False after printing why it cannot.
+ */
+bool nnc_compile_fit(struct nnc_compiled *c);
+/* The graph (its passes done) and its part, fused, lowered and planned as one more of p's. */
+void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g);
 /* Machine code for all kernels, and the image. False after printing LLVM's complaint. */
 bool nnc_link(struct nnc_compiled *c);
 void nnc_compile_end(struct nnc_compiled *c);
+
+/* ---- budget.c: --budget ---- */
+/* Makes all graphs of a program, their passes done, fit c->budget together. False after printing
+ * why they cannot; else says what was done, unless c->quiet. */
+bool nnc_budget_fit(struct nnc_compiled *c, struct ir_graph *const *g, uint32_t n);
+/* The values alive where the last graph's arena is fullest, the largest first, a line each: bytes,
+ * source line, name. */
+void nnc_list_holders(const struct nnc_compiled *c, const struct program *p, struct text *out);
+/* 200000, 200K, 1.5GB, 64MiB. False: it is none. */
+bool nnc_parse_bytes(const char *text, uint64_t *bytes);
 
 /* ---- session.c: a compiled model, its data and an execution context, for the commands that run.
  * ---- */

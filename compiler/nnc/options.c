@@ -197,6 +197,16 @@ static void check_policy(const struct parse *p)
     exit(EXIT_USAGE);
 }
 
+static void check_budget(const struct parse *p)
+{
+    uint64_t bytes;
+    if (!p->o->budget || nnc_parse_bytes(p->o->budget, &bytes))
+        return;
+    fprintf(stderr, "nnc %s: --budget %s: bytes are wanted, as in 200MB, 1.5G, 64MiB\n", p->command,
+            p->o->budget);
+    exit(EXIT_USAGE);
+}
+
 void nnc_parse_options(struct nnc_options *o, const char *command, int argc, char **argv,
                        const char *allowed, uint32_t nargs)
 {
@@ -222,6 +232,7 @@ void nnc_parse_options(struct nnc_options *o, const char *command, int argc, cha
     if (o->args.n > nargs)
         refuse(&p, "one argument too many: ", o->args.p[nargs]);
     check_policy(&p);
+    check_budget(&p);
     for (uint32_t i = 0; i < o->include_opt.n; i++)
         vec_push(&o->include, o->include_opt.p[i].value);
     vec_push(&o->include, stdlib_folder());

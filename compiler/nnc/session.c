@@ -266,6 +266,8 @@ static int threads(const struct nnc_options *o)
 int nnc_session_link(struct nnc_session *s, const struct nnc_options *o)
 {
     struct nn_message m;
+    if (!nnc_compile_fit(&s->c))
+        return EXIT_REFUSED;
     if (!nnc_link(&s->c))
         return EXIT_MACHINE;
     nnc_timing("the machine code is there");

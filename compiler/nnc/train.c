@@ -192,7 +192,7 @@ int cmd_train(int argc, char **argv)
     struct nnc_session s;
     nnc_parse_options(
         &o, "train", argc, argv,
-        "define include_opt model device target gemm policy threads batch epochs steps seed "
+        "define include_opt model device target gemm policy budget threads batch epochs steps seed "
         "data out resume init no_shuffle check_nan timings quiet",
         1);
     nnc_timings(o.timings);

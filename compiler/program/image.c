@@ -155,6 +155,18 @@ static void put_launches(struct out *o, const struct program *p, const struct pr
     }
 }
 
+static void put_parts(const struct ir_module *m, const struct ir_graph *g, uint32_t launches,
+                      struct nn_graph_rec *r)
+{
+    if (!g->part)
+        return;
+    uint32_t slot = ir_slot_find(m, g->part->name);
+    r->parts = g->parts;
+    r->part_launches = launches;
+    for (uint32_t i = 0; i < slot; i++)
+        r->part_at += program_round(program_slot_bytes(&m->slots.p[i]));
+}
+
 static void put_graphs(struct out *o, const struct program *p, struct nn_image *h)
 {
     h->graph_count = p->graphs.n;
@@ -167,10 +179,15 @@ static void put_graphs(struct out *o, const struct program *p, struct nn_image *
                                  .output_count = g->outputs.n,
                                  .arena_bytes = pg->arena_bytes,
                                  .scratch_bytes = pg->scratch_bytes};
+        put_parts(p->m, g, pg->part_launches, &r);
         r.inputs_at = room(o, pg->inputs.n, sizeof(struct nn_value_rec));
         for (uint32_t k = 0; k < pg->inputs.n; k++) {
-            const struct ir_node *n = ir_at(g, pg->inputs.p[k]);
+            const struct ir_node *n = ir_at(g->part ? g->part : g, pg->inputs.p[k]);
             struct nn_value_rec v = value(o, n, n->name);
+            if (g->part) { /* all parts' samples */
+                v.dim[0] *= g->parts;
+                v.bytes *= g->parts;
+            }
             put(o, r.inputs_at + k * (uint32_t)sizeof v, &v, sizeof v);
         }
         r.outputs_at = room(o, g->outputs.n, sizeof(struct nn_value_rec));

@@ -20,6 +20,7 @@ void program_free(struct program *p)
     for (uint32_t i = 0; i < p->graphs.n; i++) {
         vec_free(&p->graphs.p[i].launches);
         vec_free(&p->graphs.p[i].inputs);
+        vec_free(&p->graphs.p[i].holders);
     }
     vec_free(&p->taken);
     vec_free(&p->graphs);
@@ -113,9 +114,10 @@ static void fixed_homes(struct plan *q, const bool *direct, struct program_graph
     }
 }
 
-static uint32_t new_buffer(struct plan *q, uint64_t bytes, uint32_t when)
+static uint32_t new_buffer(struct plan *q, uint64_t bytes, uint32_t when, uint32_t origin, bool own)
 {
-    vec_push(&q->buffers, ((struct program_buffer){program_round(bytes), 0, when, when}));
+    struct program_buffer b = {program_round(bytes), 0, when, when, origin, own};
+    vec_push(&q->buffers, b);
     return q->buffers.n - 1;
 }
 
@@ -162,7 +164,7 @@ static void arena_homes(struct plan *q, uint32_t **temp)
         for (uint32_t k = 0; k < l->args.n; k++) {
             const struct low_arg *a = &l->args.p[k];
             if (!a->node) {
-                temp[i][k] = new_buffer(q, (uint64_t)a->bytes, i);
+                temp[i][k] = new_buffer(q, (uint64_t)a->bytes, i, l->origin, true);
                 continue;
             }
             if (!a->write || q->has_home[a->node])
@@ -170,7 +172,7 @@ static void arena_homes(struct plan *q, uint32_t **temp)
             uint64_t bytes = node_bytes(ir_at(q->g, a->node));
             uint32_t b = reuse(q, l, last, i, bytes);
             if (b == UINT32_MAX)
-                b = new_buffer(q, bytes, i);
+                b = new_buffer(q, bytes, i, ir_at(q->g, a->node)->origin, false);
             q->buffers.p[b].to = last[a->node];
             set_home(q, a->node, NN_SPACE_ARENA, b);
         }
@@ -289,9 +291,38 @@ static void emit_launches(struct plan *q, uint32_t *const *temp, struct program_
     }
 }
 
-void program_add(struct program *p, struct ir_graph *g, struct low_launches *l)
+static int larger_first(const void *x, const void *y)
 {
-    struct program_graph pg = {.g = g};
+    const struct program_holder *a = x, *b = y;
+    return (a->bytes < b->bytes) - (a->bytes > b->bytes);
+}
+
+/* What is alive at the launch where most is. */
+static void note_holders(const struct plan *q, struct program_graph *pg)
+{
+    uint64_t most = 0;
+    uint32_t when = 0;
+    for (uint32_t i = 0; i < q->l->p.n; i++) {
+        uint64_t sum = 0;
+        for (uint32_t k = 0; k < q->buffers.n; k++)
+            if (q->buffers.p[k].from <= i && i <= q->buffers.p[k].to)
+                sum += q->buffers.p[k].bytes;
+        when = sum > most ? i : when;
+        most = sum > most ? sum : most;
+    }
+    pg->holders.n = 0;
+    for (uint32_t k = 0; k < q->buffers.n; k++) {
+        const struct program_buffer *b = &q->buffers.p[k];
+        if (b->from <= when && when <= b->to)
+            vec_push(&pg->holders, ((struct program_holder){b->bytes, b->origin, b->own}));
+    }
+    qsort(pg->holders.p, pg->holders.n, sizeof *pg->holders.p, larger_first);
+}
+
+/* Adds the launches of g: the program's graph itself, or its part. */
+static void plan_launches(struct program *p, struct ir_graph *g, struct low_launches *l,
+                          struct program_graph *pg)
+{
     struct plan q = {.p = p, .g = g, .l = l, .own = l->p.n};
     bool *direct = xcalloc(g->updates.n, sizeof *direct);
     q.order = program_order(g, l, direct);
@@ -305,11 +336,13 @@ void program_add(struct program *p, struct ir_graph *g, struct low_launches *l)
     for (uint32_t i = 0; i < p->m->slots.n; i++)
         q.slot_at[i + 1] = q.slot_at[i] + program_round(program_slot_bytes(&p->m->slots.p[i]));
     uint32_t **temp = xcalloc(l->p.n, sizeof *temp);
-    fixed_homes(&q, direct, &pg);
+    fixed_homes(&q, direct, pg);
     arena_homes(&q, temp);
-    pg.arena_bytes = program_plan_arena(q.buffers.p, q.buffers.n);
-    emit_launches(&q, temp, &pg);
-    vec_push(&p->graphs, pg);
+    uint64_t arena = program_plan_arena(q.buffers.p, q.buffers.n);
+    emit_launches(&q, temp, pg);
+    if (arena > pg->arena_bytes)
+        note_holders(&q, pg);
+    pg->arena_bytes = arena > pg->arena_bytes ? arena : pg->arena_bytes;
     vec_push(&p->taken, l);
     for (uint32_t i = 0; i < l->p.n; i++)
         free(temp[i]);
@@ -321,4 +354,36 @@ void program_add(struct program *p, struct ir_graph *g, struct low_launches *l)
     free(q.slot_at);
     vec_free(&q.buffers);
     vec_free(&q.copied);
+}
+
+void program_add(struct program *p, struct ir_graph *g, struct low_launches *part,
+                 struct low_launches *l)
+{
+    struct program_graph pg = {.g = g};
+    if (part)
+        plan_launches(p, g->part, part, &pg);
+    pg.part_launches = pg.launches.n;
+    plan_launches(p, g, l, &pg);
+    vec_push(&p->graphs, pg);
+}
+
+struct program_memory program_memory(const struct program *p)
+{
+    struct program_memory m = {0};
+    for (uint32_t i = 0; i < p->m->slots.n; i++)
+        m.slots += program_round(program_slot_bytes(&p->m->slots.p[i]));
+    for (uint32_t i = 0; i < p->graphs.n; i++) {
+        const struct program_graph *pg = &p->graphs.p[i];
+        m.arena = pg->arena_bytes > m.arena ? pg->arena_bytes : m.arena;
+        for (uint32_t k = 0; k < pg->g->outputs.n; k++)
+            m.outputs += (node_bytes(ir_at(pg->g, pg->g->outputs.p[k].node)) + 63) / 64 * 64;
+    }
+    return m;
+}
+
+const struct program_holder *program_holders(const struct program *p, size_t *n)
+{
+    const struct program_graph *pg = p->graphs.n ? &vec_last(&p->graphs) : NULL;
+    *n = pg ? pg->holders.n : 0;
+    return pg ? pg->holders.p : NULL;
 }

@@ -12,8 +12,27 @@ struct program;
 struct program *program_new(struct ir_module *m);
 void program_free(struct program *p);
 /* Orders the launches so that a slot is read before it is overwritten, plans the arena, takes over
- * the launches (lower_free is not to be called). */
-void program_add(struct program *p, struct ir_graph *g, struct low_launches *l);
+ * the launches (lower_free is not to be called). A graph's part comes before it: its launches
+ * `part` (NULL: it has none) are those of g->part. */
+void program_add(struct program *p, struct ir_graph *g, struct low_launches *part,
+                 struct low_launches *l);
+/* What a context over the program takes, in bytes: all slots, the largest arena, all outputs. */
+struct program_memory {
+    uint64_t slots, arena, outputs;
+};
+struct program_memory program_memory(const struct program *p);
+static inline uint64_t program_peak(const struct program *p)
+{
+    struct program_memory m = program_memory(p);
+    return m.slots + m.arena + m.outputs;
+}
+/* Where the arena of the last graph is fullest: the values alive there, the largest first. */
+struct program_holder {
+    uint64_t bytes;
+    uint32_t origin;
+    bool own; /* a launch's working space, not a value */
+};
+const struct program_holder *program_holders(const struct program *p, size_t *n);
 /* The level that the kernels are lowered for: the image tells it. */
 void program_for(struct program *p, const struct target *t);
 /* All kernels so far, for back/. */

@@ -8,6 +8,8 @@
 struct program_buffer {
     uint64_t bytes, offset; /* multiples of PROGRAM_ALIGN */
     uint32_t from, to;
+    uint32_t origin; /* of the value that came here first, or the launch */
+    bool own;        /* a launch's temporary */
 };
 #define PROGRAM_ALIGN NN_IMAGE_ALIGN
 static inline uint64_t program_round(uint64_t n)
@@ -30,8 +32,10 @@ struct program_launch {
 struct program_graph {
     const struct ir_graph *g;
     VEC(struct program_launch) launches;
-    VEC(ir_id) inputs;
+    uint32_t part_launches; /* of them the first so many are of g->part */
+    VEC(ir_id) inputs;      /* of g->part, or of g */
     uint64_t arena_bytes, scratch_bytes;
+    VEC(struct program_holder) holders;
 };
 struct program {
     struct ir_module *m;

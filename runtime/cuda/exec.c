@@ -135,12 +135,32 @@ enum nn_status cuda_launch(struct nn_device *x, const struct nn_context *c,
 
 /* ---- graphs ---- */
 
+/* The launches of one part of the batch: its inputs, its number. */
+static enum nn_status enqueue_part(struct cuda *d, const struct nn_context *c,
+                                   const struct nn_graph *g, int set, uint32_t part,
+                                   struct nn_message *m)
+{
+    enum nn_status s = NN_OK;
+    for (uint32_t i = 0; i < g->patches; i++) {
+        uint32_t input = g->patch[i].input;
+        *g->patch[i].at = c->memory.inputs[set] + g->input_at[input] + part * g->input_step[input];
+    }
+    if (g->rec->parts > 1)
+        s = CU(d->c, m, cuMemsetD32Async, cu_at(c->memory.slots + g->rec->part_at), part, 1,
+               d->compute);
+    for (uint32_t i = 0; !s && i < g->rec->part_launches; i++)
+        s = enqueue(d, &g->launch[i], c->memory.fault[set], m);
+    return s;
+}
+
 static enum nn_status enqueue_all(struct cuda *d, const struct nn_context *c,
                                   const struct nn_graph *g, int set, struct nn_message *m)
 {
     struct nn_fault *fault = c->memory.fault[set];
     enum nn_status s = clear_fault(d, fault, m);
-    for (uint32_t i = 0; !s && i < g->rec->launch_count; i++)
+    for (uint32_t p = 0; !s && p < nn_graph_parts(g); p++)
+        s = enqueue_part(d, c, g, set, p, m);
+    for (uint32_t i = g->rec->part_launches; !s && i < g->rec->launch_count; i++)
         s = enqueue(d, &g->launch[i], fault, m);
     if (!s && in_ring(g))
         s = CU(d->c, m, cuMemcpyDtoHAsync, d->set[set].out, cu_at(g->output), g->output_bytes,
@@ -152,8 +172,6 @@ static enum nn_status capture(struct cuda *d, const struct nn_context *c, const 
                               int set, struct nn_message *m)
 {
     void *graph = NULL, **exec = &d->set[set].exec[g->number];
-    for (uint32_t i = 0; i < g->patches; i++)
-        *g->patch[i].at = c->memory.inputs[set] + g->input_at[g->patch[i].input];
     enum nn_status s =
         CU(d->c, m, cuStreamBeginCapture, d->compute, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
     if (s)
@@ -188,8 +206,12 @@ static enum nn_status stage(struct cuda *d, const struct nn_context *c, const st
     const struct nn_value_rec *v = nn_image_at(c->image, g->rec->inputs_at);
     if (!g->input_bytes)
         return NN_OK;
-    for (uint32_t i = 0; i < g->rec->input_count; i++)
-        memcpy(d->set[set].in + g->input_at[i], inputs[i], v[i].bytes);
+    for (uint32_t i = 0; i < g->rec->input_count; i++) {
+        size_t bytes = v[i].bytes / nn_graph_parts(g);
+        for (uint32_t p = 0; p < nn_graph_parts(g); p++)
+            memcpy(d->set[set].in + g->input_at[i] + p * g->input_step[i],
+                   (const char *)inputs[i] + p * bytes, bytes);
+    }
     enum nn_status s = CU(d->c, m, cuMemcpyHtoDAsync, cu_at(c->memory.inputs[set]), d->set[set].in,
                           g->input_bytes, d->copy);
     if (!s)

@@ -151,8 +151,9 @@ static enum nn_status check_values(const struct check *c, const struct nn_graph_
     return NN_OK;
 }
 
-/* Arguments into slots and arena must fit there; inputs and outputs are whole values. */
-static bool argument(const struct check *c, const struct nn_graph_rec *g,
+/* Arguments into slots and arena must fit there; inputs and outputs are whole values, of inputs
+ * that go through in parts one part's. `rest`: launches that follow the parts. */
+static bool argument(const struct check *c, const struct nn_graph_rec *g, bool rest,
                      const struct nn_arg_rec *a)
 {
     const struct nn_value_rec *in = nn_image_at(c->i, g->inputs_at);
@@ -165,7 +166,8 @@ static bool argument(const struct check *c, const struct nn_graph_rec *g,
     case NN_SPACE_ARENA:
         return a->offset % NN_IMAGE_ALIGN == 0 && inside(a->offset, a->bytes, g->arena_bytes);
     case NN_SPACE_INPUT:
-        return a->offset < g->input_count && a->bytes <= in[a->offset].bytes && !a->written;
+        return a->offset < g->input_count && !a->written && !rest &&
+               a->bytes <= in[a->offset].bytes / (g->parts > 1 ? g->parts : 1);
     case NN_SPACE_OUTPUT: return a->offset < g->output_count && a->bytes <= out[a->offset].bytes;
     }
     return false;
@@ -273,7 +275,7 @@ static enum nn_status check_launch(const struct check *c, const struct nn_graph_
         return damaged(c, "launch", n);
     const struct nn_arg_rec *a = nn_image_at(c->i, l->args_at);
     for (uint32_t k = 0; k < l->arg_count; k++)
-        if (!argument(c, g, &a[k]))
+        if (!argument(c, g, g->parts > 1 && n >= g->part_launches, &a[k]))
             return damaged(c, "an argument of launch", n);
     if (l->kind == NN_LAUNCH_GEMM && !gemm(c, l))
         return damaged(c, "the matrix product of launch", n);
@@ -282,6 +284,19 @@ static enum nn_status check_launch(const struct check *c, const struct nn_graph_
         if (!phase(&p[k]))
             return damaged(c, "a phase of launch", n);
     return NN_OK;
+}
+
+/* Every input divides into the parts; the part's number has its place. */
+static bool parts(const struct check *c, const struct nn_graph_rec *g)
+{
+    const struct nn_value_rec *in = nn_image_at(c->i, g->inputs_at);
+    if (g->parts <= 1)
+        return !g->part_launches && !g->part_at;
+    for (uint32_t i = 0; i < g->input_count; i++)
+        if (!in[i].rank || in[i].dim[0] < 1 || in[i].dim[0] % (int64_t)g->parts)
+            return false;
+    return g->input_count && g->parts <= INT32_MAX && g->part_launches <= g->launch_count &&
+           g->part_at % 4 == 0 && inside(g->part_at, sizeof(int32_t), c->i->slot_bytes);
 }
 
 static enum nn_status check_graph(const struct check *c, uint32_t n)
@@ -295,6 +310,8 @@ static enum nn_status check_graph(const struct check *c, uint32_t n)
     enum nn_status s = check_values(c, g, g->inputs_at, g->input_count);
     if (!s)
         s = check_values(c, g, g->outputs_at, g->output_count);
+    if (!s && !parts(c, g))
+        s = damaged(c, "the parts of graph", n);
     for (uint32_t l = 0; !s && l < g->launch_count; l++)
         s = check_launch(c, g, l);
     return s;

@@ -35,11 +35,17 @@ struct nn_graph {
     struct nn_patch *patch;
     uint32_t patches;
     size_t *input_at;                    /* of each input within a set of inputs */
+    size_t *input_step;                  /* from each part of an input to the next, there */
     size_t input_bytes;                  /* of all, as they lie in a set */
     unsigned char *output, *host_output; /* where they begin, on the device and on the host */
     size_t *output_at;                   /* of each within them */
     size_t output_bytes;
 };
+
+static inline uint32_t nn_graph_parts(const struct nn_graph *g)
+{
+    return g->rec->parts > 1 ? g->rec->parts : 1;
+}
 
 /* A context's memory on the device: one block. */
 struct nn_memory {

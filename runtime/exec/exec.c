@@ -36,6 +36,21 @@ static bool lay_values(const struct nn_value_rec *v, uint32_t n, uint32_t align,
     return true;
 }
 
+/* Inputs that go through in parts: each part is aligned as an input is. */
+static bool lay_inputs(const struct nn_value_rec *v, struct nn_graph *g, uint32_t align)
+{
+    size_t parts = nn_graph_parts(g), bytes;
+    g->input_bytes = 0;
+    for (uint32_t i = 0; i < g->rec->input_count; i++) {
+        g->input_step[i] = nn_round_up(v[i].bytes / parts, align);
+        if (v[i].bytes > SIZE_MAX / 4 || !nn_mul(g->input_step[i], parts, &bytes) ||
+            !lay(bytes, align, &g->input_bytes, &g->input_at[i]))
+            return false;
+    }
+    g->input_bytes = nn_round_up(g->input_bytes, align);
+    return true;
+}
+
 static enum nn_status out_of_memory(struct nn_message *m)
 {
     return nn_fail(m, NN_MACHINE, "out of memory");
@@ -62,11 +77,11 @@ static enum nn_status open_graph(struct nn_exec *e, struct nn_graph *g, struct n
     g->args = calloc(args + 1, sizeof *g->args);
     g->patch = calloc(patches + 1, sizeof *g->patch);
     g->input_at = calloc(r->input_count + 1u, sizeof *g->input_at);
+    g->input_step = calloc(r->input_count + 1u, sizeof *g->input_step);
     g->output_at = calloc(r->output_count + 1u, sizeof *g->output_at);
-    if (!g->launch || !g->args || !g->patch || !g->input_at || !g->output_at)
+    if (!g->launch || !g->args || !g->patch || !g->input_at || !g->input_step || !g->output_at)
         return out_of_memory(m);
-    bool fits = lay_values(nn_image_at(e->c.image, r->inputs_at), r->input_count, align,
-                           g->input_at, &g->input_bytes) &&
+    bool fits = lay_inputs(nn_image_at(e->c.image, r->inputs_at), g, align) &&
                 lay_values(nn_image_at(e->c.image, r->outputs_at), r->output_count, align,
                            g->output_at, &g->output_bytes);
     return fits ? NN_OK : too_large(m);
@@ -298,6 +313,7 @@ void nn_exec_close(struct nn_exec *e)
         free(x->args);
         free(x->patch);
         free(x->input_at);
+        free(x->input_step);
         free(x->output_at);
     }
     free(e->c.graph);

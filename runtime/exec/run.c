@@ -109,22 +109,56 @@ static enum nn_status look_for_nan(struct nn_exec *e, const struct nn_launch *l,
     return NN_OK;
 }
 
-/* Inputs where the launches look for them: as they lie, or copied into the first set. */
+/* A part's inputs where the launches look for them: as they lie, or copied into the first set. */
 static enum nn_status place_inputs(struct nn_exec *e, struct nn_graph *g, const void *const *inputs,
-                                   struct nn_message *m)
+                                   uint32_t part, struct nn_message *m)
 {
     const struct nn_value_rec *v = nn_exec_inputs(e, (int)g->number);
     enum nn_status s = NN_OK;
-    for (uint32_t i = 0; e->device->ops->apart && !s && i < g->rec->input_count; i++)
-        if (v[i].bytes)
-            s = e->device->ops->write(e->device, e->c.memory.inputs[0] + g->input_at[i], inputs[i],
-                                      v[i].bytes, m);
+    for (uint32_t i = 0; e->device->ops->apart && !s && i < g->rec->input_count; i++) {
+        size_t bytes = v[i].bytes / nn_graph_parts(g);
+        if (bytes)
+            s = e->device->ops->write(e->device, e->c.memory.inputs[0] + g->input_at[i],
+                                      (const char *)inputs[i] + part * bytes, bytes, m);
+    }
     for (uint32_t i = 0; i < g->patches; i++) {
         uint32_t input = g->patch[i].input;
-        if (e->device->ops->apart)
-            *g->patch[i].at = e->c.memory.inputs[0] + g->input_at[input];
-        else
-            memcpy(g->patch[i].at, &inputs[input], sizeof(void *));
+        const char *from =
+            e->device->ops->apart
+                ? (const char *)e->c.memory.inputs[0] + g->input_at[input]
+                : (const char *)inputs[input] + part * (v[input].bytes / nn_graph_parts(g));
+        memcpy(g->patch[i].at, &from, sizeof(void *));
+    }
+    return s;
+}
+
+/* Which part it is, for those that ask. */
+static enum nn_status number_part(struct nn_exec *e, const struct nn_graph *g, uint32_t part,
+                                  struct nn_message *m)
+{
+    int32_t n = (int32_t)part;
+    unsigned char *at = e->c.memory.slots + g->rec->part_at;
+    if (e->device->ops->apart)
+        return e->device->ops->write(e->device, at, &n, sizeof n, m);
+    memcpy(at, &n, sizeof n);
+    return NN_OK;
+}
+
+static enum nn_status run_launches(struct nn_exec *e, struct nn_graph *g, uint32_t from,
+                                   uint32_t to, struct nn_message *m)
+{
+    enum nn_status s = NN_OK;
+    for (uint32_t i = from; !s && i < to; i++) {
+        const struct nn_launch *l = &g->launch[i];
+        struct nn_fault fault = {0};
+        double seconds;
+        s = e->device->ops->launch(e->device, &e->c, l, &fault, e->times ? &seconds : NULL, m);
+        if (e->times)
+            e->times[i] += s ? 0 : seconds;
+        if (!s && fault.code)
+            s = report_fault(e, &fault, l->rec->origin, m);
+        if (!s && e->check_nan)
+            s = look_for_nan(e, l, m);
     }
     return s;
 }
@@ -132,16 +166,18 @@ static enum nn_status place_inputs(struct nn_exec *e, struct nn_graph *g, const 
 static enum nn_status stepwise(struct nn_exec *e, struct nn_graph *g, const void *const *inputs,
                                struct nn_message *m)
 {
-    enum nn_status s = place_inputs(e, g, inputs, m);
-    for (uint32_t i = 0; !s && i < g->rec->launch_count; i++) {
-        const struct nn_launch *l = &g->launch[i];
-        struct nn_fault fault = {0};
-        s = e->device->ops->launch(e->device, &e->c, l, &fault, e->times ? &e->times[i] : NULL, m);
-        if (!s && fault.code)
-            s = report_fault(e, &fault, l->rec->origin, m);
-        if (!s && e->check_nan)
-            s = look_for_nan(e, l, m);
+    enum nn_status s = NN_OK;
+    for (uint32_t i = 0; e->times && i < g->rec->launch_count; i++)
+        e->times[i] = 0;
+    for (uint32_t p = 0; !s && p < nn_graph_parts(g); p++) {
+        s = place_inputs(e, g, inputs, p, m);
+        if (!s && g->rec->parts > 1)
+            s = number_part(e, g, p, m);
+        if (!s)
+            s = run_launches(e, g, 0, g->rec->part_launches, m);
     }
+    if (!s)
+        s = run_launches(e, g, g->rec->part_launches, g->rec->launch_count, m);
     if (!s && e->device->ops->apart && g->output_bytes)
         s = e->device->ops->read(e->device, g->host_output, g->output, g->output_bytes, m);
     return s;

@@ -57,6 +57,85 @@ static void fault_kernel(const struct nn_args *a, int32_t phase, int64_t c0, int
 }
 static nn_kernel *const kernels[] = {sum_kernel, fault_kernel};
 
+/* acc = part's number + 10 * (acc but for the first part) + x: digits tell the order. */
+static void part_kernel(const struct nn_args *a, int32_t phase, int64_t c0, int64_t c1)
+{
+    const float *x = a->buf[0];
+    const int32_t *part = a->buf[1];
+    float *acc = a->buf[2];
+    (void)phase;
+    for (int64_t c = c0; c < c1; c++)
+        acc[0] = (*part ? 10 * acc[0] : 0) + (float)*part + x[0] + x[1];
+}
+
+/* y = acc + 1 */
+static void rest_kernel(const struct nn_args *a, int32_t phase, int64_t c0, int64_t c1)
+{
+    const float *acc = a->buf[0];
+    float *y = a->buf[1];
+    (void)phase;
+    for (int64_t c = c0; c < c1; c++)
+        y[0] = acc[0] + 1;
+}
+static nn_kernel *const part_kernels[] = {part_kernel, rest_kernel};
+
+static struct nn_image *build_parts(struct image_builder *b, size_t *bytes)
+{
+    image_slot(b, "seed", NN_SLOT_SYS, NN_i64, 0, 0);
+    uint64_t part = image_slot(b, "sum.part", NN_SLOT_ACC, NN_i32, 0, 0);
+    uint64_t acc = image_slot(b, "sum.part.0", NN_SLOT_ACC, NN_f32, 0, 0);
+    struct nn_value_rec in = image_value(b, "x", NN_f32, 6, 0),
+                        out = image_value(b, "y", NN_f32, 0, 0);
+    uint32_t g = image_graph(b, "sum", &in, 1, &out, 1, 0, 0);
+    struct nn_arg_rec own[] = {image_arg(NN_SPACE_INPUT, 0, NN_f32, 2, false),
+                               image_arg(NN_SPACE_SLOT, part, NN_i32, 1, false),
+                               image_arg(NN_SPACE_SLOT, acc, NN_f32, 1, true)};
+    struct nn_arg_rec rest[] = {image_arg(NN_SPACE_SLOT, acc, NN_f32, 1, false),
+                                image_arg(NN_SPACE_OUTPUT, 0, NN_f32, 1, true)};
+    image_launch(b, g, 0, own, 3, 1, 0);
+    image_launch(b, g, 1, rest, 2, 1, 0);
+    b->graph[g].parts = 3;
+    b->graph[g].part_launches = 1;
+    b->graph[g].part_at = part;
+    return image_done(b, 2, bytes);
+}
+
+/* Launches that repeat for each part of the batch, then those that do not. */
+static void in_parts(struct nn_image *image, size_t bytes)
+{
+    struct nn_message m;
+    struct nn_exec *e;
+    double seconds[2] = {-1, -1};
+    static _Alignas(64) const float x[] = {1, 0, 0, 1, 2, 0};
+    const void *in[] = {x};
+    test(nn_exec_open(&e, image, bytes, part_kernels, 2, NULL, &m) == NN_OK);
+    nn_exec_time_launches(e, seconds);
+    for (int r = 0; r < 2; r++) {
+        test(nn_exec_run(e, 0, in, &m) == NN_OK);
+        test(*(const float *)nn_exec_output(e, 0, 0) == 125); /* 1 | 1 + 1 | 2 + 2, and 1 */
+    }
+    test(seconds[0] >= 0 && seconds[1] >= 0);
+    nn_exec_close(e);
+    struct nn_graph_rec *g = (void *)((char *)image + image->graphs_at), good = *g;
+    const struct nn_graph_rec bad[] = {
+        {.parts = 4, .part_launches = 1},                     /* six samples */
+        {.parts = 6, .part_launches = 1},                     /* the launch reads two */
+        {.parts = 3, .part_launches = 0},                     /* the rest reads an input */
+        {.parts = 3, .part_launches = 3},                     /* there are two */
+        {.parts = 3, .part_launches = 1, .part_at = 1},       /* not aligned */
+        {.parts = 3, .part_launches = 1, .part_at = 1 << 20}, /* not in the slots */
+        {.parts = 1, .part_launches = 1}};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        *g = good;
+        g->parts = bad[i].parts;
+        g->part_launches = bad[i].part_launches;
+        g->part_at = bad[i].part_at;
+        test(nn_image_check(image, bytes, &m) == NN_REFUSED);
+    }
+    *g = good;
+    test(nn_image_check(image, bytes, &m) == NN_OK);
+}
+
 static struct nn_image *build(struct image_builder *b, size_t *bytes)
 {
     uint64_t w = image_slot(b, "w", NN_SLOT_PARAM, NN_f32, 1, 0);
@@ -282,6 +361,11 @@ int main(void)
     refused(image, bytes);
     fuzz(image, bytes);
     in_halves(image, bytes);
+    text_free(&b->t);
+    *b = (struct image_builder){0};
+    struct nn_image *parts = build_parts(b, &bytes);
+    in_parts(parts, bytes);
+    fuzz_check(parts, bytes);
     text_free(&b->t);
     *b = (struct image_builder){0};
     struct nn_image *gpu = build_gpu(b, &bytes);

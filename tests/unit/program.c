@@ -50,7 +50,7 @@ static void compile(struct model *x)
         prepare(x->m->graphs.p[i]);
         struct fuse_plan *plan =
             fuse_graph(x->m->graphs.p[i], target_host(), "greedy", FUSE_GEMM_OWN);
-        program_add(x->p, x->m->graphs.p[i], lower_plan(plan));
+        program_add(x->p, x->m->graphs.p[i], NULL, lower_plan(plan));
         fuse_free(plan);
     }
     struct lo_kernel *const *k = program_kernels(x->p, &n);

@@ -175,7 +175,7 @@ static bool compile(struct compiled *c, const char *model, const struct front_di
     struct fuse_plan *plan = fuse_graph(g, target_host(), policy, FUSE_GEMM_OWN);
     c->program = program_new(c->w.m);
     program_for(c->program, target_host());
-    program_add(c->program, g, lower_plan(plan));
+    program_add(c->program, g, NULL, lower_plan(plan));
     fuse_free(plan);
     struct lo_kernel *const *kernels = program_kernels(c->program, &n);
     c->image = program_image(c->program);

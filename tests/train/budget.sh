@@ -1,0 +1,82 @@
+# --budget: each way to fit is taken where it must be, and the weights stay what they were.
+set -eu
+cd "$TMP"
+export NNC_CACHE="$TMP/cache"
+cat >net.nn <<'N'
+use std
+const width = 48
+model Net(x: u8[batch, 16]) -> f32[batch, 8] {
+  a = Linear(width); b = Linear(width); c = Linear(8)
+  h = dropout(gelu(a(f32(x) / 64)), 0.1)
+  return c(gelu(b(h)))
+}
+dataset d { x: u8[16] from npy("x.npy"); y: u8 from npy("y.npy"); test = 0.25 }
+train Net on d {
+  batch = 96; steps = 4; seed = 3; clip = 1.0; save = 2
+  loss = cross_entropy(Net(x), y)
+  metric accuracy = mean(argmax(Net(x), -1) == y)
+  optimizer = SGD(0.1, momentum = 0.9)
+}
+N
+npy() { # FILE SHAPE: bytes 0 … 7
+    printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '|u1', 'fortran_order': False, 'shape': ($2,), }" >"$1"
+}
+npy x.npy '400, 16'
+awk 'BEGIN { for (i = 0; i < 6400; i++) { s = (s * 1103515245 + 12345) % 2147483648; printf "%c", 65 + s % 61 } }' >>x.npy
+npy y.npy 400
+awk 'BEGIN { for (i = 0; i < 400; i++) printf "%c", 1 + i % 7 }' >>y.npy
+says() { # STATUS TEXT ARGUMENTS
+    want=$1 text=$2 status=0
+    shift 2
+    "$NNC" "$@" >said 2>&1 || status=$?
+    cat said
+    [ $status = $want ] && grep -q -- "$text" said || { echo "nnc $*: status $status; wanted $want: $text"; exit 1; }
+}
+near() { "$TOOL" near 1e-5 '' "$1/last.safetensors" plain/last.safetensors; }
+share() { # OF A HUNDRED, FILE…: so much of what it takes as it is
+    part=$1
+    shift
+    says 0 ': it fits as it is' check "$@" --budget 1GB >&2
+    sed -n "s/.*peak \([0-9.]*\) KB.*/\1/p" said | awk "{ print \$1 * $part * 10 }"
+}
+says 0 'best loss' train net.nn --out plain
+says 0 ': it fits as it is' train net.nn --out fits --budget 1GB
+cmp plain/last.safetensors fits/last.safetensors
+budget=$(share 85 net.nn)
+says 0 'step: the batch in 2 parts' train net.nn --out parts --budget $budget --threads 1
+near parts
+says 0 'step: the batch in 2 parts' train net.nn --out three --budget $budget --threads 3
+cmp parts/last.safetensors three/last.safetensors
+# Another budget goes on where one stopped: what the parts are summed in is no state.
+says 0 'best loss' train net.nn --out on --steps 2
+says 0 'step: the batch in 2 parts' train net.nn --resume on --budget $budget
+near on
+if grep -q 'step.part' on/state.safetensors; then exit 1; fi
+says 0 'step: the batch in [0-9]* parts' train net.nn --out sim --budget $budget --device sim --steps 1
+says 0 'best loss' train net.nn --out one --steps 1
+"$TOOL" near 1e-4 '' sim/last.safetensors one/last.safetensors
+says 0 '"step_ms"' bench net.nn --json --budget $budget
+"$NNC" emit fused net.nn --budget $budget 2>said | grep -q '^graph step parts 2 of step.part {'
+# What cannot be is refused, with the lines.
+says 1 '90.0 KB is less than what is fixed' check net.nn --budget 90KB -D width=256
+says 1 'step does not fit into 45.0 KB; the least is' check net.nn --budget 45KB
+grep -q 'of sums over the parts; then these are alive' said
+grep -q 'KB  net.nn:11: loss' said
+sed 's/b = Linear(width);/bs = [Linear(width) for i in 0..8];/; s/c(gelu(b(h)))/c(BatchNorm()(bs(h)))/' net.nn >norm.nn
+says 1 'does not go through in parts: norm.nn:6: BatchNorm_0.[a-z_]* needs a value of the whole batch for each sample' \
+    check norm.nn --batch 192 --budget 250KB
+grep -q 'KB  norm.nn:6: bs.[0-7].add' said
+grep -q 'KB  norm.nn:6: bs.[0-7].matmul (gradient)' said
+# There values are computed again: element-wise ones, then products.
+set -- norm.nn --batch 192
+says 0 'best loss' train "$@" --out plain
+budget=$(share 97 "$@")
+says 0 'step: computes again in the backward pass, [0-9].[0-9] %' train "$@" --out again --budget $budget
+near again
+budget=$(share 75 "$@")
+says 0 'step: computes again in the backward pass, [1-9][0-9].[0-9] %' train "$@" --out deep --budget $budget
+near deep
+for bad in '' 12x -5 1e99 0; do
+    says 2 "--budget $bad: bytes are wanted" check net.nn --budget "$bad"
+done
+says 1 'no train block' check "$SOURCE/tests/check/lenet.nn" --budget 1G
