@@ -148,6 +148,26 @@ int main()
     TEST(cudaLaunchCooperativeKernel((void *)mirror, dim3(100000), dim3(32), both, 0, 0) ==
          cudaErrorCooperativeLaunchTooLarge);
     TEST(cudaGetLastError() == cudaErrorCooperativeLaunchTooLarge);
+    size_t limit = 0; // what programs ask for beside
+    int can = -1, priority = -1, now = -1;
+    cudaMemPool_t pool;
+    unsigned flags = 9;
+    CHECK(cudaDeviceSetLimit(cudaLimitPrintfFifoSize, 1 << 16));
+    CHECK(cudaDeviceGetLimit(&limit, cudaLimitPrintfFifoSize));
+    CHECK(cudaDeviceCanAccessPeer(&can, 0, 0));
+    TEST(limit == 1 << 16 && can == 0);
+    CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
+    CHECK(cudaMallocFromPoolAsync((void **)&back, 64, pool, s));
+    CHECK(cudaMemset2DAsync(back, 16, 1, 4, 4, s));
+    CHECK(cudaFreeAsync(back, s));
+    CHECK(cudaStreamGetFlags(s, &flags));
+    CHECK(cudaStreamGetPriority(s, &priority));
+    CHECK(cudaGetDevice(&now));
+    TEST(flags == 0 && priority == 0 && now == 0);
+    cudaArray_t array;
+    cudaChannelFormatDesc format = {32, 0, 0, 0, cudaChannelFormatKindFloat};
+    TEST(cudaMallocArray(&array, &format, 4, 4, 0) == cudaErrorNotSupported);
+    TEST(cudaGetLastError() == cudaErrorNotSupported);
     sum<<<0, 256>>>(b, total, n);
     TEST(cudaGetLastError() == cudaErrorInvalidConfiguration);
     cudaFuncAttributes attributes;

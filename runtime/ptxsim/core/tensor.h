@@ -52,8 +52,8 @@ struct bulk_place { /* an address: a row, its width, and a number added */
 struct bulk {
     uint32_t rank, to_shared, from_shared;
     uint32_t reduce, type, size, lanes; /* reduce: 1 + sim_atomic's operation, of such elements */
-    uint32_t bytes;                            /* row, of a flat copy */
-    uint32_t at[5];                            /* rows of coordinates */
+    uint32_t bytes;                     /* row, of a flat copy */
+    uint32_t at[5];                     /* rows of coordinates */
     struct bulk_place shared, global, barrier; /* global: the tensor map's, of a tensor copy */
 };
 struct wgmma {

@@ -27,11 +27,6 @@ cudaError_t rt_enter(void)
     return (cudaError_t)(r ? r : cuCtxSetCurrent(c));
 }
 
-#define DO(call)                                                                                   \
-    RT_ENTER();                                                                                    \
-    return rt_end((cudaError_t)(call))
-#define ADDRESS(p) ((CUdeviceptr)(uintptr_t)(p))
-
 /* ---- errors ---- */
 
 cudaError_t cudaGetLastError(void)

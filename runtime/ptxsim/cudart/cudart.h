@@ -1,8 +1,8 @@
 /* A CUDA runtime library over the software GPU's driver, from the runtime API's public headers: for
  * programs that nvcc builds with -cudart shared. (The vendor's own runtime library asks a driver
  * for private tables, which this one does not have.) cudart.c: devices, memory, streams, events,
- * graphs; kernels.c: what nvcc's host code registers and launches. Statuses are the driver's
- * numbers, as in the runtime's headers. */
+ * graphs; kernels.c: what nvcc's host code registers and launches; beyond.c: the rest. Statuses are
+ * the driver's numbers, as in the runtime's headers. */
 #ifndef NN_SIM_CUDART_H
 #define NN_SIM_CUDART_H
 
@@ -132,6 +132,12 @@ cudaError_t rt_end(cudaError_t error); /* remembers it for cudaGetLastError; giv
         if (entered)                                                                               \
             return rt_end(entered);                                                                \
     } while (0)
+
+/* The body of a call that is one of the driver's. */
+#define DO(call)                                                                                   \
+    RT_ENTER();                                                                                    \
+    return rt_end((cudaError_t)(call))
+#define ADDRESS(p) ((CUdeviceptr)(uintptr_t)(p))
 
 cudaError_t rt_symbol(const void *symbol, CUdeviceptr *at,
                       size_t *bytes); /* of a registered variable */

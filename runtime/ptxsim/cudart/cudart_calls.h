@@ -126,6 +126,53 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks,
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function,
                                                           int threads, size_t shared);
 
+/* ---- beyond.c ---- */
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer);
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags);
+cudaError_t cudaDeviceDisablePeerAccess(int peer);
+cudaError_t cudaDeviceSetLimit(int limit, size_t value);
+cudaError_t cudaDeviceGetLimit(size_t *value, int limit);
+cudaError_t cudaDeviceSetCacheConfig(int config);
+cudaError_t cudaDeviceGetPCIBusId(char *id, int length, int device);
+cudaError_t cudaDeviceGetByPCIBusId(int *device, const char *id);
+cudaError_t cudaInitDevice(int device, unsigned flags, unsigned more);
+cudaError_t cudaSetDeviceFlags(unsigned flags);
+cudaError_t cudaGetDeviceFlags(unsigned *flags);
+cudaError_t cudaProfilerStart(void);
+cudaError_t cudaProfilerStop(void);
+cudaError_t cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device,
+                           size_t bytes);
+cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int from_device,
+                                size_t bytes, CUstream stream);
+cudaError_t cudaMemset2DAsync(void *to, size_t pitch, int value, size_t width, size_t height,
+                              CUstream stream);
+cudaError_t cudaHostGetFlags(unsigned *flags, void *p);
+cudaError_t cudaDeviceGetDefaultMemPool(CUmemoryPool *pool, int device);
+cudaError_t cudaDeviceGetMemPool(CUmemoryPool *pool, int device);
+cudaError_t cudaDeviceSetMemPool(int device, CUmemoryPool pool);
+cudaError_t cudaMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *p);
+cudaError_t cudaMemPoolDestroy(CUmemoryPool pool);
+cudaError_t cudaMemPoolTrimTo(CUmemoryPool pool, size_t keep);
+cudaError_t cudaMemPoolSetAttribute(CUmemoryPool pool, int attribute, void *value);
+cudaError_t cudaMemPoolGetAttribute(CUmemoryPool pool, int attribute, void *value);
+cudaError_t cudaMallocFromPoolAsync(void **p, size_t bytes, CUmemoryPool pool, CUstream stream);
+cudaError_t cudaStreamGetFlags(CUstream stream, unsigned *flags);
+cudaError_t cudaStreamGetPriority(CUstream stream, int *priority);
+cudaError_t cudaStreamGetId(CUstream stream, unsigned long long *id);
+cudaError_t cudaStreamGetDevice(CUstream stream, int *device);
+cudaError_t cudaThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode);
+cudaError_t cudaGraphCreate(CUgraph *graph, unsigned flags);
+cudaError_t cudaGraphClone(CUgraph *clone, CUgraph graph);
+cudaError_t cudaGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *count);
+cudaError_t cudaGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph,
+                                          unsigned long long flags);
+cudaError_t cudaGraphUpload(CUgraphExec exec, CUstream stream);
+#if CUDART == 12
+cudaError_t cudaMemAdvise(const void *p, size_t bytes, int advice, int device);
+#else
+cudaError_t cudaMemAdvise(const void *p, size_t bytes, int advice, struct cudaMemLocation where);
+#endif
+
 /* ---- threads.c ---- */
 cudaError_t cudaMallocAsync_ptsz(void **p, size_t bytes, CUstream stream);
 cudaError_t cudaFreeAsync_ptsz(void *p, CUstream stream);
