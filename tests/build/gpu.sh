@@ -62,6 +62,21 @@ static void view(int gpu)
     CHECK(!fseek(f, -5, SEEK_END) && putc(byte, f) == byte && !fclose(f));
     CHECK(ab_load(c, "w2") == NN_REFUSED && strstr(ab_error(c), "w2 is damaged: its tensors have"));
 }
+/* Any number of samples up to the bound: each as if it were alone. */
+static void sizes(const float *x)
+{
+    float all[AB_MAX_BATCH * AB_OUTPUT_SIZE + 1], one[AB_OUTPUT_SIZE];
+    for (int64_t n = 2; n <= AB_MAX_BATCH; n += 7) {
+        all[n * AB_OUTPUT_SIZE] = 77;
+        CHECK(ab_forward(c, n, x, all) == NN_OK && all[n * AB_OUTPUT_SIZE] == 77);
+        for (int64_t i = 0; i < n; i++) {
+            CHECK(ab_forward(c, 1, x + i * AB_X_SIZE, one) == NN_OK);
+            for (int k = 0; k < AB_OUTPUT_SIZE; k++)
+                CHECK(fabsf(one[k] - all[i * AB_OUTPUT_SIZE + k]) < 1e-5f);
+        }
+    }
+    CHECK(ab_forward(c, AB_MAX_BATCH + 1, x, all) == NN_USAGE);
+}
 static float run(const char *device, const char *weights, float *y)
 {
     struct nn_options o = {.device = device};
@@ -80,6 +95,7 @@ static float run(const char *device, const char *weights, float *y)
     CHECK(ab_metrics(c, &m) == NN_OK && isfinite(m.loss));
     CHECK(ab_save(c, weights) == NN_OK && ab_init(c, 9) == NN_OK && ab_load(c, weights) == NN_OK);
     CHECK(ab_forward(c, 1, x, y) == NN_OK);
+    sizes(x);
     view(strcmp(device, "cpu"));
     CHECK(ab_train_step(c, x, t, NULL) == NN_OK); /* and when the context is closed */
     ab_close(c);
