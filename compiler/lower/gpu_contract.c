@@ -208,6 +208,27 @@ static void place_block(struct gc *c, lo_id chunk)
     }
 }
 
+/* `before`, and the group's number `at` does not stand beyond the run's end of its slowest axis. */
+static lo_id group_wanted(struct gc *c, const struct gc_group *x, struct lo_lin at, lo_id before)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    const struct ir_live *l = x->n ? fuse_axis_live(s->plan, s->c, x->axis[0]) : NULL;
+    if (!l)
+        return before;
+    struct lo_lin end = lo_lin_mul(b, sk_extent(s, l), x->size / s->x.dim[x->axis[0]]);
+    lo_id in = lo_op(b, IR_lt, (struct lo_type){NN_i64, 1}, lo_value(b, at), lo_value(b, end), 0);
+    return before ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, before, in, 0) : in;
+}
+
+/* Whether the block has a point that the run wants; 0: always. */
+static lo_id block_wanted(struct gc *c)
+{
+    lo_id in = group_wanted(c, &c->batch, c->flat_batch, 0);
+    in = group_wanted(c, &c->a.x, c->m0, in);
+    return group_wanted(c, &c->b.x, c->n0, in);
+}
+
 static void load_both(struct gc *c, struct lo_lin t, struct lo_lin stage)
 {
     gc_stage_load(c, &c->a, lo_lin_add(&c->s->b, c->k0, t), stage);
@@ -280,11 +301,16 @@ static void phase_multiply(struct gc *c)
     uint32_t mark = sk_open(s);
     gc_begin_threads(c);
     place_block(c, chunk);
+    lo_id wanted = block_wanted(c);
+    if (wanted)
+        lo_if(b, wanted);
     gc_stage_begin(c, &c->a, c->m0);
     gc_stage_begin(c, &c->b, c->n0);
     gc_begin_multiply(c);
     k_loop(c);
     gc_finish_tile(c);
+    if (wanted)
+        lo_end(b);
     lo_end(b);
     sk_close(s, mark);
     sk_scalar(s);

@@ -346,11 +346,30 @@ static bool meets_in_shared(const struct gpu *g)
     return g->team.count > (g->team.along ? WARP : 1) && gpu_has_role(g, FUSE_REDUCE);
 }
 
+/* Whether the teams of run `at` do not all stand beyond the end that the run's sizes give the
+ * slowest axis; 0: always. */
+static lo_id run_wanted(struct gpu *g, struct lo_lin at)
+{
+    struct sk *s = g->s;
+    struct lo_builder *b = &s->b;
+    uint32_t axis = g->outer.n ? g->outer.axis[g->outer.n - 1] : 0;
+    const struct ir_live *l = g->outer.n ? fuse_axis_live(s->plan, s->c, axis) : NULL;
+    if (!l || (int)axis == g->x)
+        return 0;
+    lo_id end = lo_value(b, lo_lin_mul(b, sk_extent(s, l), g->tasks / gpu_trip(g, axis)));
+    lo_id first = lo_value(b, lo_lin_mul(b, at, g->team.group));
+    return lo_op(b, IR_lt, GPU_I64, first, end, 0);
+}
+
 /* One run of teams: number `at` of all. */
 static void one_run(struct gpu *g, struct lo_lin at)
 {
     struct sk *s = g->s;
     struct lo_builder *b = &s->b;
+    uint32_t outside = sk_open(s);
+    lo_id wanted = run_wanted(g, at);
+    if (wanted)
+        lo_if(b, wanted);
     bool guard = g->tasks % (g->team.group * g->per * g->blocks) != 0;
     struct lo_lin task = lo_lin_add(b, lo_lin_mul(b, at, g->team.group), g->team.g);
     lo_id valid = guard ? gpu_below(s, task, g->tasks) : 0;
@@ -370,6 +389,9 @@ static void one_run(struct gpu *g, struct lo_lin at)
     sk_close(s, mark);
     if (valid && g->team.count == 1)
         lo_end(b);
+    if (wanted)
+        lo_end(b);
+    sk_close(s, outside);
 }
 
 static void run_blocks(struct gpu *g)

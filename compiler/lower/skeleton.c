@@ -120,7 +120,8 @@ void sk_begin_stage(struct sk *s, const struct sk *chain, const struct fuse_clus
         if (stage->members.p[i].stored)
             s->out[x] = buf[x] ? buf[x] : chain->out[x];
     }
-    sk_live(s);
+    if (s->t->kind == TARGET_CPU) /* a GPU's ends whole blocks */
+        sk_live(s);
 }
 
 void sk_end_stage(struct sk *s, struct sk *chain)

@@ -240,6 +240,38 @@ static enum nn_status open_all(struct nn_exec *e, struct nn_message *m)
     return s ? s : e->device->ops->prepare(e->device, &e->c, m);
 }
 
+static enum nn_status clear(struct nn_exec *e, unsigned char *at, size_t bytes,
+                            struct nn_message *m)
+{
+    static unsigned char zero[1 << 16]; /* never written: no bytes of the library */
+    enum nn_status s = NN_OK;
+    if (!e->device->ops->apart) {
+        memset(at, 0, bytes);
+        return s;
+    }
+    for (size_t n; !s && bytes; at += n, bytes -= n) {
+        n = bytes < sizeof zero ? bytes : sizeof zero;
+        s = e->device->ops->write(e->device, at, zero, n, m);
+    }
+    return s;
+}
+
+/* Sizes as the largest. What lies beyond smaller ones is read in vectors and tiles that reach over
+ * the end, and has no say; it is something from the start, all the same. */
+static enum nn_status open_sizes(struct nn_exec *e, struct nn_message *m)
+{
+    bool any = false;
+    for (uint32_t g = 0; g < e->c.image->graph_count; g++)
+        for (uint32_t i = 0; i < e->c.graph[g].rec->size_count; i++) {
+            const struct nn_size_rec *z = nn_exec_sizes(e, (int)g) + i;
+            any = any || z->slot;
+            if (z->slot)
+                nn_exec_set_i64(e, (int)z->slot - 1, z->most);
+        }
+    enum nn_status s = any ? clear(e, e->c.memory.arena, e->memory.arena, m) : NN_OK;
+    return any && !s ? clear(e, e->c.memory.outputs, e->memory.outputs, m) : s;
+}
+
 static enum nn_status check_kernels(const struct nn_image *image, nn_kernel *const *kernel,
                                     size_t kernels, struct nn_message *m)
 {
@@ -284,12 +316,11 @@ enum nn_status nn_exec_open(struct nn_exec **out, const struct nn_image *image, 
     }
     e->memory.scratch = e->own ? nn_host_scratch(e->own) : e->c.memory.own_bytes;
     nn_exec_reset_accumulators(e);
-    for (uint32_t g = 0; g < image->graph_count; g++)
-        for (uint32_t i = 0; i < e->c.graph[g].rec->size_count; i++) {
-            const struct nn_size_rec *z = nn_exec_sizes(e, (int)g) + i;
-            if (z->slot)
-                nn_exec_set_i64(e, (int)z->slot - 1, z->most);
-        }
+    s = open_sizes(e, m);
+    if (s) {
+        nn_exec_close(e);
+        return s;
+    }
     *out = e;
     return NN_OK;
 }
