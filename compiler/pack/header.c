@@ -187,7 +187,8 @@ static void forward_constants(struct header *h, const struct nn_graph_rec *g)
 {
     const struct nn_size_rec *z = nn_image_at(h->i, g->sizes_at);
     for (uint32_t k = 0; k < g->size_count; k++) {
-        const char *name = pack_upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, z[k].name)));
+        const char *name =
+            pack_upper(h->mem, pack_identifier(h->mem, nn_image_text(h->i, z[k].name)));
         constant(h, arena_printf(h->mem, "MAX_%s", name), z[k].most,
                  arena_printf(h->mem, "the largest %s of a forward call",
                               nn_image_text(h->i, z[k].name)));
