@@ -10,7 +10,7 @@ printf '\001\002\003\004\005\006\007\010' >"$TMP/x"
 cd "$TMP"
 "$NNC" train one.nn --out a --quiet --timings 2>said
 cat said
-grep ' ms  ' said | sort -n -c
+grep ' ms  ' said | sort -s -n -c
 [ "$(grep -c 'the first step is done' said)" = 1 ] && tail -n 1 said | grep -q 'the first step is done'
 "$NNC" train one.nn --out b --quiet 2>said
 [ ! -s said ]
