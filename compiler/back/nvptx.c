@@ -229,12 +229,12 @@ static void place_buffers(struct gen *g, uint32_t phase, const char *name)
     }
 }
 
-/* How many blocks a multiprocessor is to hold, told the assembler where a phase keeps much in
- * registers (tiles of sums): left to itself it may spill to fit in one more. A guess: the arrays of
- * registers, and 80 for operands, what is on its way and addresses. 0: it may choose. */
+/* How many blocks a multiprocessor is to hold, told the assembler: left to itself it spills a few
+ * bytes where that makes room for one more. A guess: the phase's arrays of registers (tiles of
+ * sums), and 80 for operands, what is on its way and addresses. */
 static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
 {
-    enum { MUCH = 24, OTHERS = 80, FILE_SIZE = 65536 };
+    enum { OTHERS = 80, FILE_SIZE = 65536, MOST_BLOCKS = 16 };
     uint32_t held = 0;
     bool *used = xcalloc(k->buffers.n, sizeof *used);
     note_uses(k, k->phases.p[phase].body, used);
@@ -242,11 +242,9 @@ static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
         if (used[i] && k->buffers.p[i].space == LO_REG)
             held += (uint32_t)(buffer_bytes(&k->buffers.p[i]) / 4);
     free(used);
-    if (held < MUCH)
-        return 0;
     uint32_t most = held + OTHERS <= 128 ? held + OTHERS : 255;
     uint32_t blocks = FILE_SIZE / (most * (uint32_t)k->phases.p[phase].threads);
-    return blocks ? blocks : 1;
+    return blocks > MOST_BLOCKS ? MOST_BLOCKS : blocks ? blocks : 1;
 }
 
 static void declare(struct gen *g, uint32_t phase, const char *name)
@@ -269,11 +267,9 @@ static void declare(struct gen *g, uint32_t phase, const char *name)
     annotate(g, "reqntidy", 1);
     annotate(g, "reqntidz", 1);
     uint32_t blocks = blocks_wanted(g->k, phase);
-    if (blocks) {
-        snprintf(words, sizeof words, "%u", blocks);
-        gen_attribute(g, g->fn, "nvvm.minctasm", words);
-        annotate(g, "minctasm", blocks);
-    }
+    snprintf(words, sizeof words, "%u", blocks);
+    gen_attribute(g, g->fn, "nvvm.minctasm", words);
+    annotate(g, "minctasm", blocks);
     for (uint32_t i = 0; i < args + fault; i++) {
         const struct lo_buffer *b = i < args ? &g->k->buffers.p[i + 1] : NULL;
         enum_attribute(g, i + 1, "align", b ? 256 : 8);

@@ -21,6 +21,7 @@ static const struct function {
     {"exp", exp, -88, 89, 1.25},      {"log", log, 0.5, 2, 2},      {"sin", sin, -40000, 40000, 2},
     {"cos", cos, -40000, 40000, 2},   {"tanh", tanh, -10, 10, 3},   {"rsqrt", rsqrt, 0, 1000, 1},
     {"sigmoid", sigmoid, -88, 88, 3}, {"erf", erf, -4.5, 4.5, 2.5}, {"pow", NULL, 0, 0, 1},
+    {"sqrt", sqrt, 0, 1000, 0.5},
 };
 
 static struct lo_kernel *kernels[COUNT(functions)];
