@@ -9,6 +9,7 @@ static const char sample[] =
     "slot \"fc1 m\" f32[512, 784] opt of fc1.weight\n"
     "slot seen i64 acc identity -1\n"
     "slot count.part i32 acc\n"
+    "slot dim.n i64 size 2 to 65\n"
     "graph step {\n"
     "  %1 = input image : u8[n 128, h 28, w 28]\n"
     "  %2 = slot fc1.weight : f32[j 512, k 784]  # fc1.weight:fwd\n"
@@ -37,6 +38,10 @@ static const char sample[] =
     "  %24 = reduce argmin(j 8) %17[i, j] : i32[i 4]\n"
     "  %25 = slot seen : i64\n"
     "  %26 = copy %21[] : f32[d0 2, d1 3] checkpoint 2 again  # b:fwd\n"
+    "  %27 = slot dim.n : i64\n"
+    "  %28 = input x : f32[n 65 live dim.n, d1 131 live dim.n*2+1, d2 64 live dim.n-1//2*3-4]\n"
+    "  %29 = reduce sum(d1 131 live dim.n*2+1, d2 64) %28[n, d1, d2 where -d1 + 2*@1 in 131] %27[] "
+    ": f32[n 65 live dim.n]\n"
     "  output loss %21\n"
     "  output \"a \\\"b\\\"\" %22\n"
     "  update fc1.weight <- %22\n"
@@ -187,6 +192,46 @@ static void part_messages(void)
     free(out);
 }
 
+/* Sizes that a run chooses, and axes that end there. */
+static void size_messages(void)
+{
+    static const char text[] = "slot a f32 size 1 to 4\n"
+                               "slot b i64 size 5 to 4\n"
+                               "slot c i64 size 1 up 4\n"
+                               "slot d i64 sys\n"
+                               "slot n i64 size 1 to 4\n"
+                               "graph g {\n"
+                               "%x = input x : f32[i 4 live m]\n"
+                               "%y = input y : f32[i 4 live d]\n"
+                               "%z = input z : f32[i 4 live n//0]\n"
+                               "%w = input w : f32[i 4 live n*]\n";
+    char *out;
+    test(!parse(text, sizeof text - 1, &out));
+    test_text(
+        out, "t.graph:1:17: error: a size is one i64\n"
+             "    1 | slot a f32 size 1 to 4\n"
+             "      |                 ^\n"
+             "t.graph:2:17: error: no size is in that range\n"
+             "    2 | slot b i64 size 5 to 4\n"
+             "      |                 ^~~~~~\n"
+             "t.graph:3:19: error: expected `to`\n"
+             "    3 | slot c i64 size 1 up 4\n"
+             "      |                   ^\n"
+             "t.graph:7:29: error: no slot `m`\n"
+             "    7 | %x = input x : f32[i 4 live m]\n"
+             "      |                             ^\n"
+             "t.graph:8:1: error: %y = input: axis 0 is live up to no size\n"
+             "    8 | %y = input y : f32[i 4 live d]\n"
+             "      | ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
+             "t.graph:9:1: error: %z = input: axis 0 is live up to a size that grows with no slot\n"
+             "    9 | %z = input z : f32[i 4 live n//0]\n"
+             "      | ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
+             "t.graph:10:31: error: expected a number\n"
+             "   10 | %w = input w : f32[i 4 live n*]\n"
+             "      |                               ^\n");
+    free(out);
+}
+
 /* Bytes changed, removed, doubled, lines moved: no crash; what is accepted still round-trips. */
 static void mutations(void)
 {
@@ -239,6 +284,7 @@ int main(void)
     lenient();
     messages();
     part_messages();
+    size_messages();
     mutations();
     return test_done();
 }
