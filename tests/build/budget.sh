@@ -17,4 +17,4 @@ if "$NNC" build mlp.nn -o none --budget 10KB 2>said; then exit 1; fi
 grep -q '10.0 KB is less than what is fixed' said
 [ ! -e none ]
 if "$NNC" build mlp.nn -o none --budget 1MB --kernels 2>said; then exit 1; fi
-grep -q '--budget is for models' said
+grep -q -e '--budget is for models' said
