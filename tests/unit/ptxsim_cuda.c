@@ -365,12 +365,8 @@ static void maths(struct gpu *g)
     }
 }
 
-static uint64_t high(uint64_t a, uint64_t b)
-{
-    uint64_t al = a & 0xFFFFFFFF, ah = a >> 32, bl = b & 0xFFFFFFFF, bh = b >> 32,
-             m = ah * bl + (al * bl >> 32);
-    return ah * bh + (m >> 32) + (((m & 0xFFFFFFFF) + al * bh) >> 32);
-}
+__extension__ typedef unsigned __int128 wide;
+static uint64_t high(uint64_t a, uint64_t b) { return (uint64_t)((wide)a * b >> 64); }
 
 static void integers(struct gpu *g)
 {
@@ -395,13 +391,15 @@ static void integers(struct gpu *g)
         test(z[i] == p / 12345 + q % 9999991 &&
              (uint64_t)z[i + 32] == high((uint64_t)q, 0x9E3779B97F4A7C15u));
     }
-    uint64_t u[64], v[64];
+    uint64_t u[64], v[96];
     for (int i = 0; i < 64; i++)
         u[i] = (uint64_t)(number_at((uint64_t)i) * 9e18) * 2 + 1;
     LAUNCH(g, "wide_integers", 1, 32, IN(u), FRESH(v));
     for (int i = 0; i < 32; i++) {
         uint64_t low = u[i] * u[i + 32], sum = low + u[i];
         test(v[i] == sum && v[i + 32] == high(u[i], u[i + 32]) + (sum < low));
+        wide p = (wide)u[i] * u[i + 32] + u[i];
+        test(v[i + 64] == (uint64_t)(p / (u[i + 32] / 2 + 1)));
     }
     float f[128], h[64];
     uint8_t c[128];
