@@ -91,7 +91,7 @@ enum nn_status nn_cuda_device(struct nn_device **out, struct nn_cuda *c, int ord
 /* ---- serving a context ---- */
 
 /* Whether a launch is a product by cuBLAS; *epilogues: one of them by cuBLASLt. */
-static bool wants_blas(const struct nn_context *c, bool *epilogues)
+static bool wants_blas(const struct nn_program *c, bool *epilogues)
 {
     bool any = false;
     *epilogues = false;
@@ -107,7 +107,7 @@ static bool wants_blas(const struct nn_context *c, bool *epilogues)
     return any;
 }
 
-static enum nn_status load(struct nn_device *x, const struct nn_context *c, size_t *own_bytes,
+static enum nn_status load(struct nn_device *x, const struct nn_program *c, size_t *own_bytes,
                            struct nn_message *m)
 {
     struct cuda *d = cuda_of(x);
@@ -140,7 +140,7 @@ static enum nn_status alloc(struct nn_device *x, size_t bytes, void **at, struct
     return s;
 }
 
-static void unload(struct nn_device *x, struct nn_context *c)
+static void unload(struct nn_device *x, struct nn_program *c)
 {
     struct cuda *d = cuda_of(x);
     d->c->cuCtxSetCurrent(d->context);

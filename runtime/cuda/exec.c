@@ -14,7 +14,7 @@ static bool in_ring(const struct nn_graph *g)
 
 /* ---- opening ---- */
 
-enum nn_status cuda_prepare(struct nn_device *x, const struct nn_context *c, struct nn_message *m)
+enum nn_status cuda_prepare(struct nn_device *x, const struct nn_program *c, struct nn_message *m)
 {
     struct cuda *d = cuda_of(x);
     size_t in = nn_round_up(c->memory.input_bytes, 64), out = 0;
@@ -105,7 +105,7 @@ static enum nn_status fetch_fault(struct cuda *d, int set, const struct nn_fault
               d->compute);
 }
 
-enum nn_status cuda_launch(struct nn_device *x, const struct nn_context *c,
+enum nn_status cuda_launch(struct nn_device *x, const struct nn_program *c,
                            const struct nn_launch *l, struct nn_fault *fault, double *seconds,
                            struct nn_message *m)
 {
@@ -136,7 +136,7 @@ enum nn_status cuda_launch(struct nn_device *x, const struct nn_context *c,
 /* ---- graphs ---- */
 
 /* The launches of one part of the batch: its inputs, its number. */
-static enum nn_status enqueue_part(struct cuda *d, const struct nn_context *c,
+static enum nn_status enqueue_part(struct cuda *d, const struct nn_program *c,
                                    const struct nn_graph *g, int set, uint32_t part,
                                    struct nn_message *m)
 {
@@ -153,7 +153,7 @@ static enum nn_status enqueue_part(struct cuda *d, const struct nn_context *c,
     return s;
 }
 
-static enum nn_status enqueue_all(struct cuda *d, const struct nn_context *c,
+static enum nn_status enqueue_all(struct cuda *d, const struct nn_program *c,
                                   const struct nn_graph *g, int set, struct nn_message *m)
 {
     struct nn_fault *fault = c->memory.fault[set];
@@ -168,7 +168,7 @@ static enum nn_status enqueue_all(struct cuda *d, const struct nn_context *c,
     return s ? s : fetch_fault(d, set, fault, m);
 }
 
-static enum nn_status capture(struct cuda *d, const struct nn_context *c, const struct nn_graph *g,
+static enum nn_status capture(struct cuda *d, const struct nn_program *c, const struct nn_graph *g,
                               int set, struct nn_message *m)
 {
     void *graph = NULL, **exec = &d->set[set].exec[g->number];
@@ -200,7 +200,7 @@ static enum nn_status wait_for(struct cuda *d, int set, struct nn_message *m)
 }
 
 /* The inputs by way of pinned memory, while the run before still computes. */
-static enum nn_status stage(struct cuda *d, const struct nn_context *c, const struct nn_graph *g,
+static enum nn_status stage(struct cuda *d, const struct nn_program *c, const struct nn_graph *g,
                             int set, const void *const *inputs, struct nn_message *m)
 {
     const struct nn_value_rec *v = nn_image_at(c->image, g->rec->inputs_at);
@@ -219,7 +219,7 @@ static enum nn_status stage(struct cuda *d, const struct nn_context *c, const st
     return s ? s : CU(d->c, m, cuStreamWaitEvent, d->compute, d->set[set].copied, 0);
 }
 
-enum nn_status cuda_start(struct nn_device *x, const struct nn_context *c, struct nn_graph *g,
+enum nn_status cuda_start(struct nn_device *x, const struct nn_program *c, struct nn_graph *g,
                           int set, const void *const *inputs, struct nn_message *m)
 {
     struct cuda *d = cuda_of(x);
@@ -238,7 +238,7 @@ enum nn_status cuda_start(struct nn_device *x, const struct nn_context *c, struc
     return s;
 }
 
-enum nn_status cuda_finish(struct nn_device *x, const struct nn_context *c, struct nn_graph *g,
+enum nn_status cuda_finish(struct nn_device *x, const struct nn_program *c, struct nn_graph *g,
                            int set, struct nn_fault *fault, unsigned char *outputs,
                            struct nn_message *m)
 {

@@ -92,14 +92,14 @@ static enum nn_status load_code(struct cuda *d, const struct nn_code *code, stru
 
 /* ---- entries ---- */
 
-static const char *kernel_name(const struct nn_context *c, uint32_t k)
+static const char *kernel_name(const struct nn_program *c, uint32_t k)
 {
     return nn_image_text(c->image, nn_image_kernels(c->image)[k].name);
 }
 
 /* Whether every launch is a GPU's; first[k + 1] becomes the phases of kernel k, *params the most
  * parameters of one. */
-static enum nn_status survey(struct cuda *d, const struct nn_context *c, uint32_t *params,
+static enum nn_status survey(struct cuda *d, const struct nn_program *c, uint32_t *params,
                              struct nn_message *m)
 {
     for (uint32_t g = 0; g < c->image->graph_count; g++) {
@@ -125,7 +125,7 @@ static enum nn_status survey(struct cuda *d, const struct nn_context *c, uint32_
     return NN_OK;
 }
 
-static enum nn_status find_entries(struct cuda *d, const struct nn_context *c, struct nn_message *m)
+static enum nn_status find_entries(struct cuda *d, const struct nn_program *c, struct nn_message *m)
 {
     enum nn_status s = NN_OK;
     for (uint32_t k = 0; !s && k < c->image->kernel_count; k++)
@@ -140,7 +140,7 @@ static enum nn_status find_entries(struct cuda *d, const struct nn_context *c, s
 }
 
 /* More than 48 KB of dynamic shared memory must be asked for. */
-static enum nn_status allow_shared(struct cuda *d, const struct nn_context *c, struct nn_message *m)
+static enum nn_status allow_shared(struct cuda *d, const struct nn_program *c, struct nn_message *m)
 {
     enum nn_status s = NN_OK;
     for (uint32_t g = 0; g < c->image->graph_count; g++) {
@@ -156,7 +156,7 @@ static enum nn_status allow_shared(struct cuda *d, const struct nn_context *c, s
     return s;
 }
 
-enum nn_status module_load(struct cuda *d, const struct nn_context *c, struct nn_message *m)
+enum nn_status module_load(struct cuda *d, const struct nn_program *c, struct nn_message *m)
 {
     uint32_t kernels = c->image->kernel_count, params = 1;
     d->first = calloc(kernels + 1u, sizeof *d->first);

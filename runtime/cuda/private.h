@@ -80,17 +80,17 @@ static inline struct cuda *cuda_of(struct nn_device *d) { return (struct cuda *)
 static inline cu_address cu_at(const void *p) { return (cu_address)(uintptr_t)p; }
 
 /* ---- module.c ---- The context's code into the device, its entries looked up. */
-enum nn_status module_load(struct cuda *d, const struct nn_context *c, struct nn_message *m);
+enum nn_status module_load(struct cuda *d, const struct nn_program *c, struct nn_message *m);
 void module_unload(struct cuda *d);
 
 /* ---- exec.c ---- the operations that run things */
-enum nn_status cuda_prepare(struct nn_device *d, const struct nn_context *c, struct nn_message *m);
-enum nn_status cuda_launch(struct nn_device *d, const struct nn_context *c,
+enum nn_status cuda_prepare(struct nn_device *d, const struct nn_program *c, struct nn_message *m);
+enum nn_status cuda_launch(struct nn_device *d, const struct nn_program *c,
                            const struct nn_launch *l, struct nn_fault *fault, double *seconds,
                            struct nn_message *m);
-enum nn_status cuda_start(struct nn_device *d, const struct nn_context *c, struct nn_graph *g,
+enum nn_status cuda_start(struct nn_device *d, const struct nn_program *c, struct nn_graph *g,
                           int set, const void *const *inputs, struct nn_message *m);
-enum nn_status cuda_finish(struct nn_device *d, const struct nn_context *c, struct nn_graph *g,
+enum nn_status cuda_finish(struct nn_device *d, const struct nn_program *c, struct nn_graph *g,
                            int set, struct nn_fault *fault, unsigned char *outputs,
                            struct nn_message *m);
 void cuda_end_runs(struct cuda *d); /* what cuda_prepare and the runs made */

@@ -56,8 +56,8 @@ struct nn_memory {
     size_t bytes, own_bytes, input_bytes; /* input_bytes: of one set */
 };
 
-/* What a device sees of the context that it serves. */
-struct nn_context {
+/* A program in work: what a device sees of the execution context that it serves. */
+struct nn_program {
     const struct nn_image *image;
     nn_kernel *const *kernel;   /* of a CPU */
     const struct nn_code *code; /* of a GPU */
@@ -73,33 +73,33 @@ struct nn_device_ops {
     bool apart; /* its memory is not the host's: slots and outputs have copies on the host */
     uint32_t alignment; /* of everything that has an address */
     /* Makes the kernels of the context's image ready, says how many bytes it wants for itself. */
-    enum nn_status (*load)(struct nn_device *d, const struct nn_context *c, size_t *own_bytes,
+    enum nn_status (*load)(struct nn_device *d, const struct nn_program *c, size_t *own_bytes,
                            struct nn_message *m);
     /* One block, zeroed where that is free; refused with both figures where it does not fit. */
     enum nn_status (*alloc)(struct nn_device *d, size_t bytes, void **at, struct nn_message *m);
     /* After alloc, the context's memory being laid out: what runs need. */
-    enum nn_status (*prepare)(struct nn_device *d, const struct nn_context *c,
+    enum nn_status (*prepare)(struct nn_device *d, const struct nn_program *c,
                               struct nn_message *m);
     /* Ends the service: what load, alloc and prepare took is given back; any of them may have
      * failed.
      */
-    void (*unload)(struct nn_device *d, struct nn_context *c);
+    void (*unload)(struct nn_device *d, struct nn_program *c);
     /* Between host and device, after all that was asked before. Only where memory is apart. */
     enum nn_status (*write)(struct nn_device *d, void *to, const void *from, size_t bytes,
                             struct nn_message *m);
     enum nn_status (*read)(struct nn_device *d, void *to, const void *from, size_t bytes,
                            struct nn_message *m);
     /* One launch, waited for; the fault it met, its seconds where asked. */
-    enum nn_status (*launch)(struct nn_device *d, const struct nn_context *c,
+    enum nn_status (*launch)(struct nn_device *d, const struct nn_program *c,
                              const struct nn_launch *l, struct nn_fault *fault, double *seconds,
                              struct nn_message *m);
     /* Begins a run of the graph in the set of buffers `set`, its inputs copied from the host: they
      * may be overwritten on return. Runs follow one another. Only where memory is apart. */
-    enum nn_status (*start)(struct nn_device *d, const struct nn_context *c, struct nn_graph *g,
+    enum nn_status (*start)(struct nn_device *d, const struct nn_program *c, struct nn_graph *g,
                             int set, const void *const *inputs, struct nn_message *m);
     /* Waits for the run in that set; its fault, its outputs into `outputs`, as g->output_at says.
      */
-    enum nn_status (*finish)(struct nn_device *d, const struct nn_context *c, struct nn_graph *g,
+    enum nn_status (*finish)(struct nn_device *d, const struct nn_program *c, struct nn_graph *g,
                              int set, struct nn_fault *fault, unsigned char *outputs,
                              struct nn_message *m);
     /* Frees the device itself. */

@@ -300,7 +300,7 @@ enum nn_status nn_exec_open(struct nn_exec **out, const struct nn_image *image, 
     struct nn_exec *e = calloc(1, sizeof *e);
     if (!e)
         return out_of_memory(m);
-    e->c = (struct nn_context){.image = image, .kernel = kernel, .code = o->code};
+    e->c = (struct nn_program){.image = image, .kernel = kernel, .code = o->code};
     e->allocator = o->allocator;
     e->check_nan = o->check_nan;
     e->device = o->device;

@@ -15,7 +15,7 @@ struct host {
 
 static struct host *host_of(struct nn_device *d) { return (struct host *)(void *)d; }
 
-static enum nn_status only_cpu(const struct nn_context *c, struct nn_message *m)
+static enum nn_status only_cpu(const struct nn_program *c, struct nn_message *m)
 {
     for (uint32_t g = 0; g < c->image->graph_count; g++) {
         const struct nn_graph_rec *r = c->graph[g].rec;
@@ -33,7 +33,7 @@ static enum nn_status only_cpu(const struct nn_context *c, struct nn_message *m)
     return NN_OK;
 }
 
-static enum nn_status load(struct nn_device *d, const struct nn_context *c, size_t *own_bytes,
+static enum nn_status load(struct nn_device *d, const struct nn_program *c, size_t *own_bytes,
                            struct nn_message *m)
 {
     struct host *h = host_of(d);
@@ -63,7 +63,7 @@ static enum nn_status alloc(struct nn_device *d, size_t bytes, void **at, struct
                          bytes);
 }
 
-static enum nn_status prepare(struct nn_device *d, const struct nn_context *c, struct nn_message *m)
+static enum nn_status prepare(struct nn_device *d, const struct nn_program *c, struct nn_message *m)
 {
     (void)d;
     (void)c;
@@ -71,7 +71,7 @@ static enum nn_status prepare(struct nn_device *d, const struct nn_context *c, s
     return NN_OK;
 }
 
-static void unload(struct nn_device *d, struct nn_context *c)
+static void unload(struct nn_device *d, struct nn_program *c)
 {
     struct host *h = host_of(d);
     nn_release(h->allocator, c->memory.base, c->memory.bytes);
@@ -99,7 +99,7 @@ static void run_chunks(void *user, int thread, int64_t chunk0, int64_t chunk1)
     j->kernel(&args, j->phase, chunk0, chunk1);
 }
 
-static enum nn_status launch(struct nn_device *d, const struct nn_context *c,
+static enum nn_status launch(struct nn_device *d, const struct nn_program *c,
                              const struct nn_launch *l, struct nn_fault *fault, double *seconds,
                              struct nn_message *m)
 {

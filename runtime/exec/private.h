@@ -5,7 +5,7 @@
 #include "exec/device.h"
 
 struct nn_exec {
-    struct nn_context c;
+    struct nn_program c;
     const struct nn_allocator *allocator;
     struct nn_device *device, *own; /* own: the CPU that was opened for this context, else NULL */
     bool check_nan;
