@@ -5,7 +5,7 @@
 #include "fuse/chain.h"
 
 enum {
-    LEAST_BYTES = 16 << 10, /* of a square value: less than that stays in the first cache */
+    LEAST_BYTES = 16 << 10, /* CPU, of a square value: less than that stays in the first cache */
     LONG_ROWS = 1 << 20,    /* greedy, CPU: of one matrix, or */
     LARGE_BYTES = 16 << 20, /* of all: below, computing again costs more than the memory */
 };
@@ -36,8 +36,10 @@ static bool large(const struct chains *w, const struct ir_node *n, const struct 
     for (uint32_t i = row->outer; i < row->outer + row->inner; i++)
         columns *= row->dim[i];
     double matrix = (double)rows * (double)columns * (double)nn_dtype_size(n->dtype);
-    return w->always || w->p->target->kind == TARGET_GPU || matrix >= LONG_ROWS ||
-           chain_bytes(n) >= LARGE_BYTES;
+    if (w->p->target->kind == TARGET_GPU)
+        return true;
+    return chain_bytes(n) >= LEAST_BYTES &&
+           (w->always || matrix >= LONG_ROWS || chain_bytes(n) >= LARGE_BYTES);
 }
 
 /* A value over axes of the row cluster's sizes, in whatever order. */
@@ -46,7 +48,7 @@ static bool may_be_square(const struct chains *w, ir_id node, const struct fuse_
     const struct ir_node *n = ir_at(w->p->g, node);
     int64_t dim[IR_MAX_AXES], a[IR_MAX_AXES], b[IR_MAX_AXES];
     if (w->owner[node] == UINT32_MAX || fuse_is_root(w->p, node) || !nn_is_float(n->dtype) ||
-        chain_bytes(n) < LEAST_BYTES || !large(w, n, row))
+        !large(w, n, row))
         return false;
     for (uint32_t i = 0; i < ir_rank(n); i++)
         dim[i] = ir_axes(n)[i].n;
@@ -99,17 +101,16 @@ static bool makes_scores(const struct chains *w, const struct fuse_cluster *c,
     if (c->skeleton != FUSE_CONTRACT)
         return false;
     fuse_fx(&x, w->p, c, &mode);
-    bool good = false;
+    bool good = false, gpu = w->p->target->kind == TARGET_GPU && has_maximum(w, row);
     for (uint32_t i = 0; i < c->members.n; i++) {
         if (c->members.p[i].role != FUSE_REDUCE ||
             !fuse_contraction(&x, c, fuse_member_value(&x, c, i), &k))
             continue;
         bool much = points(c, k.batch | k.m | k.n) >=
                     points(c, k.batch | k.m | k.k) + points(c, k.batch | k.n | k.k);
-        bool pairs = k.batch || points(c, k.m) == points(c, k.n) ||
-                     !(has_weights(&x, k.a) || has_weights(&x, k.b));
-        good =
-            pairs && (much || (k.batch && w->p->target->kind == TARGET_GPU && has_maximum(w, row)));
+        bool weights = has_weights(&x, k.a) || has_weights(&x, k.b);
+        bool pairs = k.batch || points(c, k.m) == points(c, k.n) || !weights;
+        good = pairs && (much || (gpu && !weights));
     }
     fx_end(&x);
     free(mode);

@@ -140,46 +140,61 @@ static int64_t registers(const struct gs *g, int64_t wide)
     int64_t n = 56 + ((int64_t)g->f.nscore + softmax) * wide / 2;
     for (uint32_t i = 0; i < g->f.nsum; i++)
         n += g->n[i] / 2;
+    for (uint32_t i = 0; i < g->f.nscore && !gs_fma(g); i++) /* places of fragments */
+        n += g->tile[g->row_tile[i]].depth / 16;
     return n;
 }
 
-/* Cycles of a multiprocessor: products, or what comes from the second cache, and the wait at each
- * tile, which other blocks of the multiprocessor (or a second stage) fill. */
+/* Cycles that a warp takes of its multiprocessor for products of 16 rows by n columns, `depth`
+ * deep: the products, and reads of shared memory (by fma 16 bytes a thread, some 2.5 cycles). */
+static double warp_cycles(const struct gs *g, double n, double depth)
+{
+    double products = n / 4, reads = 4 + n / 4;
+    if (gs_fma(g)) {
+        products = n / 2;
+        reads = (4 + n / 8) * 2.5;
+    }
+    double most = products > reads ? products : reads;
+    return depth / (double)gs_step(g) * (most + (products + reads - most) / 8);
+}
+
+/* Cycles of a multiprocessor: what warps compute (for a point some 20 instructions beside the
+ * products), or what comes from the second cache, and the wait at each tile, which other blocks of
+ * the multiprocessor (or a second stage) fill. */
 static double cycles(const struct gs *g, const struct fuse_cluster *all, int64_t block,
                      int64_t wide, int64_t stages)
 {
     const struct target *t = g->s->t;
     int64_t regs = gs_up(registers(g, wide), 8), threads = 2 * block;
-    double blocks = (double)gc_ceil(g->nrow, block), depth = 0, fills = 0;
+    double blocks = (double)gc_ceil(g->nrow, block), fills = 0;
+    double warp = 40 + GS_WARP_ROWS * (double)wide * 20 / 128;
     for (uint32_t i = 0; i < g->row; i++)
         blocks *= (double)all->dim[i];
     for (uint32_t i = 0; i < g->f.nscore; i++)
-        depth += (double)g->tile[g->row_tile[i]].depth;
+        warp += warp_cycles(g, (double)wide, (double)g->tile[g->row_tile[i]].depth);
     for (uint32_t i = 0; i < g->f.nsum; i++)
-        depth += (double)g->n[i];
+        warp += warp_cycles(g, (double)g->n[i], (double)wide);
     for (uint32_t i = 0; i < g->ntile; i++)
-        fills += g->tile[i].rows ? 0 : (double)(g->tile[i].depth * gs_elem(g));
+        fills += g->tile[i].rows ? 0 : (double)(g->tile[i].depth * gs_elem(g) * wide) / 40;
     double each = ceil(blocks / t->sms), tiles = (double)gc_ceil(g->ncolumn, wide);
     double room = floor((double)t->shared_sm / (double)(bytes_of(g, block, wide, stages) + 1024));
     double most = floor(65536.0 / (double)(regs * threads));
     room = room < most ? room : most;
     room = room < each ? room : each;
     double warps = room * (double)block / GS_WARP_ROWS;
-    double speed = gs_fma(g) ? 80 : 512;
-    double products = (double)(block * wide) * depth / speed;
-    double busy = products > (double)wide * fills / 40 ? products : (double)wide * fills / 40;
-    double wait = 600.0 / room / (double)stages;
-    return each * tiles * (busy * (warps < 8 ? 8 / warps : 1) + wait);
+    double busy = warp * (double)block / GS_WARP_ROWS * (warps < 8 ? 8 / warps : 1);
+    return each * tiles * ((busy > fills ? busy : fills) + 600.0 / room / (double)stages);
 }
 
-static void choose_block(struct gs *g)
+/* The cheapest block of at least so many rows; its price, negative: none has room. */
+static double try_blocks(struct gs *g, int64_t least)
 {
     double best = -1;
-    for (int64_t block = 128; block >= GS_WARP_ROWS; block /= 2)
+    for (int64_t block = 128; block >= least; block /= 2)
         for (int64_t wide = 64; wide >= 16; wide /= 2)
             for (int64_t stages = g->s->t->async ? 2 : 1; stages >= 1; stages--) {
                 if (bytes_of(g, block, wide, stages) > g->s->t->shared_block ||
-                    (registers(g, wide) > 200 && wide > 16))
+                    (registers(g, wide) >= 200 && wide > 16))
                     continue;
                 double now = cycles(g, g->s->c, block, wide, stages);
                 if (best >= 0 && now >= best)
@@ -189,7 +204,19 @@ static void choose_block(struct gs *g)
                 g->wide = wide;
                 g->stages = stages;
             }
-    CHECK(best >= 0, "%s: no room for a chain's tiles", g->s->b.k->name);
+    return best;
+}
+
+/* Of 64 rows at least, where there are as many and the room: each block reads all columns. */
+static void choose_block(struct gs *g)
+{
+    int64_t least = 64;
+    while (least > GS_WARP_ROWS && g->nrow <= least / 2)
+        least /= 2;
+    while (try_blocks(g, least) < 0) {
+        CHECK(least > GS_WARP_ROWS, "%s: no room for a chain's tiles", g->s->b.k->name);
+        least /= 2;
+    }
     g->threads = (int32_t)(2 * g->block);
     g->rows = gs_fma(g) ? 4 : 2;
     g->cols = g->wide / (gs_fma(g) ? 8 : 4);
