@@ -1,7 +1,6 @@
 /* sim: a GPU in software. It holds device memory, reads PTX modules and runs their kernels,
- * checking what hardware would not tell. The Driver API over it is driver.c, cuBLAS's entry points
- * are cublas.c, the command nncsim is nncsim.c; all of them use this header and nothing else of the
- * interpreter.
+ * checking what hardware would not tell. The Driver API and cuBLAS over it are in driver/, the
+ * command is in nncsim/; they use this header and nothing else of the interpreter.
  *
  * A device pointer is a plain 64-bit number, an address of this process, so that host code may be
  * given one where unified addressing allows it; every access of a kernel is checked against the

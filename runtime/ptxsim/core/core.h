@@ -1,13 +1,22 @@
 /* core: the inside of the software GPU. Its rooms, each a file or two:
+ *
  *   chip.c, chips.def  the table of chips
  *   memory.c           allocations, their shadows, host copies
  *   ptx.c, grammar/    text to a tree
- *   decode*.c          tree to a table of fixed-size instructions; registers.c: how many hardware
- * needs lanes.*            arithmetic on 32 lanes, built twice: plain and AVX2 exec.c workers,
- * blocks, warps, control instructions access.c           ld, st, atom race.c, taint.c    who
- * touched which word; bits that were never written warp.c             shuffles, votes tensor.c …
- * mma, ldmatrix, cp.async; tensor_async.c mbarriers and bulk copies; wgmma.c A row is a register of
- * a warp: 32 lanes of 32 or 64 bits; a predicate is one 32-bit mask. */
+ *   decode*.c          tree to a table of fixed-size instructions
+ *   registers.c        how many registers the hardware would need
+ *   lanes.*            arithmetic on 32 lanes, built twice: plain and AVX2
+ *   launch.c           workers, and the blocks that each has under way
+ *   exec.c, frame.c    a block: its warps, control instructions, calls
+ *   access.c           ld, st, atom
+ *   race.c, taint.c    who touched which word; bits that were never written
+ *   warp.c             shuffles, votes
+ *   tensor.c           mma, ldmatrix, cp.async
+ *   tensor_async.c     mbarriers, bulk copies, tensor maps; wgmma.c
+ *   builtin.c          printf, assertions, malloc
+ *   report.c           faults in words
+ *
+ * A row is a register of a warp: 32 lanes of 32 or 64 bits; a predicate is one 32-bit mask. */
 #ifndef SIM_CORE_H
 #define SIM_CORE_H
 

@@ -650,6 +650,8 @@ static void function(struct decoder *d, struct sim_function *f, struct ptx_funct
     d->span = NULL, d->spans = d->span_cap = 0;
     d->here = (struct sim_line){0};
     d->line = t->line;
+    if (t->cluster)
+        dec_unsupported(d, "a cluster of more than one block");
     d->depth = 1;
     if (k) {
         declare_entry_params(d, k, t);

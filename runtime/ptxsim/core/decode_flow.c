@@ -114,8 +114,10 @@ bool decode_call(struct decoder *d, struct ins *x)
             i->sub = (uint8_t)code;
             return true;
         }
-        if (!s->function->defined)
-            return dec_unsupported(d, "a call of an external function");
+        if (!s->function->defined) {
+            d->log->unsupported = true;
+            return FAIL(d, "a call of the external function `%s` is not simulated", callee->name);
+        }
         c->callee = s->function;
         return call_matches(d, c, t->params, t->results);
     }
