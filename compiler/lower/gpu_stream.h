@@ -56,7 +56,7 @@ struct gs {
     uint32_t score[GS_PARTS], sum[GS_PARTS]; /* registers: sums of products */
     uint32_t square[GS_PARTS];               /* fma: shared memory; else registers */
     int64_t square_pitch;
-    uint32_t x, max, safe, total; /* registers of the softmax */
+    uint32_t x, max, total; /* registers of the softmax */
 
     /* while the phase is emitted */
     lo_id lane, warp, i, j;

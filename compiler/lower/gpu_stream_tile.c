@@ -64,26 +64,18 @@ static enum matmul_unit find_unit(const struct gs *g)
     return unit;
 }
 
-/* What depends on the row alone, or on the column alone, and reads memory is kept; the largest such
- * values. */
-struct keep {
-    struct gs *g;
-    bool reads;
-};
-
 static void note_load(void *ctx, const struct fx *x, fx_id id)
 {
-    struct keep *k = ctx;
-    k->reads = k->reads || x->val.p[id].kind == FX_LOAD;
+    *(bool *)ctx = *(bool *)ctx || x->val.p[id].kind == FX_LOAD;
 }
 
 static bool reads(struct gs *g, fx_id id)
 {
-    struct keep k = {g, false};
+    bool found = false;
     uint8_t *seen = xcalloc(g->s->x.val.n, 1);
-    fx_walk(&g->s->x, id, seen, note_load, &k);
+    fx_walk(&g->s->x, id, seen, note_load, &found);
     free(seen);
-    return k.reads;
+    return found;
 }
 
 static void add_kept(struct gs_keeps *k, fx_id v)
@@ -95,6 +87,8 @@ static void add_kept(struct gs_keeps *k, fx_id v)
         k->p[k->n++] = (struct gs_kept){.v = v};
 }
 
+/* What depends on the row alone, or on the column alone, and reads memory is kept; the largest such
+ * values. */
 static void find_kept(struct gs *g, fx_id id)
 {
     const struct fx_val *v = &g->s->x.val.p[id];
