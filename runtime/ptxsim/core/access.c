@@ -554,7 +554,7 @@ static void load_or_store(struct sim_warp *w, const struct sim_inst *i, uint32_t
         return;
     enum ptx_space space = (enum ptx_space)i->space;
     if (write && i->mods & MOD_STRONG && w->worker->job->checked)
-        sim_race_before_strong(w, i);
+        sim_race_release(w, i);
     if (space) {
         access(w, i, space, at, mask, write);
     } else {
@@ -563,8 +563,8 @@ static void load_or_store(struct sim_warp *w, const struct sim_inst *i, uint32_t
             access(w, i, space, at, part, write);
         }
     }
-    if (i->mods & MOD_STRONG && w->worker->job->checked && !w->worker->failed)
-        sim_race_strong(w, at, mask, write);
+    if (!write && i->mods & MOD_STRONG && w->worker->job->checked && !w->worker->failed)
+        sim_race_acquire(w);
 }
 
 void sim_load(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -725,16 +725,15 @@ static void atomic_space(struct sim_warp *w, const struct sim_inst *i, enum ptx_
 
 void sim_atomic(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 {
-    uint64_t at[SIM_LANES], where[SIM_LANES];
+    uint64_t at[SIM_LANES];
     enum ptx_space space = (enum ptx_space)i->space;
     sim_addresses(w, i, at);
-    memcpy(where, at, sizeof where);
     if (w->tainted && !sim_taint_address(w, i, mask))
         return;
     w->worker->n.atomics += (uint64_t)__builtin_popcount(mask);
     bool checked = w->worker->job->checked;
     if (checked)
-        sim_race_before_atomic(w, i, where, mask);
+        sim_race_release(w, i);
     if (space) {
         atomic_space(w, i, space, at, mask);
     } else {
@@ -744,7 +743,7 @@ void sim_atomic(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         }
     }
     if (checked && !w->worker->failed)
-        sim_race_after_atomic(w, i, where, mask);
+        sim_race_acquire(w);
 }
 
 void sim_fence(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)

@@ -23,12 +23,9 @@ void sim_atomic_apply(const struct sim_inst *i, uint8_t *p, uint64_t b);
 /* ---- race.c ---- */
 void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
                     const uint64_t *at, uint32_t mask, uint32_t n);
-void sim_race_strong(struct sim_warp *w, const uint64_t *at, uint32_t mask, bool write);
-void sim_race_before_strong(struct sim_warp *w, const struct sim_inst *i);
-void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
-                            uint32_t mask);
-void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
-                           uint32_t mask);
+void sim_race_release(struct sim_warp *w,
+                      const struct sim_inst *i); /* before an atomic or strong store */
+void sim_race_acquire(struct sim_warp *w);       /* after an atomic or strong load */
 
 /* ---- taint.c ---- */
 void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,

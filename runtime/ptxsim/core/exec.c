@@ -598,6 +598,8 @@ void sim_block_begin(struct sim_worker *k, uint64_t index)
     b->id[2] = (uint32_t)(index / grid[0] / grid[1]);
     b->clock = b->base = 1;
     b->acquired = 0;
+    b->releases = false;
+    memset(b->released, 0, sizeof b->released);
     b->mbars = 0;
     memset(b->barrier, 0, sizeof b->barrier);
     uint32_t words = (j->shared_bytes + 3) / 4;
@@ -612,7 +614,8 @@ void sim_block_begin(struct sim_worker *k, uint64_t index)
         struct sim_frame *fr = w->frame = w->entry;
         w->clock = 1;
         w->exited = 0;
-        w->fenced = false;
+        w->fenced = w->fenced_block = false;
+        w->learned = 0;
         sim_tensor_begin(w);
         if (j->checked) {
             memset(w->seen, 0, b->warps * sizeof *w->seen);

@@ -1,8 +1,9 @@
 /* race: who touched which word, and whether that is ordered. Each word has a cell for its last read
  * and one for its last write. Within a block an access is ordered before another where barriers lie
  * between: the block has a clock that grows at each, a warp remembers up to which clock it knows of
- * each other warp. Between blocks it is ordered where a fence and then an atomic (or a store that
- * releases) of the one came before an atomic (or a load that is volatile or acquires) of the other.
+ * each other warp. Without a barrier, also between blocks, it is ordered where a fence and then an
+ * atomic (or a store that releases) of the one came before an atomic (or a load that is volatile or
+ * acquires) of the other.
  */
 #include "access.h"
 #include <stdlib.h>
@@ -74,7 +75,7 @@ static struct sim_sync *sync_of(struct sim_job *j)
     return j->sync;
 }
 
-static void release(struct sim_warp *w)
+static void job_release(struct sim_warp *w)
 {
     struct sim_job *j = w->worker->job;
     struct sim_block_state *b = w->block;
@@ -102,7 +103,7 @@ static void release(struct sim_warp *w)
     pthread_mutex_unlock(&j->lock);
 }
 
-static void acquire(struct sim_warp *w)
+static void job_acquire(struct sim_warp *w)
 {
     struct sim_job *j = w->worker->job;
     pthread_mutex_lock(&j->lock);
@@ -191,6 +192,36 @@ void sim_race_take(struct sim_warp *w, const uint32_t *know)
             w->seen[k] = know[k];
 }
 
+/* ---- releases within a block ---- */
+/* What the warp did up to now is there for the warps that acquire; its own lanes must do so too. */
+static void block_release(struct sim_warp *w)
+{
+    struct sim_block_state *b = w->block;
+    for (uint32_t k = 0; k < b->warps; k++)
+        b->released[k] = w->seen[k] > b->released[k] ? w->seen[k] : b->released[k];
+    if (b->released[w->index] <= w->clock)
+        b->released[w->index] = w->clock + 1;
+    tick(b);
+    w->clock = b->clock;
+    w->fenced_block = false;
+    b->releases = true;
+}
+
+static void block_acquire(struct sim_warp *w)
+{
+    struct sim_block_state *b = w->block;
+    bool news = false;
+    for (uint32_t k = 0; k < b->warps; k++)
+        if (b->released[k] > w->seen[k]) {
+            w->seen[k] = b->released[k];
+            news = news || k != w->index;
+        }
+    if (news) {
+        tick(b);
+        w->clock = w->learned = b->clock;
+    }
+}
+
 /* ---- accesses ---- */
 struct access {
     struct sim_warp *w;
@@ -209,7 +240,8 @@ static bool concurrent(const struct access *a, uint64_t cell, uint32_t thread)
     uint32_t clock = cell_clock(cell);
     if (clock < a->base || clock == CELL_CLOCK_MAX || (a->strong && cell & CELL_STRONG))
         return false;
-    if (cell_thread(cell) == thread && !(cell & CELL_THREADS))
+    /* Which threads read with this one is not known: they may be those it has heard of since. */
+    if (cell_thread(cell) == thread && (!(cell & CELL_THREADS) || clock < w->learned))
         return false;
     return clock >= w->seen[cell_thread(cell) / SIM_LANES];
 }
@@ -254,6 +286,21 @@ static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, ui
     return cell;
 }
 
+/* Whether the warp's own plain store, of which no other warp knows yet, stays on record when one of
+ * its atomics follows: others' atomics race with it. */
+static bool stays(const struct access *a, uint64_t wrote, uint32_t bytes)
+{
+    const struct sim_block_state *b = a->w->block;
+    uint32_t clock = cell_clock(wrote), warp = cell_thread(wrote) / SIM_LANES;
+    if (!a->strong || !wrote || wrote & CELL_STRONG || bytes & ~cell_bytes(wrote) ||
+        cell_block(wrote) != a->block || warp != a->w->index || clock < a->base)
+        return false;
+    for (uint32_t k = 0; k < b->warps; k++)
+        if (k != warp && b->warp[k].seen[warp] > clock)
+            return false;
+    return true;
+}
+
 /* Whether memory holds already what a lane stores. */
 typedef bool same_fn(void *with, int lane, uint64_t at);
 
@@ -278,6 +325,8 @@ static bool word(const struct access *a, uint64_t index, int lane, uint32_t thre
         report(a, read, lane, at, false);
         return false;
     }
+    if (stays(a, wrote, bytes))
+        return true;
     uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT |
                     (uint64_t)bytes << CELL_UNION_AT | (wrote & CELL_UNION) |
                     (a->strong ? CELL_STRONG : 0);
@@ -326,7 +375,7 @@ SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uin
     }
     uint64_t cell = a->mine | (uint64_t)a->w->index * SIM_LANES | (uint64_t)15 << CELL_BYTES_AT |
                     CELL_UNION | (a->strong ? CELL_STRONG : 0);
-    if (any_write && !quiet_row(a, writes, words, cell))
+    if (any_write && ((a->write && a->strong) || !quiet_row(a, writes, words, cell)))
         return false;
     if (!a->write && (all_read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
         return true;
@@ -532,42 +581,33 @@ void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
 {
     struct access a = begin(w, r, true, i->mods & MOD_STRONG);
     struct stored s = {w, i, r, at, mask};
-    if (r->mem)
-        w->fenced = false;
+    if (!a.strong) {
+        w->fenced_block = false;
+        if (r->mem)
+            w->fenced = false;
+    }
     if (!in_a_row(&a, at, mask, n))
         each(&a, at, mask, n, holds, &s);
 }
 
 /* ---- what synchronises ---- */
-void sim_race_fence(struct sim_warp *w) { w->fenced = true; }
+void sim_race_fence(struct sim_warp *w) { w->fenced = w->fenced_block = true; }
 
-void sim_race_before_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
-                            uint32_t mask)
+void sim_race_release(struct sim_warp *w, const struct sim_inst *i)
 {
-    (void)at, (void)mask;
-    if (w->worker->job->blocks > 1 && (w->fenced || i->mods & MOD_RELEASE))
-        release(w);
+    bool releases = i->mods & MOD_RELEASE;
+    if (w->worker->job->blocks > 1 && (w->fenced || releases))
+        job_release(w);
+    if (w->fenced_block || releases)
+        block_release(w);
 }
 
-void sim_race_after_atomic(struct sim_warp *w, const struct sim_inst *i, const uint64_t *at,
-                           uint32_t mask)
+void sim_race_acquire(struct sim_warp *w)
 {
-    (void)at, (void)mask, (void)i;
     if (w->worker->job->sync)
-        acquire(w);
-}
-
-void sim_race_strong(struct sim_warp *w, const uint64_t *at, uint32_t mask, bool write)
-{
-    (void)at, (void)mask;
-    if (!write && w->worker->job->sync)
-        acquire(w);
-}
-
-void sim_race_before_strong(struct sim_warp *w, const struct sim_inst *i)
-{
-    if (w->worker->job->blocks > 1 && (w->fenced || i->mods & MOD_RELEASE))
-        release(w);
+        job_acquire(w);
+    if (w->block->releases)
+        block_acquire(w);
 }
 
 /* ---- after a launch ---- */
