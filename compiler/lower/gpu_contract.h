@@ -98,6 +98,11 @@ struct lo_lin gc_plus(struct gc *c, struct lo_lin l, int64_t k);
 struct lo_lin gc_plus_v(struct gc *c, struct lo_lin l, lo_id v, int64_t factor);
 lo_id gc_below(struct gc *c, struct lo_lin l, int64_t n); /* l < n */
 lo_id gc_both(struct gc *c, lo_id x, lo_id y);            /* 0 is true */
+lo_id gc_bit(struct gc *c, enum lo_bit op, lo_id x, int64_t v);
+/* Fragments for tensor cores: of two, of four 32-bit values; the instruction that takes them. */
+lo_id gc_pair(struct gc *c, lo_id x, lo_id y);
+lo_id gc_four(struct gc *c, const lo_id *x);
+enum lo_mma gc_instruction(const struct gc *c);
 /* The axes of a flat number, and standing there; with lanes > 1 the last axis runs over them. */
 void gc_decode(struct gc *c, const struct gc_group *g, struct lo_lin flat, struct gc_spot *spot);
 void gc_stand(struct gc *c, const struct gc_group *g, const struct gc_spot *spot, int64_t lanes);

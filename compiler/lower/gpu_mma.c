@@ -11,7 +11,7 @@ static int64_t depth_of(const struct gc *c) /* k of one mma */
     return c->unit == MATMUL_TF32 || c->unit == MATMUL_F16_K8 ? 8 : 16;
 }
 
-static enum lo_mma instruction(const struct gc *c)
+enum lo_mma gc_instruction(const struct gc *c)
 {
     switch (c->unit) {
     case MATMUL_BF16: return LO_MMA_M16N8K16_BF16;
@@ -23,18 +23,18 @@ static enum lo_mma instruction(const struct gc *c)
     return LO_MMA_M16N8K8_TF32;
 }
 
-static lo_id bit(struct gc *c, enum lo_bit op, lo_id x, int64_t v)
+lo_id gc_bit(struct gc *c, enum lo_bit op, lo_id x, int64_t v)
 {
     return lo_bit(&c->s->b, op, I64, x, lo_const_i(&c->s->b, I64, v));
 }
 
-static lo_id pair(struct gc *c, lo_id x, lo_id y)
+lo_id gc_pair(struct gc *c, lo_id x, lo_id y)
 {
     struct lo_builder *b = &c->s->b;
     return lo_trade(b, lo_splat(b, x, 2), lo_splat(b, y, 2), 1, false);
 }
 
-static lo_id four(struct gc *c, const lo_id *x)
+lo_id gc_four(struct gc *c, const lo_id *x)
 {
     struct lo_builder *b = &c->s->b;
     lo_id low = lo_trade(b, lo_splat(b, x[0], 4), lo_splat(b, x[1], 4), 1, false);
@@ -83,11 +83,12 @@ static lo_id matrices(struct gc *c, const struct gc_side *d, struct lo_lin x, in
                       bool x_low, struct lo_lin stage)
 {
     struct lo_builder *b = &c->s->b;
-    lo_id row = bit(c, LO_AND, c->lane, 7);
-    lo_id one = bit(c, LO_AND, c->lane, 8), two = bit(c, LO_SHR, bit(c, LO_AND, c->lane, 16), 1);
+    lo_id row = gc_bit(c, LO_AND, c->lane, 7);
+    lo_id one = gc_bit(c, LO_AND, c->lane, 8),
+          two = gc_bit(c, LO_SHR, gc_bit(c, LO_AND, c->lane, 16), 1);
     lo_id half_x = x_low ? one : two, half_k = x_low ? two : one;
     if (depth_of(c) == 8) { /* all matrices side by side in x */
-        half_x = bit(c, LO_AND, c->lane, n == 2 ? 8 : 24);
+        half_x = gc_bit(c, LO_AND, c->lane, n == 2 ? 8 : 24);
         half_k = lo_const_i(b, I64, 0);
     }
     lo_id lane_x = d->rows_x ? lo_value(b, gc_plus_v(c, lo_lin_v(b, row), half_x, 1)) : half_x;
@@ -99,7 +100,7 @@ static lo_id tf32_at(struct gc *c, const struct gc_side *d, struct lo_lin x, int
                      struct lo_lin stage)
 {
     struct lo_builder *b = &c->s->b;
-    lo_id g = bit(c, LO_SHR, c->lane, 2), t = bit(c, LO_AND, c->lane, 3);
+    lo_id g = gc_bit(c, LO_SHR, c->lane, 2), t = gc_bit(c, LO_AND, c->lane, 3);
     lo_id v = lo_load(b, d->shared, element(c, d, x, g, k, t, stage), 1, 0, 0);
     return lo_bit(b, LO_TF32, (struct lo_type){NN_i32, 1}, v, 0);
 }
@@ -112,7 +113,7 @@ static lo_id row_fragment(struct gc *c, int64_t i, int64_t k, struct lo_lin stag
     lo_id v[4];
     for (int64_t j = 0; j < 4; j++)
         v[j] = tf32_at(c, &c->a, gc_plus(c, x, j % 2 * 8), k + j / 2 * 4, stage);
-    return four(c, v);
+    return gc_four(c, v);
 }
 
 /* The fragments of all the warp's columns. */
@@ -124,7 +125,7 @@ static void col_fragments(struct gc *c, int64_t k, struct lo_lin stage, lo_id *o
         each = 2;
     for (int64_t i = 0; i < n && c->unit == MATMUL_TF32; i++) {
         struct lo_lin x = warp_cols(c, i);
-        out[i] = pair(c, tf32_at(c, &c->b, x, k, stage), tf32_at(c, &c->b, x, k + 4, stage));
+        out[i] = gc_pair(c, tf32_at(c, &c->b, x, k, stage), tf32_at(c, &c->b, x, k + 4, stage));
     }
     for (int64_t i = 0; i < n && c->unit != MATMUL_TF32; i += each) {
         int count = depth_of(c) == 8 ? (int)each : 4;
@@ -132,7 +133,7 @@ static void col_fragments(struct gc *c, int64_t k, struct lo_lin stage, lo_id *o
         for (int j = 0; j < each; j++)
             out[i + j] = depth_of(c) == 8
                              ? lo_extract(b, m, j)
-                             : pair(c, lo_extract(b, m, 2 * j), lo_extract(b, m, 2 * j + 1));
+                             : gc_pair(c, lo_extract(b, m, 2 * j), lo_extract(b, m, 2 * j + 1));
     }
 }
 
@@ -149,7 +150,7 @@ void gc_mma(struct gc *c, struct lo_lin stage)
             for (int64_t i = 0; i < cols; i++) {
                 struct lo_lin at = lo_lin_c(r * cols + i);
                 lo_set(b, c->acc, at,
-                       lo_mma(b, instruction(c), row, col[i], lo_get(b, c->acc, at)));
+                       lo_mma(b, gc_instruction(c), row, col[i], lo_get(b, c->acc, at)));
             }
         }
     }
@@ -162,7 +163,7 @@ void gc_mma_slab(struct gc *c, int64_t slab)
 {
     struct lo_builder *b = &c->s->b;
     int64_t cols = c->tile.tn / 8;
-    lo_id g = bit(c, LO_SHR, c->lane, 2), t = bit(c, LO_AND, c->lane, 3);
+    lo_id g = gc_bit(c, LO_SHR, c->lane, 2), t = gc_bit(c, LO_AND, c->lane, 3);
     struct lo_lin row = gc_plus_v(c, lo_lin_v(b, g), c->ty, 16);
     for (int64_t i = 0; i < cols; i++) {
         lo_id v = lo_get(b, c->acc, lo_lin_c(slab * cols + i));
@@ -170,7 +171,7 @@ void gc_mma_slab(struct gc *c, int64_t slab)
         to = gc_plus_v(c, to, t, 2);
         for (int h = 0; h < 2; h++)
             lo_store(b, c->out, gc_plus(c, to, h * 8 * c->out_pitch),
-                     pair(c, lo_extract(b, v, 2 * h), lo_extract(b, v, 2 * h + 1)), 0);
+                     gc_pair(c, lo_extract(b, v, 2 * h), lo_extract(b, v, 2 * h + 1)), 0);
     }
 }
 

@@ -8,37 +8,6 @@
 #define I64 ((struct lo_type){NN_i64, 1})
 #define I32 ((struct lo_type){NN_i32, 1})
 
-static lo_id bit(struct gs *g, enum lo_bit op, lo_id x, int64_t v)
-{
-    return lo_bit(&g->s->b, op, I64, x, lo_const_i(&g->s->b, I64, v));
-}
-
-static lo_id pair(struct gs *g, lo_id x, lo_id y)
-{
-    struct lo_builder *b = &g->s->b;
-    return lo_trade(b, lo_splat(b, x, 2), lo_splat(b, y, 2), 1, false);
-}
-
-static lo_id four(struct gs *g, const lo_id *x)
-{
-    struct lo_builder *b = &g->s->b;
-    lo_id low = lo_trade(b, lo_splat(b, x[0], 4), lo_splat(b, x[1], 4), 1, false);
-    lo_id high = lo_trade(b, lo_splat(b, x[2], 4), lo_splat(b, x[3], 4), 1, false);
-    return lo_trade(b, low, high, 2, false);
-}
-
-static enum lo_mma instruction(const struct gs *g)
-{
-    switch (g->c.unit) {
-    case MATMUL_BF16: return LO_MMA_M16N8K16_BF16;
-    case MATMUL_F16: return LO_MMA_M16N8K16_F16;
-    case MATMUL_F16_K8: return LO_MMA_M16N8K8_F16;
-    case MATMUL_FMA:
-    case MATMUL_TF32: break;
-    }
-    return LO_MMA_M16N8K8_TF32;
-}
-
 /* The element at a point of the tile, `deep` into its depth. */
 static struct lo_lin place(struct gs *g, const struct gs_tile *t, struct lo_lin point,
                            struct lo_lin deep)
@@ -84,12 +53,12 @@ static lo_id row_fragment(struct gs *g, const struct gs_tile *t, struct lo_lin k
         for (int64_t e = 0; e < 4; e++)
             v[e] = tf32(g, t, gs_row(g, e % 2),
                         gc_plus_v(&g->c, gc_plus(&g->c, k, e / 2 * 4), g->j, 1));
-        return four(g, v);
+        return gc_four(&g->c, v);
     }
     struct lo_lin point =
-        gc_plus_v(&g->c, lo_lin_v(b, bit(g, LO_AND, g->lane, 15)), g->warp, GS_WARP_ROWS);
+        gc_plus_v(&g->c, lo_lin_v(b, gc_bit(&g->c, LO_AND, g->lane, 15)), g->warp, GS_WARP_ROWS);
     if (gs_step(g) == 16)
-        k = gc_plus_v(&g->c, k, bit(g, LO_SHR, g->lane, 4), 8);
+        k = gc_plus_v(&g->c, k, gc_bit(&g->c, LO_SHR, g->lane, 4), 8);
     return lo_ldmatrix(b, t->buf, place(g, t, point, k), gs_step(g) == 16 ? 4 : 2, false);
 }
 
@@ -102,19 +71,20 @@ static void col_fragments(struct gs *g, const struct gs_tile *t, int64_t c, stru
         struct lo_lin deep = gc_plus_v(&g->c, k, g->j, 1), deeper = gc_plus(&g->c, deep, 4);
         for (int64_t e = 0; e < 2; e++) {
             struct lo_lin point = gc_plus(&g->c, lo_lin_v(b, g->i), c + 8 * e);
-            out[e] = pair(g, tf32(g, t, point, deep), tf32(g, t, point, deeper));
+            out[e] = gc_pair(&g->c, tf32(g, t, point, deep), tf32(g, t, point, deeper));
         }
         return;
     }
     bool deep = gs_step(g) == 16;
-    lo_id low = bit(g, LO_AND, g->lane, 7);
-    lo_id other = deep ? bit(g, LO_SHR, g->lane, 4) : bit(g, LO_AND, bit(g, LO_SHR, g->lane, 3), 1);
+    lo_id low = gc_bit(&g->c, LO_AND, g->lane, 7);
+    lo_id other = deep ? gc_bit(&g->c, LO_SHR, g->lane, 4)
+                       : gc_bit(&g->c, LO_AND, gc_bit(&g->c, LO_SHR, g->lane, 3), 1);
     struct lo_lin point = gc_plus(&g->c, gc_plus_v(&g->c, lo_lin_v(b, low), other, 8), c);
     if (deep)
-        k = gc_plus_v(&g->c, k, bit(g, LO_AND, bit(g, LO_SHR, g->lane, 3), 1), 8);
+        k = gc_plus_v(&g->c, k, gc_bit(&g->c, LO_AND, gc_bit(&g->c, LO_SHR, g->lane, 3), 1), 8);
     lo_id m = lo_ldmatrix(b, t->buf, place(g, t, point, k), deep ? 4 : 2, false);
     for (int e = 0; e < 2; e++)
-        out[e] = deep ? pair(g, lo_extract(b, m, 2 * e), lo_extract(b, m, 2 * e + 1))
+        out[e] = deep ? gc_pair(&g->c, lo_extract(b, m, 2 * e), lo_extract(b, m, 2 * e + 1))
                       : lo_extract(b, m, e);
 }
 
@@ -128,7 +98,7 @@ static void score_mma(struct gs *g, uint32_t i, struct lo_lin k)
         for (int64_t e = 0; e < 2; e++) {
             struct lo_lin at = lo_lin_c(c / 8 + e);
             lo_set(b, g->score[i], at,
-                   lo_mma(b, instruction(g), row, col[e], lo_get(b, g->score[i], at)));
+                   lo_mma(b, gc_instruction(&g->c), row, col[e], lo_get(b, g->score[i], at)));
         }
     }
 }
@@ -204,11 +174,11 @@ static lo_id square_fragment(struct gs *g, uint32_t i, int64_t k)
     if (g->c.unit == MATMUL_TF32) {
         for (int e = 0; e < 4; e++) /* column 2j is k = j, column 2j + 1 is k = j + 4 */
             p[e] = lo_bit(b, LO_TF32, I32, v[e % 2 * 2 + e / 2], 0);
-        return four(g, p);
+        return gc_four(&g->c, p);
     }
     for (int64_t e = 0; e < 2 * halves; e++)
         p[e] = lo_pack(b, gc_shared_type(&g->c), v[2 * e], v[2 * e + 1]);
-    return halves == 2 ? four(g, p) : pair(g, p[0], p[1]);
+    return halves == 2 ? gc_four(&g->c, p) : gc_pair(&g->c, p[0], p[1]);
 }
 
 /* Points k to k + step, two times eight of their depth from n on. */
@@ -219,19 +189,22 @@ static void point_fragments(struct gs *g, const struct gs_tile *t, int64_t k, in
         struct lo_lin point = gc_plus(&g->c, lo_lin_mul(b, lo_lin_v(b, g->j), 2), k);
         for (int64_t e = 0; e < 2; e++) {
             struct lo_lin deep = gc_plus(&g->c, lo_lin_v(b, g->i), n + 8 * e);
-            out[e] = pair(g, tf32(g, t, point, deep), tf32(g, t, gc_plus(&g->c, point, 1), deep));
+            out[e] =
+                gc_pair(&g->c, tf32(g, t, point, deep), tf32(g, t, gc_plus(&g->c, point, 1), deep));
         }
         return;
     }
     bool deep = gs_step(g) == 16;
-    lo_id low = bit(g, LO_AND, g->lane, 7), three = bit(g, LO_AND, bit(g, LO_SHR, g->lane, 3), 1);
+    lo_id low = gc_bit(&g->c, LO_AND, g->lane, 7),
+          three = gc_bit(&g->c, LO_AND, gc_bit(&g->c, LO_SHR, g->lane, 3), 1);
     struct lo_lin point = gc_plus(&g->c, lo_lin_v(b, low), k);
     if (deep)
         point = gc_plus_v(&g->c, point, three, 8);
-    struct lo_lin at = gc_plus_v(&g->c, lo_lin_c(n), deep ? bit(g, LO_SHR, g->lane, 4) : three, 8);
+    struct lo_lin at =
+        gc_plus_v(&g->c, lo_lin_c(n), deep ? gc_bit(&g->c, LO_SHR, g->lane, 4) : three, 8);
     lo_id m = lo_ldmatrix(b, t->buf, place(g, t, point, at), deep ? 4 : 2, true);
     for (int e = 0; e < 2; e++)
-        out[e] = deep ? pair(g, lo_extract(b, m, 2 * e), lo_extract(b, m, 2 * e + 1))
+        out[e] = deep ? gc_pair(&g->c, lo_extract(b, m, 2 * e), lo_extract(b, m, 2 * e + 1))
                       : lo_extract(b, m, e);
 }
 
@@ -246,7 +219,7 @@ static void add_mma(struct gs *g, uint32_t i)
             for (int64_t e = 0; e < 2; e++) {
                 struct lo_lin at = lo_lin_c(n / 8 + e);
                 lo_set(b, g->sum[i], at,
-                       lo_mma(b, instruction(g), square, col[e], lo_get(b, g->sum[i], at)));
+                       lo_mma(b, gc_instruction(&g->c), square, col[e], lo_get(b, g->sum[i], at)));
             }
         }
     }
@@ -292,5 +265,5 @@ lo_id gs_piece(struct gs *g, uint32_t i, int64_t piece, int64_t *r, struct lo_li
     if (gs_fma(g))
         return lo_get(b, g->sum[i], lo_lin_c(piece));
     lo_id v = lo_get(b, g->sum[i], lo_lin_c(n));
-    return pair(g, lo_extract(b, v, (int)(2 * *r)), lo_extract(b, v, (int)(2 * *r + 1)));
+    return gc_pair(&g->c, lo_extract(b, v, (int)(2 * *r)), lo_extract(b, v, (int)(2 * *r + 1)));
 }
