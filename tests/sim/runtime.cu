@@ -23,6 +23,9 @@
 
 __constant__ float factor[2];
 __device__ int counter;
+__managed__ int tally[4] = {1, 2, 3, 4};
+
+__global__ void count_up() { tally[threadIdx.x] += 10 * threadIdx.x; }
 
 template <class T> __global__ void scale(const T *in, T *out, int n)
 {
@@ -79,7 +82,7 @@ int main()
     const int n = 10000;
     int devices = 0, count = -1;
     CHECK(cudaGetDeviceCount(&devices));
-    TEST(devices == 1);
+    TEST(devices == 2);
     cudaDeviceProp prop;
     CHECK(cudaGetDeviceProperties(&prop, 0));
     TEST(prop.warpSize == 32 && prop.major == 8 && prop.multiProcessorCount > 1 && prop.maxGridSize[1] == 65535);
@@ -128,6 +131,17 @@ int main()
     TEST(result == wanted);
     CHECK(cudaMemcpyFromSymbol(&count, counter, sizeof count));
     TEST(count == 32);
+
+    tally[1] = 5; // both sides see a managed variable
+    count_up<<<1, 4>>>();
+    CHECK(cudaDeviceSynchronize());
+    TEST(tally[0] == 1 && tally[1] == 15 && tally[2] == 23 && tally[3] == 34);
+    CHECK(cudaMemcpyFromSymbol(&count, tally, sizeof count, 4));
+    TEST(count == 15);
+    CHECK(cudaSetDevice(1)); // which would have variables of its own
+    count_up<<<1, 4>>>();
+    TEST(cudaGetLastError() == cudaErrorNotSupported);
+    CHECK(cudaSetDevice(0));
 
     int *words; // shared memory beyond 48 KB only after asking
     CHECK(cudaMalloc(&words, 256 * sizeof(int)));

@@ -10,13 +10,14 @@ case $("$nvcc" --version) in
 esac
 lib=$(dirname "$NNC")/nncsim
 nm -D "$(dirname "$NNC")/libnncsim.so" | grep -q __asan && { echo "a program without a sanitizer cannot load a library with one"; exit 77; }
-run() { LD_LIBRARY_PATH=$lib "$TMP/$1" >"$TMP/out" 2>"$TMP/err"; }
+run() { NN_SIM_DEVICES=2 LD_LIBRARY_PATH=$lib "$TMP/$1" >"$TMP/out" 2>"$TMP/err"; }
 fail() { echo "$1"; cat "$TMP/out" "$TMP/err"; exit 1; }
 for mode in size speed; do
     "$nvcc" -arch=compute_80 --compress-mode=$mode -cudart shared -o "$TMP/$mode" sim/runtime.cu || exit 1
     run $mode || fail "the program failed, compressed for $mode"
     grep -q 'all is well' "$TMP/out" || fail "the program ended early, compressed for $mode"
     grep -q 'cudaMallocArray is not simulated' "$TMP/err" || fail "nothing said of what is not there"
+    grep -q '__managed__ variables of several devices are not simulated' "$TMP/err" || fail "nothing said of a second device"
     grep -q 'scale.*load of 4 bytes' "$TMP/err" || fail "no report of the bad address, compressed for $mode"
 done
 cat >"$TMP/small.cu" <<'END'

@@ -45,7 +45,7 @@ struct sim_block_state {
     struct sim_warp *warp;
     struct sim_mbar_clock *mbar; /* tensor_async.c: by address, what waiting for it tells */
     uint32_t mbars, mbar_cap;
-    uint64_t acquired; /* race.c: how much of the launch's log of releases it has seen */
+    uint64_t acquired;            /* race.c: how much of the launch's log of releases it has seen */
     uint32_t released[SIM_LANES]; /* race.c: by warp, what an acquiring one of the block sees */
     bool releases;                /* there is something in it */
 };

@@ -48,7 +48,7 @@ struct sim_warp {
     bool fenced_block; /* a fence since the last plain store or release */
     uint32_t clock;    /* race.c: grows at what orders the warp's accesses */
     uint32_t learned;  /* the clock when it last learned of another warp's release */
-    uint32_t *seen; /* by warp: all of its accesses below this clock are ordered before ours */
+    uint32_t *seen;    /* by warp: all of its accesses below this clock are ordered before ours */
     uint32_t groups;
     struct sim_group group[SIM_LANES];
     struct sim_frame *spare; /* frames to use again */

@@ -1,6 +1,7 @@
 /* What the host code that nvcc writes tells the runtime before main: fat binaries, their kernels
  * and variables; and the launches of <<< >>>. A fat binary is loaded when something of it is first
- * used, into the context that is current then. */
+ * used, into the context that is current then. A __managed__ variable is the module's own: device
+ * memory lies where the host can touch it. */
 #include "cudart.h"
 #include "cudart_calls.h"
 #include <pthread.h>
@@ -11,6 +12,8 @@
 struct binary {
     void *image;
     CUlibrary library; /* NULL: not loaded */
+    bool managed;      /* it has __managed__ variables, */
+    CUcontext home;    /* which are in this context alone */
     struct binary *next;
 };
 /* A kernel or variable: the address that host code knows it by. */
@@ -105,12 +108,7 @@ void __cudaRegisterManagedVar(void **handle, void **host, char *device, const ch
 {
     (void)device, (void)external, (void)bytes, (void)constant, (void)global;
     enter(handle, host, name, host, true);
-}
-
-char __cudaInitModule(void **handle)
-{
-    (void)handle;
-    return 1;
+    ((struct binary *)handle)->managed = true;
 }
 
 /* ---- finding ---- */
@@ -118,15 +116,52 @@ char __cudaInitModule(void **handle)
 static struct entry *find(const void *host, bool variable)
 {
     for (struct entry *e = entries; e; e = e->next)
-        if (e->host == host && e->variable == variable)
+        if (e->variable == variable && (e->host == host || (e->managed && *e->managed == host)))
             return e;
     return NULL;
 }
 
+/* Sets the host's pointers to the variables; another device would have others of its own. */
+static CUresult load_managed(struct binary *b)
+{
+    CUcontext now = NULL;
+    CUresult r = cuCtxGetCurrent(&now);
+    if (!r && b->home && now != b->home) {
+        fprintf(stderr, "nncsim: __managed__ variables of several devices are not simulated\n");
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    for (struct entry *e = entries; e && !r && !b->home; e = e->next) {
+        CUdeviceptr at = 0;
+        if (e->binary == b && e->managed)
+            r = cuLibraryGetGlobal(&at, NULL, b->library, e->name);
+        if (at)
+            *e->managed = (void *)(uintptr_t)at;
+    }
+    b->home = r ? b->home : now;
+    return r;
+}
+
 static CUresult load(struct binary *b)
 {
-    return b->library ? CUDA_SUCCESS
-                      : cuLibraryLoadData(&b->library, b->image, NULL, NULL, 0, NULL, NULL, 0);
+    CUresult r = CUDA_SUCCESS;
+    if (!b->library)
+        r = cuLibraryLoadData(&b->library, b->image, NULL, NULL, 0, NULL, NULL, 0);
+    return r || !b->managed ? r : load_managed(b);
+}
+
+/* Before the host's first use of a __managed__ variable, which takes no error. */
+char __cudaInitModule(void **handle)
+{
+    CUresult r = (CUresult)rt_enter();
+    pthread_mutex_lock(&lock);
+    if (!r)
+        r = load((struct binary *)handle);
+    pthread_mutex_unlock(&lock);
+    if (r) {
+        fprintf(stderr, "nncsim: the program's __managed__ variables cannot be had: error %d\n", r);
+        exit(EXIT_FAILURE);
+    }
+    return 1;
 }
 
 /* The kernel behind the address of a __global__ function, or a handle that __cudaGetKernel gave. */
@@ -166,6 +201,7 @@ void rt_forget(void)
         if (b->library)
             cuLibraryUnload(b->library);
         b->library = NULL;
+        b->home = NULL;
     }
     pthread_mutex_unlock(&lock);
 }
