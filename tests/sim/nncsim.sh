@@ -98,4 +98,9 @@ wrong 2 'shorter than its header says' --entry copy --args @short.npy,i32:1,i32:
 wrong 2 'has 8 bytes, the argument 4' --entry copy --args i32=1,i32:1,i32:1,u32=1
 wrong 2 'does not fit u8' --entry take --args u8=256
 wrong 2 'sizes of the launch' --entry copy --shared 166913 --chip sm_80 --args i32:1,i32:1,i32:1,u32=1
+wrong 2 '^nncsim: unknown option --entrance$' --entrance copy
+wrong 2 '^nncsim run --help tells the options$' --entrance copy
+same 2 "$(wc -l <err)"
+wrong 2 'unknown chip sm_1; nncsim chips lists them' --entry copy --chip sm_1
+same "$("$SIM" --help)" "$("$SIM" run --help)"
 wrong 2 'no kernel nowhere' --entry nowhere --args i32:1,i32:1,i32:1,u32=1

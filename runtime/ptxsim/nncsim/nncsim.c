@@ -50,11 +50,16 @@ static const char usage_text[] =
     "  --uninitialised     buffers type:count hold nothing that was written\n"
     "  --json              counters as JSON\n";
 
+static bool asks_help(const char *word)
+{
+    return !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
+}
+
 static int usage(const char *fmt, const char *word)
 {
     fprintf(stderr, "nncsim: ");
     fprintf(stderr, fmt, word);
-    fprintf(stderr, "\n%s", usage_text);
+    fprintf(stderr, "\nnncsim run --help tells the options\n");
     return 2;
 }
 
@@ -358,7 +363,7 @@ static int load(struct state *s)
     size_t bytes;
     const struct sim_chip *chip = sim_chip_find(s->o.chip);
     if (!chip)
-        return usage("unknown chip %s", s->o.chip);
+        return usage("unknown chip %s; nncsim chips lists them", s->o.chip);
     char *text = read_file(s->o.file, &bytes), *log = malloc(LOG_BYTES);
     if (!text || !log || !(s->device = sim_device_new(chip, 0, s->o.workers))) {
         fprintf(stderr, "nncsim: cannot read %s\n", s->o.file);
@@ -396,7 +401,7 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[1], "chips"))
         return chips();
-    if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+    if (argc >= 2 && (asks_help(argv[1]) || (argc >= 3 && asks_help(argv[2])))) {
         fputs(usage_text, stdout);
         return 0;
     }
