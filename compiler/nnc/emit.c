@@ -83,11 +83,6 @@ static bool emit_compiled(struct nnc_compiled *c, struct ir_graph *g, const char
         print_fused(c, g, out);
         return true;
     }
-    if (!strcmp(stage, "ptx") && c->target->kind != TARGET_GPU) {
-        fprintf(stderr, "nnc: %s has no PTX; give a GPU's level: --target sm_80\n",
-                c->target->name);
-        return false;
-    }
     nnc_compile_graph(c, g);
     if (!nnc_compile_fit(c))
         return false;
@@ -141,6 +136,15 @@ static bool emit_ast(struct diag *d, const char *path, struct text *out)
     return t != NULL;
 }
 
+static bool has_stage(const struct target *t, const char *stage)
+{
+    if (t && !strcmp(stage, "ptx") && t->kind != TARGET_GPU) {
+        fprintf(stderr, "nnc: %s has no PTX; give a GPU's level: --target sm_80\n", t->name);
+        return false;
+    }
+    return t;
+}
+
 int cmd_emit(int argc, char **argv)
 {
     static const char *const stages[] = {"ast", "graph", "fused", "loops", "llvm", "asm", "ptx"};
@@ -156,6 +160,8 @@ int cmd_emit(int argc, char **argv)
                 near ? near : "");
         return EXIT_USAGE;
     }
+    if (!has_stage(nnc_target(&o), stage))
+        return EXIT_USAGE;
     struct text out = {0};
     struct diag *d = diag_new();
     bool ok = !strcmp(stage, "ast") ? emit_ast(d, o.args.p[1], &out) : emit(stage, d, &o, &out);

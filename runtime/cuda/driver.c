@@ -87,11 +87,15 @@ static enum nn_status find_calls(struct nn_cuda *c, struct nn_message *m)
 static enum nn_status select_chip(struct nn_cuda *c, const char *chip, struct nn_message *m)
 {
     bool (*choose)(const char *) = NULL;
+    const char *(*chips)(void) = NULL;
     if (!chip)
         return NN_OK;
-    if (!look_up(c->library, "nnsim_select", &choose))
+    if (!look_up(c->library, "nnsim_select", &choose) ||
+        !look_up(c->library, "nnsim_chips", &chips))
         return nn_fail(m, NN_USAGE, "%s is not the software GPU: it has no chip %s", c->name, chip);
-    return choose(chip) ? NN_OK : nn_fail(m, NN_USAGE, "the software GPU has no chip %s", chip);
+    if (!strchr(chip, ',') && choose(chip)) /* a list would be of several devices */
+        return NN_OK;
+    return nn_fail(m, NN_USAGE, "the software GPU has no chip %s; it has %s", chip, chips());
 }
 
 static enum nn_status start(struct nn_cuda *c, struct nn_message *m)

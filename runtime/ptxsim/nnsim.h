@@ -10,6 +10,7 @@
 /* The chip (or a comma-separated list, one a device) of the devices to come: call it before cuInit.
  * False: no such chip, or the driver is initialised already with another. */
 bool nnsim_select(const char *chip);
+const char *nnsim_chips(void); /* all there are, by commas */
 
 /* The counters of the kernels launched since the start or the last reset: false if there is no
  * i-th. They are kept while counting is on: nnsim_count(true), or NN_SIM_COUNTERS set. */

@@ -12,5 +12,10 @@ line=$(grep -n 'return fc2' "$SOURCE/examples/mnist/mlp.nn" | cut -d: -f1)
 grep -q "^[[:space:]]\.loc[[:space:]]1 $line " "$TMP/sm_80.ptx"
 grep -q '\.file.*mlp\.nn"' "$TMP/sm_80.ptx"
 if grep -q 'target.*debug\|debug_info' "$TMP/sm_80.ptx"; then exit 1; fi
-if "$NNC" emit ptx "$SOURCE/examples/mnist/mlp.nn" --target x86-64 2>"$TMP/err"; then exit 1; fi
-grep -q 'x86-64 has no PTX' "$TMP/err"
+wrong() { # TARGET TEXT
+    status=0
+    "$NNC" emit ptx "$SOURCE/examples/mnist/mlp.nn" --target "$1" 2>"$TMP/err" || status=$?
+    [ $status = 2 ] && grep -q "$2" "$TMP/err" || { cat "$TMP/err"; exit 1; }
+}
+wrong x86-64 'x86-64 has no PTX'
+wrong sm_70 'unknown target sm_70'

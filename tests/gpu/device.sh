@@ -18,7 +18,8 @@ says 2 '^nnc: --device cuda:x: ' $T --device cuda:x
 says 2 '^nnc: --target sm_80 is a GPU.s: --device cuda or --device sim runs it$' $T --device cpu --target sm_80
 says 2 '^nnc: unknown target sm_1; known are x86-64, .*' $T --device cpu --target sm_1
 says 2 'sm_75, sm_80' $T --device sim --target sm_1
-says 2 '^nnc: the software GPU has no chip sm_1$' $T --device sim:sm_1
+says 2 '^nnc: the software GPU has no chip sm_1; it has sm_75, .*, sm_120a$' $T --device sim:sm_1
+says 2 '^nnc: the software GPU has no chip sm_80,sm_90a; it has sm_75, ' $T --device sim:sm_80,sm_90a
 says 2 '^nnc: --gemm mine: own, cublas or auto is wanted$' $T --device cpu --gemm mine
 says 1 '^nnc: --target sm_86 does not run on .* of compute capability 8.0$' $T --device sim:sm_80 --target sm_86
 says 1 '^nnc: --target sm_90a does not run on .* of compute capability 10.0$' $T --device sim:sm_100a --target sm_90a

@@ -51,6 +51,16 @@ bool nnsim_select(const char *chip)
     return ok;
 }
 
+const char *nnsim_chips(void)
+{
+#define CHIP(id, ...) ", " #id
+    static const char names[] =
+#include "../core/chips.def"
+        ;
+#undef CHIP
+    return names + 2;
+}
+
 static const char *list_of_chips(void)
 {
     const char *s = getenv("NN_SIM_CHIP");
