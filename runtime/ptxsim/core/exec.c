@@ -614,8 +614,9 @@ void sim_block_begin(struct sim_worker *k, uint64_t index)
         struct sim_frame *fr = w->frame = w->entry;
         w->clock = 1;
         w->exited = 0;
-        w->fenced = w->fenced_block = false;
-        w->learned = 0;
+        w->fenced = false;
+        w->stored = true;
+        w->fenced_below = w->learned = 0;
         sim_tensor_begin(w);
         if (j->checked) {
             memset(w->seen, 0, b->warps * sizeof *w->seen);

@@ -37,10 +37,10 @@ static inline uint32_t cell_bytes(uint64_t c) { return (uint32_t)(c >> CELL_BYTE
 #define store(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
 
 /* ---- releases between blocks ---- */
-/* A release of a block: all that its releasing warp did up to clock, and all accesses below base.
+/* A release of a block: what its releasing warp did at clocks below, and all accesses below base.
  */
 struct release {
-    uint32_t block, clock, base, warp;
+    uint32_t block, below, base, warp;
     uint32_t before; /* the block's release before, index + 1 */
     uint64_t at;     /* when: the log's time */
 };
@@ -75,7 +75,7 @@ static struct sim_sync *sync_of(struct sim_job *j)
     return j->sync;
 }
 
-static void job_release(struct sim_warp *w)
+static void job_release(struct sim_warp *w, uint32_t below)
 {
     struct sim_job *j = w->worker->job;
     struct sim_block_state *b = w->block;
@@ -94,9 +94,8 @@ static void job_release(struct sim_warp *w)
     if (ok) {
         s->time++;
         const struct release *last = s->head[n] ? &s->log[s->head[n] - 1] : NULL;
-        if (!last || last->clock != w->clock || last->base != b->base || last->warp != w->index) {
-            s->log[s->count++] =
-                (struct release){n, w->clock, b->base, w->index, s->head[n], s->time};
+        if (!last || last->below != below || last->base != b->base || last->warp != w->index) {
+            s->log[s->count++] = (struct release){n, below, b->base, w->index, s->head[n], s->time};
             s->head[n] = s->count;
         }
     }
@@ -128,7 +127,7 @@ static bool released(struct sim_warp *w, uint64_t cell)
     for (uint32_t at = ok ? 0 : s->head[n]; at && !ok; at = s->log[at - 1].before) {
         const struct release *r = &s->log[at - 1];
         ok = r->at < w->block->acquired &&
-             (clock < r->base || (cell_thread(cell) / SIM_LANES == r->warp && clock <= r->clock));
+             (clock < r->base || (cell_thread(cell) / SIM_LANES == r->warp && clock < r->below));
     }
     pthread_mutex_unlock(&j->lock);
     return ok;
@@ -166,6 +165,7 @@ void sim_race_barrier(struct sim_block_state *b, uint32_t warps)
             continue;
         memcpy(w->seen, know, n * sizeof *w->seen);
         w->seen[i] = w->clock = b->clock;
+        w->fenced = w->fenced || !w->stored; /* the fence serves for the others' stores too */
     }
     if (all)
         b->base = b->clock;
@@ -193,17 +193,29 @@ void sim_race_take(struct sim_warp *w, const uint32_t *know)
 }
 
 /* ---- releases within a block ---- */
-/* What the warp did up to now is there for the warps that acquire; its own lanes must do so too. */
-static void block_release(struct sim_warp *w)
+static void step(struct sim_warp *w)
+{
+    tick(w->block);
+    w->clock = w->block->clock;
+}
+
+/* What follows is no longer what the fence, or the release, was for. */
+static void part(struct sim_warp *w)
+{
+    w->fenced_below = w->clock + 1;
+    w->fenced = false;
+    step(w);
+}
+
+/* What the warp did at clocks below is there for the warps that acquire; its own lanes must do so
+ * too. */
+static void block_release(struct sim_warp *w, uint32_t below)
 {
     struct sim_block_state *b = w->block;
     for (uint32_t k = 0; k < b->warps; k++)
         b->released[k] = w->seen[k] > b->released[k] ? w->seen[k] : b->released[k];
-    if (b->released[w->index] <= w->clock)
-        b->released[w->index] = w->clock + 1;
-    tick(b);
-    w->clock = b->clock;
-    w->fenced_block = false;
+    if (b->released[w->index] < below)
+        b->released[w->index] = below;
     b->releases = true;
 }
 
@@ -217,8 +229,8 @@ static void block_acquire(struct sim_warp *w)
             news = news || k != w->index;
         }
     if (news) {
-        tick(b);
-        w->clock = w->learned = b->clock;
+        step(w);
+        w->learned = w->clock;
     }
 }
 
@@ -579,27 +591,33 @@ static bool holds(void *with, int lane, uint64_t at)
 void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,
                     const uint64_t *at, uint32_t mask, uint32_t n)
 {
-    struct access a = begin(w, r, true, i->mods & MOD_STRONG);
+    bool strong = i->mods & MOD_STRONG;
+    if (w->fenced && !strong)
+        part(w);
+    w->stored = w->stored || !strong;
+    struct access a = begin(w, r, true, strong);
     struct stored s = {w, i, r, at, mask};
-    if (!a.strong) {
-        w->fenced_block = false;
-        if (r->mem)
-            w->fenced = false;
-    }
     if (!in_a_row(&a, at, mask, n))
         each(&a, at, mask, n, holds, &s);
 }
 
 /* ---- what synchronises ---- */
-void sim_race_fence(struct sim_warp *w) { w->fenced = w->fenced_block = true; }
+void sim_race_fence(struct sim_warp *w)
+{
+    w->fenced = true;
+    w->stored = false;
+}
 
 void sim_race_release(struct sim_warp *w, const struct sim_inst *i)
 {
-    bool releases = i->mods & MOD_RELEASE;
-    if (w->worker->job->blocks > 1 && (w->fenced || releases))
-        job_release(w);
-    if (w->fenced_block || releases)
-        block_release(w);
+    if (w->fenced || i->mods & MOD_RELEASE)
+        part(w);
+    if (!w->fenced_below)
+        return;
+    if (w->worker->job->blocks > 1)
+        job_release(w, w->fenced_below);
+    block_release(w, w->fenced_below);
+    w->fenced_below = 0;
 }
 
 void sim_race_acquire(struct sim_warp *w)

@@ -44,11 +44,12 @@ struct sim_warp {
     uint32_t undef_line;           /* the PTX line that loaded such bits last */
     struct sim_worker *worker;
     struct sim_block_state *block;
-    bool fenced;       /* a fence since the last plain store to global memory */
-    bool fenced_block; /* a fence since the last plain store or release */
-    uint32_t clock;    /* race.c: grows at what orders the warp's accesses */
-    uint32_t learned;  /* the clock when it last learned of another warp's release */
-    uint32_t *seen;    /* by warp: all of its accesses below this clock are ordered before ours */
+    bool fenced;           /* a fence since the last plain store or release */
+    bool stored;           /* a plain store since the last fence, or none yet */
+    uint32_t fenced_below; /* the clock below which a fence, not yet a release, has what it did */
+    uint32_t clock;        /* race.c: grows at what orders the warp's accesses */
+    uint32_t learned;      /* the clock when it last learned of another warp's release */
+    uint32_t *seen; /* by warp: all of its accesses below this clock are ordered before ours */
     uint32_t groups;
     struct sim_group group[SIM_LANES];
     struct sim_frame *spare; /* frames to use again */
