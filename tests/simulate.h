@@ -33,7 +33,7 @@ static inline bool simulate(struct simulated *s, const struct target *t, struct 
 {
     char *message = NULL, log[2000] = "", entry[300];
     const char *symbol;
-    struct sim_module *m;
+    struct sim_module *m = NULL;
     struct sim_kernel *kernel;
     struct sim_fault fault = {0};
     uint32_t shared[16];
@@ -72,6 +72,7 @@ static inline bool simulate(struct simulated *s, const struct target *t, struct 
     for (uint32_t i = 0; ok && i < s->n; i++)
         if (!given[i])
             ok = sim_read(s->d, buf[i], s->at[i], bytes[i]) == SIM_OK;
+    sim_module_unload(m);
     return ok;
 }
 

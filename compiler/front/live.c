@@ -211,7 +211,8 @@ static void guard(struct elab *e, struct ir_node *n, uint32_t k, const struct ix
         if (ir_term_equal(&a->guard[i], &one))
             return;
     struct ir_term *g = ARENA_ARRAY(mem, struct ir_term, a->nguard + 1);
-    memcpy(g, a->guard, a->nguard * sizeof *g);
+    if (a->nguard)
+        memcpy(g, a->guard, a->nguard * sizeof *g);
     g[a->nguard++] = one;
     a->guard = g;
     n->in = in;

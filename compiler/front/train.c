@@ -230,7 +230,8 @@ static bool set_precision(struct elab *e, struct train *t, const struct tree_stm
     static const char *const names[] = {"f32", "bf16", "f16", "tf32", "fp16"};
     static const char *const meant[] = {"f32", "bf16", "f16", "tf32", "f16"};
     const struct tree_expr *x = s->bind.value;
-    const char *name = x->kind == TREE_NAME ? x->name : "";
+    val given = front_defined(e, "precision", true);
+    const char *name = given ? given->string : x->kind == TREE_NAME ? x->name : "";
     for (size_t i = 0; i < COUNT(names); i++)
         if (!strcmp(names[i], name)) {
             t->out.precision = meant[i];

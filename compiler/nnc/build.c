@@ -175,7 +175,12 @@ const char *build_prefix(struct build *b)
                            : arena_strndup(b->mem, stem, dot ? (size_t)(dot - stem) : strlen(stem));
     for (char *c = s; !b->o.prefix && *c; c++)
         *c = (char)tolower((unsigned char)*c);
-    return pack_identifier(b->mem, s);
+    const char *name = pack_identifier(b->mem, s);
+    if (b->o.prefix && strcmp(name, s) != 0) {
+        fprintf(stderr, "nnc build: --prefix %s: no name in C\n", s);
+        exit(EXIT_USAGE);
+    }
+    return name;
 }
 
 static int read_file(struct build *b)

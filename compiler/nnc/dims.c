@@ -2,6 +2,7 @@
 #include "nnc/nnc.h"
 
 #include <ctype.h>
+#include <string.h>
 
 enum { LARGEST = 1 << 24 };
 
@@ -9,6 +10,12 @@ static void bad(const char *command, const char *max)
 {
     fprintf(stderr, "nnc %s: --max %s: names and bounds from 1 to %d, as in batch=64,seq=1024\n",
             command, max, LARGEST);
+    exit(EXIT_USAGE);
+}
+
+static void twice(const char *command, const char *name)
+{
+    fprintf(stderr, "nnc %s: --max: %s is given twice\n", command, name);
     exit(EXIT_USAGE);
 }
 
@@ -37,7 +44,14 @@ uint32_t nnc_dims(const char *command, const struct nnc_options *o, struct arena
     for (uint32_t i = 0; i < o->define.n && n < NNC_DIMS; i++)
         if (o->define.p[i].name && isdigit((unsigned char)*o->define.p[i].value))
             dim[n++] = (struct front_dim){o->define.p[i].name, atoll(o->define.p[i].value), false};
-    for (const char *at = o->max ? o->max : ""; *at && n < NNC_DIMS;)
-        dim[n++] = read_bound(command, o->max, &at, mem);
+    if (o->max && !*o->max)
+        bad(command, o->max);
+    uint32_t given = n;
+    for (const char *at = o->max ? o->max : ""; *at && n < NNC_DIMS; n++) {
+        dim[n] = read_bound(command, o->max, &at, mem);
+        for (uint32_t i = given; i < n; i++)
+            if (!strcmp(dim[i].name, dim[n].name))
+                twice(command, dim[n].name);
+    }
     return n;
 }

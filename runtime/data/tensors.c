@@ -201,7 +201,8 @@ static enum nn_status check_cover(struct nn_tensors *t, uint64_t data_at, uint64
     enum nn_status s = check_hash(t, m);
     if (s)
         return s;
-    qsort(t->tensor, t->count, sizeof *t->tensor, by_name);
+    if (t->count)
+        qsort(t->tensor, t->count, sizeof *t->tensor, by_name);
     for (uint32_t i = 1; i < t->count; i++)
         if (!strcmp(t->tensor[i - 1].name, t->tensor[i].name))
             return bad(t, t->tensor[i].name, "it is there twice", m);

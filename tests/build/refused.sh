@@ -23,6 +23,9 @@ refuses 2 "own, cublas or auto is wanted" "$model" -o "$TMP/lib" --target sm_80 
 refuses 2 "--with-gradient is for functions: with --kernels" "$model" -o "$TMP/lib" --with-gradient
 refuses 2 "as in batch=64,seq=1024" "$model" -o "$TMP/lib" --max batch=1,x
 refuses 2 "--max batch=0: names and bounds" "$model" -o "$TMP/lib" --max batch=0
+refuses 2 "--max: batch is given twice" "$model" -o "$TMP/lib" --max batch=9,batch=8
+refuses 2 "names and bounds" "$model" -o "$TMP/lib" --max ""
+refuses 2 "--prefix a-b: no name in C" "$model" -o "$TMP/lib" --prefix a-b
 refuses 2 "no input of MLP has a dim seq that is free" "$model" -o "$TMP/lib" --max seq=8
 refuses 2 "has a dim batch that is free" "$model" -o "$TMP/lib" --max batch=8 -D batch=3
 refuses 1 "a slice's bound 129 is beyond 128" "$SOURCE/examples/gpt/char.nn" -o "$TMP/lib" --max seq=129

@@ -62,3 +62,6 @@ status=0
 wait $pid || status=$?
 cat said
 [ $status = 130 ] && grep -q 'stopped before the first step; nothing was saved' said && [ ! -e f ]
+sed 's/batch = 2;/batch = 2; precision = f32;/' one.nn >precise.nn
+says 0 'precision bf16' emit graph precise.nn -D precision=bf16
+says 1 '`precision` is f32, bf16, f16' check precise.nn -D precision=int8
