@@ -7,7 +7,7 @@
 #include "nnrt.h"
 
 #define NN_IMAGE_MAGIC 0x31474d494e4eu /* "NNIMG1" */
-#define NN_IMAGE_VERSION 4
+#define NN_IMAGE_VERSION 5
 #define NN_IMAGE_ALIGN 256 /* of every argument's memory */
 
 /* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
@@ -83,7 +83,8 @@ struct nn_arg_rec {
     uint32_t space;  /* enum nn_space */
     uint8_t dtype;   /* of its elements */
     uint8_t written; /* the kernel writes it; --check-nan looks here */
-    uint8_t pad[2];
+    uint8_t whole;   /* of an input that goes through in parts: all its samples, in every part */
+    uint8_t pad;
     uint64_t offset; /* NN_IMAGE_ALIGN-byte aligned for slots and the arena */
     uint64_t bytes;  /* what the kernel may touch from there: checked at opening */
 };
@@ -150,8 +151,9 @@ struct nn_graph_rec {
     uint32_t launch_count, launches_at;
     uint32_t size_count, sizes_at; /* nn_size_rec */
     /* The first `part_launches` run `parts` times before the others run once: an input's argument
-     * is then the next so many of its samples, and an i32 in the slots, at part_at, holds which
-     * part it is. parts 1: no launch repeats, part_at is 0. Only those launches read inputs. */
+     * is then the next so many of its samples, or all (`whole`), and an i32 in the slots, at
+     * part_at, holds which part it is. parts 1: no launch repeats, part_at is 0. Only those
+     * launches read inputs. */
     uint32_t parts, part_launches;
     uint32_t pad;
     uint64_t part_at;

@@ -62,6 +62,11 @@ void ir_eval_input(struct ir_eval *e, const char *name, const double *v)
     vec_push(&e->inputs, ((struct given){name, 0, v}));
 }
 
+void ir_eval_whole(struct ir_eval *e, const char *name, const double *v)
+{
+    vec_push(&e->inputs, ((struct given){name, IR_INPUT_WHOLE, v}));
+}
+
 void ir_eval_slot(struct ir_eval *e, uint32_t slot, const double *v)
 {
     vec_push(&e->slots, ((struct given){NULL, slot, v}));
@@ -293,7 +298,7 @@ static bool eval_given(struct point *p, double *out)
     struct ir_eval *e = p->e;
     const double *v = NULL;
     for (uint32_t i = 0; n->op == IR_input && i < e->inputs.n; i++)
-        if (!strcmp(e->inputs.p[i].name, n->name))
+        if (!strcmp(e->inputs.p[i].name, n->name) && e->inputs.p[i].slot == n->attr.i)
             v = e->inputs.p[i].v;
     for (uint32_t i = 0; n->op == IR_slot && i < e->slots.n; i++)
         if (e->slots.p[i].slot == n->attr.i)

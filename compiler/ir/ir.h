@@ -147,6 +147,9 @@ union ir_attr {
  * accesses read: @k in operand p's access is operand k's element, and k > p (in a scatter's `out`:
  * k > 0). reshape, random, custom, grad read their operands as wholes: the access is empty (rank 0,
  * at NULL). A hole has no operand. */
+/* An input of a part's graph that reads the samples of all parts. */
+enum { IR_INPUT_WHOLE = 1 };
+
 struct ir_node {
     uint8_t op, dtype;
     uint8_t monoid; /* reduce */
@@ -161,9 +164,9 @@ struct ir_node {
     uint32_t origin;     /* into the module's origins; 0 none */
     const struct ir_axis *dom;
     const struct ir_in *in;
-    union ir_attr
-        attr; /* const: f or i; iota, cumsum: axis; slot: number; custom: k; random: stream */
-    const char *name; /* input */
+    union ir_attr attr; /* const: f or i; iota, cumsum: axis; slot: number; custom: k;
+                         * random: stream; input: 0, or IR_INPUT_WHOLE */
+    const char *name;   /* input */
     /* scatter: the value's axes and where a domain point lands in them; else NULL */
     uint16_t nval;
     const struct ir_axis *val;
@@ -213,9 +216,9 @@ struct ir_graph {
     enum ir_precision precision; /* wanted still: pass precision carries it out */
     struct ir_module *m;
     /* More than 1: the graph's batch goes through in so many parts. `part` (this graph owns it)
-     * runs once for each, its inputs the next samples; then this graph, which has no inputs of its
-     * own. The i32 slot of the part's name holds the part's number. NULL: wanted still, pass
-     * microbatch carries it out. */
+     * runs once for each, its inputs the next samples (or, IR_INPUT_WHOLE, all of them); then this
+     * graph, which has no inputs of its own. The i32 slot of the part's name holds the part's
+     * number. NULL: wanted still, pass microbatch carries it out. */
     uint32_t parts;
     struct ir_graph *part;
     VEC(struct ir_node) nodes; /* p[0] is unused; operands come before their users */
@@ -360,6 +363,7 @@ struct ir_eval *ir_eval_new(const struct ir_graph *g, bool round);
 void ir_eval_free(struct ir_eval *e);
 /* The array is borrowed: it must outlive the runs. */
 void ir_eval_input(struct ir_eval *e, const char *name, const double *v);
+void ir_eval_whole(struct ir_eval *e, const char *name, const double *v); /* IR_INPUT_WHOLE */
 void ir_eval_slot(struct ir_eval *e, uint32_t slot, const double *v);
 /* False: a strict gather out of range, an input that was not given; *message (heap) says which. */
 bool ir_eval_run(struct ir_eval *e, char **message);

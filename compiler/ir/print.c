@@ -208,6 +208,7 @@ static void print_attr(const struct ir_graph *g, struct text *out, const struct 
     case IR_input:
         text_printf(out, " ");
         print_name(out, n->name);
+        text_printf(out, n->attr.i == IR_INPUT_WHOLE ? " whole" : "");
         break;
     case IR_slot:
         text_printf(out, " ");

@@ -173,7 +173,11 @@ static bool head(struct reader *r, struct ir_node *n, uint32_t rank, const struc
         n->reverse = n->op == IR_cumsum && read_keyword(r, "reverse");
         return true;
     case IR_random: return random_head(r, n);
-    case IR_input: return read_name(r, &n->name, "an input's name");
+    case IR_input:
+        if (!read_name(r, &n->name, "an input's name"))
+            return false;
+        n->attr.i = read_keyword(r, "whole") ? IR_INPUT_WHOLE : 0;
+        return true;
     case IR_slot:
         if (!slot_use(r, &slot))
             return false;

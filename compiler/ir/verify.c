@@ -390,7 +390,7 @@ static bool check_inputs(struct check *c)
         c->n = n;
         for (uint32_t i = 0; i < seen.n; i++) {
             const struct ir_node *x = ir_at(c->g, seen.p[i]);
-            if (!strcmp(x->name, n->name) && result_is(c, x->dtype))
+            if (!strcmp(x->name, n->name) && x->attr.i == n->attr.i && result_is(c, x->dtype))
                 same_axes(c, n->nd, n->dom, x->nd, x->dom, "another input of that name");
         }
         vec_push(&seen, id);
@@ -453,6 +453,25 @@ static char *place(const struct ir_graph *g, ir_id id, char *message)
     return t.p;
 }
 
+/* A whole input has the samples of all parts. */
+static bool whole_input(struct check *c, ir_id id)
+{
+    const struct ir_graph *part = c->g->part;
+    const struct ir_node *n = ir_at(part, id);
+    if (n->op != IR_input || n->attr.i != IR_INPUT_WHOLE)
+        return true;
+    bool good = n->nd && n->dom[0].n % c->g->parts == 0;
+    for (ir_id k = 1; good && k < part->nodes.n; k++) {
+        const struct ir_node *x = ir_at(part, k);
+        if (x->op != IR_input || x->attr.i == IR_INPUT_WHOLE || strcmp(x->name, n->name) != 0)
+            continue;
+        good = x->dtype == n->dtype && x->nd == n->nd && ir_count(x) * c->g->parts == ir_count(n) &&
+               x->dom[0].n * c->g->parts == n->dom[0].n;
+    }
+    return good || fail(c, "%s: whole input %s has not the samples of %u parts", part->name,
+                        n->name, c->g->parts);
+}
+
 /* What runs before the graph for each part of the batch. */
 static bool check_parts(struct check *c)
 {
@@ -467,6 +486,9 @@ static bool check_parts(struct check *c)
     for (ir_id id = 1; id < g->nodes.n; id++)
         if (ir_at(g, id)->op == IR_input)
             return fail(c, "%%%u is an input, which the parts of %s have", id, part->name);
+    for (ir_id id = 1; id < part->nodes.n; id++)
+        if (!whole_input(c, id))
+            return false;
     return !part->outputs.n || fail(c, "%s has an output of its own", part->name);
 }
 

@@ -10,6 +10,10 @@
  * result is that of the whole batch up to the order of sums: within a part an index that means a
  * sample counts from the part's first one, so that `random` draws the same numbers.
  *
+ * A fold that each sample needs (the number of labels that count, by which the mean's gradient
+ * divides) is computed ahead where it hangs on inputs and no parameter: every part reads those
+ * inputs whole, once more, and computes it from them, as an EVEN value.
+ *
  * Refused, with the node's origin: WHOLE beside EACH (a batch norm), two axes of samples in one
  * node (a contrastive loss), order among samples (cumsum, argmax). */
 #include "image.h"
@@ -21,17 +25,22 @@ enum { NO_AXIS = UINT16_MAX };
 struct fact {
     uint8_t kind;
     bool fold;        /* a reduction of samples: SUM, or of another monoid WHOLE */
-    bool kept;        /* accumulated */
+    bool kept;        /* accumulated, or written by each part, for the rest to read */
+    bool ahead;       /* a fold, computed ahead */
+    bool needed;      /* by what comes after the parts */
+    bool early;       /* hangs on inputs, none of it on a parameter, and is no product */
     uint16_t dom;     /* EACH and folds: the samples' axis of the domain */
     uint16_t axis;    /* EACH: of the value */
     uint32_t uses;    /* EVEN: the axes of its value on which it depends, a mask */
     ir_id part, rest; /* the node in each of the new graphs; 0: not there (yet) */
+    ir_id wide;       /* early, where folds are computed ahead: in `part`, of the whole batch */
 };
 struct split {
     const struct ir_graph *g;
     struct ir_module *m;
     struct fact *f;
     int64_t batch, parts;
+    bool ahead; /* early folds are computed ahead */
     struct ir_graph *part, *rest;
     uint32_t slot; /* of the part's number */
     ir_id number;  /* its read in `part` */
@@ -219,6 +228,25 @@ static uint32_t depends(const struct split *s, const struct ir_node *n)
     return uses;
 }
 
+static bool is_early(const struct split *s, const struct ir_node *n)
+{
+    bool early =
+        !n->inlined && (n->op != IR_slot || s->m->slots.p[n->attr.i].kind != NN_SLOT_PARAM);
+    for (uint32_t k = 0; k < n->nin; k++)
+        early = early && s->f[n->in[k].node].early;
+    return early;
+}
+
+/* Computed ahead, the same in all parts. */
+static void fold_ahead(struct fact *f)
+{
+    f->kind = EVEN;
+    f->fold = false;
+    f->ahead = true;
+    f->dom = f->axis = NO_AXIS;
+    f->uses = UINT32_MAX;
+}
+
 static bool classify(struct split *s, ir_id id)
 {
     const struct ir_node *n = ir_at(s->g, id);
@@ -226,6 +254,7 @@ static bool classify(struct split *s, ir_id id)
     bool sum = false, whole = false;
     uint16_t a;
     f->dom = f->axis = NO_AXIS;
+    f->early = is_early(s, n);
     if (n->op == IR_input) {
         f->kind = EACH;
         f->dom = f->axis = 0;
@@ -239,8 +268,12 @@ static bool classify(struct split *s, ir_id id)
     }
     if (a != NO_AXIS && (sum || whole))
         return refuse(s, id, "needs a value of the whole batch for each sample");
+    if (a != NO_AXIS && !each(s, id, a))
+        return false;
+    if (a != NO_AXIS && f->fold && f->early && s->ahead)
+        fold_ahead(f);
     if (a != NO_AXIS)
-        return each(s, id, a);
+        return true;
     f->kind = whole || (sum && !linear(s, n)) ? WHOLE : sum ? SUM : EVEN;
     f->uses = f->kind == EVEN ? depends(s, n) : 0;
     return true;
@@ -278,6 +311,23 @@ static bool keep(struct split *s, ir_id id)
 /* A WHOLE node that is computed after the parts, from their folds. */
 static bool after(const struct fact *f) { return f->kind == WHOLE && !f->fold; }
 
+/* What is computed after the parts; what of it was computed ahead is kept from them. */
+static void choose_needed(struct split *s)
+{
+    for (uint32_t i = 0; i < s->g->outputs.n; i++)
+        s->f[s->g->outputs.p[i].node].needed = true;
+    for (uint32_t i = 0; i < s->g->updates.n; i++)
+        s->f[s->g->updates.p[i].node].needed = true;
+    for (ir_id id = s->g->nodes.n; id-- > 1;) {
+        const struct ir_node *n = ir_at(s->g, id);
+        struct fact *f = &s->f[id];
+        f->kept = f->kept || (f->ahead && f->needed);
+        bool rest = f->needed && (after(f) || f->kind == EVEN) && !f->ahead;
+        for (uint32_t k = 0; rest && k < n->nin; k++)
+            s->f[n->in[k].node].needed = true;
+    }
+}
+
 /* Folds and sums that what comes after reads. A sum of sums one of which is accumulated anyway
  * comes after, too: until nothing changes. */
 static bool choose_kept(struct split *s)
@@ -309,6 +359,7 @@ static bool choose_kept(struct split *s)
     for (uint32_t i = 0; i < s->g->updates.n; i++)
         if (s->f[s->g->updates.p[i].node].kind == EACH)
             return refuse(s, s->g->updates.p[i].node, "is kept for each sample");
+    choose_needed(s);
     return true;
 }
 
@@ -408,14 +459,18 @@ static struct ir_node part_node(struct split *s, ir_id id)
     return n;
 }
 
-/* The node with its operands in one of the new graphs. */
+/* The node as it is, of the whole batch, with its operands in one of the new graphs. */
 static struct ir_node copied(struct split *s, ir_id id, bool part)
 {
     struct ir_node n = *ir_at(s->g, id);
     struct ir_in *in = arena_dup(s->m->mem, n.in, n.nin * sizeof *in);
-    for (uint32_t k = 0; k < n.nin; k++)
-        in[k].node = part ? s->f[in[k].node].part : s->f[in[k].node].rest;
+    for (uint32_t k = 0; k < n.nin; k++) {
+        const struct fact *x = &s->f[in[k].node];
+        in[k].node = !part ? x->rest : x->wide ? x->wide : x->part;
+    }
     n.in = in;
+    if (n.op == IR_input)
+        n.attr.i = IR_INPUT_WHOLE;
     return n;
 }
 
@@ -432,14 +487,9 @@ static enum ir_monoid monoid_of(const struct split *s, ir_id id)
     return other ? (enum ir_monoid)n->monoid : IRM_sum;
 }
 
-/* The slot <- what it had (in the first part: the identity) and the part's own value; then it is
- * read in the rest. */
-static void accumulate(struct split *s, ir_id id)
+static uint32_t accumulator(struct split *s, const struct ir_node *n, enum nn_dtype t,
+                            double identity)
 {
-    const struct ir_node *n = ir_at(s->g, id);
-    struct fact *f = &s->f[id];
-    enum ir_monoid m = monoid_of(s, id);
-    enum nn_dtype t = accumulator_type((enum nn_dtype)n->dtype), own = (enum nn_dtype)n->dtype;
     uint32_t rank = ir_rank(n);
     int64_t *dim = ARENA_ARRAY(s->m->mem, int64_t, rank + 1);
     for (uint32_t i = 0; i < rank; i++)
@@ -450,12 +500,34 @@ static void accumulate(struct split *s, ir_id id)
                            .kind = NN_SLOT_ACC,
                            .rank = rank,
                            .dim = dim,
-                           .identity = ir_monoid_identity(m, t)};
-    uint32_t at = ir_slot_add(s->m, slot);
+                           .identity = identity};
+    return ir_slot_add(s->m, slot);
+}
+
+/* The slot <- what each part computes of the whole batch; then it is read in the rest. */
+static void pass_on(struct split *s, ir_id id)
+{
+    const struct ir_node *n = ir_at(s->g, id);
+    struct fact *f = &s->f[id];
+    struct ir_update u = {accumulator(s, n, (enum nn_dtype)n->dtype, 0), f->part};
+    struct ir_builder r = {.g = s->rest, .origin = n->origin};
+    vec_push(&s->part->updates, u);
+    f->rest = ir_slot_read(&r, u.slot);
+}
+
+/* The slot <- what it had (in the first part: the identity) and the part's own value; then it is
+ * read in the rest. */
+static void accumulate(struct split *s, ir_id id)
+{
+    const struct ir_node *n = ir_at(s->g, id);
+    struct fact *f = &s->f[id];
+    enum ir_monoid m = monoid_of(s, id);
+    enum nn_dtype t = accumulator_type((enum nn_dtype)n->dtype), own = (enum nn_dtype)n->dtype;
+    double none = ir_monoid_identity(m, t);
+    uint32_t at = accumulator(s, n, t, none);
     struct ir_builder b = {.g = s->part, .origin = n->origin},
                       r = {.g = s->rest, .origin = n->origin};
-    ir_id identity = nn_is_float(t) ? ir_const_f(&b, t, slot.identity)
-                                    : ir_const_i(&b, t, (int64_t)slot.identity);
+    ir_id identity = nn_is_float(t) ? ir_const_f(&b, t, none) : ir_const_i(&b, t, (int64_t)none);
     ir_id first = ir_binary(&b, IR_eq, part_number(s), ir_const_i(&b, NN_i32, 0));
     ir_id had = ir_select(&b, first, identity, ir_slot_read(&b, at));
     ir_id now = ir_binary(&b, ir_monoid_combine(m), had, ir_cast(&b, t, f->part));
@@ -472,13 +544,19 @@ static void build(struct split *s)
         if (f->kind == EACH || f->fold) {
             struct ir_node n = part_node(s, id);
             f->part = ir_append_shared(s->part, &n);
+            if (s->ahead && f->early) {
+                n = copied(s, id, true);
+                f->wide = ir_append_shared(s->part, &n);
+            }
         } else if (f->kind != WHOLE) {
             struct ir_node n = copied(s, id, true);
             f->part = ir_append_shared(s->part, &n);
         }
-        if (f->kept) {
+        if (f->kept && f->kind == EVEN) {
+            pass_on(s, id);
+        } else if (f->kept) {
             accumulate(s, id);
-        } else if (f->kind == EVEN || after(f)) {
+        } else if (f->needed && (f->kind == EVEN || after(f))) {
             struct ir_node n = copied(s, id, false);
             f->rest = ir_append_shared(s->rest, &n);
         }
@@ -523,15 +601,28 @@ static void replace(struct split *s, struct ir_graph *g)
     pass_dce(g);
 }
 
+/* What each node is and what is kept. */
+static bool sort_out(struct split *s)
+{
+    bool good = true;
+    memset(s->f, 0, s->g->nodes.n * sizeof *s->f);
+    for (ir_id id = 1; good && id < s->g->nodes.n; id++)
+        good = classify(s, id);
+    return good && choose_kept(s);
+}
+
 bool pass_split(struct ir_graph *g, struct pass_refusal *why)
 {
     struct split s = {
         .g = g, .m = g->m, .f = xcalloc(g->nodes.n, sizeof *s.f), .parts = g->parts, .why = why};
     *why = (struct pass_refusal){0};
     bool good = find_batch(&s);
-    for (ir_id id = 1; good && id < g->nodes.n; id++)
-        good = classify(&s, id);
-    good = good && choose_kept(&s);
+    for (int ahead = 0; good && ahead < 2; ahead++) {
+        s.ahead = ahead;
+        if (sort_out(&s))
+            break;
+        good = !ahead;
+    }
     if (good)
         replace(&s, g);
     free(s.f);

@@ -184,7 +184,7 @@ static void put_graphs(struct out *o, const struct program *p, struct nn_image *
         for (uint32_t k = 0; k < pg->inputs.n; k++) {
             const struct ir_node *n = ir_at(g->part ? g->part : g, pg->inputs.p[k]);
             struct nn_value_rec v = value(o, n, n->name);
-            if (g->part) { /* all parts' samples */
+            if (g->part && n->attr.i != IR_INPUT_WHOLE) { /* all parts' samples */
                 v.dim[0] *= g->parts;
                 v.bytes *= g->parts;
             }

@@ -88,6 +88,17 @@ static void set_home(struct plan *q, ir_id id, enum nn_space space, uint64_t at)
     q->has_home[id] = true;
 }
 
+/* The graph's input of that name, a new one if there is none yet. */
+static uint32_t input_number(const struct ir_graph *g, struct program_graph *pg, ir_id id)
+{
+    uint32_t i = 0;
+    while (i < pg->inputs.n && strcmp(ir_at(g, pg->inputs.p[i])->name, ir_at(g, id)->name) != 0)
+        i++;
+    if (i == pg->inputs.n)
+        vec_push(&pg->inputs, id);
+    return i;
+}
+
 /* Inputs, slots read, outputs and what is updated in place have homes outside the arena. */
 static void fixed_homes(struct plan *q, const bool *direct, struct program_graph *pg)
 {
@@ -95,8 +106,8 @@ static void fixed_homes(struct plan *q, const bool *direct, struct program_graph
     for (ir_id i = 1; i < g->nodes.n; i++) {
         const struct ir_node *n = ir_at(g, i);
         if (n->op == IR_input) {
-            set_home(q, i, NN_SPACE_INPUT, pg->inputs.n);
-            vec_push(&pg->inputs, i);
+            set_home(q, i, NN_SPACE_INPUT, input_number(g, pg, i));
+            q->home[i].whole = n->attr.i == IR_INPUT_WHOLE;
         } else if (n->op == IR_slot) {
             set_home(q, i, NN_SPACE_SLOT, q->slot_at[n->attr.i]);
         }

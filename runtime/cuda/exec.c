@@ -141,10 +141,8 @@ static enum nn_status enqueue_part(struct cuda *d, const struct nn_program *c,
                                    struct nn_message *m)
 {
     enum nn_status s = NN_OK;
-    for (uint32_t i = 0; i < g->patches; i++) {
-        uint32_t input = g->patch[i].input;
-        *g->patch[i].at = c->memory.inputs[set] + g->input_at[input] + part * g->input_step[input];
-    }
+    for (uint32_t i = 0; i < g->patches; i++)
+        *g->patch[i].at = c->memory.inputs[set] + nn_patch_at(g, &g->patch[i], part);
     if (g->rec->parts > 1)
         s = CU(d->c, m, cuMemsetD32Async, cu_at(c->memory.slots + g->rec->part_at), part, 1,
                d->compute);
@@ -211,6 +209,8 @@ static enum nn_status stage(struct cuda *d, const struct nn_program *c, const st
         for (uint32_t p = 0; p < nn_graph_parts(g); p++)
             memcpy(d->set[set].in + g->input_at[i] + p * g->input_step[i],
                    (const char *)inputs[i] + p * bytes, bytes);
+        if (g->input_whole[i].read)
+            memcpy(d->set[set].in + g->input_whole[i].at, inputs[i], v[i].bytes);
     }
     enum nn_status s = CU(d->c, m, cuMemcpyHtoDAsync, cu_at(c->memory.inputs[set]), d->set[set].in,
                           g->input_bytes, d->copy);

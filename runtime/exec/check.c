@@ -152,13 +152,16 @@ static enum nn_status check_values(const struct check *c, const struct nn_graph_
 }
 
 /* Arguments into slots and arena must fit there; inputs and outputs are whole values, of inputs
- * that go through in parts one part's. `rest`: launches that follow the parts. */
+ * that go through in parts one part's, unless it is read whole. `rest`: launches that follow the
+ * parts. */
 static bool argument(const struct check *c, const struct nn_graph_rec *g, bool rest,
                      const struct nn_arg_rec *a)
 {
     const struct nn_value_rec *in = nn_image_at(c->i, g->inputs_at);
     const struct nn_value_rec *out = nn_image_at(c->i, g->outputs_at);
-    if (a->dtype >= NN_DTYPE_COUNT || a->written > 1)
+    bool divided = g->parts > 1 && !a->whole;
+    if (a->dtype >= NN_DTYPE_COUNT || a->written > 1 || a->whole > 1 ||
+        (a->whole && a->space != NN_SPACE_INPUT))
         return false;
     switch ((enum nn_space)a->space) {
     case NN_SPACE_SLOT:
@@ -167,7 +170,7 @@ static bool argument(const struct check *c, const struct nn_graph_rec *g, bool r
         return a->offset % NN_IMAGE_ALIGN == 0 && inside(a->offset, a->bytes, g->arena_bytes);
     case NN_SPACE_INPUT:
         return a->offset < g->input_count && !a->written && !rest &&
-               a->bytes <= in[a->offset].bytes / (g->parts > 1 ? g->parts : 1);
+               a->bytes <= in[a->offset].bytes / (divided ? g->parts : 1);
     case NN_SPACE_OUTPUT: return a->offset < g->output_count && a->bytes <= out[a->offset].bytes;
     }
     return false;

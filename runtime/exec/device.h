@@ -26,6 +26,11 @@ struct nn_launch {
 struct nn_patch { /* an argument that is an input */
     void **at;
     uint32_t input;
+    bool whole; /* all its samples, in every part */
+};
+struct nn_whole {
+    bool read; /* by some launch */
+    size_t at; /* within a set of inputs */
 };
 struct nn_graph {
     const struct nn_graph_rec *rec;
@@ -36,6 +41,7 @@ struct nn_graph {
     uint32_t patches;
     size_t *input_at;                    /* of each input within a set of inputs */
     size_t *input_step;                  /* from each part of an input to the next, there */
+    struct nn_whole *input_whole;        /* of each input, where it lies once more, undivided */
     size_t input_bytes;                  /* of all, as they lie in a set */
     unsigned char *output, *host_output; /* where they begin, on the device and on the host */
     size_t *output_at;                   /* of each within them */
@@ -45,6 +51,13 @@ struct nn_graph {
 static inline uint32_t nn_graph_parts(const struct nn_graph *g)
 {
     return g->rec->parts > 1 ? g->rec->parts : 1;
+}
+
+/* Where a patch's samples begin in a set of inputs. */
+static inline size_t nn_patch_at(const struct nn_graph *g, const struct nn_patch *p, uint32_t part)
+{
+    return p->whole ? g->input_whole[p->input].at
+                    : g->input_at[p->input] + part * g->input_step[p->input];
 }
 
 /* A context's memory on the device: one block. */

@@ -36,7 +36,8 @@ static bool lay_values(const struct nn_value_rec *v, uint32_t n, uint32_t align,
     return true;
 }
 
-/* Inputs that go through in parts: each part is aligned as an input is. */
+/* Inputs that go through in parts: each part is aligned as an input is. What is read whole, too,
+ * lies there once more. */
 static bool lay_inputs(const struct nn_value_rec *v, struct nn_graph *g, uint32_t align)
 {
     size_t parts = nn_graph_parts(g), bytes;
@@ -44,7 +45,9 @@ static bool lay_inputs(const struct nn_value_rec *v, struct nn_graph *g, uint32_
     for (uint32_t i = 0; i < g->rec->input_count; i++) {
         g->input_step[i] = nn_round_up(v[i].bytes / parts, align);
         if (v[i].bytes > SIZE_MAX / 4 || !nn_mul(g->input_step[i], parts, &bytes) ||
-            !lay(bytes, align, &g->input_bytes, &g->input_at[i]))
+            !lay(bytes, align, &g->input_bytes, &g->input_at[i]) ||
+            (g->input_whole[i].read &&
+             !lay(v[i].bytes, align, &g->input_bytes, &g->input_whole[i].at)))
             return false;
     }
     g->input_bytes = nn_round_up(g->input_bytes, align);
@@ -78,9 +81,17 @@ static enum nn_status open_graph(struct nn_exec *e, struct nn_graph *g, struct n
     g->patch = calloc(patches + 1, sizeof *g->patch);
     g->input_at = calloc(r->input_count + 1u, sizeof *g->input_at);
     g->input_step = calloc(r->input_count + 1u, sizeof *g->input_step);
+    g->input_whole = calloc(r->input_count + 1u, sizeof *g->input_whole);
     g->output_at = calloc(r->output_count + 1u, sizeof *g->output_at);
-    if (!g->launch || !g->args || !g->patch || !g->input_at || !g->input_step || !g->output_at)
+    if (!g->launch || !g->args || !g->patch || !g->input_at || !g->input_step || !g->input_whole ||
+        !g->output_at)
         return out_of_memory(m);
+    for (uint32_t i = 0; i < r->launch_count; i++) {
+        const struct nn_arg_rec *a = nn_image_at(e->c.image, l[i].args_at);
+        for (uint32_t k = 0; k < l[i].arg_count; k++)
+            if (a[k].whole)
+                g->input_whole[a[k].offset].read = true;
+    }
     bool fits = lay_inputs(nn_image_at(e->c.image, r->inputs_at), g, align) &&
                 lay_values(nn_image_at(e->c.image, r->outputs_at), r->output_count, align,
                            g->output_at, &g->output_bytes);
@@ -167,7 +178,7 @@ static void fill_launches(struct nn_exec *e, struct nn_graph *g)
         for (uint32_t k = 0; k < l[i].arg_count; k++, arg++) {
             *arg = argument(e, g, &a[k]);
             if (a[k].space == NN_SPACE_INPUT)
-                g->patch[g->patches++] = (struct nn_patch){arg, (uint32_t)a[k].offset};
+                g->patch[g->patches++] = (struct nn_patch){arg, (uint32_t)a[k].offset, a[k].whole};
         }
     }
 }
@@ -344,6 +355,7 @@ void nn_exec_close(struct nn_exec *e)
         free(x->args);
         free(x->patch);
         free(x->input_at);
+        free(x->input_whole);
         free(x->input_step);
         free(x->output_at);
     }

@@ -120,14 +120,17 @@ static enum nn_status place_inputs(struct nn_exec *e, struct nn_graph *g, const 
         if (bytes)
             s = e->device->ops->write(e->device, e->c.memory.inputs[0] + g->input_at[i],
                                       (const char *)inputs[i] + part * bytes, bytes, m);
+        if (bytes && !s && g->input_whole[i].read && !part)
+            s = e->device->ops->write(e->device, e->c.memory.inputs[0] + g->input_whole[i].at,
+                                      inputs[i], v[i].bytes, m);
     }
     for (uint32_t i = 0; i < g->patches; i++) {
-        uint32_t input = g->patch[i].input;
-        const char *from =
-            e->device->ops->apart
-                ? (const char *)e->c.memory.inputs[0] + g->input_at[input]
-                : (const char *)inputs[input] + part * (v[input].bytes / nn_graph_parts(g));
-        memcpy(g->patch[i].at, &from, sizeof(void *));
+        const struct nn_patch *p = &g->patch[i];
+        size_t sample = p->whole ? 0 : part * (v[p->input].bytes / nn_graph_parts(g));
+        const char *from = e->device->ops->apart
+                               ? (const char *)e->c.memory.inputs[0] + nn_patch_at(g, p, 0)
+                               : (const char *)inputs[p->input] + sample;
+        memcpy(p->at, &from, sizeof(void *));
     }
     return s;
 }

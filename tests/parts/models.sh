@@ -34,3 +34,6 @@ train M on data {
 }
 N
 parts conv.nn 6 2 3 6
+# labels of which some do not count: their number is of the whole batch
+sed 's/k: u8/k: i32/; s/smooth = 0.1/&, ignore = 3/' conv.nn >some.nn
+parts some.nn 6 2 3 6

@@ -40,9 +40,13 @@ static void give(const struct ir_graph *g, struct ir_eval *e, struct tool_values
         }
         struct tool_value x = {.count = ir_count(n)};
         x.name = n->op == IR_input ? n->name : g->m->slots.p[n->attr.i].name;
-        x.v = tool_data(x.name, n->dtype, n->op == IR_input ? x.count * left->parts : x.count);
+        bool whole = n->op == IR_input && n->attr.i == IR_INPUT_WHOLE;
+        bool each = n->op == IR_input && !whole;
+        x.v = tool_data(x.name, n->dtype, each ? x.count * left->parts : x.count);
         vec_push(&data->p, x);
-        if (n->op == IR_input)
+        if (whole)
+            ir_eval_whole(e, x.name, x.v);
+        else if (each)
             ir_eval_input(e, x.name, x.v + left->part * x.count);
         else
             ir_eval_slot(e, (uint32_t)n->attr.i, x.v);

@@ -100,6 +100,39 @@ static struct nn_image *build_parts(struct image_builder *b, size_t *bytes)
     return image_done(b, 2, bytes);
 }
 
+static struct nn_arg_rec *args_of(struct nn_image *image, uint32_t launch)
+{
+    char *base = (char *)image;
+    struct nn_graph_rec *g = (void *)(base + image->graphs_at);
+    struct nn_launch_rec *l = (void *)(base + g->launches_at);
+    return (void *)(base + l[launch].args_at);
+}
+
+/* An input that every part reads whole. */
+static void whole_in_parts(struct nn_image *image, size_t bytes, const void *const *in)
+{
+    struct nn_message m;
+    struct nn_exec *e;
+    struct nn_arg_rec *own = args_of(image, 0), *rest = args_of(image, 1), x = own[0];
+    own[0].whole = 1;
+    test(nn_exec_open(&e, image, bytes, part_kernels, 2, NULL, &m) == NN_OK);
+    test(nn_exec_run(e, 0, in, &m) == NN_OK);
+    test(*(const float *)nn_exec_output(e, 0, 0) == 124); /* 1 | 1 + 1 | 2 + 1, and 1 */
+    nn_exec_close(e);
+    own[0].bytes = 6 * sizeof(float);
+    test(nn_image_check(image, bytes, &m) == NN_OK);
+    own[0].bytes += sizeof(float);
+    test(nn_image_check(image, bytes, &m) == NN_REFUSED);
+    own[0] = x;
+    own[0].whole = 2;
+    test(nn_image_check(image, bytes, &m) == NN_REFUSED);
+    own[0] = x;
+    rest[0].whole = 1; /* of a slot */
+    test(nn_image_check(image, bytes, &m) == NN_REFUSED);
+    rest[0].whole = 0;
+    test(nn_image_check(image, bytes, &m) == NN_OK);
+}
+
 /* Launches that repeat for each part of the batch, then those that do not. */
 static void in_parts(struct nn_image *image, size_t bytes)
 {
@@ -116,6 +149,7 @@ static void in_parts(struct nn_image *image, size_t bytes)
     }
     test(seconds[0] >= 0 && seconds[1] >= 0);
     nn_exec_close(e);
+    whole_in_parts(image, bytes, in);
     struct nn_graph_rec *g = (void *)((char *)image + image->graphs_at), good = *g;
     const struct nn_graph_rec bad[] = {
         {.parts = 4, .part_launches = 1},                     /* six samples */

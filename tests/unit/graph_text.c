@@ -47,8 +47,10 @@ static const char sample[] =
     "  update fc1.weight <- %22\n"
     "}\n"
     "graph count.part {\n"
-    "  %1 = slot seen : i64\n"
-    "  update seen <- %1\n"
+    "  %1 = input y : i64[n 2]\n"
+    "  %2 = input y whole : i64[n 8]\n"
+    "  %3 = slot seen : i64\n"
+    "  update seen <- %3\n"
     "}\n"
     "graph count parts 4 of count.part {\n"
     "  %1 = slot seen : i64\n"
@@ -177,6 +179,13 @@ static void part_messages(void)
                                "graph c parts 2 of a.part {\n"
                                "}\n"
                                "graph b parts 2 of b.part {\n"
+                               "}\n"
+                               "slot d.part i32 acc\n"
+                               "graph d.part {\n"
+                               "%x = input x : f32[n 2]\n"
+                               "%y = input x whole : f32[n 6]\n"
+                               "}\n"
+                               "graph d parts 2 of d.part {\n"
                                "}\n";
     char *out;
     test(!parse(text, sizeof text - 1, &out));
@@ -188,7 +197,11 @@ static void part_messages(void)
                    "      |                    ^~~~~~\n"
                    "t.graph:8:20: error: `b.part` is not the graph before this one\n"
                    "    8 | graph b parts 2 of b.part {\n"
-                   "      |                    ^~~~~~\n");
+                   "      |                    ^~~~~~\n"
+                   "t.graph:16:1: error: graph d: d.part: whole input x has not the samples of 2 "
+                   "parts\n"
+                   "   16 | }\n"
+                   "      | ^\n");
     free(out);
 }
 
