@@ -5,7 +5,7 @@
 
 #include "image.h"
 
-#define NN_PACKAGE_VERSION 4
+#define NN_PACKAGE_VERSION 5
 
 /* The code for one kind of machine. */
 struct nn_level {

@@ -236,8 +236,8 @@ static int forward_graphs(struct build *b, struct nnc_compiled *c)
     return bad ? bad : graph(b, c, FRONT_FORWARD, "forward", 0);
 }
 
-/* init, step; with `evaluation` also eval for whole batches and for single samples, metrics. */
-static int train_graphs(struct build *b, struct nnc_compiled *c, bool evaluation)
+/* init, step, eval for whole batches and for single samples, metrics. */
+static int train_graphs(struct build *b, struct nnc_compiled *c)
 {
     if (!b->train)
         return 0;
@@ -245,11 +245,11 @@ static int train_graphs(struct build *b, struct nnc_compiled *c, bool evaluation
     int bad = graph(b, c, FRONT_INIT, "init", n);
     if (!bad)
         bad = graph(b, c, FRONT_STEP, "step", n);
-    if (!bad && evaluation)
+    if (!bad)
         bad = graph(b, c, FRONT_EVAL, "eval", n);
-    if (!bad && evaluation)
+    if (!bad)
         bad = graph(b, c, FRONT_EVAL, "eval.1", 1);
-    if (!bad && evaluation)
+    if (!bad)
         bad = graph(b, c, FRONT_METRICS, "metrics", n);
     return bad;
 }
@@ -261,7 +261,7 @@ static int compile_level(struct build *b, uint32_t i)
     if (!nnc_compile_begin(&b->c[i], b->diag, &o, NULL, b->model->name))
         return EXIT_USAGE;
     b->c[i].gemm = b->gemm;
-    int bad = train_graphs(b, &b->c[i], true);
+    int bad = train_graphs(b, &b->c[i]);
     if (!bad)
         bad = forward_graphs(b, &b->c[i]);
     if (!bad && !nnc_compile_fit(&b->c[i]))
@@ -298,7 +298,7 @@ static int make_probe(struct build *b)
     o.target = least_level()->name;
     if (!nnc_compile_begin(&c, b->diag, &o, NULL, b->model->name))
         return EXIT_MACHINE;
-    int bad = train_graphs(b, &c, false);
+    int bad = train_graphs(b, &c);
     if (!bad)
         bad = forward_graphs(b, &c);
     c.quiet = true;
@@ -413,6 +413,7 @@ int cmd_build(int argc, char **argv)
             nnc_compile_end(&b.c[i]);
         text_free(&b.cubin[i]);
     }
+    nn_probe_close(&b.probe);
     front_close(b.front);
     arena_free(b.mem);
     diag_free(b.diag);

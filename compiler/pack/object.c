@@ -136,7 +136,11 @@ static const char *probe_words(struct packing *p)
     uint32_t n = q ? q->count : 0;
     const char *results = named(p, "%s.probe.results%s%s", "", "");
     const char *symbol = named(p, "%s.probe%s%s", "", "");
-    back_object_bytes(p->o, results, q ? (const void *)q->result : "", n * sizeof(double));
+    double *value = xcalloc(n + 1u, sizeof *value);
+    for (uint32_t i = 0; i < n; i++)
+        value[i] = q->result[i].value;
+    back_object_bytes(p->o, results, value, n * sizeof *value);
+    free(value);
     struct back_word w[] = {number(n), at(results), number(q ? q->forward_limit : 0),
                             number(q ? q->step_limit : 0), number(double_word(p->m->tolerance))};
     back_object_words(p->o, symbol, w, COUNT(w));

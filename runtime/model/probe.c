@@ -6,84 +6,228 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 200 /* results of one output */, STEPS = 2 };
+/* SAMPLES, of an output and of a slot; the rest of a slot is in its means. SIZE: of what a call of
+ * `forward` chooses. In the middle of training no schedule's rate is next to nothing. */
+enum { OUTPUT_SAMPLES = 200, SLOT_SAMPLES = 2, SIZE = 5, LENGTH = 1000, MIDDLE = 500 };
 
 static uint64_t name_key(const char *name) { return nn_hash(name, strlen(name)); }
+
+static uint64_t made_up_key(const struct nn_probe *p, const char *name)
+{
+    return nn_mix(name_key(name), p->fillings);
+}
 
 /* In [0, 1), with the 24 bits that an f32 holds. */
 static double unit(uint64_t key, uint64_t i) { return (double)(nn_mix(key, i) >> 40) * 0x1p-24; }
 
-/* Matrices as Kaiming's bound would have them; scales, shifts and states stay away from 0. */
-static double made_up_weight(const struct nn_slot_rec *s, uint64_t key, uint64_t i)
+/* ---- slots ---- */
+
+/* Matrices as Kaiming's bound would have them; scales, shifts and states stay away from 0. An
+ * optimiser's are averages that fit each other: one of squares is more than another's square, and
+ * no division by next to nothing turns a gradient's last digits into a weight's first. */
+static double made_up(const struct nn_slot_rec *s, uint64_t key, uint64_t i)
 {
-    double in = 1;
+    double in = 1, u = unit(key, i);
     for (uint32_t k = 1; k < s->rank; k++)
         in *= (double)s->dim[k];
-    double u = unit(key, i);
+    if (s->kind == NN_SLOT_OPT)
+        return 0.3 + 0.15 * u;
     return s->kind == NN_SLOT_PARAM && s->rank > 1 ? (2 * u - 1) * sqrt(3 / (in + 1)) : u + 0.25;
 }
 
-/* What the initialisers give to optimiser and step, then made-up parameters and states. */
-static enum nn_status fill_slots(struct nn_exec *e, struct nn_message *m)
+/* The same as the slot's type holds it. */
+static double stored(const struct nn_slot_rec *s, uint64_t key, uint64_t i)
 {
-    int init = nn_exec_graph(e, "init");
-    nn_exec_set_scalar(e, "step", 0);
-    nn_exec_set_scalar(e, "steps", 100);
-    nn_exec_set_scalar(e, "steps_per_epoch", 10);
-    nn_exec_set_scalar(e, "seed", 42);
-    enum nn_status s = init < 0 ? NN_OK : nn_exec_run(e, init, NULL, m);
-    if (!s)
-        s = nn_exec_fetch(e, m);
+    double room;
+    nn_set((enum nn_dtype)s->dtype, &room, 0, made_up(s, key, i));
+    return nn_get((enum nn_dtype)s->dtype, &room, 0);
+}
+
+static uint32_t bit(enum nn_slot_kind k) { return 1u << k; }
+
+static bool is_one(const struct nn_slot_rec *s, uint32_t kinds) { return kinds >> s->kind & 1; }
+
+/* Made-up floats; with `constant` all elements are that, also integers. */
+static void fill(struct nn_exec *e, const struct nn_probe *p, uint32_t kinds,
+                 const double *constant)
+{
     for (uint32_t n = 0; n < nn_exec_image(e)->slot_count; n++) {
         const struct nn_slot_rec *r = nn_exec_slot_rec(e, (int)n);
         enum nn_dtype t = (enum nn_dtype)r->dtype;
-        uint64_t key = name_key(nn_exec_text(e, r->name));
-        bool real = nn_dtype_float(t) && (r->kind == NN_SLOT_PARAM || r->kind == NN_SLOT_STATE);
-        for (size_t i = 0; real && i < r->bytes / nn_dtype_size(t); i++)
-            nn_set(t, nn_exec_slot(e, (int)n), i, made_up_weight(r, key, i));
-        if (real)
-            nn_exec_changed(e, (int)n);
+        uint64_t key = made_up_key(p, nn_exec_text(e, r->name));
+        if (!is_one(r, kinds) || !(constant || nn_dtype_float(t)))
+            continue;
+        for (size_t i = 0; i < r->bytes / nn_dtype_size(t); i++)
+            nn_set(t, nn_exec_slot(e, (int)n), i, constant ? *constant : made_up(r, key, i));
+        nn_exec_changed(e, (int)n);
     }
-    nn_exec_reset_accumulators(e);
+}
+
+/* ---- results ---- */
+
+static enum nn_status note(struct nn_probe *p, const struct nn_probe_result *r,
+                           struct nn_message *m)
+{
+    if (p->count == p->room) {
+        uint32_t room = p->room ? 2 * p->room : 256;
+        struct nn_probe_result *more = realloc(p->result, room * sizeof *more);
+        if (!more)
+            return nn_fail(m, NN_MACHINE, "out of memory for the self-test's results");
+        p->result = more;
+        p->room = room;
+    }
+    p->result[p->count++] = *r;
+    return NN_OK;
+}
+
+/* How many elements of each axis a run computes; the product. */
+static size_t live_dims(const struct nn_exec *e, const struct nn_value_rec *v, int64_t *live)
+{
+    const struct nn_extent_rec *x =
+        v->extents_at ? nn_image_at(nn_exec_image(e), v->extents_at) : NULL;
+    size_t n = 1;
+    for (uint32_t k = 0; k < v->rank; k++) {
+        int64_t size;
+        live[k] = v->dim[k];
+        if (x && x[k].slot) {
+            memcpy(&size, nn_exec_slot(e, (int)x[k].slot - 1), sizeof size);
+            live[k] = nn_extent(&x[k], size);
+        }
+        n *= (size_t)live[k];
+    }
+    return n;
+}
+
+/* Where element i of those lies in memory laid out for the largest. */
+static size_t position(const struct nn_value_rec *v, const int64_t *live, size_t i)
+{
+    size_t at = 0, step = 1;
+    for (uint32_t k = v->rank; k-- > 0;) {
+        at += i % (size_t)live[k] * step;
+        i /= (size_t)live[k];
+        step *= (size_t)v->dim[k];
+    }
+    return at;
+}
+
+/* Some elements of an output, evenly spread; of integers their mean: an argmax may change sides. */
+static enum nn_status note_output(const struct nn_exec *e, int graph, uint32_t o, bool loose,
+                                  struct nn_probe *p, struct nn_message *m)
+{
+    const struct nn_value_rec *v = &nn_exec_outputs(e, graph)[o];
+    enum nn_dtype t = (enum nn_dtype)v->dtype;
+    bool real = nn_dtype_float(t);
+    int64_t live[NN_MAX_RANK];
+    size_t n = live_dims(e, v, live), by = real ? n / OUTPUT_SAMPLES + 1 : 1;
+    struct nn_probe_result x = {.of = nn_exec_text(e, v->name),
+                                .family = name_key("output"),
+                                .group = p->groups++,
+                                .dtype = (uint8_t)t,
+                                .loose = loose || !real};
+    double sum = 0;
+    enum nn_status s = NN_OK;
+    for (size_t i = 0; !s && i < n; i += by) {
+        x.value = nn_get(t, nn_exec_output(e, graph, (int)o), position(v, live, i));
+        sum += x.value;
+        s = real ? note(p, &x, m) : NN_OK;
+    }
+    x.value = n ? sum / (double)n : 0;
+    return s || real ? s : note(p, &x, m);
+}
+
+/* All outputs; of a step the losses. */
+static enum nn_status note_outputs(const struct nn_exec *e, int graph, struct nn_probe *p,
+                                   struct nn_message *m)
+{
+    const struct nn_graph_rec *g = nn_exec_graph_rec(e, graph);
+    const char *name = nn_exec_text(e, g->name);
+    enum nn_status s = NN_OK;
+    for (uint32_t o = 0; !s && o < g->output_count; o++) {
+        const char *of = nn_exec_text(e, nn_exec_outputs(e, graph)[o].name);
+        if (strcmp(name, "step") || !strncmp(of, "loss", 4))
+            s = note_output(e, graph, o, !strcmp(name, "metrics"), p, m);
+    }
     return s;
 }
 
-static void fill_input(const struct nn_exec *e, const struct nn_value_rec *v, uint64_t limit,
-                       void *p)
+static double rounding_of(enum nn_dtype t)
+{
+    return t == NN_f64 ? 0x1p-52 : t == NN_f32 ? 0x1p-23 : t == NN_f16 ? 0x1p-10 : 0x1p-7;
+}
+
+/* A slot's mean, its root of the mean square, some elements; `moved`: of how far floats are from
+ * what `fill` made up. Integers are counters. */
+static enum nn_status note_slot(const struct nn_exec *e, int slot, bool moved, bool loose,
+                                struct nn_probe *p, struct nn_message *m)
+{
+    const struct nn_slot_rec *r = nn_exec_slot_rec(e, slot);
+    enum nn_dtype t = (enum nn_dtype)r->dtype;
+    const char *name = nn_exec_text(e, r->name), *last = strrchr(name, '.');
+    uint64_t key = made_up_key(p, name);
+    moved &= nn_dtype_float(t) && r->kind != NN_SLOT_SYS;
+    size_t n = r->bytes / nn_dtype_size(t), by = n / SLOT_SAMPLES + 1;
+    double sum = 0, squares = 0, most = 0;
+    struct nn_probe_result x = {.of = name,
+                                .family = r->kind == NN_SLOT_OPT && last ? name_key(last) : r->kind,
+                                .group = p->groups++,
+                                .dtype = (uint8_t)t,
+                                .loose = loose && nn_dtype_float(t)};
+    for (size_t i = 0; i < n; i++) {
+        double v = nn_get(t, nn_exec_slot(e, slot), i);
+        most = fabs(v) > most ? fabs(v) : most;
+        v -= moved ? stored(r, key, i) : 0;
+        sum += v;
+        squares += v * v;
+    }
+    x.rounding = moved ? 4 * rounding_of(t) * most : 0;
+    double mean[] = {n ? sum / (double)n : 0, n ? sqrt(squares / (double)n) : 0};
+    enum nn_status s = NN_OK;
+    for (size_t i = 0; !s && i < NN_COUNT(mean); i++) {
+        x.value = mean[i];
+        s = note(p, &x, m);
+    }
+    for (size_t i = 0; !s && i < n; i += by) {
+        x.value = nn_get(t, nn_exec_slot(e, slot), i) - (moved ? stored(r, key, i) : 0);
+        s = note(p, &x, m);
+    }
+    return s;
+}
+
+static enum nn_status note_slots(struct nn_exec *e, uint32_t kinds, bool moved, bool loose,
+                                 struct nn_probe *p, struct nn_message *m)
+{
+    enum nn_status s = nn_exec_fetch(e, m);
+    for (uint32_t n = 0; !s && n < nn_exec_image(e)->slot_count; n++)
+        if (is_one(nn_exec_slot_rec(e, (int)n), kinds))
+            s = note_slot(e, (int)n, moved, loose, p, m);
+    return s;
+}
+
+/* ---- runs ---- */
+
+static void fill_input(const struct nn_value_rec *v, uint64_t key, uint64_t limit, void *p)
 {
     enum nn_dtype t = (enum nn_dtype)v->dtype;
-    uint64_t key = name_key(nn_exec_text(e, v->name));
     limit = v->limit ? (uint64_t)v->limit : t == NN_bool && limit > 2 ? 2 : limit;
     for (size_t i = 0; i < v->bytes / nn_dtype_size(t); i++)
         nn_set(t, p, i,
                nn_dtype_float(t) ? unit(key, i) : (double)(nn_mix(key, i) % (limit ? limit : 1)));
 }
 
-static void note(struct nn_probe *p, enum nn_dtype t, double v)
+/* Few samples, though more than one where there may be more. */
+static void set_sizes(struct nn_exec *e, int graph)
 {
-    if (p->count == NN_PROBE_MOST)
-        return;
-    p->dtype[p->count] = (uint8_t)t;
-    p->group[p->count] = p->groups;
-    p->result[p->count++] = v;
-}
-
-/* Some elements of every output, evenly spread. */
-static void note_outputs(const struct nn_exec *e, int graph, bool losses, struct nn_probe *p)
-{
-    const struct nn_value_rec *v = nn_exec_outputs(e, graph);
-    for (uint32_t o = 0; o < nn_exec_graph_rec(e, graph)->output_count; o++) {
-        enum nn_dtype t = (enum nn_dtype)v[o].dtype;
-        size_t n = v[o].bytes / nn_dtype_size(t), by = n / SAMPLES + 1;
-        if (!losses || !strncmp(nn_exec_text(e, v[o].name), "loss", 4))
-            for (size_t i = 0; nn_dtype_float(t) && i < n; i += by)
-                note(p, t, nn_get(t, nn_exec_output(e, graph, (int)o), i));
-        p->groups++;
+    const struct nn_size_rec *z = nn_exec_sizes(e, graph);
+    for (uint32_t i = 0; i < nn_exec_graph_rec(e, graph)->size_count; i++) {
+        int64_t size = z[i].least > SIZE ? z[i].least : SIZE;
+        if (z[i].slot)
+            nn_exec_set_i64(e, (int)z[i].slot - 1, size < z[i].most ? size : z[i].most);
     }
 }
 
-static enum nn_status run(struct nn_exec *e, int graph, int times, uint64_t limit,
-                          struct nn_probe *p, struct nn_message *m)
+/* With inputs as made up as the slots are. */
+static enum nn_status run(struct nn_exec *e, int graph, uint64_t limit, struct nn_probe *p,
+                          struct nn_message *m)
 {
     const struct nn_graph_rec *g = nn_exec_graph_rec(e, graph);
     const struct nn_value_rec *v = nn_exec_inputs(e, graph);
@@ -92,47 +236,102 @@ static enum nn_status run(struct nn_exec *e, int graph, int times, uint64_t limi
     for (uint32_t i = 0; !s && i < g->input_count; i++) {
         in[i] = nn_alloc(NULL, v[i].bytes);
         if (in[i])
-            fill_input(e, &v[i], limit, in[i]);
+            fill_input(&v[i], made_up_key(p, nn_exec_text(e, v[i].name)), limit, in[i]);
         else
             s = nn_fail(m, NN_MACHINE, "out of memory");
     }
-    for (int k = 0; !s && k < times; k++) {
+    set_sizes(e, graph);
+    if (!s)
         s = nn_exec_run(e, graph, (const void *const *)in, m);
-        if (!s)
-            note_outputs(e, graph, times > 1, p);
-    }
+    if (!s)
+        s = note_outputs(e, graph, p, m);
     for (uint32_t i = 0; in && i < g->input_count; i++)
         nn_release(NULL, in[i], v[i].bytes);
     free(in);
     return s;
 }
 
-/* The `forward…` graph with the least input; -1: none. */
-static int smallest_forward(const struct nn_exec *e)
+static const uint32_t weights = 1u << NN_SLOT_PARAM | 1u << NN_SLOT_STATE;
+static const uint32_t trained = 1u << NN_SLOT_PARAM | 1u << NN_SLOT_STATE | 1u << NN_SLOT_OPT;
+
+static enum nn_status fill_and_run(struct nn_exec *e, uint32_t kinds, int graph, uint64_t limit,
+                                   struct nn_probe *p, struct nn_message *m)
 {
-    int best = -1;
-    uint64_t least = 0;
-    for (uint32_t g = 0; g < nn_exec_image(e)->graph_count; g++) {
-        const struct nn_graph_rec *r = nn_exec_graph_rec(e, (int)g);
-        uint64_t bytes = 0;
-        for (uint32_t i = 0; i < r->input_count; i++)
-            bytes += nn_exec_inputs(e, (int)g)[i].bytes;
-        if (strncmp(nn_exec_text(e, r->name), "forward", 7) || (best >= 0 && bytes >= least))
-            continue;
-        best = (int)g;
-        least = bytes;
+    p->fillings++;
+    fill(e, p, kinds, NULL);
+    return run(e, graph, limit, p, m);
+}
+
+/* The initialisers, over something that none of them gives. */
+static enum nn_status run_init(struct nn_exec *e, struct nn_probe *p, struct nn_message *m)
+{
+    static const double old = 3;
+    int init = nn_exec_graph(e, "init");
+    nn_exec_set_scalar(e, "step", 0);
+    nn_exec_set_scalar(e, "steps", LENGTH);
+    nn_exec_set_scalar(e, "steps_per_epoch", LENGTH / 10);
+    nn_exec_set_scalar(e, "seed", 42);
+    if (init < 0)
+        return NN_OK;
+    fill(e, p, trained, &old);
+    enum nn_status s = run(e, init, 0, p, m);
+    return s ? s : note_slots(e, trained, false, false, p, m);
+}
+
+/* `forward`, `forward.1`, …: each has kernels of its own. */
+static enum nn_status run_forward(struct nn_exec *e, struct nn_probe *p, struct nn_message *m)
+{
+    enum nn_status s = NN_OK;
+    for (uint32_t g = 0; !s && g < nn_exec_image(e)->graph_count; g++)
+        if (!strncmp(nn_exec_text(e, nn_exec_graph_rec(e, (int)g)->name), "forward", 7))
+            s = fill_and_run(e, weights, (int)g, p->forward_limit, p, m);
+    return s;
+}
+
+static enum nn_status run_evaluation(struct nn_exec *e, struct nn_probe *p, struct nn_message *m)
+{
+    static const char *const part[] = {"eval", "eval.1"};
+    int metrics = nn_exec_graph(e, "metrics");
+    enum nn_status s = NN_OK;
+    for (size_t i = 0; !s && metrics >= 0 && i < NN_COUNT(part); i++) {
+        nn_exec_reset_accumulators(e);
+        s = fill_and_run(e, weights, nn_exec_graph(e, part[i]), p->step_limit, p, m);
+        if (!s)
+            s = run(e, metrics, 0, p, m);
     }
-    return best;
+    return s;
+}
+
+/* The first step leaves gradients in the states that the initialisers gave to the optimiser; the
+ * second, from made-up ones, is about what the optimiser makes of them. */
+static enum nn_status run_steps(struct nn_exec *e, struct nn_probe *p, struct nn_message *m)
+{
+    int step = nn_exec_graph(e, "step");
+    if (step < 0)
+        return NN_OK;
+    nn_exec_set_scalar(e, "step", MIDDLE);
+    enum nn_status s = fill_and_run(e, weights, step, p->step_limit, p, m);
+    if (!s)
+        s = note_slots(e, bit(NN_SLOT_OPT), false, true, p, m);
+    if (!s)
+        s = fill_and_run(e, trained, step, p->step_limit, p, m);
+    return s ? s : note_slots(e, trained | bit(NN_SLOT_SYS), true, true, p, m);
 }
 
 enum nn_status nn_probe_run(struct nn_exec *e, struct nn_probe *p, struct nn_message *m)
 {
-    int forward = smallest_forward(e), step = nn_exec_graph(e, "step");
-    p->count = p->groups = 0;
-    enum nn_status s = fill_slots(e, m);
-    if (!s && forward >= 0)
-        s = run(e, forward, 1, p->forward_limit, p, m);
-    if (!s && step >= 0)
-        s = run(e, step, STEPS, p->step_limit, p, m);
-    return s;
+    p->count = p->groups = p->fillings = 0;
+    enum nn_status s = run_init(e, p, m);
+    if (!s)
+        s = run_forward(e, p, m);
+    if (!s)
+        s = run_evaluation(e, p, m);
+    return s ? s : run_steps(e, p, m);
+}
+
+void nn_probe_close(struct nn_probe *p)
+{
+    free(p->result);
+    p->result = NULL;
+    p->count = p->room = 0;
 }

@@ -5,19 +5,29 @@
 
 #include "exec/exec.h"
 
-enum { NN_PROBE_MOST = 1024 }; /* results */
-
+struct nn_probe_result {
+    const char *of; /* the output's or slot's name, in the image */
+    double value;
+    double rounding; /* what storing may have rounded off, in all */
+    uint64_t family; /* of results of one unit: the parameters' changes, all slots `….exp_avg` */
+    uint32_t group;  /* its output or slot, numbered over all that were noted */
+    uint8_t dtype;   /* enum nn_dtype, of that one */
+    /* What hangs on comparisons (relu's, a metric's argmax) or on small differences of large
+     * numbers (gradients, changes of weights): one that differs in the last digit may move it. */
+    bool loose;
+};
 struct nn_probe {
     uint64_t forward_limit, step_limit; /* integer inputs are drawn from [0, limit) */
-    uint32_t count;
-    double result[NN_PROBE_MOST];
-    /* Of each: its output, numbered over all that were noted, and that one's dtype. */
-    uint16_t group[NN_PROBE_MOST];
-    uint8_t dtype[NN_PROBE_MOST];
-    uint16_t groups;
+    uint32_t count, room, groups;
+    uint32_t
+        fillings; /* each has other weights and inputs: what one run left behind fits no other */
+    struct nn_probe_result *result; /* see nn_probe_close */
 };
-/* Overwrites the context's slots; runs its smallest `forward…` graph and two times `step`, as far
- * as it has them. NN_REFUSED: an index was out of range, a smaller limit may help. */
+/* Overwrites the context's slots; runs all of its graphs as far as it has them: `init` (its values
+ * are noted), each `forward…` at few samples, `eval…` and `metrics`, two times `step`, noting
+ * losses, what it left in the optimiser's states and how far it moved parameters and states.
+ * NN_REFUSED: an index was out of range, a smaller limit may help. */
 enum nn_status nn_probe_run(struct nn_exec *e, struct nn_probe *p, struct nn_message *m);
+void nn_probe_close(struct nn_probe *p); /* frees the results; all zero is fine */
 
 #endif
