@@ -75,6 +75,12 @@ says 1 'does not go through in parts: norm.nn:6: BatchNorm_0.[a-z_]* needs a val
     check norm.nn --batch 192 --budget 250KB
 grep -q 'KB  norm.nn:6: bs.[0-7].add' said
 grep -q 'KB  norm.nn:6: bs.[0-7].matmul (gradient)' said
+# A variance keeps an evaluation from parts; as moments it does not.
+sed 's/  metric accuracy.*/  metric v = var(Net(x)[:, 0])/' net.nn >var.nn
+says 1 'eval does not fit into 62.0 KB' check var.nn --budget 62KB
+grep -q 'does not go through in parts: var.nn:12: var needs a value of the whole batch for each sample' said
+sed 's/  metric accuracy.*/  metric v = mean(Net(x)[:, 0]**2) - mean(Net(x)[:, 0])**2/' net.nn >var.nn
+says 0 'eval: the batch in [2-9] parts' check var.nn --budget 62KB
 # There values are computed again: element-wise ones, then products.
 set -- norm.nn --batch 192
 says 0 'best loss' train "$@" --out plain
