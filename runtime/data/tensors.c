@@ -139,25 +139,30 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Files of other programs have none. */
-static void read_metadata(struct nn_tensors *t, struct nn_json *j)
+/* The hash; files of other programs have none. */
+static enum nn_status read_metadata(struct nn_tensors *t, struct nn_json *j, struct nn_message *m)
 {
     bool first = true;
     if (nn_json_next(j) != '{') {
         nn_json_skip(j, DEPTH_MOST);
-        return;
+        return NN_OK;
     }
     nn_json_enter(j, '{');
     while (nn_json_more(j, '}', &first)) {
         const char *key = nn_json_key(j);
-        if (!key || strcmp(key, NN_TENSORS_HASH) || nn_json_next(j) != '"') {
+        if (!key || strcmp(key, NN_TENSORS_HASH) != 0) {
             nn_json_skip(j, DEPTH_MOST);
             continue;
         }
-        const char *text = nn_json_string(j);
+        const char *text = nn_json_next(j) == '"' ? nn_json_string(j) : NULL;
         t->hashed = text && strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
-        t->hash = t->hashed ? strtoull(text, NULL, 16) : 0;
+        if (!t->hashed)
+            return nn_fail(m, NN_REFUSED,
+                           "%s is damaged: its " NN_TENSORS_HASH " is not 16 hexadecimal digits",
+                           t->path);
+        t->hash = strtoull(text, NULL, 16);
     }
+    return NN_OK;
 }
 
 /* In the order in which they lie. */
@@ -234,7 +239,7 @@ static enum nn_status read_header(struct nn_tensors *t, uint64_t size, struct nn
         if (name && strcmp(name, "__metadata__"))
             s = read_entry(t, &j, name, 8 + n, m);
         else if (name)
-            read_metadata(t, &j);
+            s = read_metadata(t, &j, m);
         else
             nn_json_skip(&j, DEPTH_MOST);
     }

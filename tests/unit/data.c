@@ -242,6 +242,20 @@ static void tensors_refused(void)
 #define X "\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"
     test(read_tensors(tensors_file("{" X "}", 4)) == NN_OK);
     test(read_tensors(tensors_file("{\"__metadata__\":{\"a\":\"b\"}," X "}  ", 4)) == NN_OK);
+    static const char *const not_a_hash[] = {"\"0123456789abcde\"",
+                                             "\"0123456789abcdef0\"",
+                                             "\"0123456789abcdeg\"",
+                                             "\"0123456789ABCDEF\"",
+                                             "\"\"",
+                                             "7",
+                                             "null",
+                                             "{\"a\":\"b\"}"};
+    for (size_t i = 0; i < NN_COUNT(not_a_hash); i++) {
+        char head[200];
+        snprintf(head, sizeof head, "{\"__metadata__\":{\"nnc.hash\":%s}," X "}", not_a_hash[i]);
+        test(read_tensors(tensors_file(head, 4)) == NN_REFUSED &&
+             strstr(m.text, "16 hexadecimal digits"));
+    }
     test(read_tensors(tensors_file("{}", 0)) == NN_OK);
     static const struct {
         const char *header;
