@@ -198,6 +198,8 @@ static enum nn_status open_context(struct nn_context *c, struct nn_message *m)
 enum nn_status nn_context_open(const struct nn_model *model, const struct nn_options *o,
                                struct nn_context **out)
 {
+    if (!out)
+        return nn_fail(&open_message, NN_USAGE, "there is no place for the context: it is NULL");
     *out = NULL;
     struct nn_context *c = calloc(1, sizeof *c);
     if (!c)
@@ -270,6 +272,11 @@ static enum nn_status all_given(struct nn_context *c, int graph, const void *con
             return nn_fail(&c->message, NN_USAGE, "the array for `%s` is NULL",
                            nn_exec_text(c->exec, v[i].name));
     return NN_OK;
+}
+
+enum nn_status nn_context_given(struct nn_context *c, const void *p, const char *what)
+{
+    return p ? NN_OK : nn_fail(&c->message, NN_USAGE, "%s is NULL", what);
 }
 
 enum nn_status nn_context_init(struct nn_context *c, int64_t seed)
@@ -380,7 +387,10 @@ enum nn_status nn_context_metrics(struct nn_context *c, float *value)
         return no_training(c);
     if (!c->evaluated)
         return nn_fail(&c->message, NN_USAGE, "no sample was evaluated since the last metrics");
-    enum nn_status s = nn_context_settle(c);
+    enum nn_status s = nn_context_given(c, value, "the place for the metrics");
+    if (s)
+        return s;
+    s = nn_context_settle(c);
     if (!s)
         s = nn_exec_run(c->exec, c->metrics, NULL, &c->message);
     const struct nn_value_rec *v = nn_exec_outputs(c->exec, c->metrics);

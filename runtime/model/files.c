@@ -8,6 +8,8 @@
 /* Weights: parameters and states; the state: every slot but accumulators, as `slot/NAME`. */
 static enum nn_status save(struct nn_context *c, const char *path, bool state)
 {
+    if (nn_context_given(c, path, "the path"))
+        return NN_USAGE;
     uint32_t slots = nn_exec_image(c->exec)->slot_count;
     struct nn_save_item *item = calloc(slots + 1u, sizeof *item);
     char **name = calloc(slots + 1u, sizeof *name);
@@ -58,7 +60,9 @@ enum nn_status nn_context_save_state(struct nn_context *c, const char *path)
 
 enum nn_status nn_context_load(struct nn_context *c, const char *path)
 {
-    enum nn_status s = nn_context_settle(c);
+    enum nn_status s = nn_context_given(c, path, "the path");
+    if (!s)
+        s = nn_context_settle(c);
     if (!s)
         s = c->model->part ? nn_weights_load_part(c->exec, path, c->model->part, &c->message)
                            : nn_weights_load(c->exec, path, "", &c->message);
@@ -69,7 +73,9 @@ enum nn_status nn_context_load(struct nn_context *c, const char *path)
 enum nn_status nn_context_load_state(struct nn_context *c, const char *path)
 {
     struct nn_tensors *t;
-    enum nn_status s = nn_context_settle(c);
+    enum nn_status s = nn_context_given(c, path, "the path");
+    if (!s)
+        s = nn_context_settle(c);
     if (!s)
         s = nn_tensors_open(&t, path, &c->message);
     if (s)

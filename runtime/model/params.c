@@ -80,6 +80,11 @@ static enum nn_status view_of(struct nn_context *c, struct param *p, struct nn_d
 
 enum nn_status nn_context_param(struct nn_context *c, const char *name, struct nn_dltensor *view)
 {
+    enum nn_status s = nn_context_given(c, name, "the parameter's name");
+    if (!s)
+        s = nn_context_given(c, view, "the place for the view");
+    if (s)
+        return s;
     *view = (struct nn_dltensor){0};
     for (uint32_t i = 0; i < c->params; i++)
         if (!strcmp(nn_context_param_name(c, i), name))

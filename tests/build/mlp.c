@@ -61,6 +61,17 @@ static void refusals(struct mlp *ctx)
     CHECK(mlp_train_step(ctx, image[0], label, NULL) == NN_REFUSED && strstr(mlp_error(ctx), "99"));
 }
 
+static void nothing_given(struct mlp *ctx)
+{
+    struct nn_dltensor view;
+    CHECK(mlp_save(ctx, NULL) == NN_USAGE && strstr(mlp_error(ctx), "the path is NULL"));
+    CHECK(mlp_load(ctx, NULL) == NN_USAGE && strstr(mlp_error(ctx), "the path is NULL"));
+    CHECK(mlp_save_state(ctx, NULL) == NN_USAGE && mlp_load_state(ctx, NULL) == NN_USAGE);
+    CHECK(mlp_param(ctx, NULL, &view) == NN_USAGE && strstr(mlp_error(ctx), "name is NULL"));
+    CHECK(mlp_param(ctx, "fc1.weight", NULL) == NN_USAGE && strstr(mlp_error(ctx), "view is NULL"));
+    CHECK(!mlp_param_dlpack(ctx, NULL) && strstr(mlp_error(ctx), "name is NULL"));
+}
+
 int main(int argc, char **argv)
 {
     int lines = 0;
@@ -83,7 +94,9 @@ int main(int argc, char **argv)
     CHECK(mlp_train_step(ctx, image[0], label, NULL) == NN_USAGE &&
           strstr(mlp_error(ctx), "steps"));
     mlp_close(ctx);
+    CHECK(mlp_open(&o, NULL) == NN_USAGE && strstr(mlp_error(NULL), "NULL"));
     CHECK(mlp_open(&o, &ctx) == NN_OK && lines == 1);
+    nothing_given(ctx);
     CHECK(mlp_selftest(ctx) == NN_OK && lines == 2);
     for (int s = 0; s < STEPS; s++) {
         CHECK(mlp_train_step(ctx, image[s * MLP_BATCH], label + s * MLP_BATCH,
