@@ -286,6 +286,14 @@ static enum nn_status probe(struct build *b, struct nn_exec *e, struct nn_messag
             b->probe.step_limit = limits[t];
             s = nn_probe_run(e, &b->probe, m);
         }
+    struct nn_probe shaken = {.shake = build_tolerance(b) / 100,
+                              .forward_limit = b->probe.forward_limit,
+                              .step_limit = b->probe.step_limit};
+    if (!s)
+        s = nn_probe_run(e, &shaken, m);
+    if (!s)
+        nn_probe_blur(&b->probe, &shaken, 10 * build_tolerance(b));
+    nn_probe_close(&shaken);
     return s;
 }
 

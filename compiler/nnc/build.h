@@ -53,7 +53,8 @@ const char *build_prefix(struct build *b);
 /* ---- build_kernels.c ---- All of `nnc build --kernels`: 0 or the exit status. */
 int build_kernels(struct build *b);
 
-/* ---- build_write.c ---- */
+/* ---- build_write.c ---- What a result of f32 may differ by, relative to its output's largest. */
+double build_tolerance(const struct build *b);
 int build_write_kernels(struct build *b, const struct pack_kernels *k);
 
 /* Writes what --emit names. 0 or the exit status, after printing why. */

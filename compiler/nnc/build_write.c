@@ -268,7 +268,7 @@ static const char *part(const struct build *b)
 }
 
 /* Of the self-test's f32 results: contractions that multiply in fewer bits round what differs. */
-static double tolerance(const struct build *b)
+double build_tolerance(const struct build *b)
 {
     const char *precision = b->train ? b->train->precision : NULL;
     if (!precision)
@@ -304,6 +304,6 @@ int build_write(struct build *b)
                            .levels = b->levels,
                            .base = b->base,
                            .probe = b->probed ? &b->probe : NULL,
-                           .tolerance = tolerance(b)};
+                           .tolerance = build_tolerance(b)};
     return write_all(b, &m);
 }

@@ -25,9 +25,9 @@ static double unit(uint64_t key, uint64_t i) { return (double)(nn_mix(key, i) >>
 /* Matrices as Kaiming's bound would have them; scales, shifts and states stay away from 0. An
  * optimiser's are averages that fit each other: one of squares is more than another's square, and
  * no division by next to nothing turns a gradient's last digits into a weight's first. */
-static double made_up(const struct nn_slot_rec *s, uint64_t key, uint64_t i)
+static double made_up(const struct nn_slot_rec *s, uint64_t key, uint64_t i, double shake)
 {
-    double in = 1, u = unit(key, i);
+    double in = 1, u = unit(key, i) * (1 + shake * unit(~key, i));
     for (uint32_t k = 1; k < s->rank; k++)
         in *= (double)s->dim[k];
     if (s->kind == NN_SLOT_OPT)
@@ -36,10 +36,10 @@ static double made_up(const struct nn_slot_rec *s, uint64_t key, uint64_t i)
 }
 
 /* The same as the slot's type holds it. */
-static double stored(const struct nn_slot_rec *s, uint64_t key, uint64_t i)
+static double stored(const struct nn_slot_rec *s, uint64_t key, uint64_t i, double shake)
 {
     double room;
-    nn_set((enum nn_dtype)s->dtype, &room, 0, made_up(s, key, i));
+    nn_set((enum nn_dtype)s->dtype, &room, 0, made_up(s, key, i, shake));
     return nn_get((enum nn_dtype)s->dtype, &room, 0);
 }
 
@@ -58,7 +58,8 @@ static void fill(struct nn_exec *e, const struct nn_probe *p, uint32_t kinds,
         if (!is_one(r, kinds) || !(constant || nn_dtype_float(t)))
             continue;
         for (size_t i = 0; i < r->bytes / nn_dtype_size(t); i++)
-            nn_set(t, nn_exec_slot(e, (int)n), i, constant ? *constant : made_up(r, key, i));
+            nn_set(t, nn_exec_slot(e, (int)n), i,
+                   constant ? *constant : made_up(r, key, i, p->shake));
         nn_exec_changed(e, (int)n);
     }
 }
@@ -175,7 +176,7 @@ static enum nn_status note_slot(const struct nn_exec *e, int slot, bool moved, b
     for (size_t i = 0; i < n; i++) {
         double v = nn_get(t, nn_exec_slot(e, slot), i);
         most = fabs(v) > most ? fabs(v) : most;
-        v -= moved ? stored(r, key, i) : 0;
+        v -= moved ? stored(r, key, i, p->shake) : 0;
         sum += v;
         squares += v * v;
     }
@@ -187,7 +188,7 @@ static enum nn_status note_slot(const struct nn_exec *e, int slot, bool moved, b
         s = note(p, &x, m);
     }
     for (size_t i = 0; !s && i < n; i += by) {
-        x.value = nn_get(t, nn_exec_slot(e, slot), i) - (moved ? stored(r, key, i) : 0);
+        x.value = nn_get(t, nn_exec_slot(e, slot), i) - (moved ? stored(r, key, i, p->shake) : 0);
         s = note(p, &x, m);
     }
     return s;
@@ -205,13 +206,15 @@ static enum nn_status note_slots(struct nn_exec *e, uint32_t kinds, bool moved, 
 
 /* ---- runs ---- */
 
-static void fill_input(const struct nn_value_rec *v, uint64_t key, uint64_t limit, void *p)
+static void fill_input(const struct nn_value_rec *v, uint64_t key, uint64_t limit, double shake,
+                       void *p)
 {
     enum nn_dtype t = (enum nn_dtype)v->dtype;
     limit = v->limit ? (uint64_t)v->limit : t == NN_bool && limit > 2 ? 2 : limit;
     for (size_t i = 0; i < v->bytes / nn_dtype_size(t); i++)
         nn_set(t, p, i,
-               nn_dtype_float(t) ? unit(key, i) : (double)(nn_mix(key, i) % (limit ? limit : 1)));
+               nn_dtype_float(t) ? unit(key, i) * (1 + shake)
+                                 : (double)(nn_mix(key, i) % (limit ? limit : 1)));
 }
 
 /* Few samples, though more than one where there may be more. */
@@ -236,7 +239,7 @@ static enum nn_status run(struct nn_exec *e, int graph, uint64_t limit, struct n
     for (uint32_t i = 0; !s && i < g->input_count; i++) {
         in[i] = nn_alloc(NULL, v[i].bytes);
         if (in[i])
-            fill_input(&v[i], made_up_key(p, nn_exec_text(e, v[i].name)), limit, in[i]);
+            fill_input(&v[i], made_up_key(p, nn_exec_text(e, v[i].name)), limit, p->shake, in[i]);
         else
             s = nn_fail(m, NN_MACHINE, "out of memory");
     }
@@ -327,6 +330,19 @@ enum nn_status nn_probe_run(struct nn_exec *e, struct nn_probe *p, struct nn_mes
     if (!s)
         s = run_evaluation(e, p, m);
     return s ? s : run_steps(e, p, m);
+}
+
+void nn_probe_blur(struct nn_probe *p, const struct nn_probe *shaken, double part)
+{
+    for (uint32_t first = 0, end; first < p->count && p->count == shaken->count; first = end) {
+        double most = 0;
+        for (end = first; end < p->count && p->result[end].group == p->result[first].group; end++)
+            most = fmax(most, fabs(p->result[end].value));
+        for (uint32_t i = first; i < end; i++)
+            if (p->result[i].loose &&
+                !(fabs(p->result[i].value - shaken->result[i].value) <= part * most))
+                p->result[i].value = NAN;
+    }
 }
 
 void nn_probe_close(struct nn_probe *p)

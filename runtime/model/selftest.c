@@ -72,7 +72,7 @@ static enum nn_status compare(const struct nn_context *c, const struct nn_probe 
         for (uint32_t i = first; i < end; i++) {
             const struct nn_probe_result *r = &p->result[i];
             double d = fabs(r->value - want->result[i]), most = allowed(want, r, size, family);
-            if (d <= most || (isnan(r->value) && isnan(want->result[i]))) {
+            if (d <= most || isnan(want->result[i])) {
                 worst = d > 0 && !r->loose && d / size > worst ? d / size : worst;
                 continue;
             }
