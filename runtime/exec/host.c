@@ -47,6 +47,8 @@ static enum nn_status load(struct nn_device *d, const struct nn_program *c, size
     h->stride = nn_round_up(c->scratch_bytes, 128);
     if (!nn_mul(h->stride, threads, &h->scratch_bytes))
         return nn_fail(m, NN_MACHINE, "out of memory: scratch for %zu threads", threads);
+    if (!h->scratch_bytes)
+        return NN_OK;
     h->scratch = nn_alloc(h->allocator, h->scratch_bytes);
     return h->scratch
                ? NN_OK

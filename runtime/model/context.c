@@ -173,6 +173,9 @@ static enum nn_status open_context(struct nn_context *c, struct nn_message *m)
     if (c->model->version != NN_PACKAGE_VERSION)
         return nn_fail(m, NN_REFUSED, "%s was built for another version of libnnrt",
                        c->model->name);
+    if (c->options.steps < 0 || c->options.steps_per_epoch < 0)
+        return nn_fail(m, NN_USAGE, "options: steps %lld and steps_per_epoch %lld: less than 0",
+                       (long long)c->options.steps, (long long)c->options.steps_per_epoch);
     enum nn_status s = choose_level(c, m);
     if (!s)
         s = check_content(c, m);
@@ -217,10 +220,10 @@ enum nn_status nn_context_open(const struct nn_model *model, const struct nn_opt
     double mb =
         (double)(b.slots + b.arena + b.scratch + b.outputs + b.inputs + c->wide_bytes) / 1e6;
     if (c->level->code)
-        nn_context_log(c, "%s: %s, %.1f MB", model->name, c->level->target, mb);
+        nn_context_log(c, "%s: %s, %.*f MB", model->name, c->level->target, mb < 1 ? 4 : 1, mb);
     else
-        nn_context_log(c, "%s: %s, %d threads, %.1f MB", model->name, c->level->target,
-                       c->pool ? nn_pool_threads(c->pool) : 1, mb);
+        nn_context_log(c, "%s: %s, %d threads, %.*f MB", model->name, c->level->target,
+                       c->pool ? nn_pool_threads(c->pool) : 1, mb < 1 ? 4 : 1, mb);
     *out = c;
     return NN_OK;
 }

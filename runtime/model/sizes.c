@@ -103,7 +103,9 @@ enum nn_status nn_sizes_open(struct nn_context *c, struct nn_message *m)
         return NN_OK;
     c->wide = nn_alloc(c->options.allocator, c->wide_bytes);
     if (!c->wide)
-        return nn_fail(m, NN_MACHINE, "out of memory");
+        return nn_fail(m, NN_MACHINE,
+                       "out of memory: inputs laid out for the largest sizes need %zu bytes",
+                       c->wide_bytes);
     memset(c->wide, 0, c->wide_bytes);
     return NN_OK;
 }

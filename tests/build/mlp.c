@@ -50,8 +50,10 @@ static void refusals(struct mlp *ctx)
           strstr(mlp_error(ctx), bound));
     CHECK(mlp_forward(ctx, 0, image[0], NULL) == NN_USAGE);
     CHECK(mlp_forward(ctx, 1, NULL, NULL) == NN_USAGE && strstr(mlp_error(ctx), "`image` is NULL"));
-    CHECK(mlp_train_step(ctx, image[0], NULL, NULL) == NN_USAGE && strstr(mlp_error(ctx), "`label` is NULL"));
-    CHECK(mlp_evaluate(ctx, 1, NULL, NULL) == NN_USAGE && mlp_evaluate(ctx, 0, NULL, NULL) == NN_OK);
+    CHECK(mlp_train_step(ctx, image[0], NULL, NULL) == NN_USAGE &&
+          strstr(mlp_error(ctx), "`label` is NULL"));
+    CHECK(mlp_evaluate(ctx, 1, NULL, NULL) == NN_USAGE &&
+          mlp_evaluate(ctx, 0, NULL, NULL) == NN_OK);
     CHECK(mlp_load(ctx, "/nowhere/w") && strstr(mlp_error(ctx), "/nowhere/w"));
     CHECK(mlp_param(ctx, "fc9.weight", &v) == NN_USAGE && strstr(mlp_error(ctx), "fc9"));
     CHECK(!mlp_param_dlpack(ctx, "fc9.weight"));
@@ -94,6 +96,8 @@ int main(int argc, char **argv)
     CHECK(mlp_train_step(ctx, image[0], label, NULL) == NN_USAGE &&
           strstr(mlp_error(ctx), "steps"));
     mlp_close(ctx);
+    CHECK(mlp_open(&(struct nn_options){.steps = -5}, &ctx) == NN_USAGE &&
+          strstr(mlp_error(NULL), "steps -5"));
     CHECK(mlp_open(&o, NULL) == NN_USAGE && strstr(mlp_error(NULL), "NULL"));
     CHECK(mlp_open(&o, &ctx) == NN_OK && lines == 1);
     nothing_given(ctx);
