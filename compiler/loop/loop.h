@@ -171,7 +171,8 @@ struct lo_kernel {
     VEC(struct lo_block) blocks;   /* p[0] unused */
     VEC(struct lo_phase) phases;
     double flops, bytes; /* least work and traffic of one launch, for reports */
-    double tiled; /* traffic that the kernel's tiling implies, in bytes; 0: it has none. Not printed */
+    double
+        tiled; /* traffic that the kernel's tiling implies, in bytes; 0: it has none. Not printed */
 };
 
 /* ---- scalar.c: what an operator does to a lane, in every executor ----

@@ -162,7 +162,7 @@ double sk_value_cost(const struct fx_val *v); /* of one value, its operands apar
 void sk_nest(struct sk *s);
 bool sk_contract(struct sk *s); /* false: not for it (shape, prologue): sk_nest takes it */
 void sk_gpu_chain(struct sk *s);
-void sk_gpu_stream(struct sk *s); /* a chain that streams (gpu_stream.c) */
+void sk_gpu_stream(struct sk *s);    /* a chain that streams (gpu_stream.c) */
 void sk_chain_figures(struct sk *s); /* adds its stages' work to the kernel's */
 bool sk_gpu_contract(struct sk *s);  /* the same on a GPU (gpu_contract.c) */
 void sk_scatter(struct sk *s);

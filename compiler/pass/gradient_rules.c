@@ -329,10 +329,11 @@ bool rule_is_linear(const struct ir_node *n)
         NOT(tanh)
         NOT(sigmoid)
         NOT(erf)
-        NOT(round_tf32) NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq) NOT(ne)
-            NOT(lt) NOT(le) NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const) NOT(iota)
-                NOT(random) NOT(input) NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter) NOT(stop)
-                    NOT(custom) NOT(hole) NOT(grad)
+        NOT(round_tf32)
+        NOT(div) NOT(idiv) NOT(mod) NOT(pow) NOT(min) NOT(max) NOT(eq) NOT(ne) NOT(lt) NOT(le)
+            NOT(gt) NOT(ge) NOT(not ) NOT(and) NOT(or) NOT(const) NOT(iota) NOT(random) NOT(input)
+                NOT(slot) NOT(cumsum) NOT(reshape) NOT(scatter) NOT(stop) NOT(custom) NOT(hole)
+                    NOT(grad)
 #undef NOT
                         case IR_OP_COUNT : return false;
     }

@@ -26,8 +26,9 @@ static double bound(const struct nn_probe_rec *want, enum nn_dtype t)
 }
 
 /* What result i may differ by. `size`: the largest of its output or slot, `family`: of all alike. A
- * kernel that does nothing is all of its output's size away; the family's share is for gradients
- * that are 0 but for rounding. */
+ * kernel that does nothing is all of its output's size away; half of it is for gradients, which
+ * deep networks make of rounding errors too; the family's share is for those that are 0 but for
+ * rounding. */
 static double allowed(const struct nn_probe_rec *want, const struct nn_probe_result *r, double size,
                       double family)
 {
@@ -35,7 +36,7 @@ static double allowed(const struct nn_probe_rec *want, const struct nn_probe_res
     if (!r->loose)
         return part * size;
     part = part > want->tolerance ? part : want->tolerance;
-    return (100 * part < 0.5 ? 100 * part : 0.5) * size + part / 10 * family + r->rounding;
+    return 0.5 * size + part / 10 * family + r->rounding;
 }
 
 /* The largest magnitude among the stored results from `first` on that belong to one output or slot;

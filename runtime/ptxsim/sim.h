@@ -145,11 +145,11 @@ struct sim_counters {
 };
 struct sim_launch {
     uint32_t grid[3], block[3];
-    uint32_t shared;         /* dynamic bytes */
-    const void *params;      /* param_bytes of the kernel, laid out as sim_param says */
-    bool unchecked;          /* no race and no uninitialised checks: speed only */
-    uint64_t limit;          /* of thread instructions; 0: none */
-    bool cooperative;        /* blocks may wait for each other: all are under way at once */
+    uint32_t shared;    /* dynamic bytes */
+    const void *params; /* param_bytes of the kernel, laid out as sim_param says */
+    bool unchecked;     /* no race and no uninitialised checks: speed only */
+    uint64_t limit;     /* of thread instructions; 0: none */
+    bool cooperative;   /* blocks may wait for each other: all are under way at once */
     /* What the kernel's printf writes, one call at a time; NULL: it goes nowhere. */
     void (*print)(const char *text, size_t bytes);
     uint32_t shared_allowed; /* dynamic + static must not pass it; 0: 48 KB */

@@ -1,5 +1,5 @@
-/* Functions of kernels.nn, several instances of one among them, against values computed here in double;
- * gradients in f64 against differences; stages against whole calls; a fault. */
+/* Functions of kernels.nn, several instances of one among them, against values computed here in
+ * double; gradients in f64 against differences; stages against whole calls; a fault. */
 #include "kernels.h"
 
 #include <math.h>
@@ -45,7 +45,8 @@ static void *scratch(size_t bytes)
 
 enum { ROWS = 6, N = 5 };
 
-static void norm_by_hand(const double *x, const double *r, const double *gain, double *sum, double *y)
+static void norm_by_hand(const double *x, const double *r, const double *gain, double *sum,
+                         double *y)
 {
     for (int i = 0; i < ROWS; i++) {
         double square = 0;
@@ -58,12 +59,14 @@ static void norm_by_hand(const double *x, const double *r, const double *gain, d
     }
 }
 
-static double x[ROWS * N], r[ROWS * N], gain[N], sum[ROWS * N], y[ROWS * N], want[ROWS * N], want_sum[ROWS * N];
+static double x[ROWS * N], r[ROWS * N], gain[N], sum[ROWS * N], y[ROWS * N], want[ROWS * N],
+    want_sum[ROWS * N];
 
 static void values(void)
 {
     static uint16_t bx[ROWS * N], bg[N], bsum[ROWS * N], by[ROWS * N];
-    CHECK(COUNT(x) == NORM64_X_SIZE && COUNT(gain) == NORM64_GAIN_SIZE && COUNT(bx) == NORM16_Y_SIZE);
+    CHECK(COUNT(x) == NORM64_X_SIZE && COUNT(gain) == NORM64_GAIN_SIZE &&
+          COUNT(bx) == NORM16_Y_SIZE);
     void *s = scratch(NORM64_SCRATCH_BYTES + NORM16_SCRATCH_BYTES);
     fill(x, COUNT(x), 1);
     fill(r, COUNT(r), 2);
@@ -79,7 +82,8 @@ static void values(void)
     norm16(bx, bx, bg, bsum, by, s);
     norm_by_hand(x, r, gain, want_sum, want);
     for (int i = 0; i < COUNT(y); i++)
-        CHECK(fabs((double)from_bf16(by[i]) - want[i]) < 0.02 && (double)from_bf16(bsum[i]) == want_sum[i]);
+        CHECK(fabs((double)from_bf16(by[i]) - want[i]) < 0.02 &&
+              (double)from_bf16(bsum[i]) == want_sum[i]);
     free(s);
 }
 

@@ -1,5 +1,5 @@
-/* Functions of kernels.nn launched by their helpers, against the CPU's; the fault that one leaves; pointers
- * that are refused. */
+/* Functions of kernels.nn launched by their helpers, against the CPU's; the fault that one leaves;
+ * pointers that are refused. */
 #include <cuda.h>
 
 #include "kernels.h"
@@ -60,7 +60,8 @@ static void fault(const struct kernels_gpu *gpu)
         int64_t index;
     } f = {0};
     CUdeviceptr gt = to_gpu(table, sizeof table), gi = to_gpu(ids, sizeof ids);
-    CUdeviceptr gm = to_gpu(more, sizeof more), go = to_gpu(out, sizeof out), gf = to_gpu(&f, sizeof f);
+    CUdeviceptr gm = to_gpu(more, sizeof more), go = to_gpu(out, sizeof out),
+                gf = to_gpu(&f, sizeof f);
     CHECK(!lookup_launch(gpu, NULL, gt, gi, gm, go, gf));
     CHECK(!cuMemcpyDtoH(out, go, sizeof out) && !cuMemcpyDtoH(&f, gf, sizeof f));
     CHECK(out[1] == 2 && !f.line);

@@ -588,8 +588,8 @@ static int check_clusters(struct ir_graph *g, void *ctx)
     struct fuse_plan *p = fuse_graph(g, w->t, "lean", FUSE_GEMM_OWN);
     bool same = (uint32_t)w->n == p->clusters.n;
     for (uint32_t i = 0; same && i < p->clusters.n; i++)
-        same = !strcmp(w->name[i], p->clusters.p[i].streams ? "stream"
-                                                            : name[p->clusters.p[i].skeleton]);
+        same = !strcmp(w->name[i],
+                       p->clusters.p[i].streams ? "stream" : name[p->clusters.p[i].skeleton]);
     if (!same) {
         struct text t = {0};
         fuse_print(p, &t);
