@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -292,7 +293,7 @@ static enum nn_status probe(struct build *b, struct nn_exec *e, struct nn_messag
     if (!s)
         s = nn_probe_run(e, &shaken, m);
     if (!s)
-        nn_probe_blur(&b->probe, &shaken, 10 * build_tolerance(b));
+        nn_probe_blur(&b->probe, &shaken, fmin(10 * build_tolerance(b), 1e-2));
     nn_probe_close(&shaken);
     return s;
 }
