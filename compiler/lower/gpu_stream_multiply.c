@@ -62,6 +62,27 @@ static lo_id row_fragment(struct gs *g, const struct gs_tile *t, struct lo_lin k
     return lo_ldmatrix(b, t->buf, place(g, t, point, k), gs_step(g) == 16 ? 4 : 2, false);
 }
 
+/* The two factors of eight columns each that a matrix load brought. */
+static void both_fragments(struct gs *g, lo_id loaded, lo_id *out)
+{
+    struct lo_builder *b = &g->s->b;
+    for (int e = 0; e < 2; e++)
+        out[e] = gs_step(g) == 16 ? gc_pair(&g->c, lo_extract(b, loaded, 2 * e),
+                                            lo_extract(b, loaded, 2 * e + 1))
+                                  : lo_extract(b, loaded, e);
+}
+
+/* sums[at], sums[at + 1] += row times the two factors of eight columns. */
+static void multiply_both(struct gs *g, uint32_t sums, int64_t at, lo_id row, const lo_id *col)
+{
+    struct lo_builder *b = &g->s->b;
+    for (int64_t e = 0; e < 2; e++) {
+        struct lo_lin l = lo_lin_c(at + e);
+        lo_id sum = lo_get(b, sums, l);
+        lo_set(b, sums, l, lo_mma(b, gc_instruction(&g->c), row, col[e], sum));
+    }
+}
+
 /* Two times eight columns from c on. */
 static void col_fragments(struct gs *g, const struct gs_tile *t, int64_t c, struct lo_lin k,
                           lo_id *out)
@@ -82,24 +103,16 @@ static void col_fragments(struct gs *g, const struct gs_tile *t, int64_t c, stru
     struct lo_lin point = gc_plus(&g->c, gc_plus_v(&g->c, lo_lin_v(b, low), other, 8), c);
     if (deep)
         k = gc_plus_v(&g->c, k, gc_bit(&g->c, LO_AND, gc_bit(&g->c, LO_SHR, g->lane, 3), 1), 8);
-    lo_id m = lo_ldmatrix(b, t->buf, place(g, t, point, k), deep ? 4 : 2, false);
-    for (int e = 0; e < 2; e++)
-        out[e] = deep ? gc_pair(&g->c, lo_extract(b, m, 2 * e), lo_extract(b, m, 2 * e + 1))
-                      : lo_extract(b, m, e);
+    both_fragments(g, lo_ldmatrix(b, t->buf, place(g, t, point, k), deep ? 4 : 2, false), out);
 }
 
 static void score_mma(struct gs *g, uint32_t i, struct lo_lin k)
 {
-    struct lo_builder *b = &g->s->b;
     const struct gs_tile *rows = &g->tile[g->row_tile[i]], *cols = &g->tile[g->col_tile[i]];
     lo_id row = row_fragment(g, rows, k), col[2];
     for (int64_t c = 0; c < g->wide; c += 16) {
         col_fragments(g, cols, c, k, col);
-        for (int64_t e = 0; e < 2; e++) {
-            struct lo_lin at = lo_lin_c(c / 8 + e);
-            lo_set(b, g->score[i], at,
-                   lo_mma(b, gc_instruction(&g->c), row, col[e], lo_get(b, g->score[i], at)));
-        }
+        multiply_both(g, g->score[i], c / 8, row, col);
     }
 }
 
@@ -202,25 +215,17 @@ static void point_fragments(struct gs *g, const struct gs_tile *t, int64_t k, in
         point = gc_plus_v(&g->c, point, three, 8);
     struct lo_lin at =
         gc_plus_v(&g->c, lo_lin_c(n), deep ? gc_bit(&g->c, LO_SHR, g->lane, 4) : three, 8);
-    lo_id m = lo_ldmatrix(b, t->buf, place(g, t, point, at), deep ? 4 : 2, true);
-    for (int e = 0; e < 2; e++)
-        out[e] = deep ? gc_pair(&g->c, lo_extract(b, m, 2 * e), lo_extract(b, m, 2 * e + 1))
-                      : lo_extract(b, m, e);
+    both_fragments(g, lo_ldmatrix(b, t->buf, place(g, t, point, at), deep ? 4 : 2, true), out);
 }
 
 static void add_mma(struct gs *g, uint32_t i)
 {
-    struct lo_builder *b = &g->s->b;
     const struct gs_tile *t = &g->tile[g->sum_tile[i]];
     for (int64_t k = 0; k < g->wide; k += gs_step(g)) {
         lo_id square = square_fragment(g, i, k), col[2];
         for (int64_t n = 0; n < g->n[i]; n += 16) {
             point_fragments(g, t, k, n, col);
-            for (int64_t e = 0; e < 2; e++) {
-                struct lo_lin at = lo_lin_c(n / 8 + e);
-                lo_set(b, g->sum[i], at,
-                       lo_mma(b, gc_instruction(&g->c), square, col[e], lo_get(b, g->sum[i], at)));
-            }
+            multiply_both(g, g->sum[i], n / 8, square, col);
         }
     }
 }
