@@ -336,11 +336,14 @@ void nn_probe_blur(struct nn_probe *p, const struct nn_probe *shaken, double par
 {
     for (uint32_t first = 0, end; first < p->count && p->count == shaken->count; first = end) {
         double most = 0;
+        bool steady = true;
         for (end = first; end < p->count && p->result[end].group == p->result[first].group; end++)
             most = fmax(most, fabs(p->result[end].value));
         for (uint32_t i = first; i < end; i++)
-            if (p->result[i].loose &&
-                !(fabs(p->result[i].value - shaken->result[i].value) <= part * most))
+            steady = steady && (!p->result[i].loose ||
+                                fabs(p->result[i].value - shaken->result[i].value) <= part * most);
+        for (uint32_t i = first; i < end && !steady; i++)
+            if (p->result[i].loose)
                 p->result[i].value = NAN;
     }
 }

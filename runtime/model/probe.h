@@ -29,8 +29,9 @@ struct nn_probe {
  * losses, what it left in the optimiser's states and how far it moved parameters and states.
  * NN_REFUSED: an index was out of range, a smaller limit may help. */
 enum nn_status nn_probe_run(struct nn_exec *e, struct nn_probe *p, struct nn_message *m);
-/* Makes NAN, which compares with nothing, of loose results that chance decides: those that differ
- * from the same probe's with a shake by more than `part` of their output's or slot's largest. */
+/* Makes NAN, which compares with nothing, of the loose results of outputs and slots that chance
+ * decides: one of theirs differs from the same probe's with a shake by more than `part` of the
+ * largest. */
 void nn_probe_blur(struct nn_probe *p, const struct nn_probe *shaken, double part);
 void nn_probe_close(struct nn_probe *p); /* frees the results; all zero is fine */
 
