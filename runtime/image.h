@@ -7,7 +7,7 @@
 #include "nnrt.h"
 
 #define NN_IMAGE_MAGIC 0x31474d494e4eu /* "NNIMG1" */
-#define NN_IMAGE_VERSION 5
+#define NN_IMAGE_VERSION 6
 #define NN_IMAGE_ALIGN 256 /* of every argument's memory */
 
 /* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
@@ -60,6 +60,20 @@ struct nn_slot_rec {
     uint64_t offset, bytes; /* offset into the slots' allocation, NN_IMAGE_ALIGN-byte aligned */
     double identity;        /* NN_SLOT_ACC: what it starts from */
     int64_t dim[NN_MAX_RANK];
+};
+
+/* A size that follows from others: left OP right, brought into [least, most]. */
+enum nn_size_op {
+    NN_SIZE_GIVEN, /* none: each run may choose it */
+    NN_SIZE_SUM,
+    NN_SIZE_PRODUCT,
+    NN_SIZE_QUOTIENT, /* towards minus infinity; by 0: 0 */
+};
+struct nn_rule_rec {
+    uint32_t slot, op;    /* the slot's number, of NN_SLOT_SIZE; enum nn_size_op, not GIVEN */
+    uint32_t left, right; /* 1 + the number of a slot of NN_SLOT_SIZE; 0: the number below */
+    int64_t left_n, right_n;
+    int64_t least, most;
 };
 
 /* How far an axis goes in a run: times * ((by * the slot's value + plus) // over) + more. */
@@ -182,7 +196,8 @@ struct nn_image {
     uint32_t graph_count, graphs_at;
     uint32_t kernel_count, kernels_at;
     uint32_t origin_count, origins_at;
-    uint32_t target; /* the name of the level that the kernels are for; 0: not told */
+    uint32_t rule_count, rules_at; /* nn_rule_rec, each behind those that it needs */
+    uint32_t target;               /* the name of the level that the kernels are for; 0: not told */
 };
 
 #endif

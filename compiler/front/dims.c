@@ -305,8 +305,6 @@ static const struct mono *mono_less(struct dims *s, const struct mono *m, const 
     return j == k->n ? mono_of(s, atom, n) : NULL;
 }
 
-static int64_t floor_div(int64_t a, int64_t b) /* b > 0 */ { return a / b - (a % b < 0); }
-
 static int64_t gcd64(int64_t a, int64_t b)
 {
     while (b) {
@@ -473,7 +471,7 @@ const struct dim *dim_mod(struct dims *s, const struct dim *a, const struct dim 
 
 /* ---- values and bounds ---- */
 
-static bool value_of(struct dims *s, const struct dim *a, bool most, int64_t *v)
+bool dim_value(struct dims *s, const struct dim *a, int64_t *v)
 {
     int64_t sum = 0;
     for (uint32_t i = 0; i < a->n; i++) {
@@ -482,12 +480,12 @@ static bool value_of(struct dims *s, const struct dim *a, bool most, int64_t *v)
             const struct atom *x = &s->atoms.p[a->t[i].m->atom[j]];
             int64_t k, d;
             if (x->sym) {
-                if (!x->sym->known && !(most && x->sym->most))
+                if (!x->sym->known)
                     return false;
-                k = x->sym->known ? x->sym->value : x->sym->most;
+                k = x->sym->value;
             } else {
                 const struct dim *num = x->num, *den = x->den;
-                if (!value_of(s, num, most, &k) || !value_of(s, den, most, &d) || !d)
+                if (!dim_value(s, num, &k) || !dim_value(s, den, &d) || !d)
                     return false;
                 k = d > 0 ? floor_div(k, d) : floor_div(-k, -d);
             }
@@ -499,13 +497,6 @@ static bool value_of(struct dims *s, const struct dim *a, bool most, int64_t *v)
     }
     *v = sum;
     return true;
-}
-
-bool dim_value(struct dims *s, const struct dim *a, int64_t *v) { return value_of(s, a, false, v); }
-
-bool dim_at_most(struct dims *s, const struct dim *a, int64_t *v)
-{
-    return value_of(s, a, true, v);
 }
 
 bool dim_is_live(struct dims *s, const struct dim *a)
@@ -636,9 +627,12 @@ static void atom_range(struct dims *s, uint32_t atom, int64_t *lo, int64_t *hi)
         *lo = l == INT64_MIN ? l : floor_div(l, q);
         *hi = h == INT64_MAX ? h : floor_div(h, q);
     } else {
-        dim_range(s, x.den, &q, &h);
-        if (l >= 0 && q >= 1)
+        int64_t most;
+        dim_range(s, x.den, &q, &most);
+        if (l >= 0 && q >= 1) {
             *lo = 0;
+            *hi = h == INT64_MAX ? h : h / q;
+        }
     }
 }
 
@@ -654,6 +648,58 @@ void dim_range(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi)
         *lo = *lo == INT64_MIN || l == INT64_MIN ? INT64_MIN : add_sat(*lo, l);
         *hi = *hi == INT64_MAX || h == INT64_MAX ? INT64_MAX : add_sat(*hi, h);
     }
+}
+
+/* With each symbol replaced by what `map` gives; NULL: itself. */
+typedef const struct dim *symbol_map(struct dims *s, const struct dim_sym *y);
+static const struct dim *map_symbols(struct dims *s, const struct dim *a, symbol_map *map)
+{
+    const struct dim *sum = dim_const(s, 0);
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct dim *p = dim_const(s, a->t[i].c);
+        for (uint32_t j = 0; j < a->t[i].m->n; j++) {
+            uint32_t id = a->t[i].m->atom[j];
+            const struct atom x = s->atoms.p[id];
+            const struct dim *v;
+            if (x.sym) {
+                v = map(s, x.sym);
+                v = v ? v : dim_of_atom(s, id);
+            } else {
+                const struct dim *den = map_symbols(s, x.den, map);
+                v = den->n ? dim_div(s, map_symbols(s, x.num, map), den) : den;
+                s->overflow = s->overflow || !den->n;
+            }
+            p = dim_mul(s, p, v);
+        }
+        sum = dim_add(s, sum, p);
+    }
+    return sum;
+}
+
+static const struct dim *solution(struct dims *s, const struct dim_sym *y)
+{
+    (void)s;
+    return y->solution;
+}
+
+static const struct dim *known_value(struct dims *s, const struct dim_sym *y)
+{
+    return y->known ? dim_const(s, y->value) : NULL;
+}
+
+const struct dim *dim_known(struct dims *s, const struct dim *a)
+{
+    return map_symbols(s, a, known_value);
+}
+
+bool dim_bounds(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi)
+{
+    if (dim_value(s, a, lo)) {
+        *hi = *lo;
+        return true;
+    }
+    dim_range(s, dim_known(s, a), lo, hi);
+    return *lo > INT64_MIN && *hi < INT64_MAX;
 }
 
 bool dim_shown_ge(struct dims *s, const struct dim *a, const struct dim *b)
@@ -714,25 +760,7 @@ bool dim_has_free(struct dims *s, const struct dim *a, const struct dim_sym **wh
 
 const struct dim *dim_subst(struct dims *s, const struct dim *a)
 {
-    const struct dim *sum = dim_const(s, 0);
-    for (uint32_t i = 0; i < a->n; i++) {
-        const struct dim *p = dim_const(s, a->t[i].c);
-        for (uint32_t j = 0; j < a->t[i].m->n; j++) {
-            uint32_t id = a->t[i].m->atom[j];
-            const struct atom x = s->atoms.p[id];
-            const struct dim *v;
-            if (x.sym) {
-                v = x.sym->solution ? x.sym->solution : dim_of_atom(s, id);
-            } else {
-                const struct dim *den = dim_subst(s, x.den);
-                v = den->n ? dim_div(s, dim_subst(s, x.num), den) : den;
-                s->overflow = s->overflow || !den->n;
-            }
-            p = dim_mul(s, p, v);
-        }
-        sum = dim_add(s, sum, p);
-    }
-    return sum;
+    return map_symbols(s, a, solution);
 }
 
 const struct dim *dim_solve(struct dims *s, const struct dim *a, const struct dim_sym *y,

@@ -24,6 +24,8 @@ struct dim_sym {
     uint32_t atom;
 };
 
+static inline int64_t floor_div(int64_t a, int64_t b) /* b > 0 */ { return a / b - (a % b < 0); }
+
 struct dims *dims_new(void);
 void dims_free(struct dims *s);
 /* A result overflowed or grew out of hand since the last call of this: the caller reports it. */
@@ -44,10 +46,13 @@ const struct dim *dim_exact(struct dims *s, const struct dim *a, const struct di
 bool dim_is_const(const struct dim *a, int64_t *v);
 /* Its value when all symbols are known. */
 bool dim_value(struct dims *s, const struct dim *a, int64_t *v);
-/* Whether it is made of symbols with a bound; its value where they are as large as can be and the
- * others are known. */
+const struct dim *dim_known(struct dims *s,
+                            const struct dim *a); /* with the values of known ones */
+/* Whether it is made of symbols with a bound. */
 bool dim_is_live(struct dims *s, const struct dim *a);
-bool dim_at_most(struct dims *s, const struct dim *a, int64_t *v);
+/* Between what its values lie where symbols have theirs or go up to their bounds; false: there is
+ * a symbol with neither. */
+bool dim_bounds(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi);
 /* times * ((by*y + plus) // over) + more, of a symbol y with a bound, growing with it; where over
  * is 1, so is times, and more is 0. False if it is nothing of the kind. */
 struct dim_line {

@@ -313,9 +313,9 @@ struct constant {
     val v; /* NULL: it is being computed */
 };
 
-struct live { /* a size that the run chooses */
-    struct dim_sym *y;
-    ir_id node; /* its slot's value; 0: not read yet */
+struct live { /* a size of the run, as it is read */
+    uint32_t slot;
+    ir_id node;
 };
 
 struct elab {
@@ -485,6 +485,7 @@ ir_id emit_elem_at(struct elab *e, enum ir_op op, enum nn_dtype t, const struct 
 ir_id emit_move(struct elab *e, val x, const struct shape *dom, const struct ir_term *at,
                 uint32_t nval, val const *gathered, const struct ir_term *const *gathered_at);
 ir_id emit_move_filled(struct elab *e, val x, const struct shape *dom, const struct ir_term *at,
+                       uint32_t nval, val const *gathered, const struct ir_term *const *gathered_at,
                        double fill);
 ir_id emit_reshape(struct elab *e, val x, const struct shape *to);
 /* Folds own axes given by `fold` (one flag each); `drop`: indices folded instead, with guards. */
@@ -528,6 +529,20 @@ bool live_inside(struct elab *e, const struct ix *x, const struct dim *const *ax
                  const struct dim *n);
 /* What a run's entry must check becomes the least of the sizes; reports what cannot. */
 bool live_entry(struct elab *e);
+
+/* ---- live_moves.c: elements that move to places which hang on such sizes ---- */
+/* Integers that a read's terms are made of: ix_operand(1 + i) is v[i] where at[i] says; NULL: at
+ * the same indices, or a number. */
+struct gathers {
+    uint32_t n;
+    val v[IR_MAX_AXES];
+    const struct ir_term *at[IR_MAX_AXES];
+};
+/* The position along axis `axis` of the domain's own, plus so much, modulo n. */
+const struct ix *live_wrapped(struct elab *e, const struct shape *dom, uint32_t axis,
+                              const struct dim *plus, const struct dim *n, struct gathers *g);
+/* x with its elements in order in the axes of `to`; 0 where a plain reshape does it. */
+ir_id live_reshape(struct elab *e, val x, const struct shape *to);
 
 /* ---- types.c: signatures ---- */
 

@@ -6,9 +6,9 @@
 
 int64_t emit_size(struct elab *e, const struct dim *d)
 {
-    int64_t v;
-    CHECK(dim_at_most(e->dims, d, &v), "a size without a value: %s", v_dim_text(e, d));
-    return v;
+    int64_t least, most;
+    CHECK(dim_bounds(e->dims, d, &least, &most), "a size without a value: %s", v_dim_text(e, d));
+    return most;
 }
 
 /* ---- origins ---- */
@@ -254,9 +254,10 @@ ir_id emit_move(struct elab *e, val x, const struct shape *dom, const struct ir_
 }
 
 ir_id emit_move_filled(struct elab *e, val x, const struct shape *dom, const struct ir_term *at,
+                       uint32_t nval, val const *gathered, const struct ir_term *const *gathered_at,
                        double fill)
 {
-    return move(e, x, dom, at, 0, NULL, NULL, fill);
+    return move(e, x, dom, at, nval, gathered, gathered_at, fill);
 }
 
 ir_id emit_reshape(struct elab *e, val x, const struct shape *to)
@@ -266,6 +267,9 @@ ir_id emit_reshape(struct elab *e, val x, const struct shape *to)
     const struct dim **dims;
     struct ir_axis *ax = emit_axes(e, to, &dims);
     struct ir_in in = {.node = emit_node_of(e, x)};
+    ir_id moved = e->lives ? live_reshape(e, x, to) : 0;
+    if (moved)
+        return moved;
     struct ir_node n = {.op = IR_reshape,
                         .dtype = (uint8_t)x->t.dtype,
                         .nd = (uint16_t)(to->nix + to->rank),

@@ -52,8 +52,8 @@ void model_input(struct elab *e, const struct tree_param *p, struct model_run *r
     val v = v_tensor(e, t, s, p->at);
     for (uint32_t i = 0; e->b && i < s.rank; i++) {
         struct dim_sym *y;
-        int64_t n;
-        if (dim_at_most(e->dims, s.dim[i], &n))
+        int64_t lo, hi;
+        if (dim_bounds(e->dims, s.dim[i], &lo, &hi))
             continue;
         dim_symbols(e->dims, s.dim[i], &y, 1);
         elab_error(e, p->at, "the size `%s` has no value here: give it with -D %s=…", y->name,

@@ -3,9 +3,11 @@
  * - a reduction over such an axis folds the identity there (a sum of products: zeros in both);
  * - a read that may go beyond finds what lies outside of its tensor;
  * - a tensor of indices is 0 beyond, so that no read of a table fails there.
- * A size used as a number is computed from the slot. What would put elements at places that hang on
- * the size in another way than by the first axis of a reshape is refused. */
+ * A size used as a number is computed from the slot. One of several sizes, and one that is no line
+ * of its one, is a slot too, which the runtime computes. Where elements move to places that hang on
+ * a size, live_moves.c says from where. */
 #include "front/elab.h"
+#include "image.h"
 
 /* ---- the sizes ---- */
 
@@ -21,25 +23,23 @@ void live_symbol(struct elab *e, struct dim_sym *y, int64_t most)
     y->most = most;
     y->slot = slot;
     e->lives++;
-    vec_push(&e->live, ((struct live){y, 0}));
 }
 
 /* The slot's value, read once. */
-static ir_id slot_node(struct elab *e, const struct dim_sym *y)
+static ir_id slot_node(struct elab *e, uint32_t slot)
 {
-    uint32_t i = 0;
-    while (e->live.p[i].y != y)
-        i++;
-    if (!e->live.p[i].node) {
-        uint32_t origin = e->b->origin;
-        bool inlined = e->b->inlined;
-        e->b->origin = 0;
-        e->b->inlined = false;
-        e->live.p[i].node = ir_slot_read(e->b, y->slot);
-        e->b->origin = origin;
-        e->b->inlined = inlined;
-    }
-    return e->live.p[i].node;
+    for (uint32_t i = 0; i < e->live.n; i++)
+        if (e->live.p[i].slot == slot)
+            return e->live.p[i].node;
+    uint32_t origin = e->b->origin;
+    bool inlined = e->b->inlined;
+    e->b->origin = 0;
+    e->b->inlined = false;
+    ir_id node = ir_slot_read(e->b, slot);
+    e->b->origin = origin;
+    e->b->inlined = inlined;
+    vec_push(&e->live, ((struct live){slot, node}));
+    return node;
 }
 
 static void refuse(struct elab *e, const struct dim *d, const char *what)
@@ -72,7 +72,7 @@ static uint32_t number_const(void *ctx, int64_t v)
 static uint32_t number_symbol(void *ctx, const struct dim_sym *y)
 {
     struct elab *e = ctx;
-    return y->known ? ir_const_i(e->b, NN_i64, y->value) : slot_node(e, y);
+    return y->known ? ir_const_i(e->b, NN_i64, y->value) : slot_node(e, y->slot);
 }
 
 static uint32_t number_add(void *ctx, uint32_t a, uint32_t b)
@@ -166,22 +166,156 @@ bool live_inside(struct elab *e, const struct ix *x, const struct dim *const *ax
 
 /* ---- nodes ---- */
 
-static const struct ir_live *extent(struct elab *e, const struct dim *d)
+/* A number or a slot on the way to a size that follows from others. */
+struct side {
+    uint32_t slot; /* 1 + its number; 0: n */
+    int64_t n, least, most;
+    const char *text;
+};
+struct rules {
+    struct elab *e;
+    bool far; /* a number or a size is beyond 31 bits */
+    VEC(struct side) side;
+};
+
+static uint32_t side_new(struct rules *r, struct side x)
+{
+    r->far = r->far || x.least < -INT32_MAX || x.most > INT32_MAX;
+    x.least = x.least < -INT32_MAX ? -INT32_MAX : x.least;
+    x.most = x.most > INT32_MAX ? INT32_MAX : x.most;
+    vec_push(&r->side, x);
+    return r->side.n; /* 0 is none */
+}
+
+static uint32_t side_number(void *ctx, int64_t v)
+{
+    struct rules *r = ctx;
+    return side_new(r, (struct side){0, v, v, v, arena_printf(r->e->mem, "%lld", (long long)v)});
+}
+
+static uint32_t side_symbol(void *ctx, const struct dim_sym *y)
+{
+    return side_new(ctx, (struct side){y->slot + 1, 0, 1, y->most, y->name});
+}
+
+/* In parentheses where it is a sum, or a product under a division. */
+static const char *grouped(struct rules *r, const char *text, bool tight)
+{
+    bool group = strchr(text, ' ') || (tight && strpbrk(text, "*/"));
+    return group ? arena_printf(r->e->mem, "(%s)", text) : text;
+}
+
+static const char *rule_text(struct rules *r, enum nn_size_op op, const struct side *x,
+                             const struct side *y)
+{
+    switch (op) {
+    case NN_SIZE_GIVEN: break;
+    case NN_SIZE_SUM:
+        return y->slot || y->n >= 0
+                   ? arena_printf(r->e->mem, "%s + %s", x->text, y->text)
+                   : arena_printf(r->e->mem, "%s - %lld", x->text, -(long long)y->n);
+    case NN_SIZE_PRODUCT:
+        return arena_printf(r->e->mem, "%s*%s", grouped(r, x->text, false),
+                            grouped(r, y->text, false));
+    case NN_SIZE_QUOTIENT:
+        return arena_printf(r->e->mem, "%s//%s", grouped(r, x->text, false),
+                            grouped(r, y->text, true));
+    }
+    BUG("size op %d", op);
+}
+
+/* The slot that is x op y, of values between these. */
+static uint32_t side_rule(struct rules *r, enum nn_size_op op, uint32_t left, uint32_t right,
+                          int64_t least, int64_t most)
+{
+    struct side x = r->side.p[left - 1], y = r->side.p[right - 1];
+    struct ir_module *m = r->e->m;
+    uint32_t id = side_new(r, (struct side){0, 0, least, most, NULL});
+    struct side *own = &r->side.p[id - 1];
+    if (op != NN_SIZE_QUOTIENT && !x.slot && y.slot) { /* numbers come last in a text */
+        struct side t = x;
+        x = y;
+        y = t;
+    }
+    own->text = rule_text(r, op, &x, &y);
+    const char *name = arena_printf(r->e->mem, "dim.%s", own->text);
+    uint32_t slot = ir_slot_find(m, name);
+    if (slot == UINT32_MAX)
+        slot = ir_slot_add(m, (struct ir_slot){.name = name,
+                                               .dtype = NN_i64,
+                                               .kind = NN_SLOT_SIZE,
+                                               .least = own->least,
+                                               .most = own->most,
+                                               .rule = {op, x.slot, y.slot, x.n, y.n}});
+    own->slot = slot + 1;
+    return id;
+}
+
+static uint32_t side_add(void *ctx, uint32_t a, uint32_t b)
+{
+    struct rules *r = ctx;
+    const struct side *x = &r->side.p[a - 1], *y = &r->side.p[b - 1];
+    return side_rule(r, NN_SIZE_SUM, a, b, x->least + y->least, x->most + y->most);
+}
+
+static void corners(const int64_t v[4], int64_t *least, int64_t *most)
+{
+    *least = *most = v[0];
+    for (int i = 1; i < 4; i++) {
+        *least = v[i] < *least ? v[i] : *least;
+        *most = v[i] > *most ? v[i] : *most;
+    }
+}
+
+static uint32_t side_mul(void *ctx, uint32_t a, uint32_t b)
+{
+    struct rules *r = ctx;
+    const struct side *x = &r->side.p[a - 1], *y = &r->side.p[b - 1];
+    int64_t least, most;
+    corners(
+        (int64_t[]){x->least * y->least, x->least * y->most, x->most * y->least, x->most * y->most},
+        &least, &most);
+    return side_rule(r, NN_SIZE_PRODUCT, a, b, least, most);
+}
+
+static uint32_t side_div(void *ctx, uint32_t a, uint32_t b)
+{
+    struct rules *r = ctx;
+    const struct side *x = &r->side.p[a - 1], *y = &r->side.p[b - 1];
+    int64_t q = y->least < 1 ? 1 : y->least, least, most;
+    corners((int64_t[]){floor_div(x->least, q), floor_div(x->least, y->most), floor_div(x->most, q),
+                        floor_div(x->most, y->most)},
+            &least, &most);
+    return side_rule(r, NN_SIZE_QUOTIENT, a, b, least, most);
+}
+
+/* The slot of a size that no line gives. Of an axis it is not negative: the entry sees to that. */
+static uint32_t rule_slot(struct elab *e, const struct dim *d)
+{
+    struct rules r = {.e = e};
+    const struct dim_arithmetic by = {&r, side_number, side_symbol, side_add, side_mul, side_div};
+    uint32_t side = dim_compute(e->dims, dim_known(e->dims, d), &by);
+    uint32_t slot = r.side.p[side - 1].slot - 1;
+    struct ir_slot *s = &e->m->slots.p[slot];
+    s->least = s->least < 0 ? 0 : s->least;
+    if (r.far)
+        refuse(e, d, "no bound can stand for a size of an axis");
+    vec_free(&r.side);
+    return slot;
+}
+
+static struct ir_live extent(struct elab *e, const struct dim *d)
 {
     struct dim_line l;
-    if (!dim_line(e->dims, d, &l)) {
-        refuse(e, d, "no bound can stand for a size of an axis");
-        return NULL;
-    }
-    struct ir_live *x = ARENA_NEW(e->m->mem, struct ir_live);
-    *x = (struct ir_live){l.y->slot, l.by, l.plus, l.over, l.times, l.more};
-    return x;
+    if (dim_line(e->dims, d, &l))
+        return (struct ir_live){l.y->slot, l.by, l.plus, l.over, l.times, l.more};
+    return (struct ir_live){rule_slot(e, d), 1, 0, 1, 1, 0};
 }
 
 /* The operand of the node that is the slot's value, made its last one where there is none. */
-static uint32_t slot_operand(struct elab *e, struct ir_node *n, const struct dim_sym *y)
+static uint32_t slot_operand(struct elab *e, struct ir_node *n, uint32_t of)
 {
-    ir_id slot = slot_node(e, y);
+    ir_id slot = slot_node(e, of);
     uint32_t first = (uint32_t)ir_op_arity(n->op);
     for (uint32_t i = n->nin; i-- > first;)
         if (n->in[i].node == slot)
@@ -198,10 +332,8 @@ static void guard(struct elab *e, struct ir_node *n, uint32_t k, const struct ix
                   const struct dim *d)
 {
     struct arena *mem = e->m->mem;
-    struct dim_line l;
-    if (!dim_line(e->dims, d, &l))
-        return; /* refused where the axis was made */
-    const struct ix *size = ix_mul(mem, ix_operand(mem, slot_operand(e, n, l.y)), l.by);
+    struct ir_live l = extent(e, d);
+    const struct ix *size = ix_mul(mem, ix_operand(mem, slot_operand(e, n, l.slot)), l.by);
     size = ix_div(mem, ix_add(mem, size, ix_const(mem, l.plus)), l.over, NULL);
     size = ix_add(mem, ix_mul(mem, size, l.times), ix_const(mem, l.more - 1));
     struct ir_in *in = arena_dup(mem, n->in, n->nin * sizeof *in);
@@ -306,44 +438,6 @@ static void guard_folds(struct elab *e, struct ir_node *n, const struct dim *con
             guard(e, n, 0, ix_axis(e->m->mem, i), axes[i]);
 }
 
-/* One group of axes of a reshape: only the first may be live, or elements would move. */
-static void check_group(struct elab *e, const struct dim *const *d, uint32_t from, uint32_t to)
-{
-    const struct dim *one = dim_const(e->dims, 1);
-    bool first = true;
-    for (uint32_t i = from; i < to; i++) {
-        if (live_dim(e, d[i]) && !first)
-            refuse(e, d[i], "a reshape counts elements by a size that is not the first");
-        first = first && d[i] == one;
-    }
-}
-
-/* Axes of both sides in the smallest groups of equal products. */
-static void check_reshape(struct elab *e, const struct ir_node *n, const struct dim *const *to)
-{
-    const struct ir_node *x = ir_at(e->b->g, n->in[0].node);
-    const struct dim *const *from = dims_of(e, n->in[0].node);
-    uint32_t nf = ir_rank(x), i = 0, j = 0;
-    const struct dim *number[IR_MAX_AXES];
-    for (uint32_t k = 0; !from && k < nf; k++)
-        number[k] = dim_const(e->dims, ir_axes(x)[k].n);
-    from = from ? from : number;
-    while (i < nf || j < n->nd) {
-        uint32_t i0 = i, j0 = j;
-        const struct dim *p = i < nf ? from[i++] : dim_const(e->dims, 1);
-        const struct dim *q = j < n->nd ? to[j++] : dim_const(e->dims, 1);
-        while (p != q && (i < nf || j < n->nd)) {
-            bool left = j == n->nd || (i < nf && emit_size(e, p) < emit_size(e, q));
-            if (left)
-                p = dim_mul(e->dims, p, from[i++]);
-            else
-                q = dim_mul(e->dims, q, to[j++]);
-        }
-        check_group(e, from, i0, i);
-        check_group(e, to, j0, j);
-    }
-}
-
 /* The same numbers as in a graph of that very size: they are counted along the flat domain. */
 static void check_random(struct elab *e, const struct ir_node *n, const struct dim *const *axes)
 {
@@ -355,12 +449,12 @@ static void check_random(struct elab *e, const struct ir_node *n, const struct d
 void live_node(struct elab *e, struct ir_node *n, const struct dim *const *axes)
 {
     struct ir_axis *dom = arena_dup(e->m->mem, n->dom, n->nd * sizeof *dom);
-    for (uint32_t i = 0; i < n->nd; i++)
-        dom[i].live = live_dim(e, axes[i]) ? extent(e, axes[i]) : NULL;
+    for (uint32_t i = 0; i < n->nd; i++) {
+        struct ir_live l = live_dim(e, axes[i]) ? extent(e, axes[i]) : (struct ir_live){0};
+        dom[i].live = live_dim(e, axes[i]) ? arena_dup(e->m->mem, &l, sizeof l) : NULL;
+    }
     n->dom = dom;
-    if (n->op == IR_reshape)
-        check_reshape(e, n, axes);
-    else if (n->op == IR_random)
+    if (n->op == IR_random)
         check_random(e, n, axes);
     else if (!ir_op_whole(n->op) && ir_op_arity(n->op) > 0) {
         guard_indices(e, n, axes);
@@ -382,13 +476,11 @@ static int64_t least_of(const struct dim_line *l)
 
 static bool entry_holds(struct elab *e, const struct entry_check *c)
 {
-    const struct dim *d = dim_sub(e->dims, c->hi, c->lo), *zero = dim_const(e->dims, 0);
+    const struct dim *d = dim_sub(e->dims, c->hi, c->lo);
     struct dim_line l;
-    int64_t v;
-    if (!live_dim(e, d) || dim_shown_ge(e->dims, d, zero))
+    int64_t least, most;
+    if (!live_dim(e, d) || (dim_bounds(e->dims, d, &least, &most) && least >= 0))
         return true;
-    if (dim_line(e->dims, dim_sub(e->dims, zero, d), &l))
-        return dim_at_most(e->dims, d, &v) && v >= 0;
     if (!dim_line(e->dims, d, &l) || least_of(&l) > l.y->most)
         return false;
     struct ir_slot *s = &e->m->slots.p[l.y->slot];
@@ -400,10 +492,11 @@ bool live_entry(struct elab *e)
 {
     for (uint32_t i = 0; i < e->entry.n; i++) {
         const struct entry_check *c = &e->entry.p[i];
-        int64_t lo, hi;
+        int64_t lo, hi, least;
         if (entry_holds(e, c))
             continue;
-        bool both = dim_at_most(e->dims, c->lo, &lo) && dim_at_most(e->dims, c->hi, &hi);
+        bool both =
+            dim_bounds(e->dims, c->lo, &least, &lo) && dim_bounds(e->dims, c->hi, &least, &hi);
         if (elab_error(e, c->at, "%s",
                        both && lo > hi
                            ? bound_text(e, c->what, dim_const(e->dims, lo), dim_const(e->dims, hi))

@@ -7,6 +7,7 @@ struct move {
     struct elab *e;
     val x, r;
     struct ir_term *t; /* one for each own axis of x; NULL when checking */
+    struct gathers g;  /* what the terms read */
 };
 
 static void move_begin(struct move *m, struct elab *e, val x, uint32_t rank,
@@ -32,15 +33,31 @@ static const struct ix *move_axis(struct move *m, uint32_t axis)
     return ix_axis(m->e->m->mem, m->r->t.s.nix + axis);
 }
 
-static const struct ix *plus(struct move *m, const struct ix *x, int64_t c)
+/* A size, which a run may choose, as a position. */
+static const struct ix *move_size(struct move *m, const struct dim *d)
 {
-    return ix_add(m->e->m->mem, x, ix_const(m->e->m->mem, c));
+    if (live_dim(m->e, d))
+        return size_ix(m->e, d, m->g.v, &m->g.n);
+    return ix_const(m->e->m->mem, emit_size(m->e, d));
 }
 
-static val move_end(struct move *m)
+/* The position along own axis `axis` plus so much, modulo n; itself where n is 0. */
+static const struct ix *move_modulo(struct move *m, uint32_t axis, const struct dim *plus,
+                                    const struct dim *n)
+{
+    struct elab *e = m->e;
+    const struct ix *ix = move_axis(m, axis);
+    if (live_dim(e, n) || live_dim(e, plus))
+        return live_wrapped(e, &m->r->t.s, axis, plus, n, &m->g);
+    ix = ix_add(e->m->mem, ix, ix_const(e->m->mem, emit_size(e, plus)));
+    return emit_size(e, n) ? ix_mod(e->m->mem, ix, emit_size(e, n), NULL) : ix;
+}
+
+static val move_end(struct move *m, double fill)
 {
     if (m->e->b)
-        m->r->t.node = emit_move(m->e, m->x, &m->r->t.s, m->t, 0, NULL, NULL);
+        m->r->t.node =
+            emit_move_filled(m->e, m->x, &m->r->t.s, m->t, m->g.n, m->g.v, m->g.at, fill);
     return m->r;
 }
 
@@ -190,7 +207,7 @@ static val permuted(struct elab *e, val x, const uint32_t *from, struct loc at)
     move_begin(&m, e, x, x->t.s.rank, dim, at);
     for (uint32_t i = 0; m.t && i < x->t.s.rank; i++)
         move_term(&m, from[i], move_axis(&m, i));
-    return move_end(&m);
+    return move_end(&m, 0);
 }
 
 val transpose(struct elab *e, val x, uint32_t a, uint32_t b, struct loc at)
@@ -285,11 +302,11 @@ val builtin_repeat(struct builtin_call *c)
     move_begin(&m, e, x, (uint32_t)n, dim, c->at);
     for (uint32_t i = 0; m.t && i < x->t.s.rank; i++) {
         bool once = dim[lead + i] == x->t.s.dim[i];
-        int64_t size = once ? 0 : emit_number(e, x->t.s.dim[i]);
         const struct ix *ix = move_axis(&m, lead + i);
-        move_term(&m, i, size ? ix_mod(e->m->mem, ix, size, NULL) : ix);
+        move_term(&m, i,
+                  once ? ix : move_modulo(&m, lead + i, dim_const(e->dims, 0), x->t.s.dim[i]));
     }
-    return move_end(&m);
+    return move_end(&m, 0);
 }
 
 /* ---- along one axis ---- */
@@ -305,11 +322,11 @@ static val shifted(struct elab *e, val x, uint32_t axis, const struct dim *n,
     move_begin(&m, e, x, x->t.s.rank, dim, at);
     if (!m.t)
         return m.r;
-    for (uint32_t i = 0; i < x->t.s.rank; i++)
-        move_term(&m, i,
-                  i == axis ? plus(&m, move_axis(&m, i), emit_number(e, shift)) : move_axis(&m, i));
-    m.r->t.node = emit_move_filled(e, x, &m.r->t.s, m.t, fill);
-    return m.r;
+    for (uint32_t i = 0; i < x->t.s.rank; i++) {
+        const struct ix *ix = move_axis(&m, i);
+        move_term(&m, i, i == axis ? ix_add(e->m->mem, ix, move_size(&m, shift)) : ix);
+    }
+    return move_end(&m, fill);
 }
 
 static bool list_arg(struct builtin_call *c, val **p, uint32_t *n)
@@ -507,10 +524,12 @@ val builtin_flip(struct builtin_call *c)
     move_begin(&m, e, x, x->t.s.rank, x->t.s.dim, c->at);
     for (uint32_t i = 0; m.t && i < x->t.s.rank; i++) {
         const struct ix *ix = move_axis(&m, i);
-        int64_t last = turn[i] ? emit_number(e, x->t.s.dim[i]) - 1 : 0;
-        move_term(&m, i, turn[i] ? plus(&m, ix_mul(e->m->mem, ix, -1), last) : ix);
+        const struct dim *last = dim_sub(e->dims, x->t.s.dim[i], dim_const(e->dims, 1));
+        if (turn[i])
+            ix = ix_add(e->m->mem, ix_mul(e->m->mem, ix, -1), move_size(&m, last));
+        move_term(&m, i, ix);
     }
-    return move_end(&m);
+    return move_end(&m, 0);
 }
 
 val builtin_roll(struct builtin_call *c)
@@ -524,11 +543,10 @@ val builtin_roll(struct builtin_call *c)
         return v_poison(e);
     move_begin(&m, e, x, x->t.s.rank, x->t.s.dim, c->at);
     for (uint32_t i = 0; m.t && i < x->t.s.rank; i++) {
-        const struct ix *ix = move_axis(&m, i);
-        int64_t n = i == axis ? emit_number(e, x->t.s.dim[i]) : 0;
-        move_term(&m, i, i == axis && n ? ix_mod(e->m->mem, plus(&m, ix, -shift), n, NULL) : ix);
+        const struct dim *n = x->t.s.dim[i], *back = dim_const(e->dims, -shift);
+        move_term(&m, i, i == axis ? move_modulo(&m, i, back, n) : move_axis(&m, i));
     }
-    return move_end(&m);
+    return move_end(&m, 0);
 }
 
 val builtin_pad(struct builtin_call *c)

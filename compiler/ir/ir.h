@@ -173,6 +173,13 @@ struct ir_node {
     const struct ir_access *out;
 };
 
+/* A size that follows from others: left OP right. */
+struct ir_rule {
+    uint8_t op;           /* enum nn_size_op; NN_SIZE_GIVEN (0): a run chooses the size */
+    uint32_t left, right; /* 1 + the slot; 0: the number */
+    int64_t left_n, right_n;
+};
+
 struct ir_slot {
     const char *name; /* fc1.weight */
     enum nn_dtype dtype;
@@ -181,6 +188,7 @@ struct ir_slot {
     const int64_t *dim;
     double identity;     /* NN_SLOT_ACC */
     int64_t least, most; /* NN_SLOT_SIZE */
+    struct ir_rule rule; /* likewise */
     uint32_t of;         /* NN_SLOT_OPT: 1 + the slot that it belongs to */
 };
 

@@ -326,6 +326,29 @@ const char *ir_slot_kind_name(unsigned kind)
     return name[kind];
 }
 
+static void print_size(const struct ir_module *m, uint32_t slot, int64_t n, struct text *out)
+{
+    if (slot)
+        print_name(out, m->slots.p[slot - 1].name);
+    else
+        text_printf(out, "%lld", (long long)n);
+}
+
+/* ` 1 to 72 = dim.past + dim.seq` */
+static void print_range(const struct ir_module *m, const struct ir_slot *s, struct text *out)
+{
+    text_printf(out, " %lld to %lld", (long long)s->least, (long long)s->most);
+    if (s->rule.op == NN_SIZE_GIVEN)
+        return;
+    text_printf(out, " = ");
+    print_size(m, s->rule.left, s->rule.left_n, out);
+    text_printf(out, " %s ",
+                s->rule.op == NN_SIZE_SUM       ? "+"
+                : s->rule.op == NN_SIZE_PRODUCT ? "*"
+                                                : "//");
+    print_size(m, s->rule.right, s->rule.right_n, out);
+}
+
 static void print_slot(const struct ir_module *m, const struct ir_slot *s, struct text *out)
 {
     text_printf(out, "slot ");
@@ -339,7 +362,7 @@ static void print_slot(const struct ir_module *m, const struct ir_slot *s, struc
         text_double(out, s->identity);
     }
     if (s->kind == NN_SLOT_SIZE)
-        text_printf(out, " %lld to %lld", (long long)s->least, (long long)s->most);
+        print_range(m, s, out);
     if (s->of) {
         text_printf(out, " of ");
         print_name(out, m->slots.p[s->of - 1].name);

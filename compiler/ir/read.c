@@ -319,19 +319,56 @@ static bool node(struct reader *r)
 
 /* ---- statements ---- */
 
-/* `1 to 64` behind `size`. */
+static bool within_31_bits(int64_t v) { return v >= -INT32_MAX && v <= INT32_MAX; }
+
+/* A slot of sizes, or a number. */
+static bool rule_side(struct reader *r, uint32_t *slot, int64_t *n)
+{
+    const char *s;
+    uint32_t lo = (read_skip(r), r->at);
+    if (read_peek(r) == '-' || read_digit(read_peek(r)))
+        return read_integer(r, n, "a number");
+    if (!read_name(r, &s, "a slot's name or a number"))
+        return false;
+    *slot = ir_slot_find(r->m, s) + 1;
+    return (*slot && r->m->slots.p[*slot - 1].kind == NN_SLOT_SIZE) ||
+           read_fail(r, lo, "no size `%s`", s);
+}
+
+/* `dim.past + dim.seq` behind `=`. */
+static bool size_rule(struct reader *r, struct ir_rule *x)
+{
+    if (!rule_side(r, &x->left, &x->left_n))
+        return false;
+    uint32_t lo = (read_skip(r), r->at);
+    x->op = read_accept(r, "+")    ? NN_SIZE_SUM
+            : read_accept(r, "*")  ? NN_SIZE_PRODUCT
+            : read_accept(r, "//") ? NN_SIZE_QUOTIENT
+                                   : NN_SIZE_GIVEN;
+    if (x->op == NN_SIZE_GIVEN)
+        return read_fail(r, lo, "expected `+`, `*` or `//`");
+    if (!rule_side(r, &x->right, &x->right_n))
+        return false;
+    return (within_31_bits(x->left_n) && within_31_bits(x->right_n)) ||
+           read_fail(r, lo, "a number beyond 2**31");
+}
+
+/* `1 to 64` behind `size`, and what the size follows from. */
 static bool size_range(struct reader *r, struct ir_slot *s)
 {
     uint32_t lo = (read_skip(r), r->at);
     if (s->dtype != NN_i64 || s->rank)
         return read_fail(r, lo, "a size is one i64");
-    if (!read_natural(r, &s->least, INT32_MAX, "the least size"))
+    if (!read_integer(r, &s->least, "the least size"))
         return false;
     if (!read_keyword(r, "to"))
         return read_fail(r, r->at, "expected `to`");
-    if (!read_natural(r, &s->most, INT32_MAX, "the largest size"))
+    if (!read_integer(r, &s->most, "the largest size") ||
+        (read_accept(r, "=") && !size_rule(r, &s->rule)))
         return false;
-    return (s->least > 0 && s->least <= s->most) || read_fail(r, lo, "no size is in that range");
+    return ((s->least > 0 || s->rule.op != NN_SIZE_GIVEN) && s->least <= s->most &&
+            within_31_bits(s->least) && within_31_bits(s->most)) ||
+           read_fail(r, lo, "no size is in that range");
 }
 
 static bool slot(struct reader *r)

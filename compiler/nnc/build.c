@@ -128,31 +128,38 @@ static struct front_dim *bound_of(struct build *b, const char *name)
     return NULL;
 }
 
-/* A bare name among an input's dims becomes a size of the forward call, up to its bound; the first
- * one without any takes the train block's batch. */
-static void add_size(struct build *b, const char *name)
+/* A name in an input's dims becomes a size of the forward call, up to its bound; the first that is
+ * all of a dim takes, without any, the train block's batch. */
+static void add_size(struct build *b, const char *name, bool bare)
 {
     for (uint32_t i = 0; i < b->sizes; i++)
         if (!strcmp(b->size[i], name))
             return;
-    if (!defined(b, name) && !bound_of(b, name) && !b->sizes)
+    if (bare && !defined(b, name) && !bound_of(b, name) && !b->sizes)
         b->dim[b->dims++] = (struct front_dim){name, b->train ? b->train->batch : 64, true};
     if (bound_of(b, name) && b->sizes < NNC_DIMS)
         b->size[b->sizes++] = name;
+}
+
+/* The names in `2*(h + 1)`. */
+static void add_names(struct build *b, const char *dim)
+{
+    for (const char *at = dim; *at;) {
+        size_t n = 0;
+        while (isalnum((unsigned char)at[n]) || at[n] == '_')
+            n++;
+        if (n && !isdigit((unsigned char)*at))
+            add_size(b, arena_strndup(b->mem, at, n), at == dim && !at[n]);
+        at += n ? n : 1;
+    }
 }
 
 static int read_sizes(struct build *b)
 {
     b->dims = nnc_dims("build", &b->o, b->mem, b->dim);
     for (uint32_t i = 0; i < b->model->ninputs; i++)
-        for (uint32_t k = 0; k < b->model->input[i].rank; k++) {
-            const char *d = b->model->input[i].dim[k];
-            size_t n = 0;
-            while (isalnum((unsigned char)d[n]) || d[n] == '_')
-                n++;
-            if (!d[n] && !isdigit((unsigned char)d[0]))
-                add_size(b, d);
-        }
+        for (uint32_t k = 0; k < b->model->input[i].rank; k++)
+            add_names(b, b->model->input[i].dim[k]);
     for (uint32_t i = 0; i < b->dims; i++) {
         bool used = !b->dim[i].live;
         for (uint32_t k = 0; k < b->sizes; k++)

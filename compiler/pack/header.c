@@ -32,19 +32,17 @@ static void type_text(struct text *out, uint8_t dtype, uint8_t rank, const int64
 /* ---- the comment at the head ---- */
 
 /* `2*(seq + 1)//2 - 1`, as far as each part does something. */
-static void extent_text(struct header *h, const struct nn_graph_rec *g,
-                        const struct nn_extent_rec *x)
+static void extent_text(struct header *h, const struct nn_extent_rec *x)
 {
-    const struct nn_size_rec *z = nn_image_at(h->i, g->sizes_at);
-    while (z->slot != x->slot)
-        z++;
+    const char *size = nn_image_text(h->i, nn_image_slots(h->i)[x->slot - 1].name);
+    size += strncmp(size, "dim.", 4) ? 0 : 4;
     bool grouped = x->over != 1 && x->plus;
     if (x->times != 1)
         text_printf(h->out, "%" PRId64 "*(", x->times);
     text_printf(h->out, grouped ? "(" : "");
     if (x->by != 1)
         text_printf(h->out, "%" PRId64 "*", x->by);
-    text_printf(h->out, "%s", nn_image_text(h->i, z->name));
+    text_printf(h->out, "%s", size);
     if (x->plus)
         text_printf(h->out, " %c %lld", x->plus < 0 ? '-' : '+', llabs((long long)x->plus));
     text_printf(h->out, grouped ? ")" : "");
@@ -56,7 +54,7 @@ static void extent_text(struct header *h, const struct nn_graph_rec *g,
         text_printf(h->out, " %c %lld", x->more < 0 ? '-' : '+', llabs((long long)x->more));
 }
 
-static void value_text(struct header *h, const struct nn_graph_rec *g, const struct nn_value_rec *v)
+static void value_text(struct header *h, const struct nn_value_rec *v)
 {
     if (!v->extents_at) {
         type_text(h->out, v->dtype, v->rank, v->dim);
@@ -67,28 +65,28 @@ static void value_text(struct header *h, const struct nn_graph_rec *g, const str
     for (uint32_t k = 0; k < v->rank; k++) {
         text_printf(h->out, k ? ", " : "");
         if (x[k].slot)
-            extent_text(h, g, &x[k]);
+            extent_text(h, &x[k]);
         else
             text_printf(h->out, "%" PRId64, v->dim[k]);
     }
     text_printf(h->out, "]");
 }
 
-static void value_list(struct header *h, const struct nn_graph_rec *g, uint32_t at, uint32_t n)
+static void value_list(struct header *h, uint32_t at, uint32_t n)
 {
     const struct nn_value_rec *v = nn_image_at(h->i, at);
     for (uint32_t k = 0; k < n; k++) {
         text_printf(h->out, "%s%s ", k ? ", " : "", nn_image_text(h->i, v[k].name));
-        value_text(h, g, &v[k]);
+        value_text(h, &v[k]);
     }
 }
 
 static void graph_line(struct header *h, const struct nn_graph_rec *g, const char *what)
 {
     text_printf(h->out, " *   %-12s ", what);
-    value_list(h, g, g->inputs_at, g->input_count);
+    value_list(h, g->inputs_at, g->input_count);
     text_printf(h->out, " -> ");
-    value_list(h, g, g->outputs_at, g->output_count);
+    value_list(h, g->outputs_at, g->output_count);
     text_printf(h->out, "\n");
 }
 
@@ -172,10 +170,15 @@ static void sample_sizes(struct header *h, uint32_t at, uint32_t n, int64_t batc
 }
 
 /* Whether the value is so many samples, and nothing else of it is chosen by a run. */
-static bool by_samples(const struct header *h, const struct nn_value_rec *v)
+static bool by_samples(const struct header *h, const struct nn_graph_rec *g,
+                       const struct nn_value_rec *v)
 {
     const struct nn_extent_rec *x = v->extents_at ? nn_image_at(h->i, v->extents_at) : NULL;
-    if (!x || !x[0].slot || x[0].by != 1 || x[0].plus || x[0].over != 1)
+    const struct nn_size_rec *z = nn_image_at(h->i, g->sizes_at);
+    bool given = false;
+    for (uint32_t k = 0; x && k < g->size_count; k++)
+        given = given || (x[0].slot && x[0].slot == z[k].slot);
+    if (!given || x[0].by != 1 || x[0].plus || x[0].over != 1)
         return false;
     for (uint32_t k = 1; k < v->rank; k++)
         if (x[k].slot)
@@ -198,7 +201,7 @@ static void forward_constants(struct header *h, const struct nn_graph_rec *g)
     for (int out = 0; out < 2; out++) {
         const struct nn_value_rec *v = nn_image_at(h->i, out ? g->outputs_at : g->inputs_at);
         for (uint32_t k = 0; k < (out ? g->output_count : g->input_count); k++)
-            if (by_samples(h, &v[k]))
+            if (by_samples(h, g, &v[k]))
                 sample_size(h, &v[k], v[k].dim[0]);
     }
 }

@@ -31,6 +31,27 @@ static uint32_t string(struct out *o, const char *s)
     return at;
 }
 
+/* The sizes that follow from others; they stand behind those in the module. */
+static void put_rules(struct out *o, const struct ir_module *m, struct nn_image *h)
+{
+    for (uint32_t i = 0; i < m->slots.n; i++)
+        h->rule_count += m->slots.p[i].rule.op != NN_SIZE_GIVEN;
+    h->rules_at = room(o, h->rule_count, sizeof(struct nn_rule_rec));
+    for (uint32_t i = 0, n = 0; i < m->slots.n; i++) {
+        const struct ir_slot *s = &m->slots.p[i];
+        struct nn_rule_rec r = {.slot = i,
+                                .op = s->rule.op,
+                                .left = s->rule.left,
+                                .right = s->rule.right,
+                                .left_n = s->rule.left_n,
+                                .right_n = s->rule.right_n,
+                                .least = s->least,
+                                .most = s->most};
+        if (r.op != NN_SIZE_GIVEN)
+            put(o, h->rules_at + n++ * (uint32_t)sizeof r, &r, sizeof r);
+    }
+}
+
 static void put_slots(struct out *o, const struct ir_module *m, struct nn_image *h)
 {
     uint64_t offset = 0;
@@ -231,6 +252,7 @@ struct nn_image *program_image(const struct program *p)
     h.model = string(&o, p->m->name);
     h.target = p->target ? string(&o, p->target) : 0;
     put_slots(&o, p->m, &h);
+    put_rules(&o, p->m, &h);
     put_graphs(&o, p, &h);
     h.kernel_count = p->kernels.n;
     h.kernels_at = room(&o, p->kernels.n, sizeof(struct nn_kernel_rec));

@@ -59,9 +59,25 @@ static enum nn_status check_header(const struct check *c)
     if (!span(c, i->slots_at, i->slot_count, sizeof(struct nn_slot_rec)) ||
         !span(c, i->graphs_at, i->graph_count, sizeof(struct nn_graph_rec)) ||
         !span(c, i->kernels_at, i->kernel_count, sizeof(struct nn_kernel_rec)) ||
-        !span(c, i->origins_at, i->origin_count, sizeof(struct nn_origin_rec)))
+        !span(c, i->origins_at, i->origin_count, sizeof(struct nn_origin_rec)) ||
+        !span(c, i->rules_at, i->rule_count, sizeof(struct nn_rule_rec)))
         return damaged(c, "a table ends beyond the image", 0);
     return NN_OK;
+}
+
+static bool is_size(const struct check *c, uint32_t slot)
+{
+    return slot && slot <= c->i->slot_count && nn_image_slots(c->i)[slot - 1].kind == NN_SLOT_SIZE;
+}
+
+static bool near_zero(int64_t v) { return v >= -INT32_MAX && v <= INT32_MAX; }
+
+static bool rule(const struct check *c, const struct nn_rule_rec *r)
+{
+    return r->slot < c->i->slot_count && is_size(c, r->slot + 1) && r->op > NN_SIZE_GIVEN &&
+           r->op <= NN_SIZE_QUOTIENT && (!r->left || is_size(c, r->left)) &&
+           (!r->right || is_size(c, r->right)) && near_zero(r->left_n) && near_zero(r->right_n) &&
+           near_zero(r->least) && near_zero(r->most) && r->least <= r->most;
 }
 
 static enum nn_status check_tables(const struct check *c)
@@ -83,12 +99,11 @@ static enum nn_status check_tables(const struct check *c)
     for (uint32_t n = 0; n < i->origin_count; n++)
         if (!text(c, o[n].text) || (o[n].file && !text(c, o[n].file)))
             return damaged(c, "origin", n);
+    const struct nn_rule_rec *r = nn_image_rules(i);
+    for (uint32_t n = 0; n < i->rule_count; n++)
+        if (!rule(c, &r[n]))
+            return damaged(c, "rule of sizes", n);
     return NN_OK;
-}
-
-static bool is_size(const struct check *c, uint32_t slot)
-{
-    return slot && slot <= c->i->slot_count && nn_image_slots(c->i)[slot - 1].kind == NN_SLOT_SIZE;
 }
 
 static bool sizes(const struct check *c, const struct nn_graph_rec *g)
@@ -111,28 +126,45 @@ static bool most_of(const struct nn_extent_rec *x, int64_t size, int64_t *v)
            !__builtin_add_overflow(*v, x->more, v);
 }
 
+/* The least and the largest value of a slot of sizes: what the graph takes, or what follows. */
+static bool range_of(const struct check *c, const struct nn_graph_rec *g, uint32_t slot,
+                     int64_t *least, int64_t *most)
+{
+    const struct nn_size_rec *z = nn_image_at(c->i, g->sizes_at);
+    const struct nn_rule_rec *r = nn_image_rules(c->i);
+    for (uint32_t n = 0; n < g->size_count; n++)
+        if (z[n].slot == slot) {
+            *least = z[n].least;
+            *most = z[n].most;
+            return true;
+        }
+    for (uint32_t n = 0; n < c->i->rule_count; n++)
+        if (r[n].slot + 1 == slot) {
+            *least = r[n].least;
+            *most = r[n].most;
+            return true;
+        }
+    return false;
+}
+
 /* For every size that the graph takes an axis ends within its dim. */
 static bool extents(const struct check *c, const struct nn_graph_rec *g,
                     const struct nn_value_rec *v)
 {
     enum { LARGEST = 1 << 30 };
-    const struct nn_size_rec *z = nn_image_at(c->i, g->sizes_at);
     if (!v->extents_at)
         return true;
     if (!span(c, v->extents_at, v->rank, sizeof(struct nn_extent_rec)))
         return false;
     const struct nn_extent_rec *x = nn_image_at(c->i, v->extents_at);
     for (uint32_t k = 0; k < v->rank; k++) {
-        uint32_t n = 0;
+        int64_t least, largest, most;
         if (!x[k].slot)
             continue;
-        while (n < g->size_count && z[n].slot != x[k].slot)
-            n++;
-        int64_t most;
-        if (n == g->size_count || x[k].by < 1 || x[k].over < 1 || x[k].times < 1 ||
-            x[k].plus > LARGEST || x[k].plus < -LARGEST || x[k].more > LARGEST ||
-            x[k].more < -LARGEST || !most_of(&x[k], z[n].most, &most) || most > v->dim[k] ||
-            nn_extent(&x[k], z[n].least) < 0)
+        if (!range_of(c, g, x[k].slot, &least, &largest) || x[k].by < 1 || x[k].over < 1 ||
+            x[k].times < 1 || x[k].plus > LARGEST || x[k].plus < -LARGEST || x[k].more > LARGEST ||
+            x[k].more < -LARGEST || !most_of(&x[k], largest, &most) || most > v->dim[k] ||
+            nn_extent(&x[k], least) < 0)
             return false;
     }
     return true;

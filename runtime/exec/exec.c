@@ -455,10 +455,41 @@ bool nn_exec_set_scalar(struct nn_exec *e, const char *name, double v)
     return true;
 }
 
-void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v)
+static void set_i64(struct nn_exec *e, int slot, int64_t v)
 {
     memcpy(nn_exec_slot(e, slot), &v, sizeof v);
     nn_exec_changed(e, slot);
+}
+
+static int64_t rule_side(const struct nn_exec *e, uint32_t slot, int64_t n)
+{
+    if (slot)
+        memcpy(&n, nn_exec_slot(e, (int)slot - 1), sizeof n);
+    return n;
+}
+
+/* Operands are within 32 bits (check.c, and what is stored here): nothing overflows. */
+static int64_t follow(const struct nn_exec *e, const struct nn_rule_rec *r)
+{
+    int64_t x = rule_side(e, r->left, r->left_n), y = rule_side(e, r->right, r->right_n);
+    int64_t v = r->op == NN_SIZE_SUM       ? x + y
+                : r->op == NN_SIZE_PRODUCT ? x * y
+                : y                        ? x / y - (x % y != 0 && (x < 0) != (y < 0))
+                                           : 0;
+    return v < r->least ? r->least : v > r->most ? r->most : v;
+}
+
+void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v)
+{
+    const struct nn_rule_rec *r = nn_image_rules(e->c.image);
+    set_i64(e, slot, v);
+    if (nn_exec_slot_rec(e, slot)->kind != NN_SLOT_SIZE)
+        return;
+    for (uint32_t i = 0; i < e->c.image->rule_count; i++) {
+        v = follow(e, &r[i]);
+        if (memcmp(nn_exec_slot(e, (int)r[i].slot), &v, sizeof v) != 0)
+            set_i64(e, (int)r[i].slot, v);
+    }
 }
 
 void nn_exec_reset_accumulators(struct nn_exec *e)

@@ -27,6 +27,7 @@ NN_IMAGE_RECORDS(nn_image_slots, nn_slot_rec, slots_at)
 NN_IMAGE_RECORDS(nn_image_graphs, nn_graph_rec, graphs_at)
 NN_IMAGE_RECORDS(nn_image_kernels, nn_kernel_rec, kernels_at)
 NN_IMAGE_RECORDS(nn_image_origins, nn_origin_rec, origins_at)
+NN_IMAGE_RECORDS(nn_image_rules, nn_rule_rec, rules_at)
 #undef NN_IMAGE_RECORDS
 static inline const void *nn_image_at(const struct nn_image *i, uint32_t at)
 {
@@ -85,7 +86,8 @@ void nn_exec_changed(struct nn_exec *e, int slot);
 enum nn_status nn_exec_slot_device(struct nn_exec *e, int slot, void **at, struct nn_message *m);
 /* Sets a slot of integers or floats with one element; false if there is no such slot. */
 bool nn_exec_set_scalar(struct nn_exec *e, const char *slot, double v);
-void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v); /* the same of an i64, exactly */
+/* The same of an i64, exactly; of a size also what follows from it. */
+void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v);
 void nn_exec_reset_accumulators(struct nn_exec *e);
 /* Allocated in all, in bytes. On a device `scratch` is what it keeps for itself (a library's
  * workspace) and `inputs` two sets of them; on the CPU `scratch` is that of all threads, and there

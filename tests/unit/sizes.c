@@ -2,55 +2,18 @@
  * the reference evaluator says what a graph of that very size gives. What lies beyond the sizes
  * (inputs, the arena, outputs) is poisoned before every run: NaN, or integers out of any range. */
 #include "back/back.h"
+#include "cuda/cuda.h"
 #include "exec/private.h"
 #include "front/front.h"
 #include "pass/pass.h"
 #include "program/program.h"
 #include "test.h"
 
-#include <unistd.h>
-
 enum { MOST = 4096 }; /* elements of an array */
-
-static const char source[] =
-    "use std\n"
-    "model Mlp(x: f32[batch, 12]) -> f32[batch, 5] {\n"
-    "  a = Linear(16)\n  b = Linear(5)\n  return b(relu(a(x)))\n}\n"
-    "model Conv(x: f32[batch, 8, 8]) -> f32[batch, 3] {\n"
-    "  c = Conv2d(4, 3, pad = 1)\n  n = BatchNorm()\n  l = Linear(3)\n"
-    "  y = max_pool2d(relu(n(c(unsqueeze(x, 1)))), 2)\n  return l(flatten(y, 1))\n}\n"
-    "model Gpt(t: u8[batch, seq]) -> f32[batch, seq, 7] {\n"
-    "  e = Embedding(7, 8)\n  param pos: f32[12, 8] = normal(1)\n"
-    "  n = LayerNorm()\n  w = Linear(24)\n  o = Linear(8)\n"
-    "  x = e(t) + pos[:seq]\n"
-    "  q, k, v = [split_heads(z, 2) for z in chunk(w(n(x)), 3, -1)]\n"
-    "  x = x + o(join_heads(attention(q, k, v, causal = true)))\n  return x @ e.weight.T\n}\n"
-    "model Encoder(t: u8[batch, seq]) -> f32[batch, 6] {\n" /* all keys count; pooled */
-    "  e = Embedding(9, 8)\n  a = MultiHeadAttention(2)\n  l = Linear(6)\n"
-    "  return l(mean(a(e(t)), 1))\n}\n"
-    "model Sums(x: f32[batch, seq, 3]) -> (f32[seq, 3], f32[batch, 3], f32[batch], i32[batch, 3]) "
-    "{\n"
-    "  return mean(x, 0), var(x, 1) * sqrt(seq), max(x, (1, 2)) + batch, argmin(x, 1)\n}\n"
-    "model Wave(x: f32[batch, 2, n]) -> f32[batch, 3, (n + 1)//2] {\n" /* borders move */
-    "  c = Conv1d(4, 3, stride = 2, pad = 1)\n  d = Conv1d(3, 5, pad = 2)\n  return "
-    "d(relu(c(x)))\n}\n"
-    "model Last(x: f32[batch, seq, 4]) -> (f32[batch, 4], f32[batch, seq - 1, 4], f32[batch, seq + "
-    "1, 4]) {\n"
-    "  param first: f32[1, 1, 4] = 0\n"
-    "  d = x[:, 1:] - x[:, :-1]\n"
-    "  return x[:, -1], d, concat([expand(first, batch, 1, 4), cumsum(x, 1)], 1)\n}\n"
-    "model Pairs(x: f32[m, 4], y: f32[n, 4]) -> f32[m, n] {\n"
-    "  return [i, j: sum(k: (x[i, k] - y[j, k])**2) / (m + n)]\n}\n"
-    "model Turned(x: f32[seq, 4, batch]) -> f32[batch, 4] = softmax(x, 0).transpose(0, 2)[:, :, "
-    "0]\n"
-    "model Mixed(x: f32[batch, seq, 2]) -> f32[batch*seq, 2] = x.reshape(batch*seq, 2)\n"
-    "model Flip(x: f32[batch, seq]) -> f32[batch, seq] = flip(x, 1)\n"
-    "model Short(x: f32[batch, seq]) -> f32[batch] = x[:, 3]\n";
 
 /* ---- a model ---- */
 
 struct world {
-    char path[64];
     struct diag *d;
     struct front *f;
     struct ir_module *m;
@@ -65,12 +28,8 @@ static void open_world(struct world *w, const char *model)
                               .epochs = -1,
                               .steps = -1,
                               .seed = -1};
-    strcpy(w->path, "/tmp/nnc-sizes-XXXXXX.nn");
-    int fd = mkstemps(w->path, 3);
-    test(fd >= 0 && write(fd, source, sizeof source - 1) == (ssize_t)sizeof source - 1);
-    close(fd);
     w->d = diag_new();
-    w->f = front_open(w->d, w->path, &o);
+    w->f = front_open(w->d, TEST_SOURCE "/tests/unit/sizes.nn", &o);
     w->m = ir_module_new(model, w->d);
 }
 
@@ -79,7 +38,6 @@ static void close_world(struct world *w)
     ir_module_free(w->m);
     front_close(w->f);
     diag_free(w->d);
-    unlink(w->path);
 }
 
 static double noise(uint64_t key, int64_t i)
@@ -152,14 +110,42 @@ struct compiled {
     struct program *program;
     struct back_jit *jit;
     nn_kernel *kernel[64];
+    struct text ptx;
+    struct nn_code code;
+    struct nn_device *device; /* the software GPU; NULL: the CPU */
     struct nn_image *image;
     struct nn_exec *e;
 };
 
-static bool compile(struct compiled *c, const char *model, const struct front_dim *dim, size_t dims,
-                    const char *policy)
+/* The software GPU: one for all; NULL: there is none, or LLVM makes no code for it. */
+static struct nn_cuda *gpu;
+static const struct target *gpu_target;
+
+static void link_gpu(struct compiled *c, struct lo_kernel *const *kernels, size_t n)
 {
     char *message = NULL;
+    const char *symbol[COUNT(c->kernel)];
+    struct nn_message m;
+    back_symbols(kernels, n, symbol);
+    for (size_t i = 0; i < n; i++)
+        kernels[i]->name = symbol[i];
+    c->image = program_image(c->program);
+    test(back_emit(gpu_target, kernels, n, BACK_ASM, &c->ptx, &message));
+    c->code = (struct nn_code){c->ptx.p, c->ptx.n, gpu_target->name, NULL};
+    test(!nn_cuda_device(&c->device, gpu, 0, &m));
+}
+
+static void link_host(struct compiled *c, struct lo_kernel *const *kernels, size_t n)
+{
+    char *message = NULL;
+    c->image = program_image(c->program);
+    c->jit = back_jit_new(target_host(), &message);
+    test(back_jit_add(c->jit, kernels, n, c->kernel, &message));
+}
+
+static bool compile(struct compiled *c, const char *model, const struct front_dim *dim, size_t dims,
+                    const char *policy, const struct target *target)
+{
     struct nn_message m;
     size_t n;
     open_world(&c->w, model);
@@ -169,24 +155,26 @@ static bool compile(struct compiled *c, const char *model, const struct front_di
     for (size_t i = 0; i < dims; i++) {
         char slot[40];
         snprintf(slot, sizeof slot, "dim.%s", dim[i].name);
-        vec_push(&g->sizes, ((struct ir_size){dim[i].name, ir_slot_find(c->w.m, slot) + 1, 0}));
+        if (ir_slot_find(c->w.m, slot) != UINT32_MAX)
+            vec_push(&g->sizes, ((struct ir_size){dim[i].name, ir_slot_find(c->w.m, slot) + 1, 0}));
     }
     pass_pipeline(g);
-    struct fuse_plan *plan = fuse_graph(g, target_host(), policy, FUSE_GEMM_OWN);
+    struct fuse_plan *plan = fuse_graph(g, target, policy, FUSE_GEMM_OWN);
     c->program = program_new(c->w.m);
-    program_for(c->program, target_host());
+    program_for(c->program, target);
     program_add(c->program, g, NULL, lower_plan(plan));
     fuse_free(plan);
     struct lo_kernel *const *kernels = program_kernels(c->program, &n);
-    c->image = program_image(c->program);
-    c->jit = back_jit_new(target_host(), &message);
-    test(n <= COUNT(c->kernel) && back_jit_add(c->jit, kernels, n, c->kernel, &message));
-    test(!nn_exec_open(&c->e, c->image, c->image->bytes, c->kernel, n, NULL, &m));
+    test(n <= COUNT(c->kernel));
+    (target == gpu_target ? link_gpu : link_host)(c, kernels, n);
+    struct nn_exec_options o = {.device = c->device, .code = c->device ? &c->code : NULL};
+    test(!nn_exec_open(&c->e, c->image, c->image->bytes, c->kernel, n, &o, &m));
     for (uint32_t k = 0; k < c->image->slot_count; k++) {
         const struct nn_slot_rec *s = nn_exec_slot_rec(c->e, (int)k);
         const char *name = nn_exec_text(c->e, s->name);
         for (int64_t i = 0; s->dtype == NN_f32 && i < (int64_t)s->bytes / 4; i++)
             ((float *)nn_exec_slot(c->e, (int)k))[i] = (float)fabs(element(name, false, i) + 1e-3);
+        nn_exec_changed(c->e, (int)k);
     }
     return true;
 }
@@ -194,6 +182,8 @@ static bool compile(struct compiled *c, const char *model, const struct front_di
 static void close_compiled(struct compiled *c)
 {
     nn_exec_close(c->e);
+    nn_device_close(c->device);
+    text_free(&c->ptx);
     back_jit_free(c->jit);
     free(c->image);
     program_free(c->program);
@@ -223,11 +213,23 @@ static int64_t place(const struct nn_value_rec *v, const int64_t *n, int64_t i)
     return i ? -1 : at;
 }
 
+static void poison_bytes(struct compiled *c, void *at, size_t n)
+{
+    struct nn_message m;
+    void *bytes = xcalloc(1, n + 1);
+    memset(bytes, 0xff, n);
+    if (c->device)
+        test(!c->device->ops->write(c->device, at, bytes, n, &m));
+    else
+        memcpy(at, bytes, n);
+    free(bytes);
+}
+
 static void poison(struct compiled *c)
 {
     const struct nn_graph *g = &c->e->c.graph[0];
-    memset(c->e->c.memory.arena, 0xff, g->rec->arena_bytes);
-    memset(g->output, 0xff, g->output_bytes);
+    poison_bytes(c, c->e->c.memory.arena, g->rec->arena_bytes);
+    poison_bytes(c, g->output, g->output_bytes);
 }
 
 static bool run(struct compiled *c)
@@ -284,30 +286,32 @@ static double distance(const struct compiled *c, const struct values *want)
     return worst;
 }
 
-static void check(const char *model, const char *a, int64_t na, const char *b, int64_t nb,
-                  const char *policy)
+static void check_on(const char *model, const char *a, int64_t na, const char *b, int64_t nb,
+                     const char *policy, const struct target *target)
 {
-    struct front_dim dim[2] = {{a, na, true}, {b, nb, true}};
-    size_t dims = b ? 2 : 1;
+    struct front_dim dim[3] = {{a, na, true}, {b, nb, true}, {"batch", 2, true}};
+    bool batch = !strcmp(a, "batch") || (b && !strcmp(b, "batch"));
+    size_t dims = !b ? 1 : batch ? 2 : 3;
     struct compiled c = {0};
     struct world w;
     open_world(&w, model);
-    test(compile(&c, model, dim, dims, policy));
+    test(compile(&c, model, dim, dims, policy, target));
     diag_print(c.w.d, stdout);
-    const int64_t pairs[][2] = {{1, 1}, {na, nb}, {1, nb}, {na, 2}, {2, 3}, {3, nb - 1}};
-    for (size_t i = 0; c.e && i < COUNT(pairs); i++) {
+    const int64_t size[][3] = {{1, 1, 1},  {na, nb, 2}, {1, nb, 2},
+                               {na, 2, 1}, {2, 3, 2},   {3, nb - 1, 1}};
+    for (size_t i = 0; c.e && i < COUNT(size); i++) {
         struct values want = {0};
         const struct nn_size_rec *z = nn_exec_sizes(c.e, 0);
-        for (size_t k = 0; k < dims; k++) {
-            dim[k].n = pairs[i][k] < z[k].least ? z[k].least : pairs[i][k];
+        for (size_t k = 0; k < nn_exec_graph_rec(c.e, 0)->size_count; k++) {
+            dim[k].n = size[i][k] < z[k].least ? z[k].least : size[i][k];
             nn_exec_set_i64(c.e, (int)z[k].slot - 1, dim[k].n);
         }
         evaluate(&w, dim, dims, &want);
         double d = run(&c) ? distance(&c, &want) : INFINITY;
         test(d < 3e-6);
         if (d >= 3e-6)
-            printf("%s, policy %s, %lld x %lld: %g\n", model, policy, (long long)dim[0].n,
-                   (long long)(b ? dim[1].n : 0), d);
+            printf("%s, policy %s, %s, %lld x %lld: %g\n", model, policy, target->name,
+                   (long long)dim[0].n, (long long)(b ? dim[1].n : 0), d);
         for (uint32_t k = 0; k < want.n; k++)
             free(want.p[k]);
     }
@@ -315,19 +319,63 @@ static void check(const char *model, const char *a, int64_t na, const char *b, i
     close_compiled(&c);
 }
 
+static void check(const char *model, const char *a, int64_t na, const char *b, int64_t nb,
+                  const char *policy)
+{
+    check_on(model, a, na, b, nb, policy, target_host());
+    if (gpu)
+        check_on(model, a, na, b, nb, policy, gpu_target);
+}
+
 /* What no bound can stand for is refused, with words in the message. */
 static void refuses(const char *model, const char *a, int64_t na, const char *b, int64_t nb)
 {
     struct front_dim dim[2] = {{a, na, true}, {b, nb, true}};
     struct compiled c = {0};
-    test(!compile(&c, model, dim, 2, "greedy"));
+    test(!compile(&c, model, dim, 2, "greedy", target_host()));
     test(diag_errors(c.w.d) == 1);
+    close_compiled(&c);
+}
+
+/* A damaged rule of what follows from the sizes is found; a rule brings values into its range. */
+static void rules(void)
+{
+    struct front_dim dim[2] = {{"h", 4, true}, {"w", 5, true}};
+    struct compiled c = {0};
+    struct nn_message m;
+    test(compile(&c, "Spots", dim, 2, "greedy", target_host()) && c.image->rule_count == 2);
+    struct nn_rule_rec *r = (void *)((char *)c.image + c.image->rules_at), good = *r;
+    const struct nn_rule_rec bad[] = {{.slot = c.image->slot_count, .op = NN_SIZE_SUM},
+                                      {.slot = good.slot, .op = 9},
+                                      {.slot = good.slot, .op = NN_SIZE_SUM, .left = 1},
+                                      {.slot = 0, .op = NN_SIZE_SUM},
+                                      {.slot = good.slot, .op = NN_SIZE_SUM, .most = 1ll << 40},
+                                      {.slot = good.slot, .op = NN_SIZE_SUM, .left_n = 1ll << 40}};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        *r = bad[i];
+        test(nn_image_check(c.image, c.image->bytes, &m) == NN_REFUSED);
+        test_text(m.text, "the image is damaged: rule of sizes 0");
+    }
+    *r = good;
+    test(nn_image_check(c.image, c.image->bytes, &m) == NN_OK);
+    const int64_t *product = nn_exec_slot(c.e, (int)r[0].slot), *sum = product;
+    sum = nn_exec_slot(c.e, (int)r[1].slot);
+    const struct nn_size_rec *z = nn_exec_sizes(c.e, 0);
+    test(*product == 20 && *sum == 21); /* the largest */
+    nn_exec_set_i64(c.e, (int)z[1].slot - 1, 3);
+    test(*product == 12 && *sum == 13);
+    nn_exec_set_i64(c.e, (int)z[0].slot - 1, 99);
+    test(*product == 20 && *sum == 21);
     close_compiled(&c);
 }
 
 int main(void)
 {
     static const char *const policies[] = {"greedy", "lean", "none"};
+    struct nn_message m;
+    gpu_target = target_find("sm_80");
+    if (!back_knows(gpu_target) || nn_cuda_open(&gpu, &(struct nn_cuda_options){.sim = true}, &m))
+        gpu = NULL;
     for (size_t i = 0; i < COUNT(policies); i++) {
         check("Gpt", "batch", 4, "seq", 12, policies[i]);
         check("Sums", "batch", 4, "seq", 9, policies[i]);
@@ -339,9 +387,17 @@ int main(void)
     check("Last", "batch", 3, "seq", 8, "greedy");
     check("Pairs", "m", 9, "n", 10, "greedy");
     check("Turned", "seq", 5, "batch", 20, "greedy");
-    refuses("Mixed", "batch", 3, "seq", 8);
-    refuses("Flip", "batch", 3, "seq", 8);
+    check("Mixed", "batch", 3, "seq", 7, "greedy");
+    check("Turns", "batch", 3, "seq", 8, "greedy");
+    check("Tokens", "batch", 3, "seq", 7, "greedy");
+    check("Unet", "h", 4, "w", 5, "greedy");
+    check("Skew", "batch", 3, "seq", 6, "greedy");
+    check("Spots", "h", 4, "w", 5, "greedy");
+    check("Cache", "past", 6, "seq", 5, "greedy");
+    rules();
+    refuses("Random", "batch", 3, "seq", 8);
     refuses("Gpt", "batch", 3, "seq", 13);
     refuses("Short", "batch", 3, "seq", 3);
+    nn_cuda_close(gpu);
     return test_done();
 }
