@@ -344,6 +344,7 @@ struct elab {
     uint32_t solved;     /* sizes that front_solve has found */
     uint32_t checkpoints;
     struct dim_sym *batch;
+    const char *apart; /* a model's free dim that is the batch; NULL: none is */
     uint32_t version;   /* of parameters: rises with each update */
     val sys[SYS_COUNT]; /* as read in this graph; NULL before */
     VEC(struct param *) params;
@@ -780,6 +781,12 @@ uint64_t metrics_sets(struct elab *e, val v);
 /* ---- samples.c ---- Why the samples of a node of the graph do not stand by themselves, or NULL;
  * NULL too for a batch of one sample. */
 const char *samples_mixed(const struct elab *e, ir_id id);
+bool samples_folded(const struct elab *e, ir_id id); /* by this node, over the batch */
+/* The same of all that node `id` is computed from (*where: the one); a reduction over the batch is
+ * such a place, but for `id` itself where it `folds`. */
+const char *samples_met(const struct elab *e, ir_id id, bool folds, ir_id *where);
+/* Why an output is not one sample behind the other, each computed from its own alone. */
+const char *samples_apart(const struct elab *e, ir_id id, ir_id *where);
 
 /* What builtin_reduce does, beside the monoids. */
 enum { REDUCE_mean = IRM_COUNT, REDUCE_var, REDUCE_logsumexp };

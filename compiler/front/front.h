@@ -149,4 +149,10 @@ const struct front_model *front_model(struct front *f);
 bool front_solve(struct front *f, const int64_t *const *shape, const uint32_t *rank,
                  struct front_dim *dim, size_t *dims /* in: capacity */);
 
+/* Whether the model's outputs are one sample behind the other along the free dim `name` (of which
+ * `dim` has two or more), each computed from its own: then a run may go in parts. Where not, why is
+ * reported if wanted. */
+bool front_apart(struct front *f, const char *name, const struct front_dim *dim, size_t dims,
+                 bool report);
+
 #endif

@@ -14,6 +14,8 @@ void model_dim(struct elab *e, struct dim_sym *y)
             }
             y->known = true;
             y->value = e->given.p[i].n;
+            if (e->apart && !strcmp(e->apart, y->name))
+                e->batch = y;
             return;
         }
     val v = front_defined(e, y->name, false);
@@ -679,6 +681,31 @@ struct ir_graph *front_build(struct front *f, struct ir_module *m, enum front_gr
         w.g = metrics;
     }
     return building_end(&w, m, good);
+}
+
+bool front_apart(struct front *f, const char *name, const struct front_dim *dim, size_t dims,
+                 bool report)
+{
+    struct ir_module *m = ir_module_new("apart", f->d);
+    struct building w;
+    building_begin(&w, f, m, "forward");
+    w.e->apart = name;
+    w.e->quiet = !report;
+    bool good = build_forward(&w, dim, dims);
+    for (uint32_t i = 0; good && i < w.g->outputs.n; i++) {
+        ir_id where;
+        const char *why = w.e->batch ? samples_apart(w.e, w.g->outputs.p[i].node, &where)
+                                     : "no size of the inputs has this name";
+        good = !why;
+        if (good || !report)
+            continue;
+        uint32_t origin = w.e->batch ? ir_at(w.g, where)->origin : 0;
+        diag_error(f->d, m->origins.p[origin].at, "%s cannot go through %s in parts: %s",
+                   w.g->outputs.p[i].name, name, why);
+    }
+    building_end(&w, m, good);
+    ir_module_free(m);
+    return good;
 }
 
 struct ir_graph *front_build_eval(struct front *f, struct ir_module *m, const char *name,

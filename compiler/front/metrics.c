@@ -40,33 +40,12 @@ static struct node_fact fact_of(const struct split *s, ir_id id)
     return id < s->e->fact.n ? s->e->fact.p[id] : (struct node_fact){0};
 }
 
-static bool folds_batch(const struct split *s, ir_id id)
-{
-    const struct ir_node *n = ir_at(s->g, id);
-    return n->op == IR_reduce && fact_of(s, id).batch_axes >> ir_rank(n);
-}
-
 /* The reduction `id` over the batch goes on from batch to batch only where its terms are of single
  * samples. */
 static bool of_samples(struct split *s, ir_id id)
 {
-    bool *seen = xcalloc(id + 1, sizeof *seen);
-    const char *why = NULL;
     ir_id k = id;
-    seen[id] = true;
-    for (; k && !why; k--) { /* operands come before their users */
-        const struct ir_node *n = ir_at(s->g, k);
-        if (!seen[k])
-            continue;
-        why = k != id && folds_batch(s, k) ? "this is over the batch, and what hangs on it is "
-                                             "reduced over the batch again"
-                                           : samples_mixed(s->e, k);
-        if (why)
-            break;
-        for (uint32_t i = 0; i < (n->op == IR_custom ? 1 : n->nin); i++)
-            seen[n->in[i].node] = true;
-    }
-    free(seen);
+    const char *why = samples_met(s->e, id, true, &k);
     if (!why)
         return true;
     uint32_t origin = ir_at(s->g, k)->origin;
@@ -264,11 +243,11 @@ static ir_id walk_new(struct split *s, ir_id id)
 {
     const struct ir_node *n = ir_at(s->g, id);
     struct node_fact f = fact_of(s, id);
-    if (!s->implicit && f.logsumexp_of && folds_batch(s, f.logsumexp_of))
+    if (!s->implicit && f.logsumexp_of && samples_folded(s->e, f.logsumexp_of))
         return accumulate_logsumexp(s, id);
-    if (!s->implicit && f.spread_of && folds_batch(s, id))
+    if (!s->implicit && f.spread_of && samples_folded(s->e, id))
         return accumulate_spread(s, id);
-    if (folds_batch(s, id))
+    if (samples_folded(s->e, id))
         return accumulate(s, id, (enum ir_monoid)n->monoid);
     switch ((enum ir_op)n->op) {
     case IR_const: return copy_const(s, id);

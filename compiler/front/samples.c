@@ -156,3 +156,41 @@ const char *samples_mixed(const struct elab *e, ir_id id)
             return fact_of(e, n->in[k].node).batch_axes ? others : place;
     return NULL;
 }
+
+bool samples_folded(const struct elab *e, ir_id id)
+{
+    const struct ir_node *n = ir_at(e->b->g, id);
+    return n->op == IR_reduce && fact_of(e, id).batch_axes >> ir_rank(n);
+}
+
+const char *samples_met(const struct elab *e, ir_id id, bool folds, ir_id *where)
+{
+    bool *seen = xcalloc(id + 1, sizeof *seen);
+    const char *why = NULL;
+    seen[id] = true;
+    for (ir_id k = id; k && !why; k--) { /* operands come before their users */
+        const struct ir_node *n = ir_at(e->b->g, k);
+        if (!seen[k])
+            continue;
+        if (samples_folded(e, k) && !(k == id && folds))
+            why = folds ? "this is over the batch, and what hangs on it is reduced over the batch "
+                          "again"
+                        : "this is over all samples of the batch";
+        else
+            why = samples_mixed(e, k);
+        *where = k;
+        for (uint32_t i = 0; i < (n->op == IR_custom ? 1 : n->nin); i++)
+            seen[n->in[i].node] = true;
+    }
+    free(seen);
+    return why;
+}
+
+const char *samples_apart(const struct elab *e, ir_id id, ir_id *where)
+{
+    uint32_t axes = fact_of(e, id).batch_axes & ((1u << ir_rank(ir_at(e->b->g, id))) - 1);
+    *where = id;
+    if (axes && (axes != 1 || ir_axes(ir_at(e->b->g, id))->n != e->batch->value))
+        return "its samples are not its first axis";
+    return samples_met(e, id, false, where);
+}

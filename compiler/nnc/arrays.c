@@ -79,15 +79,15 @@ const char *nnc_input_file(const struct nnc_options *o, const char *name, bool o
     return NULL;
 }
 
-int nnc_fit(const char *file, struct nn_array *a, const struct nn_value_rec *v,
+int nnc_fit(const char *file, struct nn_array *a, const struct nn_value_rec *v, const int64_t *dim,
             const struct nnc_session *s)
 {
     enum nn_dtype to = (enum nn_dtype)v->dtype;
-    bool shape = a->rank == v->rank && !memcmp(a->dim, v->dim, a->rank * sizeof *a->dim);
+    bool shape = a->rank == v->rank && !memcmp(a->dim, dim, a->rank * sizeof *a->dim);
     if (!shape || !nn_widens(a->dtype, to)) {
         char have[256], want[256];
         nn_type_text(have, sizeof have, a->dtype, a->rank, a->dim);
-        nn_type_text(want, sizeof want, to, v->rank, v->dim);
+        nn_type_text(want, sizeof want, to, v->rank, dim);
         fprintf(stderr, "nnc: %s holds %s, but %s is %s\n", file, have,
                 nn_exec_text(s->exec, v->name), want);
         return EXIT_REFUSED;

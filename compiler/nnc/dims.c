@@ -55,3 +55,12 @@ uint32_t nnc_dims(const char *command, const struct nnc_options *o, struct arena
     }
     return n;
 }
+
+void nnc_sizes(struct ir_graph *g, const struct front_dim *dim, size_t dims)
+{
+    for (size_t i = 0; i < dims; i++) {
+        uint32_t slot = ir_slot_find(g->m, arena_printf(g->m->mem, "dim.%s", dim[i].name));
+        if (dim[i].live)
+            vec_push(&g->sizes, ((struct ir_size){dim[i].name, slot + 1, dim[i].n}));
+    }
+}

@@ -64,7 +64,7 @@ static int bind(struct nnc_session *s, struct batch *b, int graph)
         for (uint32_t i = 0; i < s->train->nfields; i++) {
             if (strcmp(nn_exec_text(s->exec, v[k].name), s->train->field[i].name))
                 continue;
-            int bad = nnc_fit(b->file[i], &b->array[i], &v[k], s);
+            int bad = nnc_fit(b->file[i], &b->array[i], &v[k], v[k].dim, s);
             if (bad)
                 return bad;
             b->in[k] = b->array[i].data;

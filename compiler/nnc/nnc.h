@@ -56,6 +56,9 @@ enum { NNC_DIMS = 32 };
 uint32_t nnc_dims(const char *command, const struct nnc_options *o, struct arena *mem,
                   struct front_dim *dim);
 
+/* Those that a run chooses become sizes that the graph's caller says. */
+void nnc_sizes(struct ir_graph *g, const struct front_dim *dim, size_t dims);
+
 /* ---- device.c: --device and --target ---- */
 struct nnc_device {
     struct nn_cuda *cuda;     /* NULL: none was opened */
@@ -160,8 +163,8 @@ int nnc_wanted_weights(struct nnc_session *s, const struct nnc_options *o);
 int nnc_check_inputs(const struct nnc_options *o, const char *const *names, uint32_t n);
 /* The file of `--input NAME=FILE`; a lone input needs no name. NULL after printing. */
 const char *nnc_input_file(const struct nnc_options *o, const char *name, bool only);
-/* Makes of the file's array what the graph's input wants: the same shape, integers widened. */
-int nnc_fit(const char *file, struct nn_array *a, const struct nn_value_rec *v,
+/* Makes of the file's array what the graph's input wants: of these dims, integers widened. */
+int nnc_fit(const char *file, struct nn_array *a, const struct nn_value_rec *v, const int64_t *dim,
             const struct nnc_session *s);
 /* Writes an output of a graph as npy. */
 int nnc_write_output(const struct nnc_session *s, int graph, int output, const char *path);

@@ -164,7 +164,10 @@ static int compiled(struct nnc_session *s, struct ir_graph *g)
 int nnc_session_graph(struct nnc_session *s, enum front_graph which, const char *name,
                       int64_t batch, const struct front_dim *dim, size_t dims)
 {
-    return compiled(s, front_build(s->front, s->c.m, which, name, batch, dim, dims));
+    struct ir_graph *g = front_build(s->front, s->c.m, which, name, batch, dim, dims);
+    if (g)
+        nnc_sizes(g, dim, dims);
+    return compiled(s, g);
 }
 
 static bool add(struct nnc_session *s, enum front_graph which, const char *name, int64_t batch)

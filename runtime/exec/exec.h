@@ -97,6 +97,15 @@ struct nn_exec_memory {
 };
 struct nn_exec_memory nn_exec_memory(const struct nn_exec *e);
 
+/* ---- layout.c ---- */
+/* How far each axis of an input or output goes at the sizes that are set; the elements. */
+size_t nn_extents(const struct nn_exec *e, const struct nn_value_rec *v, int64_t *n);
+/* A dense array of those sizes into memory laid out for the largest (v->bytes), and back. */
+void nn_lay_out(const struct nn_exec *e, const struct nn_value_rec *v, void *wide,
+                const void *dense);
+void nn_take_out(const struct nn_exec *e, const struct nn_value_rec *v, const void *wide,
+                 void *dense);
+
 /* ---- run.c ---- */
 /* Runs a graph. inputs[i] is the memory of its input i, dense and row-major, 64-byte aligned; it is
  * only read. NN_REFUSED: an index was out of range (the message names the line of the model), or,

@@ -81,25 +81,7 @@ static enum nn_status note(struct nn_probe *p, const struct nn_probe_result *r,
     return NN_OK;
 }
 
-/* How many elements of each axis a run computes; the product. */
-static size_t live_dims(const struct nn_exec *e, const struct nn_value_rec *v, int64_t *live)
-{
-    const struct nn_extent_rec *x =
-        v->extents_at ? nn_image_at(nn_exec_image(e), v->extents_at) : NULL;
-    size_t n = 1;
-    for (uint32_t k = 0; k < v->rank; k++) {
-        int64_t size;
-        live[k] = v->dim[k];
-        if (x && x[k].slot) {
-            memcpy(&size, nn_exec_slot(e, (int)x[k].slot - 1), sizeof size);
-            live[k] = nn_extent(&x[k], size);
-        }
-        n *= (size_t)live[k];
-    }
-    return n;
-}
-
-/* Where element i of those lies in memory laid out for the largest. */
+/* Where element i of a run lies in memory laid out for the largest. */
 static size_t position(const struct nn_value_rec *v, const int64_t *live, size_t i)
 {
     size_t at = 0, step = 1;
@@ -119,7 +101,7 @@ static enum nn_status note_output(const struct nn_exec *e, int graph, uint32_t o
     enum nn_dtype t = (enum nn_dtype)v->dtype;
     bool real = nn_dtype_float(t);
     int64_t live[NN_MAX_RANK];
-    size_t n = live_dims(e, v, live), by = real ? n / OUTPUT_SAMPLES + 1 : 1;
+    size_t n = nn_extents(e, v, live), by = real ? n / OUTPUT_SAMPLES + 1 : 1;
     struct nn_probe_result x = {.of = nn_exec_text(e, v->name),
                                 .family = name_key("output"),
                                 .group = p->groups++,

@@ -48,48 +48,6 @@ static enum nn_status find(struct nn_context *c, const int64_t *size, int *graph
 
 /* ---- arrays ---- */
 
-struct copy {
-    size_t element;
-    uint32_t rank;
-    int64_t whole[NN_MAX_RANK], live[NN_MAX_RANK]; /* elements of each axis */
-};
-
-/* From dense into laid out, or back; `at`: the axis to walk. */
-static void copy_axis(const struct copy *x, uint32_t at, char *wide, char *dense, bool in)
-{
-    size_t wide_step = x->element, dense_step = x->element;
-    bool line = true; /* what is behind the axis is whole */
-    for (uint32_t k = at + 1; k < x->rank; k++) {
-        wide_step *= (size_t)x->whole[k];
-        dense_step *= (size_t)x->live[k];
-        line = line && x->whole[k] == x->live[k];
-    }
-    if (line) {
-        size_t n = at < x->rank ? dense_step * (size_t)x->live[at] : x->element;
-        memcpy(in ? wide : dense, in ? dense : wide, n);
-        return;
-    }
-    for (int64_t i = 0; i < x->live[at]; i++)
-        copy_axis(x, at + 1, wide + (size_t)i * wide_step, dense + (size_t)i * dense_step, in);
-}
-
-static void copy_value(const struct nn_context *c, const struct nn_value_rec *v, void *wide,
-                       void *dense, bool in)
-{
-    struct copy x = {nn_dtype_size((enum nn_dtype)v->dtype), v->rank, {0}, {0}};
-    const struct nn_extent_rec *r =
-        v->extents_at ? nn_image_at(nn_exec_image(c->exec), v->extents_at) : NULL;
-    for (uint32_t k = 0; k < v->rank; k++) {
-        x.whole[k] = x.live[k] = v->dim[k];
-        int64_t size;
-        if (!r || !r[k].slot)
-            continue;
-        memcpy(&size, nn_exec_slot(c->exec, (int)r[k].slot - 1), sizeof size);
-        x.live[k] = nn_extent(&r[k], size);
-    }
-    copy_axis(&x, 0, wide, dense, in);
-}
-
 enum nn_status nn_sizes_open(struct nn_context *c, struct nn_message *m)
 {
     for (uint32_t g = 0; g < nn_exec_image(c->exec)->graph_count; g++) {
@@ -130,7 +88,7 @@ const void *const *nn_sizes_in(struct nn_context *c, int graph, const void *cons
         c->in[i] = in[i];
         if (!v[i].extents_at)
             continue;
-        copy_value(c, &v[i], at, (void *)(uintptr_t)in[i], true);
+        nn_lay_out(c->exec, &v[i], at, in[i]);
         c->in[i] = at;
         at += nn_round_up(v[i].bytes, 64);
     }
@@ -142,6 +100,5 @@ void nn_sizes_out(struct nn_context *c, int graph, void *const *out)
     const struct nn_value_rec *v = nn_exec_outputs(c->exec, graph);
     for (uint32_t i = 0; i < nn_exec_graph_rec(c->exec, graph)->output_count; i++)
         if (out[i])
-            copy_value(c, &v[i], (void *)(uintptr_t)nn_exec_output(c->exec, graph, (int)i), out[i],
-                       false);
+            nn_take_out(c->exec, &v[i], nn_exec_output(c->exec, graph, (int)i), out[i]);
 }

@@ -1,0 +1,57 @@
+# `nnc run`: --max compiles once for any size up to a bound; more samples, and many without --max, go in parts, where they
+# stand by themselves. Whatever the parts, the outputs are the same bytes.
+cd "$TMP" || exit 1
+cat >m.nn <<'END'
+use std
+model M(x: u8[batch, 3], w: u8[3]) -> (y: i32[batch, 4], i32[3]) {
+  y = i32(x) * i32(w)
+  return concat([y, sum(y, 1, keep = true)], 1), 2 * i32(w)
+}
+model Mean(x: u8[batch, 3]) -> f32[batch, 3] = x - mean(f32(x), 0)
+model Turned(x: u8[seq, batch, 3]) -> u8[seq, batch, 3] = flip(x, 0)
+END
+npy() { # FILE SHAPE BYTES
+    header="{'descr': '|u1', 'fortran_order': False, 'shape': ($2), }"
+    { printf '\223NUMPY\001\000\166\000%-117s\n' "$header"
+      awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) printf "%c", 1 + i * 7 % 101 }'; } >"$1"
+}
+npy x.npy '150, 3' 450
+npy x5.npy '5, 3' 15
+npy w.npy '3,' 3
+npy t.npy '6, 25, 3' 450
+run() { "$NNC" run m.nn --model "$@" 2>err; }
+refuses() { # STATUS TEXT ARGUMENTS
+    want=$1 text=$2
+    shift 2
+    run "$@" --output none.npy
+    got=$?
+    [ $got = "$want" ] && grep -qF -- "$text" err && [ ! -e none.npy ] && return
+    echo "run $*: status $got, expected $want and: $text"
+    cat err
+    exit 1
+}
+same() { cmp "$1.y.npy" "$2.y.npy" && cmp "$1.1.npy" "$2.1.npy" || exit 1; }
+in="--input x=x.npy --input w=w.npy"
+# shellcheck disable=SC2086
+{
+    run M $in --max batch=150 --output whole.npy || exit 1
+    for n in 1 7 64 149 1000; do
+        run M $in --max batch=$n --output part.npy || exit 1
+        same whole part
+    done
+    run M $in --output part.npy || exit 1 # without a train block 64 at once
+    same whole part
+    if ! "$NNC" devices | grep -q '^sim  *none'; then
+        run M $in --max batch=64 --device sim --output part.npy || exit 1
+        same whole part
+    fi
+    run M --input x=x5.npy --input w=w.npy --output five.npy && run M --input x=x5.npy --input w=w.npy --max batch=64 --output part.npy || exit 1
+    same five part
+    refuses 2 "--max seq: no input of M has a dim seq that is free" M $in --max seq=8
+    refuses 2 "--max batch=0: names and bounds" M $in --max batch=0
+}
+run Mean --input x.npy --output a.npy && run Mean --input x.npy --max batch=200 --output b.npy && cmp a.npy b.npy || exit 1
+refuses 1 "m.nn:6:52: error: output cannot go through batch in parts: this is over all samples" Mean --input x.npy --max batch=64
+run Turned --input t.npy --output a.npy && run Turned --input t.npy --max batch=30,seq=6 --output b.npy && cmp a.npy b.npy || exit 1
+refuses 1 "batch is not the first axis of every input that has it" Turned --input t.npy --max batch=24
+refuses 1 "output cannot go through seq in parts" Turned --input t.npy --max seq=5
