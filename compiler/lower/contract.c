@@ -496,6 +496,9 @@ static void make_buffers(struct con *c)
     }
     int64_t regs = c->rows * (c->form == CON_DOT ? c->cols : c->su * c->sv);
     c->reg = lo_buffer(s->b.k, LO_REG, "acc", c->acc, regs);
+    con_choose_runs(c);
+    if (c->run_k < c->k.n)
+        c->totals = lo_buffer(s->b.k, LO_LOCAL, "totals", scalar, regs * c->acc.lanes);
 }
 
 /* The contraction as the cluster's space has it now. */

@@ -67,10 +67,13 @@ struct con {
     bool copy_k; /* row by row along k; else tile by tile, a tile's rows beside each other */
     bool keep;   /* k is walked in blocks; sums wait in memory for the next one */
     int64_t block_k; /* points of k's first axis in a block */
+    uint32_t run_k;  /* which of k's loops is cut into runs, k.n: none; */
+    int64_t run;     /* so many steps each, behind which the tile's sums go to `totals` */
     int64_t group; /* tasks that take a block together: their panels and sums stand side by side */
     int64_t copy_stride[IR_MAX_AXES], copy_count;
     int64_t panel_stride[IR_MAX_AXES], panel_size; /* of a task */
-    uint32_t temp, panel, reg, tile, sums;         /* buffers */
+    uint32_t temp, panel, reg, tile, sums, totals; /* buffers */
+    int64_t now_summed; /* registers of the tile in work whose sums go to `totals`; 0: none do */
 
     /* how the work is cut: a task is a tile (outer) or block (dot) along v, at one place of u and
      * the walked axes, against a part of r's tiles */
@@ -119,6 +122,9 @@ double con_cycles(const struct con *c);
 uint32_t con_tile_axes(const struct con *c);
 /* Loops over k around body, bounded by the factors' conditions that hold for a whole tile. */
 void con_k_loops(struct con *c, void (*body)(struct con *c));
+/* The same for steps that add to the first `regs` registers: sums of many steps in two levels. */
+void con_choose_runs(struct con *c);
+void con_k_runs(struct con *c, int64_t regs, void (*step)(struct con *c));
 
 /* ---- copy.c ---- phases before the product. */
 void con_phase_copy(struct con *c); /* row to the temporary */

@@ -130,6 +130,77 @@ static lo_id branch_of(struct con *c, const struct guards *list)
     return all;
 }
 
+/* ---- long sums ---- */
+
+enum { RUN = 256 };
+
+/* Steps that the loop over k's axis `depth` makes, blocks and lanes considered. */
+static int64_t steps(const struct con *c, uint32_t depth)
+{
+    uint32_t axis = c->k.axis[depth];
+    int64_t n = con_padded(c, axis);
+    if (c->keep && depth == 0 && c->block_k < n)
+        n = c->block_k;
+    return c->form == CON_DOT && axis == c->vector_k ? con_ceil(n, c->acc.lanes) : n;
+}
+
+/* f64 needs no second level; in the others both are about as long where there are very many steps.
+ */
+void con_choose_runs(struct con *c)
+{
+    int64_t all = 1, each = 1, most = RUN;
+    c->run_k = c->k.n;
+    for (uint32_t i = 0; i < c->k.n; i++)
+        all *= steps(c, i);
+    while (most * most < all)
+        most *= 2;
+    for (uint32_t i = c->k.n; i-- > 0 && c->acc.dtype == NN_f32;) {
+        int64_t n = steps(c, i);
+        if (n * each > 2 * most) {
+            c->run_k = i;
+            c->run = sk_run_length(n, each, most);
+            return;
+        }
+        each *= n;
+    }
+}
+
+static struct lo_lin total_at(const struct con *c, int64_t i) { return lo_lin_c(i * c->acc.lanes); }
+
+static lo_id with_total(struct con *c, int64_t i)
+{
+    struct lo_builder *b = &c->s->b;
+    lo_id had = lo_load(b, c->totals, total_at(c, i), c->acc.lanes, 0, 0);
+    return lo_op(b, IR_add, c->acc, had, lo_get(b, c->reg, lo_lin_c(i)), 0);
+}
+
+static bool is_cut(const struct con *c, uint32_t depth)
+{
+    return c->now_summed && c->run_k == depth;
+}
+
+static void close_run(struct con *c)
+{
+    for (int64_t i = 0; i < c->now_summed; i++)
+        lo_store(&c->s->b, c->totals, total_at(c, i), with_total(c, i), 0);
+    con_clear(c, c->now_summed);
+    lo_end(&c->s->b);
+}
+
+void con_k_runs(struct con *c, int64_t regs, void (*step)(struct con *c))
+{
+    struct lo_builder *b = &c->s->b;
+    c->now_summed = c->run_k < c->k.n ? regs : 0;
+    for (int64_t i = 0; i < c->now_summed; i++)
+        lo_store(b, c->totals, total_at(c, i), lo_const_f(b, c->acc, 0), 0);
+    con_k_loops(c, step);
+    for (int64_t i = 0; i < c->now_summed; i++)
+        lo_set(b, c->reg, lo_lin_c(i), with_total(c, i));
+    c->now_summed = 0;
+}
+
+/* ---- loops ---- */
+
 static void k_loops(struct con *c, uint32_t depth, void (*body)(struct con *c));
 
 /* The axis of k in the lanes: whole vectors, then the rest under a mask. */
@@ -141,12 +212,16 @@ static void k_vectors(struct con *c, uint32_t depth, void (*body)(struct con *c)
         uint32_t mark = sk_open(s);
         struct lo_lin from = lo_lin_c(0), to = lo_lin_c(whole / lanes);
         sk_limited(s, c->vector_k, lanes, &from, &to);
+        if (is_cut(c, depth))
+            sk_open_run(s, c->run, 1, &from, &to);
         lo_id at = lo_for(&s->b, LO_SERIAL, lo_lin_mul(&s->b, from, lanes),
                           lo_lin_mul(&s->b, to, lanes), lanes);
         sk_vector(s, c->vector_k, lo_lin_v(&s->b, at), (uint32_t)lanes, 0);
         k_loops(c, depth + 1, body);
         lo_end(&s->b);
         sk_close(s, mark);
+        if (is_cut(c, depth))
+            close_run(c);
     }
     if (whole < n) {
         uint32_t mark = sk_open(s);
@@ -185,7 +260,10 @@ static void k_axis(struct con *c, uint32_t depth, void (*body)(struct con *c))
         from = lo_lin_v(b, op(c, IR_max, r.from, lo_value(b, from)));
     else if (r.from)
         from = lo_lin_v(b, r.from);
-    sk_for(s, axis, small ? LO_UNROLL : LO_SERIAL, from, to, lanes ? c->acc.lanes : r.step);
+    int64_t by = lanes ? c->acc.lanes : r.step;
+    if (is_cut(c, depth))
+        sk_open_run(s, c->run, by, &from, &to);
+    sk_for(s, axis, small ? LO_UNROLL : LO_SERIAL, from, to, by);
     lo_id branch = branch_of(c, &list);
     if (branch)
         lo_if(b, branch);
@@ -194,6 +272,8 @@ static void k_axis(struct con *c, uint32_t depth, void (*body)(struct con *c))
         lo_end(b);
     lo_end(b);
     sk_close(s, mark);
+    if (is_cut(c, depth))
+        close_run(c);
 }
 
 static void k_loops(struct con *c, uint32_t depth, void (*body)(struct con *c))

@@ -186,10 +186,12 @@ static void outer_loops(struct nest *n, const struct walk *w, uint32_t axis)
     struct lo_lin from = lo_lin_c(0), to = lo_lin_c(n->trip[axis]);
     if (n->trip[axis] == s->x.dim[axis])
         sk_limited(s, axis, 1, &from, &to);
+    nest_open_run(n, axis, &from, &to);
     sk_for(s, axis, LO_SERIAL, from, to, 1);
     outer_loops(n, w, axis + 1);
     sk_close(s, mark);
     lo_end(&s->b);
+    nest_close_run(n, axis);
 }
 
 /* Axes before `split` from the number of a task. */
@@ -235,6 +237,7 @@ static void main_phase(struct nest *n, const struct plan *p)
         return;
     }
     uint32_t mark = sk_open(s);
+    nest_open_run(n, NEST_TASKS, &from, &to);
     lo_id task = lo_for(&s->b, LO_SERIAL, from, to, 1);
     decode(n, p->split, task);
     lo_id wanted = sk_wanted(s, (1u << p->split) - 1);
@@ -245,6 +248,7 @@ static void main_phase(struct nest *n, const struct plan *p)
     if (wanted)
         lo_end(&s->b);
     lo_end(&s->b);
+    nest_close_run(n, NEST_TASKS);
 }
 
 /* ---- folds: the end ---- */
@@ -278,13 +282,14 @@ static void end_chunk(struct nest *n, struct lo_lin chunk, bool only)
         const struct nest_fold *f = &n->fold[i];
         lo_id best = 0, v = nest_end_fold(n, i, &best);
         if (!only) {
-            lo_store(&s->b, f->temporary, chunk, f->where ? best : v, 0);
+            lo_id part = lo_cast(&s->b, nest_part_type(n, i), f->where ? best : v);
+            lo_store(&s->b, f->temporary, chunk, part, 0);
             if (f->where)
                 lo_store(&s->b, f->where, chunk, v, 0);
             continue;
         }
-        n->fold[i].value[0] = v;
-        sk_bind(s, member(n, i)->node, v);
+        n->fold[i].value[0] = f->index ? v : lo_cast(&s->b, nest_folded_type(n, i), v);
+        sk_bind(s, member(n, i)->node, n->fold[i].value[0]);
     }
     if (only)
         nest_store_last(n);
@@ -296,7 +301,7 @@ static lo_id fold_parts(struct nest *n, uint32_t i, int64_t chunks, lo_id best)
     struct lo_builder *b = &n->s->b;
     const struct nest_fold *f = &n->fold[i];
     enum ir_monoid m = nest_value_monoid(ir_at(n->s->plan->g, member(n, i)->node)->monoid);
-    struct lo_type t = {best ? NN_i32 : (uint8_t)nest_folded_type(n, i), 1};
+    struct lo_type t = {best ? NN_i32 : (uint8_t)nest_part_type(n, i), 1};
     uint32_t reg = lo_buffer(b->k, LO_REG, best ? "best" : "sum", t, 1);
     lo_id c = 0, v = 0;
     for (int k = 0; k < 2; k++) { /* the first part, then a loop over the others */
@@ -323,7 +328,7 @@ static void finish_phase(struct nest *n, int64_t chunks)
         if (member(n, i)->role != FUSE_FOLD)
             continue;
         struct nest_fold *f = &n->fold[i];
-        f->value[0] = fold_parts(n, i, chunks, 0);
+        f->value[0] = lo_cast(&s->b, nest_folded_type(n, i), fold_parts(n, i, chunks, 0));
         if (f->where)
             f->value[0] = fold_parts(n, i, chunks, f->value[0]);
         sk_bind(s, member(n, i)->node, f->value[0]);
@@ -347,7 +352,7 @@ static void make_temporaries(struct nest *n, int64_t chunks)
         if (member(n, i)->role != FUSE_FOLD || chunks == 1)
             continue;
         const struct ir_node *x = ir_at(n->s->plan->g, member(n, i)->node);
-        n->fold[i].temporary = sk_temporary(n->s, "part", nest_folded_type(n, i), chunks);
+        n->fold[i].temporary = sk_temporary(n->s, "part", nest_part_type(n, i), chunks);
         if (x->monoid == IRM_argmax || x->monoid == IRM_argmin)
             n->fold[i].where = sk_temporary(n->s, "index", NN_i32, chunks);
     }
@@ -365,6 +370,8 @@ void sk_nest(struct sk *s)
     choose_copies(&n);
     struct plan p = make_plan(&n);
     bool fold = nest_has_folds(&n), only = p.chunks.chunks == 1;
+    nest_choose_runs(&n, p.by_blocks ? p.chunks.per : p.whole, p.by_blocks ? 0 : p.split,
+                     p.by_blocks ? 1 : p.chunks.per);
     make_temporaries(&n, p.chunks.chunks);
     nest_make_folds(&n);
     nest_hold(&n);

@@ -1,11 +1,11 @@
-/* nest: the loops of map, row and column clusters. Private to survey.c, nest.c, hold.c, sweep.c and
- * to what threads of a GPU make of the same clusters (gpu.h). */
+/* nest: the loops of map, row and column clusters. Private to survey.c, nest.c, total.c, hold.c,
+ * sweep.c and to what threads of a GPU make of the same clusters (gpu.h). */
 #ifndef NNC_NEST_H
 #define NNC_NEST_H
 
 #include "lower/skeleton.h"
 
-enum { NEST_COPIES = 8 };
+enum { NEST_COPIES = 8, NEST_TASKS = IR_MAX_AXES };
 
 struct nest_access {
     const struct ix *e;
@@ -21,6 +21,7 @@ struct nest_work {
 /* What a member folds into. */
 struct nest_fold {
     uint32_t reg, index;      /* register arrays, one a copy; index: of argmax and argmin */
+    uint32_t total;           /* of a long sum: what reg is emptied into; 0: none */
     lo_id value[NEST_COPIES]; /* a reduction's result for each copy, once known; [0] if it is one */
     bool done;
     uint32_t temporary; /* FUSE_FOLD in several chunks: one partial result each, */
@@ -36,8 +37,11 @@ struct nest {
     struct sk *s;
     VEC(struct nest_access) access;
     VEC(struct nest_work) work;
-    int64_t trip[IR_MAX_AXES]; /* of each axis once neighbours are merged: 1 is no loop */
-    int v;                     /* the vector axis or -1 */
+    int64_t trip[IR_MAX_AXES];   /* of each axis once neighbours are merged: 1 is no loop */
+    int v;                       /* the vector axis or -1 */
+    int64_t run[NEST_TASKS + 1]; /* of the loop over an axis (its vectors), over a chunk's tasks:
+                                    the iterations between fillings of totals; 0: it is not cut */
+    bool row_cut;                /* one within a row is */
     uint32_t lanes, copies;
     uint32_t sweeps, current;
     uint32_t *sweep; /* of each member that is computed in a sweep over the row */
@@ -62,6 +66,18 @@ void nest_assign_sweeps(struct nest *n);
 bool nest_has_folds(const struct nest *n);
 void nest_store_last(struct nest *n); /* what folds give, and what follows from them */
 
+/* ---- total.c: long sums (CPU) ----
+ * Where totals are filled. A chunk's rows: `blocks` of an outer vector axis, the outer axes from
+ * `split` on, `tasks`. */
+void nest_choose_runs(struct nest *n, int64_t blocks, uint32_t split, int64_t tasks);
+void nest_make_total(struct nest *n, uint32_t member);
+void nest_start_total(struct nest *n, uint32_t member, uint32_t copies);
+void nest_fill_total(struct nest *n, uint32_t member, uint32_t copies);
+enum nn_dtype nest_part_type(struct nest *n, uint32_t member); /* of a chunk's result, in memory */
+/* Around a loop, in iterations: from..to becomes one run, totals are filled behind it. */
+void nest_open_run(struct nest *n, uint32_t loop, struct lo_lin *from, struct lo_lin *to);
+void nest_close_run(struct nest *n, uint32_t loop);
+
 /* ---- hold.c ---- Gives buffers to costly values that several sweeps want. */
 void nest_hold(struct nest *n);
 
@@ -78,11 +94,13 @@ static inline bool nest_v_inner(const struct nest *n)
 void nest_make_folds(struct nest *n); /* register arrays */
 void nest_start_fold(struct nest *n, uint32_t member, uint32_t copies);
 enum nn_dtype nest_folded_type(struct nest *n, uint32_t member);
+uint32_t nest_fold_copies(const struct nest *n, uint32_t member); /* in use where we stand */
 void nest_at_point(struct nest *n, uint32_t u);   /* n->current's members, into copy u */
 void nest_row_values(struct nest *n, uint32_t u); /* stores and folds what is known once a row */
 void nest_row(struct nest *n);                    /* all sweeps, stores, row values, at n->block */
 void nest_start_folds(struct nest *n);            /* of the chunk */
-/* The chunk's result, a scalar; of argmax and argmin the index, and in *best the value there. */
+/* The chunk's result, a scalar (of a long sum in f64); of argmax and argmin the index, and in *best
+ * the value there. */
 lo_id nest_end_fold(struct nest *n, uint32_t member, lo_id *best);
 /* `index` where x is the extreme `best` or a NaN, else the largest i32. */
 lo_id nest_index_where(struct lo_builder *b, lo_id x, lo_id best, lo_id index);

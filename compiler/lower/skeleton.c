@@ -454,6 +454,28 @@ lo_id sk_combine(struct sk *s, enum ir_monoid m, lo_id x, lo_id y)
     return lo_op(&s->b, ir_monoid_combine(m), t.lanes > u.lanes ? t : u, x, y, 0);
 }
 
+void sk_open_run(struct sk *s, int64_t run, int64_t step, struct lo_lin *from, struct lo_lin *to)
+{
+    struct lo_builder *b = &s->b;
+    bool whole = !from->n && !to->n && (to->c0 - from->c0) % (run * step) == 0;
+    struct lo_type i64 = {NN_i64, 1};
+    lo_id at = lo_for(b, LO_SERIAL, *from, *to, run * step);
+    struct lo_lin end = lo_lin_add(b, lo_lin_v(b, at), lo_lin_c(run * step));
+    if (!whole)
+        end = lo_lin_v(b, lo_op(b, IR_min, i64, lo_value(b, end), lo_value(b, *to), 0));
+    *from = lo_lin_v(b, at);
+    *to = end;
+}
+
+int64_t sk_run_length(int64_t trip, int64_t each, int64_t most)
+{
+    int64_t run = most / each < 1 ? 1 : most / each;
+    for (int64_t r = run; r > run / 2; r--)
+        if (trip % r == 0)
+            return r;
+    return run;
+}
+
 struct sk_chunks sk_chunks(const struct sk *s, int64_t n, int64_t least)
 {
     int64_t most = s->within ? 1 : s->t->max_chunks;

@@ -137,6 +137,11 @@ int sk_stride(const struct sk *s, const struct ix *at, uint32_t axis);
 /* ---- folding ---- */
 lo_id sk_identity(struct sk *s, enum ir_monoid m, enum nn_dtype t, uint32_t lanes);
 lo_id sk_combine(struct sk *s, enum ir_monoid m, lo_id x, lo_id y);
+/* Around a loop from..to by `step`: from..to becomes a run of so many iterations; lo_end closes. */
+void sk_open_run(struct sk *s, int64_t run, int64_t step, struct lo_lin *from, struct lo_lin *to);
+/* A run's iterations of `trip`, each of so many additions, for about `most` of them: divides the
+ * trip where it can. */
+int64_t sk_run_length(int64_t trip, int64_t each, int64_t most);
 /* Shared by skeletons: n things in at most max_chunks runs of equal length (the last may be short),
  * each of at least `least` of them. */
 struct sk_chunks {

@@ -70,6 +70,7 @@ void nest_make_folds(struct nest *n)
         t.dtype = NN_i32;
         if (is_arg(node_of(n, i)))
             n->fold[i].index = lo_buffer(k, LO_REG, "best", t, n->copies);
+        nest_make_total(n, i);
     }
 }
 
@@ -85,6 +86,8 @@ void nest_start_fold(struct nest *n, uint32_t i, uint32_t copies)
             lo_set(&s->b, f->index, lo_lin_c(u),
                    lo_const_i(&s->b, (struct lo_type){NN_i32, (uint16_t)lanes}, 0));
     }
+    if (f->total)
+        nest_start_total(n, i, copies);
 }
 
 void nest_start_folds(struct nest *n)
@@ -185,6 +188,13 @@ static lo_id arg_result(struct nest *n, const struct nest_fold *f, enum ir_monoi
     return lo_across(b, IRM_min, at);
 }
 
+uint32_t nest_fold_copies(const struct nest *n, uint32_t i)
+{
+    if (member(n, i)->role == FUSE_FOLD)
+        return n->copies;
+    return nest_v_outer(n) ? n->block.copies : nest_v_inner(n) ? n->copies : 1;
+}
+
 /* Copies 0..copies folded into one scalar: neighbours first, then the lanes. */
 static lo_id scalar_result(struct nest *n, uint32_t i, uint32_t copies, lo_id *best)
 {
@@ -194,6 +204,10 @@ static lo_id scalar_result(struct nest *n, uint32_t i, uint32_t copies, lo_id *b
     lo_id v[NEST_COPIES];
     if (f->index)
         return arg_result(n, f, m, copies, best);
+    if (f->total) {
+        nest_fill_total(n, i, copies);
+        return lo_across(&s->b, m, lo_get(&s->b, f->total, lo_lin_c(0)));
+    }
     for (uint32_t u = 0; u < copies; u++)
         v[u] = lo_get(&s->b, f->reg, lo_lin_c(u));
     for (uint32_t step = 1; step < copies; step *= 2)
@@ -212,13 +226,17 @@ static void finish_reduction(struct nest *n, uint32_t i)
     struct sk *s = n->s;
     struct nest_fold *f = &n->fold[i];
     f->done = true;
+    enum nn_dtype type = f->index ? NN_i32 : nest_folded_type(n, i);
     if (nest_v_outer(n)) {
+        if (f->total)
+            nest_fill_total(n, i, n->block.copies);
+        uint32_t from = f->index ? f->index : f->total ? f->total : f->reg;
         for (uint32_t u = 0; u < n->block.copies; u++)
-            f->value[u] = lo_get(&s->b, f->index ? f->index : f->reg, lo_lin_c(u));
+            f->value[u] = lo_cast(&s->b, type, lo_get(&s->b, from, lo_lin_c(u)));
         return;
     }
     lo_id best;
-    f->value[0] = scalar_result(n, i, nest_v_inner(n) ? n->copies : 1, &best);
+    f->value[0] = lo_cast(&s->b, type, scalar_result(n, i, nest_fold_copies(n, i), &best));
     sk_bind(s, member(n, i)->node, f->value[0]);
 }
 
@@ -247,12 +265,14 @@ void nest_blocks(struct nest *n, struct lo_lin from, struct lo_lin to,
     if (!from.n && !to.n && from.c0 >= to.c0)
         return;
     uint32_t mark = sk_open(s);
+    nest_open_run(n, (uint32_t)n->v, &from, &to);
     lo_id v = lo_for(&s->b, LO_SERIAL, lo_lin_mul(&s->b, from, whole), lo_lin_mul(&s->b, to, whole),
                      whole);
     struct nest_block b = {.at = lo_lin_v(&s->b, v), .copies = n->copies};
     body(n, &b);
     sk_close(s, mark);
     lo_end(&s->b);
+    nest_close_run(n, (uint32_t)n->v);
 }
 
 /* ---- sweeps ---- */
@@ -351,10 +371,12 @@ static void inner_loops(struct nest *n, uint32_t axis, bool unroll)
     struct lo_lin from = lo_lin_c(0), to = lo_lin_c(n->trip[axis]);
     if (n->trip[axis] == s->x.dim[axis])
         sk_limited(s, axis, 1, &from, &to);
+    nest_open_run(n, axis, &from, &to);
     sk_for(s, axis, LO_SERIAL, from, to, 1);
     inner_loops(n, axis + 1, unroll);
     sk_close(s, mark);
     lo_end(&s->b);
+    nest_close_run(n, axis);
 }
 
 /* Values first computed in this sweep are there for the next ones. */
@@ -367,12 +389,11 @@ static void held_ready(struct nest *n, uint32_t sweep)
 static void run_sweep(struct nest *n, uint32_t sweep)
 {
     struct sk *s = n->s;
-    uint32_t copies = nest_v_outer(n) ? n->block.copies : nest_v_inner(n) ? n->copies : 1;
     bool any = false;
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         any = any || nest_in_sweep(n, i, sweep);
         if (nest_in_sweep(n, i, sweep) && member(n, i)->role == FUSE_REDUCE)
-            nest_start_fold(n, i, copies);
+            nest_start_fold(n, i, nest_fold_copies(n, i));
     }
     if (!any)
         return;

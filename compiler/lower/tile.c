@@ -246,30 +246,39 @@ static struct lo_lin sums_at(struct con *c, int64_t i)
     return con_plus(c, l, i * c->acc.lanes);
 }
 
-static void move_sums(struct con *c, bool load)
+static int64_t now_regs(const struct con *c)
+{
+    return c->now_rows * (c->form == CON_DOT ? c->now_cols : now_slots(c));
+}
+
+static lo_id waiting_sum(struct con *c, int64_t i)
+{
+    return lo_load(&c->s->b, c->sums, sums_at(c, i), c->acc.lanes, 0, 0);
+}
+
+/* The registers' sums over k, or over a block of it: then they are added to those that wait. A sum
+ * does not go on from one block to the next, since many small steps would lose digits beside it. */
+static void sum_up(struct con *c, enum con_visit visit, void (*step)(struct con *))
 {
     struct lo_builder *b = &c->s->b;
-    int64_t n = c->now_rows * (c->form == CON_DOT ? c->now_cols : now_slots(c));
-    for (int64_t i = 0; i < n; i++) {
-        struct lo_lin at = sums_at(c, i);
-        if (load)
-            lo_set(b, c->reg, lo_lin_c(i), lo_load(b, c->sums, at, c->acc.lanes, 0, 0));
-        else
-            lo_store(b, c->sums, at, lo_get(b, c->reg, lo_lin_c(i)), 0);
+    int64_t n = now_regs(c);
+    if (visit == CON_END) {
+        for (int64_t i = 0; i < n; i++)
+            lo_set(b, c->reg, lo_lin_c(i), waiting_sum(c, i));
+        return;
+    }
+    con_clear(c, n);
+    con_k_runs(c, n, step);
+    for (int64_t i = 0; visit == CON_MORE && i < n; i++) {
+        lo_id sum = lo_op(b, IR_add, c->acc, waiting_sum(c, i), lo_get(b, c->reg, lo_lin_c(i)), 0);
+        lo_store(b, c->sums, sums_at(c, i), sum, 0);
     }
 }
 
 static void outer_tile(struct con *c, enum con_visit visit)
 {
-    if (visit == CON_WHOLE)
-        con_clear(c, c->now_rows * now_slots(c));
-    else
-        move_sums(c, true);
-    if (visit != CON_END)
-        con_k_loops(c, outer_step);
-    if (visit == CON_MORE)
-        move_sums(c, false);
-    else
+    sum_up(c, visit, outer_step);
+    if (visit != CON_MORE)
         outer_finish(c);
 }
 
@@ -290,15 +299,8 @@ static void dot_columns(struct con *c, enum con_visit visit, struct lo_lin from)
 {
     c->at_sub = from;
     c->at_v = lo_lin_add(&c->s->b, c->at_block, from);
-    if (visit == CON_WHOLE)
-        con_clear(c, c->now_rows * c->now_cols);
-    else
-        move_sums(c, true);
-    if (visit != CON_END)
-        con_k_loops(c, dot_step);
-    if (visit == CON_MORE)
-        move_sums(c, false);
-    else
+    sum_up(c, visit, dot_step);
+    if (visit != CON_MORE)
         fold(c, from);
 }
 
