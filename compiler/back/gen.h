@@ -113,6 +113,9 @@ LLVMValueRef gen_trade(struct gen *g, const struct lo_insn *in);
 char *nvptx_refuses(const struct target *t, const struct lo_kernel *k);
 /* A buffer's first byte in the phase's shared memory; all of it for buf 0. */
 uint64_t nvptx_shared(const struct lo_kernel *k, uint32_t phase, uint32_t buf);
+/* pressure.c: registers of 32 bits that the phase's values want at once; arrays of registers are not
+ * among them. */
+uint32_t nvptx_pressure(const struct lo_kernel *k, uint32_t phase);
 LLVMValueRef nvptx_load(struct gen *g, const struct lo_insn *in);
 void nvptx_store(struct gen *g, const struct lo_insn *in);
 LLVMValueRef nvptx_gpu(struct gen *g, const struct lo_insn *in);

@@ -231,18 +231,20 @@ static void place_buffers(struct gen *g, uint32_t phase, const char *name)
 
 /* How many blocks a multiprocessor is to hold, told the assembler: left to itself it spills a few
  * bytes where that makes room for one more. A guess: the phase's arrays of registers (tiles of
- * sums), and 80 for operands, what is on its way and addresses. */
+ * sums), and beside them 80 for operands, what is on its way and addresses, or more where more
+ * values are wanted at once. */
 static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
 {
-    enum { OTHERS = 80, FILE_SIZE = 65536, MOST_BLOCKS = 16 };
-    uint32_t held = 0;
+    enum { OTHERS = 80, MORE = 24, FILE_SIZE = 65536, MOST_BLOCKS = 16 };
+    uint32_t held = 0, live = nvptx_pressure(k, phase) + MORE;
     bool *used = xcalloc(k->buffers.n, sizeof *used);
     note_uses(k, k->phases.p[phase].body, used);
     for (uint32_t i = 1; i < k->buffers.n; i++)
         if (used[i] && k->buffers.p[i].space == LO_REG)
             held += (uint32_t)(buffer_bytes(&k->buffers.p[i]) / 4);
     free(used);
-    uint32_t most = held + OTHERS <= 128 ? held + OTHERS : 255;
+    uint32_t most = held + (live > OTHERS ? live : OTHERS);
+    most = most <= 128 ? most : 255;
     uint32_t blocks = FILE_SIZE / (most * (uint32_t)k->phases.p[phase].threads);
     return blocks > MOST_BLOCKS ? MOST_BLOCKS : blocks ? blocks : 1;
 }

@@ -77,7 +77,8 @@ void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b),
 
 static struct matmul product(const struct gc *c)
 {
-    return (struct matmul){c->s->t, c->unit, c->a.x.size, c->b.x.size, c->k.size, c->batch.size};
+    return (struct matmul){c->s->t,   c->unit,       c->a.x.size,         c->b.x.size,
+                           c->k.size, c->batch.size, gc_staged(c, &c->a), gc_staged(c, &c->b)};
 }
 
 /* threads: of the block that a stage of a chain runs in, in the shared memory that fuse leaves it

@@ -315,13 +315,27 @@ static void store_piece(struct gs *g, uint32_t sum, const struct gc_group *n, lo
     sk_scalar(s);
 }
 
+/* Whether what is stored with a sum reads more than the sum. */
+static bool reads_more(struct gs *g, uint32_t sum)
+{
+    bool more = false;
+    for (uint32_t i = 0; i < g->s->c->members.n; i++)
+        more = more || (member(g, i)->stored && i != g->f.sum[sum].member &&
+                        member(g, i)->level == member(g, g->f.sum[sum].member)->level &&
+                        gs_reads(g, sk_member(g->s, i)));
+    return more;
+}
+
 static void finish_sum(struct gs *g, uint32_t sum, const lo_id *total)
 {
     struct lo_builder *b = &g->s->b;
     const struct gc_group *n = &g->tile[g->sum_tile[sum]].dims;
-    int64_t vec = store_vector(g, sum, n), r;
+    int64_t vec = store_vector(g, sum, n), r, some = gs_fma(g) ? 4 : 8;
+    bool more = reads_more(g, sum);
     struct lo_lin at;
     for (int64_t i = 0; i < gs_pieces(g, sum); i++) {
+        if (more && i % some == 0) /* else all reads are brought to the begin, into registers */
+            lo_barrier(b);
         lo_id v = gs_piece(g, sum, i, &r, &at);
         struct lo_type t = b->k->insns.p[v].type;
         if (softmax(g))

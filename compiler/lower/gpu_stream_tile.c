@@ -69,7 +69,7 @@ static void note_load(void *ctx, const struct fx *x, fx_id id)
     *(bool *)ctx = *(bool *)ctx || x->val.p[id].kind == FX_LOAD;
 }
 
-static bool reads(struct gs *g, fx_id id)
+bool gs_reads(struct gs *g, fx_id id)
 {
     bool found = false;
     uint8_t *seen = xcalloc(g->s->x.val.n, 1);
@@ -92,7 +92,7 @@ static void add_kept(struct gs_keeps *k, fx_id v)
 static void find_kept(struct gs *g, fx_id id)
 {
     const struct fx_val *v = &g->s->x.val.p[id];
-    if (!id || !reads(g, id))
+    if (!id || !gs_reads(g, id))
         return;
     bool small = v->dtype == NN_bool || v->bound;
     if (!small && !(v->axes & gs_bit(g->column)))

@@ -76,6 +76,18 @@ static int64_t stages_of(const struct matmul *p, const struct matmul_tile *t)
     return matmul_shared(p->unit, t, 4) <= p->t->shared_sm / 2 - 1024 ? 4 : 3;
 }
 
+/* Whether a thread's registers hold its sums, fragments of the factors, what is on its way to
+ * shared memory, and 56 of addresses. */
+static bool registers_do(const struct matmul *p, const struct matmul_tile *t)
+{
+    enum { OTHERS = 56, MOST = 255 };
+    bool fma = p->unit == MATMUL_FMA;
+    int64_t sums = t->tm * t->tn / (fma ? 1 : 32);
+    int64_t fragments = fma ? t->tm + t->tn : t->tn / 4 + 4;
+    int64_t staged = ((p->staged_a ? t->m : 0) + (p->staged_b ? t->n : 0)) * t->k;
+    return sums + fragments + staged / matmul_threads(p->unit, t) + OTHERS <= MOST;
+}
+
 /* ---- prices ---- in cycles of a multiprocessor or in what goes through one in a cycle. */
 
 enum { FMA = 128 };
@@ -136,7 +148,7 @@ struct matmul_choice matmul_choose(const struct matmul *p)
         for (int64_t parts = 1; parts <= 64; parts *= 2) {
             const struct matmul_tile *t = &all.p[i];
             int64_t stages = stages_of(p, t);
-            if ((parts > 1 && p->k / parts < 4 * t->k) ||
+            if ((parts > 1 && p->k / parts < 4 * t->k) || !registers_do(p, t) ||
                 matmul_shared(p->unit, t, stages) > p->t->shared_block)
                 continue;
             double now = cycles(p, t, parts);

@@ -25,6 +25,7 @@ struct matmul {
     const struct target *t;
     enum matmul_unit unit;
     int64_t m, n, k, batch;
+    bool staged_a, staged_b; /* come to shared memory by way of registers, of 32 bits an element */
 };
 
 /* k is summed in `splits` parts; `stages` tiles of the operands are on their way at a time. */
