@@ -143,6 +143,8 @@ static bool turned_round(struct match *t)
     memset(t->to, NONE, sizeof t->to);
     for (uint32_t i = 0; i < a->members.n; i++)
         fuse_member_value(&t->ax, a, i);
+    for (uint32_t i = 0; i < b->members.n; i++)
+        fuse_member_value(&t->bx, b, i);
     uint8_t *seen = xcalloc(t->bx.val.n, 1);
     for (uint32_t i = 0; i < b->members.n; i++)
         if (!stays(&b->members.p[i]))

@@ -260,6 +260,7 @@ void gpu_prefetch(struct gpu *g, uint32_t moving, uint32_t sweep)
 {
     struct sk *s = g->s;
     struct steady f = {.g = g, .moving = moving, .bound = sweep != UINT32_MAX};
+    sk_make_members(s);
     uint8_t *seen = xcalloc(s->x.val.n, 1);
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         bool last = gpu_member(g, i)->role == FUSE_FINISH;

@@ -47,6 +47,7 @@ static bool find_staged(struct tiles *t)
     struct gpu *g = t->g;
     struct sk *s = g->s;
     struct find f = {.t = t};
+    sk_make_members(s);
     uint8_t *seen = xcalloc(s->x.val.n, 1);
     for (uint32_t i = 0; i < s->c->members.n; i++)
         fx_walk(&s->x, sk_member(s, i), seen, note_read, &f);

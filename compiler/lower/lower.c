@@ -73,6 +73,7 @@ static bool pointwise(struct sk *s, ir_id node)
     if (!outputs_follow(s, node, &end))
         return false;
     struct reads r = {s, node, false};
+    sk_make_members(s);
     uint8_t *seen = xcalloc(s->x.val.n, 1);
     for (uint32_t i = 0; i < s->c->members.n; i++)
         if (!end || at_end(&s->c->members.p[i])) /* the rows' reads are over by then */
@@ -103,8 +104,8 @@ static void add_work(void *ctx, const struct fx *x, fx_id id)
 static void set_figures(struct sk *s)
 {
     struct work w = {s->c, s->b.k->flops};
-    for (uint32_t i = 0; i < s->c->members.n && s->c->skeleton != FUSE_CHAIN; i++)
-        sk_member(s, i);
+    if (s->c->skeleton != FUSE_CHAIN)
+        sk_make_members(s);
     uint8_t *seen = xcalloc(s->x.val.n, 1);
     for (uint32_t i = 0; i < s->c->members.n && s->c->skeleton != FUSE_CHAIN; i++) {
         const struct fuse_member *m = &s->c->members.p[i];

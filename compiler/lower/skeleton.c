@@ -159,6 +159,12 @@ fx_id sk_member(struct sk *s, uint32_t member)
     return s->member[member];
 }
 
+void sk_make_members(struct sk *s)
+{
+    for (uint32_t i = 0; i < s->c->members.n; i++)
+        sk_member(s, i);
+}
+
 enum nn_dtype sk_compute_type(enum nn_dtype t) { return t == NN_f16 || t == NN_bf16 ? NN_f32 : t; }
 
 struct lo_type sk_type(const struct sk *s, enum nn_dtype t, bool vector)

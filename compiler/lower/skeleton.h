@@ -76,6 +76,8 @@ uint32_t sk_temporary(struct sk *s, const char *name, enum nn_dtype t, int64_t c
 
 /* ---- values of the cluster's members (fuse_member_value, numbered once) ---- */
 fx_id sk_member(struct sk *s, uint32_t member);
+/* All of them, before somebody counts the values: a walk over members makes none then. */
+void sk_make_members(struct sk *s);
 /* The type that a dtype is computed in: f16 and bf16 in f32, else itself. */
 enum nn_dtype sk_compute_type(enum nn_dtype t);
 struct lo_type sk_type(const struct sk *s, enum nn_dtype t, bool vector);

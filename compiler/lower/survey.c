@@ -41,8 +41,7 @@ const struct ix *nest_fold_index(struct nest *n, uint32_t member)
 void nest_survey(struct nest *n)
 {
     struct sk *s = n->s;
-    for (uint32_t i = 0; i < s->c->members.n; i++)
-        sk_member(s, i);
+    sk_make_members(s);
     uint8_t *seen = xcalloc(s->x.val.n, 1);
     for (uint32_t i = 0; i < s->c->members.n; i++) {
         const struct fuse_member *m = &s->c->members.p[i];

@@ -1,5 +1,5 @@
 # A training step on the software GPU and on the CPU, of an mlp, a convolutional net and a small GPT, then of
-# the mlp in each precision: the same loss, the same gradients (they are what AdamW's first moments hold after
+# the mlp in each precision and of the GPT in one: the same loss, the same gradients (they are what AdamW's first moments hold after
 # one step). The held-out samples are left out: an evaluation takes longer than the step.
 set -e
 D=$SOURCE/examples/mnist/data
@@ -12,6 +12,7 @@ for p in bf16 fp16 tf32; do
 done
 sed 's/layers: int = 4/layers: int = 2/; s/d: int = 128/d: int = 32/; s/^const context = 128/const context = 16/
      /^  test = /d' "$SOURCE/examples/gpt/char.nn" >"$TMP/char.nn"
+sed "s/^  batch .*/&; precision = tf32/" "$TMP/char.nn" >"$TMP/char_tf32.nn"
 step() { # BOUND NAME ARGS
     bound=$1 name=$2
     shift 2
@@ -30,3 +31,4 @@ step 1e-5 char --data "$TMP" --batch 4
 step 1e-2 mlp_bf16 --data "$D" -D hidden=64 --batch 16
 step 1e-2 mlp_fp16 --data "$D" -D hidden=64 --batch 16
 step 1e-3 mlp_tf32 --data "$D" -D hidden=64 --batch 16
+step 2e-3 char_tf32 --data "$TMP" --batch 4 # of squares of gradients, too
