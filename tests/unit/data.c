@@ -167,8 +167,8 @@ static void npy_round_trip(void)
             test(a.bytes == n * nn_dtype_size(a.dtype) && !memcmp(a.data, data, a.bytes));
             nn_array_free(&a);
         }
-    test(nn_npy_write("/nonexistent/x.npy", NN_f32, 0, NULL, data, &m) == NN_MACHINE);
-    test(says("cannot write /nonexistent/x.npy"));
+    test(nn_npy_write(path_of("none/x.npy"), NN_f32, 0, NULL, data, &m) == NN_MACHINE);
+    test(says("cannot write "));
 }
 
 static void npy(void)
