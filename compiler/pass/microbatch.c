@@ -12,10 +12,12 @@
  *
  * A fold that each sample needs (the number of labels that count, by which the mean's gradient
  * divides) is computed ahead where it hangs on inputs and no parameter: every part reads those
- * inputs whole, once more, and computes it from them, as an EVEN value.
+ * inputs whole, once more, and computes it from them, as an EVEN value. A variance over the batch
+ * is made of two sums (moments.c) where parts are refused otherwise.
  *
  * Refused, with the node's origin: WHOLE beside EACH (a batch norm), two axes of samples in one
- * node (a contrastive loss), order among samples (cumsum, argmax). */
+ * node (a contrastive loss), order among samples (cumsum, argmax), a batch that each run chooses.
+ */
 #include "image.h"
 #include "pass/pass.h"
 
@@ -288,6 +290,8 @@ static bool find_batch(struct split *s)
             continue;
         if (!n->nd || (s->batch && n->dom[0].n != s->batch))
             return refuse(s, id, "has no batch in front");
+        if (n->dom[0].live)
+            return refuse(s, id, "is as long as a call says: a smaller --max takes less");
         s->batch = n->dom[0].n;
     }
     s->why->why = "has no inputs";
@@ -611,7 +615,7 @@ static bool sort_out(struct split *s)
     return good && choose_kept(s);
 }
 
-bool pass_split(struct ir_graph *g, struct pass_refusal *why)
+static bool try_split(struct ir_graph *g, struct pass_refusal *why)
 {
     struct split s = {
         .g = g, .m = g->m, .f = xcalloc(g->nodes.n, sizeof *s.f), .parts = g->parts, .why = why};
@@ -626,6 +630,23 @@ bool pass_split(struct ir_graph *g, struct pass_refusal *why)
     if (good)
         replace(&s, g);
     free(s.f);
+    return good;
+}
+
+bool pass_split(struct ir_graph *g, struct pass_refusal *why)
+{
+    if (try_split(g, why))
+        return true;
+    struct ir_graph *h = ir_graph_copy(g);
+    pass_moments(h);
+    pass_dce(h);
+    bool good = try_split(h, why);
+    if (good) {
+        struct ir_graph old = *g;
+        *g = *h;
+        *h = old;
+    }
+    ir_graph_free(h);
     return good;
 }
 

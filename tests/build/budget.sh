@@ -16,5 +16,11 @@ cmp w.safetensors out/last.safetensors
 if "$NNC" build mlp.nn -o none --budget 10KB 2>said; then exit 1; fi
 grep -q '10.0 KB is less than what is fixed' said
 [ ! -e none ]
+# The forward pass of as many samples as a call says is not taken in parts.
+if "$NNC" build mlp.nn -o none --max batch=1024 --budget 2MB 2>said; then exit 1; fi
+grep -q 'forward does not fit into 2.0 MB; the least is' said
+grep -q 'does not go through in parts: mlp.nn:16: image is as long as a call says: a smaller --max takes less' said
+[ ! -e none ]
+"$NNC" build mlp.nn -o less --max batch=128 --budget 2MB 2>said
 if "$NNC" build mlp.nn -o none --budget 1MB --kernels 2>said; then exit 1; fi
 grep -q -e '--budget is for models' said
