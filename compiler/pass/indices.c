@@ -344,6 +344,61 @@ static enum ir_op negated(enum ir_op op)
     return op;
 }
 
+/* Operand k of a comparison over its domain; *magnitude: it is the magnitude of that. NULL: no
+ * index. */
+static const struct ix *compared(struct simplify *s, const struct ir_node *n, uint32_t k,
+                                 const int64_t *dim, bool *magnitude)
+{
+    const struct ir_node *x = ir_at(s->g, n->in[k].node);
+    const struct ir_access *a = &n->in[k].a;
+    const struct ix *e = operand_index(s, n, k, dim), *to[IR_MAX_AXES];
+    int64_t own[IR_MAX_AXES];
+    *magnitude = !e && x->op == IR_abs && x->nin == 1 && !access_uses_operand(a) &&
+                 ir_access_total(a, dim);
+    if (!*magnitude)
+        return e;
+    ir_dims(x, own);
+    e = operand_index(s, x, 0, own);
+    for (uint32_t i = 0; i < a->rank; i++)
+        to[i] = a->at[i].e;
+    return e ? ix_subst(s->mem, e, to, NULL, dim) : NULL;
+}
+
+static enum ir_op mirrored(enum ir_op op)
+{
+    switch ((int)op) {
+    case IR_lt: return IR_gt;
+    case IR_le: return IR_ge;
+    case IR_gt: return IR_lt;
+    case IR_ge: return IR_le;
+    }
+    return op;
+}
+
+/* Comparison x, whose axes are `inside` of the domain that `dim` measures: |e| < y is two. */
+static bool comparison_of(struct simplify *s, const struct ir_node *x, const struct ix **inside,
+                          const int64_t *dim, bool negate, struct conditions *c)
+{
+    enum ir_op op = negate ? negated((enum ir_op)x->op) : (enum ir_op)x->op;
+    const struct ix *e[2];
+    bool magnitude[2];
+    int64_t own[IR_MAX_AXES];
+    ir_dims(x, own);
+    for (uint32_t i = 0; i < 2; i++) {
+        e[i] = x->nin == 2 ? compared(s, x, i, own, &magnitude[i]) : NULL;
+        if (!e[i])
+            return false;
+        e[i] = ix_subst(s->mem, e[i], inside, NULL, dim);
+    }
+    if (!magnitude[0] && !magnitude[1])
+        return comparison(s, op, e[0], e[1], dim, c);
+    const struct ix *small = e[magnitude[1]], *large = e[!magnitude[1]];
+    op = magnitude[1] ? mirrored(op) : op;
+    return magnitude[0] != magnitude[1] && (op == IR_lt || op == IR_le) &&
+           comparison(s, op, small, large, dim, c) &&
+           comparison(s, op, ix_mul(s->mem, small, -1), large, dim, c);
+}
+
 /* Operand k of n, a bool, as conditions over n's domain, all of which must hold. `to`: n's own axes
  * as indices of the domain that `dim` measures; NULL: they are those. */
 static bool conditions_of(struct simplify *s, const struct ir_node *n, uint32_t k,
@@ -352,7 +407,7 @@ static bool conditions_of(struct simplify *s, const struct ir_node *n, uint32_t 
 {
     const struct ir_node *x = ir_at(s->g, n->in[k].node);
     struct ir_access a = n->in[k].a;
-    const struct ix *inside[IR_MAX_AXES], *e[2];
+    const struct ix *inside[IR_MAX_AXES];
     int64_t own[IR_MAX_AXES];
     if (depth > 8 || access_uses_operand(&a))
         return false;
@@ -375,15 +430,7 @@ static bool conditions_of(struct simplify *s, const struct ir_node *n, uint32_t 
     case IR_lt:
     case IR_le:
     case IR_gt:
-    case IR_ge:
-        ir_dims(x, own);
-        for (uint32_t i = 0; i < 2; i++) {
-            e[i] = x->nin == 2 ? operand_index(s, x, i, own) : NULL;
-            if (!e[i])
-                return false;
-            e[i] = ix_subst(s->mem, e[i], inside, NULL, dim);
-        }
-        return comparison(s, negate ? negated(x->op) : (enum ir_op)x->op, e[0], e[1], dim, c);
+    case IR_ge: return comparison_of(s, x, inside, dim, negate, c);
     }
     return false;
 }

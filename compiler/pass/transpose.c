@@ -133,7 +133,8 @@ static const struct ix *linear(struct solver *s, const struct ix *e, const struc
     return sum;
 }
 
-static void build_equations(struct solver *s)
+/* guards: those that are equations, too. */
+static void build_equations(struct solver *s, bool guards)
 {
     const struct ir_access *x = s->access;
     const struct ix **to = ARENA_ARRAY(s->a, const struct ix *, s->nd);
@@ -144,7 +145,7 @@ static void build_equations(struct solver *s)
         const struct ix *u = s->size[i] == 1 ? ix_const(s->a, 0) : ix_axis(s->a, i);
         add_eq(s, sub(s->a, e, ix_mul(s->a, u, x->at[i].q)));
     }
-    for (uint32_t i = 0; i < x->nguard; i++)
+    for (uint32_t i = 0; i < x->nguard && guards; i++)
         if (x->guard[i].n == 1 && !ix_uses_operand(x->guard[i].e))
             add_eq(s, linear(s, x->guard[i].e, to));
 }
@@ -445,6 +446,35 @@ static void finish(struct solver *s, const struct ir_axis *val, struct pass_tran
     t->how = t->match ? PASS_MATCH : PASS_GATHER;
 }
 
+static bool all_solved(const struct solver *s)
+{
+    for (uint32_t v = s->rank; v < s->nvar; v++)
+        if (s->var[v].state == UNKNOWN)
+            return false;
+    return !s->failed;
+}
+
+/* The coordinates alone may say where every axis stands; else guards help. */
+static void solve(struct solver *s, const struct ir_axis *val)
+{
+    const struct solver empty = *s;
+    for (int guards = 0; guards < 2; guards++) {
+        *s = empty;
+        for (uint32_t i = 0; i < s->rank; i++)
+            s->var[add_var(s, val[i].n)].state = FREE;
+        for (uint32_t j = 0; j < s->nd; j++)
+            add_var(s, s->user->dom[j].n);
+        build_equations(s, guards);
+        while (!s->failed && (solve_single(s) || solve_digits(s)))
+            ;
+        if (all_solved(s))
+            return;
+    }
+    while (!s->failed && solve_largest(s))
+        while (!s->failed && (solve_single(s) || solve_digits(s)))
+            ;
+}
+
 void pass_transpose(struct ir_module *m, const struct ir_node *user, uint32_t k, uint32_t rank,
                     const struct ir_axis *val, struct pass_transposed *t)
 {
@@ -455,16 +485,10 @@ void pass_transpose(struct ir_module *m, const struct ir_node *user, uint32_t k,
     s->access = &user->in[k].a;
     s->rank = rank;
     s->nd = user->nd;
-    for (uint32_t i = 0; i < rank; i++)
-        s->var[add_var(s, val[i].n)].state = FREE;
-    for (uint32_t j = 0; j < user->nd; j++)
-        add_var(s, user->dom[j].n);
     t->how = PASS_SCATTER;
     s->failed = hopeless(s);
     if (!s->failed)
-        build_equations(s);
-    while (!s->failed && (solve_single(s) || solve_digits(s) || solve_largest(s)))
-        ;
+        solve(s, val);
     if (!s->failed)
         finish(s, val, t);
     free(s);
