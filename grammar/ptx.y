@@ -101,6 +101,7 @@ head:
 
 result:
     %empty                              { $$ = (struct ptx_decls){0}; }
+  | '(' ')'                             { $$ = (struct ptx_decls){0}; }
   | '(' param_list ')'                  { $$ = $2; }
   ;
 
@@ -266,6 +267,7 @@ mem_items:
 atom:
     T_NAME address_add                  { $$ = ptx_name(p, $1, NULL, $2, @1); }
   | T_NAME T_DOT address_add            { $$ = ptx_name(p, $1, $2, $3, @1); }
+  | T_NAME '[' T_INT ']'                { $$ = ptx_name(p, $1, NULL, $3, @1); if ($$) $$->kind = PTX_ELEMENT; }
   | '-' T_NAME                          { $$ = ptx_name(p, $2, NULL, 0, @2); if ($$) $$->minus = true; }
   | T_INT                               { $$ = ptx_number(p, PTX_INT, $1, @1); }
   | '-' T_INT                           { $$ = ptx_number(p, PTX_INT, (int64_t)-(uint64_t)$2, @2); }

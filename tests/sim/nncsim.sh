@@ -97,6 +97,14 @@ npy short.npy '<i4' False '9, ' '1234'
 wrong 2 'shorter than its header says' --entry copy --args @short.npy,i32:1,i32:1,u32=1
 wrong 2 'has 8 bytes, the argument 4' --entry copy --args i32=1,i32:1,i32:1,u32=1
 wrong 2 'does not fit u8' --entry take --args u8=256
+wrong 2 '-1 does not fit u8' --entry take --args u8=-1
+wrong 2 '128 does not fit i8' --entry take --args u8=1,i8=128
+wrong 2 '9223372036854775808 does not fit i64' --entry take --args u8=1,i64=9223372036854775808
+wrong 2 'parameter 3 is no buffer' --entry copy --args i32:1,i32:1,i32:1,u32=1 --out 3=x.npy
+wrong 2 'parameter 9 is no buffer' --entry copy --args i32:1,i32:1,i32:1,u32=1 --print 9
+wrong 2 'cannot write no/x.npy: ' --entry copy --block 7 --args i32:6,i32:7,u32:7,u32=7 --out 0=no/x.npy
+wrong 1 'out of bounds' --entry copy --block 7 --args i32:6,i32:7,u32:7,u32=7 --out 0=unwritten.npy
+[ ! -e unwritten.npy ]
 wrong 2 'sizes of the launch' --entry copy --shared 166913 --chip sm_80 --args i32:1,i32:1,i32:1,u32=1
 wrong 2 '^nncsim: unknown option --entrance$' --entrance copy
 wrong 2 '^nncsim run --help tells the options$' --entrance copy

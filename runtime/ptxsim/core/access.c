@@ -52,21 +52,25 @@ static void report_bounds(struct sim_warp *w, enum ptx_space space, int lane, ui
     }
     struct sim_device *d = w->worker->job->device;
     pthread_mutex_lock(&d->table);
-    sim_mem *m = sim_mem_find(d, at), *b = m ? m : sim_mem_before(d, at);
-    if (m && m->freed)
+    const sim_mem *m = sim_mem_find(d, at), *b = m ? m : sim_mem_nearest(d, at);
+    if (m && (m->freed || m->gone))
         sim_report(
             w, SIM_FAULT_FREED, lane,
             "%s of %u bytes at 0x%llx, byte %llu of an allocation of %llu bytes that was freed",
             what, n, (unsigned long long)at, (unsigned long long)(at - m->at),
             (unsigned long long)m->bytes);
-    else if (b && at - b->at < b->bytes + (16u << 20))
+    else if (b)
         sim_report(
             w, SIM_FAULT_BOUNDS, lane,
             "%s of %u bytes at 0x%llx, %llu bytes %s the %sallocation of %llu bytes at 0x%llx",
             what, n, (unsigned long long)at,
-            (unsigned long long)(m ? at + n - (b->at + b->bytes) : at - (b->at + b->bytes)),
-            m ? "of it beyond" : "after the end of", b->freed ? "freed " : "",
-            (unsigned long long)b->bytes, (unsigned long long)b->at);
+            (unsigned long long)(m            ? at + n - (b->at + b->bytes)
+                                 : at < b->at ? b->at - at
+                                              : at - (b->at + b->bytes)),
+            m            ? "of it beyond"
+            : at < b->at ? "before"
+                         : "after the end of",
+            b->freed ? "freed " : "", (unsigned long long)b->bytes, (unsigned long long)b->at);
     else
         sim_report(w, SIM_FAULT_BOUNDS, lane, "%s of %u bytes at 0x%llx, where no allocation is",
                    what, n, (unsigned long long)at);
@@ -91,7 +95,7 @@ static bool global_region(struct sim_warp *w, uint64_t lo, uint64_t hi, struct s
     struct sim_device *d = w->worker->job->device;
     pthread_mutex_lock(&d->table);
     sim_mem *m = sim_mem_find(d, lo);
-    bool ok = m && !m->freed && hi - m->at <= m->bytes;
+    bool ok = m && !m->freed && !m->gone && hi - m->at <= m->bytes;
     if (ok)
         *r = (struct sim_region){.host = (uint8_t *)(uintptr_t)m->at,
                                  .lo = m->at,
@@ -174,7 +178,8 @@ struct sim_region *sim_access_region(struct sim_warp *w, enum ptx_space space, c
     shape(&w->worker->shape, at, mask, n);
     uint64_t lo = w->worker->shape.lo, hi = w->worker->shape.hi;
     if (space != PTX_SHARED && r->mem && lo >= r->lo && hi < r->hi && n <= r->hi - hi &&
-        !(write && r->mem->read_only)) {
+        !(write && r->mem->read_only) &&
+        !atomic_load_explicit(&r->mem->gone, memory_order_relaxed)) {
         *part = mask;
         return r;
     }
@@ -396,7 +401,7 @@ SIM_NO_TSAN static void load_part(struct sim_warp *w, const struct sim_inst *i,
     const uint32_t *row = w->frame->f->ext + i->ext;
     uintptr_t base = (uintptr_t)r->host - r->lo;
     if (w->worker->job->checked) {
-        sim_race_access(w, r, at, mask, n, false, i->mods & MOD_STRONG);
+        sim_race_access(w, r, at, mask, n, false, i->mods);
         sim_taint_load(w, i, r, at, mask);
     }
     if (i->size == 4 && i->c == 4 && sim_shape_of(w, at, mask, n)->pattern == SIM_IN_A_ROW) {
@@ -564,7 +569,7 @@ static void load_or_store(struct sim_warp *w, const struct sim_inst *i, uint32_t
         }
     }
     if (!write && i->mods & MOD_STRONG && w->worker->job->checked && !w->worker->failed)
-        sim_race_acquire(w);
+        sim_race_acquire(w, i);
 }
 
 void sim_load(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -583,7 +588,7 @@ bool sim_read_rows(struct sim_warp *w, const uint64_t *at, uint32_t mask, uint32
         if (!r)
             return false;
         if (w->worker->job->checked)
-            sim_race_access(w, r, at, part, n, false, false);
+            sim_race_access(w, r, at, part, n, false, 0);
         if (w->worker->failed)
             return false;
     }
@@ -679,7 +684,7 @@ static void atomic_part(struct sim_warp *w, const struct sim_inst *i, struct sim
 {
     uintptr_t base = (uintptr_t)r->host - r->lo;
     if (w->worker->job->checked) {
-        sim_race_access(w, r, at, mask, i->size, true, true);
+        sim_race_access(w, r, at, mask, i->size, true, i->mods);
         sim_taint_atomic(w, i, r, at, mask);
         if (w->worker->failed)
             return;
@@ -743,7 +748,7 @@ void sim_atomic(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         }
     }
     if (checked && !w->worker->failed)
-        sim_race_acquire(w);
+        sim_race_acquire(w, i);
 }
 
 void sim_fence(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -751,6 +756,6 @@ void sim_fence(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     static _Atomic uint32_t order; /* in the place of a fence, which TSan does not know */
     (void)mask;
     if (!i->count && w->worker->job->checked)
-        sim_race_fence(w);
+        sim_race_fence(w, i->mods & MOD_NARROW);
     order |= 0;
 }

@@ -25,7 +25,7 @@ void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
                     const uint64_t *at, uint32_t mask, uint32_t n);
 void sim_race_release(struct sim_warp *w,
                       const struct sim_inst *i); /* before an atomic or strong store */
-void sim_race_acquire(struct sim_warp *w);       /* after an atomic or strong load */
+void sim_race_acquire(struct sim_warp *w, const struct sim_inst *i); /* after one, or such a load */
 
 /* ---- taint.c ---- */
 void sim_taint_load(struct sim_warp *w, const struct sim_inst *i, struct sim_region *r,

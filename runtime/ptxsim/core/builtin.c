@@ -201,27 +201,15 @@ static uint64_t heap_take(struct sim_warp *w, uint64_t bytes)
     return bytes && sim_alloc(w->worker->job->device, bytes, SIM_KIND_HEAP, &at) == SIM_OK ? at : 0;
 }
 
-/* Blocks go at the launch's end: other warps may have found their place already. */
 static void heap_give(struct sim_warp *w, uint64_t at, int lane)
 {
-    struct sim_job *j = w->worker->job;
-    struct sim_allocation a;
-    bool twice = false, ok = sim_find(j->device, at, &a) && a.at == at && a.kind == SIM_KIND_HEAP;
-    pthread_mutex_lock(&j->lock);
-    for (size_t i = 0; i < j->freed_count; i++)
-        twice = twice || j->freed[i] == at;
-    if (ok && !twice && j->freed_count == j->freed_room) {
-        size_t room = j->freed_room ? 2 * j->freed_room : 64;
-        uint64_t *more = realloc(j->freed, room * sizeof *more);
-        if (more)
-            j->freed = more, j->freed_room = room;
-    }
-    if (ok && !twice && j->freed_count < j->freed_room)
-        j->freed[j->freed_count++] = at;
-    pthread_mutex_unlock(&j->lock);
-    if (!ok || twice)
-        sim_report(w, twice ? SIM_FAULT_FREED : SIM_FAULT_BOUNDS, lane, "free of 0x%llx, which %s",
-                   (unsigned long long)at, twice ? "was freed" : "malloc did not give");
+    bool twice;
+    if (!sim_heap_free(w->worker->job->device, at, &twice))
+        sim_report(w, SIM_FAULT_BOUNDS, lane, "free of 0x%llx, which malloc did not give",
+                   (unsigned long long)at);
+    else if (twice)
+        sim_report(w, SIM_FAULT_FREED, lane, "free of 0x%llx, which was freed before",
+                   (unsigned long long)at);
 }
 
 void sim_builtin(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)

@@ -48,6 +48,7 @@ enum {
     MOD_BFLOAT = 262144,
     MOD_RNA = 524288,
     MOD_SHARED_TO = 1 << 20,
+    MOD_NARROW = 1 << 21, /* of scope .cta (or a cluster, which is one block) */
 };
 #define NO_OPERAND 0xFFFFFFFFu
 

@@ -47,7 +47,8 @@ struct sim_block_of_memory {
     uint64_t at, bytes;
     uint32_t kind;
     bool host, freed, read_only;
-    bool whole; /* every byte is known to be written: `known` is not consulted */
+    _Atomic bool gone; /* freed by the kernel under way */
+    bool whole;        /* every byte is known to be written: `known` is not consulted */
     uint8_t *known;
     uint64_t settled; /* words from the begin that are known */
     _Atomic uint64_t *reads, *writes;
@@ -72,8 +73,12 @@ struct sim_device {
 /* The allocation, live or freed, whose bytes hold the address; else NULL. The table must be still.
  */
 sim_mem *sim_mem_find(struct sim_device *d, uint64_t address);
-/* The nearest one at or before the address, for reports. */
-sim_mem *sim_mem_before(struct sim_device *d, uint64_t address);
+/* The nearest one that does not hold the address, for reports; NULL: none within 16 MB. */
+sim_mem *sim_mem_nearest(struct sim_device *d, uint64_t address);
+/* A kernel frees what its malloc gave: no access finds it any more, the addresses stay taken.
+ * *twice: it was freed before. False: it is none of malloc's. */
+bool sim_heap_free(struct sim_device *d, uint64_t at, bool *twice);
+void sim_heap_settle(struct sim_device *d); /* the launch is done: such blocks are freed */
 void sim_known_set(sim_mem *m, uint64_t at, uint64_t bytes); /* these were written now */
 bool sim_known_all(const sim_mem *m, uint64_t at, uint64_t bytes);
 void sim_mem_settle(sim_mem *m); /* sets `whole` where it holds */

@@ -286,10 +286,17 @@ static void declare_register(struct decoder *d, const struct ptx_decl *v)
 
 static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
 
+static struct symbol *variable_add(struct decoder *d, const struct ptx_decl *v, uint32_t depth)
+{
+    struct symbol *s = symbol_add(d, SYM_VARIABLE, v->name, depth);
+    s->element = element_size(v->type) * (uint32_t)v->vector;
+    return s;
+}
+
 static struct symbol *declare_local(struct decoder *d, const struct ptx_decl *v, uint64_t bytes,
                                     uint32_t align)
 {
-    struct symbol *s = symbol_add(d, SYM_VARIABLE, v->name, d->depth);
+    struct symbol *s = variable_add(d, v, d->depth);
     uint64_t at = round_up(d->local, align > 16 ? align : align ? align : 1);
     if (at + bytes > 512 << 10) {
         FAIL(d, "`%s`: more than 512 KB of local memory", v->name);
@@ -305,7 +312,7 @@ static struct symbol *declare_local(struct decoder *d, const struct ptx_decl *v,
 static void declare_shared(struct decoder *d, const struct ptx_decl *v, uint64_t bytes,
                            uint32_t align)
 {
-    struct symbol *s = symbol_add(d, SYM_VARIABLE, v->name, d->depth);
+    struct symbol *s = variable_add(d, v, d->depth);
     s->space = PTX_SHARED;
     s->bytes = bytes;
     if (d->shared_align < align)
@@ -607,7 +614,7 @@ static void declare_entry_params(struct decoder *d, struct sim_kernel *k, struct
         if (!extent(d, v, &bytes, &align))
             return;
         at = round_up(at, align);
-        struct symbol *s = symbol_add(d, SYM_VARIABLE, v->name, d->depth);
+        struct symbol *s = variable_add(d, v, d->depth);
         s->space = PTX_PARAM;
         s->entry_param = true;
         s->address = at;
@@ -740,7 +747,7 @@ static void module_variable(struct decoder *d, struct ptx_decl *v, struct sim_va
     }
     if (!bytes)
         FAIL(d, "`%s` has no elements", v->name);
-    struct symbol *s = symbol_add(d, SYM_VARIABLE, v->name, 0);
+    struct symbol *s = variable_add(d, v, 0);
     *out = (struct sim_variable){
         .name = v->name, .space = v->space, .bytes = bytes, .align = align, .decl = v};
     if (bytes && sim_alloc(d->m->device, bytes, SIM_KIND_GLOBAL, &out->at)) {

@@ -29,6 +29,7 @@ struct symbol {
     enum ptx_space space;
     uint64_t address; /* of a variable in its space; offset of a parameter */
     uint64_t bytes;
+    uint32_t element;           /* bytes of one, of a variable */
     bool entry_param, argument; /* of a kernel; of a device function */
     struct sim_function *function;
     struct ptx_stmt *stmt; /* targets, prototype */

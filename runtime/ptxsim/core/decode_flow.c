@@ -9,8 +9,10 @@ bool decode_bra(struct decoder *d, struct ins *x)
     if (!dec_operands_are(d, x, 1, 1))
         return false;
     struct symbol *s = x->op[0]->kind == PTX_NAME ? dec_symbol_find(d, x->op[0]->name) : NULL;
+    if (x->op[0]->kind != PTX_NAME)
+        return FAIL(d, "a branch needs a label");
     if (!s || s->kind != SYM_LABEL)
-        return FAIL(d, "unknown label `%s`", x->op[0]->kind == PTX_NAME ? x->op[0]->name : "");
+        return FAIL(d, "unknown label `%s`", x->op[0]->name);
     struct sim_inst *i = dec_emit(d, NULL, RUN_BRANCH, SIM_CONTROL);
     i->imm = (int64_t)(uintptr_t)s;
     return true;

@@ -28,8 +28,8 @@ static uint32_t order_words(struct ins *x)
         m |= MOD_STRONG | MOD_RELEASE;
     if (dec_has(x, "acq_rel") || dec_has(x, "sc"))
         m |= MOD_STRONG | MOD_ACQUIRE | MOD_RELEASE;
-    dec_has_any(x, "cta cluster gpu sys");
-    return m;
+    const char *scope = dec_has_any(x, "cta cluster gpu sys");
+    return m | (scope && *scope == 'c' ? MOD_NARROW : 0);
 }
 
 /* The values of ld and st: one register or a vector, any register that is wide enough. */
@@ -274,10 +274,11 @@ bool decode_fence(struct decoder *d, struct ins *x)
             !strcmp(x->word[k], "mbarrier_init") || !strncmp(x->word[k], "sync_restrict", 13) ||
             !strncmp(x->word[k], "op_restrict", 11))
             x->used[k] = proxy = true;
-    dec_has_any(x, "cta gl sys cluster gpu global");
+    const char *scope = dec_has_any(x, "cta gl sys cluster gpu global");
     dec_has_any(x, "shared::cta shared::cluster");
-    dec_has_any(x, "cta cluster");
+    const char *within = dec_has_any(x, "cta cluster");
     struct sim_inst *i = dec_emit(d, sim_fence, RUN_ACCESS, SIM_MEMORY);
+    i->mods = within || (scope && *scope == 'c') ? MOD_NARROW : 0;
     i->count = proxy;
     return true;
 }

@@ -220,6 +220,18 @@ static bool variable_source(struct decoder *d, const struct symbol *s, int64_t a
     return true;
 }
 
+/* name[3]: the address of an element. */
+static struct symbol *element(struct decoder *d, const struct ptx_operand *o, int64_t *add)
+{
+    struct symbol *s = dec_symbol_find(d, o->name);
+    if (!s || s->kind != SYM_VARIABLE) {
+        FAIL(d, "`%s` is no variable that has elements", o->name);
+        return NULL;
+    }
+    *add = (int64_t)((uint64_t)o->value * s->element);
+    return s;
+}
+
 static bool immediate(struct decoder *d, const struct ptx_operand *o, char letter, uint32_t *at)
 {
     uint8_t size = size_of_letter(letter);
@@ -252,6 +264,11 @@ bool dec_source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t 
     }
     if (o->kind == PTX_INT || o->kind == PTX_F32 || o->kind == PTX_F64)
         return immediate(d, o, letter, at);
+    if (o->kind == PTX_ELEMENT) {
+        int64_t add;
+        struct symbol *s = element(d, o, &add);
+        return s && variable_source(d, s, add, size_of_letter(letter), at);
+    }
     if (o->kind != PTX_NAME || o->negated)
         return FAIL(d, "this operand must be a register or a number");
     uint8_t size = size_of_letter(letter);
@@ -327,6 +344,11 @@ bool dec_guard_of(struct decoder *d, struct ins *x, struct sim_inst *i)
 bool dec_address(struct decoder *d, struct ptx_operand *o, struct sim_inst *i, struct symbol **sym)
 {
     *sym = NULL;
+    if (o->kind == PTX_ELEMENT) { /* stands for an address without [ ] */
+        i->sub = 8;
+        *sym = element(d, o, &i->imm);
+        return *sym && variable_source(d, *sym, 0, 8, &i->a);
+    }
     if (o->kind != PTX_MEM || !o->items)
         return FAIL(d, "an address in [ ] is wanted");
     struct ptx_operand *a = o->items;

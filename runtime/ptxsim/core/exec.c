@@ -201,7 +201,7 @@ static void barrier_done(struct sim_worker *k, uint32_t number)
         }
     }
     if (k->job->checked)
-        sim_race_barrier(b, x->warps);
+        sim_race_barrier(b, x);
     k->n.barriers++;
     *x = (struct sim_barrier){.generation = x->generation + 1};
 }
@@ -234,6 +234,9 @@ static bool barrier(struct sim_warp *w, struct sim_group *g, const struct sim_in
     x->expected = expected;
     x->arrived += weight(w, mask);
     x->warps |= 1u << w->index;
+    x->waits |= i->sub == 1 ? 0 : 1u << w->index;
+    if (w->worker->job->checked)
+        sim_race_arrive(w, x->know, i->sub == 1 || missing(w, mask));
     if (i->sub >= 2) {
         uint32_t p = *sim_pred(w, i->c);
         p = (i->mods & MOD_NOT ? ~p : p) & mask;
@@ -543,6 +546,19 @@ static void run_group(struct sim_warp *w, int at, uint32_t stop, uint32_t *slice
     *slice = steps < left ? left - (uint32_t)steps : 0;
 }
 
+/* Counts what was executed towards the limit of the launch. */
+static void check_limit(struct sim_warp *w, uint32_t pc, uint32_t mask)
+{
+    struct sim_worker *k = w->worker;
+    if (limit_reached(k, k->steps)) {
+        w->pc = pc;
+        sim_report(w, SIM_FAULT_HANG, sim_first(mask),
+                   "the limit of %llu thread instructions is reached",
+                   (unsigned long long)k->job->launch->limit);
+    }
+    k->steps = 0;
+}
+
 /* True: something was done. */
 static bool run_warp(struct sim_warp *w)
 {
@@ -568,16 +584,8 @@ static bool run_warp(struct sim_warp *w)
             w->yield = false;
             slice = 0;
         }
-        if (k->steps > 1u << 22 || (k->job->launch->limit && k->steps > 65536)) {
-            if (limit_reached(k, k->steps)) {
-                k->hung = true;
-                w->pc = before_pc;
-                sim_report(w, SIM_FAULT_HANG, sim_first(mask),
-                           "the limit of %llu thread instructions is reached",
-                           (unsigned long long)k->job->launch->limit);
-            }
-            k->steps = 0;
-        }
+        if (k->job->launch->limit && (k->steps > 65536 || !w->groups))
+            check_limit(w, before_pc, mask);
         /* Lanes that spin at a low place must not starve those they wait for. */
         if (w->groups > 1 && had - slice > 0 && slice < most / 2)
             skip = skip ? 0 : mask;
@@ -614,9 +622,9 @@ void sim_block_begin(struct sim_worker *k, uint64_t index)
         struct sim_frame *fr = w->frame = w->entry;
         w->clock = 1;
         w->exited = 0;
-        w->fenced = false;
-        w->stored = true;
-        w->fenced_below = w->learned = 0;
+        w->fenced = 0;
+        w->stored = SIM_NEAR | SIM_FAR;
+        w->fenced_below = w->fenced_far = w->learned = 0;
         sim_tensor_begin(w);
         if (j->checked) {
             memset(w->seen, 0, b->warps * sizeof *w->seen);

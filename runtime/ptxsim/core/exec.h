@@ -27,10 +27,11 @@ struct sim_barrier {
     uint32_t arrived; /* threads */
     uint32_t expected;
     uint32_t generation;
-    uint32_t warps;  /* bits of the warps that came */
-    uint32_t reduce; /* of bar.red: the votes so far */
+    uint32_t warps, waits; /* bits of the warps that came, and of those that wait */
+    uint32_t reduce;       /* of bar.red: the votes so far */
     uint32_t result;
     bool any;
+    uint32_t know[SIM_LANES]; /* race.c: by warp, what those that came had done and knew */
 };
 
 struct sim_block_state {
@@ -67,8 +68,6 @@ struct sim_job { /* one launch */
     struct sim_fault fault;
     struct sim_counters total;
     struct sim_sync *_Atomic sync; /* race.c */
-    uint64_t *freed; /* by kernels, of the device's heap: free when the launch is done */
-    size_t freed_count, freed_room;
     double began;
     _Atomic bool out_of_memory;
 };
@@ -83,7 +82,7 @@ struct sim_worker { /* runs one block */
     uint64_t classes[SIM_CLASSES];
     uint64_t steps;                /* since the limit was last looked at */
     struct sim_fault fault, later; /* later: what counts unless a race explains it */
-    bool failed, hung;
+    bool failed;
     struct sim_shape shape;
     struct sim_region last[64]; /* allocations met lately, by instruction */
     uint8_t *arena;             /* everything of the block's that is reused: freed at the end */
@@ -135,13 +134,15 @@ void sim_count_global(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
 
 /* ---- race.c ---- */
 void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *at, uint32_t mask,
-                     uint32_t n, bool write, bool strong);
-void sim_race_barrier(struct sim_block_state *b, uint32_t warps); /* these warps met */
+                     uint32_t n, bool write, uint32_t mods);
+/* A warp comes to a barrier; goes_on: not all of it waits there. */
+void sim_race_arrive(struct sim_warp *w, uint32_t *know, bool goes_on);
+void sim_race_barrier(struct sim_block_state *b, const struct sim_barrier *x); /* all are there */
 void sim_race_warp_sync(struct sim_warp *w);
 /* What the warp knows and has done is joined into `know`; its later accesses are not. */
 void sim_race_give(struct sim_warp *w, uint32_t *know);
 void sim_race_take(struct sim_warp *w, const uint32_t *know);
-void sim_race_fence(struct sim_warp *w);
+void sim_race_fence(struct sim_warp *w, bool narrow);
 void sim_race_sweep(sim_mem *m,
                     struct sim_counters *n); /* after a launch: counts and clears the cells */
 void sim_race_free(struct sim_sync *s);

@@ -308,6 +308,7 @@ enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct
     j->began = now();
     run_workers(d, j);
     sweep(d, j);
+    sim_heap_settle(d);
     j->total.seconds = now() - j->began;
     enum sim_status s = j->out_of_memory ? SIM_NO_MEMORY : j->fault.kind ? SIM_FAULT : SIM_OK;
     if (fault && s == SIM_FAULT)
@@ -317,9 +318,6 @@ enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct
     pthread_mutex_unlock(&d->run);
     if (j->workspace)
         sim_free(d, j->workspace);
-    for (size_t i = 0; i < j->freed_count; i++)
-        sim_free(d, j->freed[i]);
-    free(j->freed);
     sim_race_free(j->sync);
     pthread_mutex_destroy(&j->lock);
     free(j);

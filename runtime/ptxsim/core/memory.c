@@ -64,16 +64,21 @@ static size_t after(const struct sim_device *d, uint64_t address)
     return lo;
 }
 
-sim_mem *sim_mem_before(struct sim_device *d, uint64_t address)
-{
-    size_t i = after(d, address);
-    return i ? d->mem[i - 1] : NULL;
-}
-
 sim_mem *sim_mem_find(struct sim_device *d, uint64_t address)
 {
-    sim_mem *m = sim_mem_before(d, address);
+    size_t i = after(d, address);
+    sim_mem *m = i ? d->mem[i - 1] : NULL;
     return m && address - m->at < m->bytes ? m : NULL;
+}
+
+sim_mem *sim_mem_nearest(struct sim_device *d, uint64_t address)
+{
+    const uint64_t far = 16u << 20;
+    size_t i = after(d, address);
+    sim_mem *below = i ? d->mem[i - 1] : NULL, *above = i < d->mems ? d->mem[i] : NULL;
+    uint64_t from = below ? address - (below->at + below->bytes) : far,
+             to = above ? above->at - address : far;
+    return from < far && from <= to ? below : to < far ? above : NULL;
 }
 
 static void table_remove(struct sim_device *d, size_t i)
@@ -177,6 +182,52 @@ static void shrink_quarantine(struct sim_device *d)
         }
 }
 
+/* Its bytes count no more. */
+static void uncount(struct sim_device *d, const sim_mem *m)
+{
+    d->used -= (m->bytes + 255) & ~(uint64_t)255;
+    d->live--;
+}
+
+/* The addresses stay taken, the pages go. */
+static void bury(struct sim_device *d, sim_mem *m)
+{
+    m->freed = true;
+    mmap(m->map, m->map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+         -1, 0);
+    munmap(m->shadow, m->shadow_bytes);
+    m->shadow = NULL;
+    d->freed++;
+}
+
+bool sim_heap_free(struct sim_device *d, uint64_t at, bool *twice)
+{
+    pthread_mutex_lock(&d->table);
+    sim_mem *m = sim_mem_find(d, at);
+    bool ok = m && m->at == at && m->kind == SIM_KIND_HEAP;
+    *twice = ok && (m->freed || m->gone);
+    if (ok && !*twice) {
+        uncount(d, m);
+        m->gone = true;
+        /* Another warp may be about to touch it: it stays mapped, without contents. */
+        madvise(m->map, m->map_bytes, MADV_DONTNEED);
+        madvise(m->shadow, m->shadow_bytes, MADV_DONTNEED);
+    }
+    pthread_mutex_unlock(&d->table);
+    return ok;
+}
+
+void sim_heap_settle(struct sim_device *d)
+{
+    pthread_mutex_lock(&d->table);
+    for (size_t i = 0; i < d->mems; i++)
+        if (d->mem[i]->gone && !d->mem[i]->freed)
+            bury(d, d->mem[i]);
+    if (d->freed > 2 * QUARANTINE)
+        shrink_quarantine(d);
+    pthread_mutex_unlock(&d->table);
+}
+
 enum sim_status sim_free(struct sim_device *d, uint64_t at)
 {
     pthread_mutex_lock(&d->run);
@@ -184,15 +235,9 @@ enum sim_status sim_free(struct sim_device *d, uint64_t at)
     sim_mem *m = sim_mem_find(d, at);
     bool ok = m && m->at == at && !m->freed && !m->host;
     if (ok) {
-        d->used -= (m->bytes + 255) & ~(uint64_t)255;
-        d->live--;
-        m->freed = true;
-        /* The addresses stay taken, the pages go. */
-        mmap(m->map, m->map_bytes, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-        munmap(m->shadow, m->shadow_bytes);
-        m->shadow = NULL;
-        if (++d->freed > 2 * QUARANTINE)
+        uncount(d, m);
+        bury(d, m);
+        if (d->freed > 2 * QUARANTINE)
             shrink_quarantine(d);
     }
     pthread_mutex_unlock(&d->table);

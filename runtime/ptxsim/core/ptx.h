@@ -30,15 +30,16 @@ __attribute__((format(printf, 3, 4)))
 bool ptx_error(struct ptx_log *log, int line, const char *fmt, ...);
 
 enum ptx_operand_kind {
-    PTX_NAME,   /* name, a special register's part in `part` (".x"), `value` added */
-    PTX_INT,    /* value */
-    PTX_F32,    /* value: the bits */
-    PTX_F64,    /* value: the bits (also a decimal number's) */
-    PTX_SINK,   /* _ */
-    PTX_VECTOR, /* { items } */
-    PTX_MEM,    /* [ items[0] + value, items[1] … ] */
-    PTX_PAIR,   /* items[0] | items[1] */
-    PTX_LIST,   /* ( items ): of a call */
+    PTX_NAME,    /* name, a special register's part in `part` (".x"), `value` added */
+    PTX_ELEMENT, /* name[value] */
+    PTX_INT,     /* value */
+    PTX_F32,     /* value: the bits */
+    PTX_F64,     /* value: the bits (also a decimal number's) */
+    PTX_SINK,    /* _ */
+    PTX_VECTOR,  /* { items } */
+    PTX_MEM,     /* [ items[0] + value, items[1] … ] */
+    PTX_PAIR,    /* items[0] | items[1] */
+    PTX_LIST,    /* ( items ): of a call */
 };
 struct ptx_operand {
     enum ptx_operand_kind kind;

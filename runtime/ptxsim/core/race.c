@@ -3,17 +3,18 @@
  * between: the block has a clock that grows at each, a warp remembers up to which clock it knows of
  * each other warp. Without a barrier, also between blocks, it is ordered where a fence and then an
  * atomic (or a store that releases) of the one came before an atomic (or a load that is volatile or
- * acquires) of the other.
+ * acquires) of the other; between blocks those of scope .cta do not count.
  */
 #include "access.h"
 #include <stdlib.h>
 
-/* A cell: thread of the block 10 bits, clock 17, block 26, bytes of the last access 4, of all
- * accesses of the launch 4, and three flags. 0: not touched. */
+/* A cell: thread of the block 10 bits, clock 17, block 25, bytes of the last access 4, of all
+ * accesses of the launch 4, and four flags. 0: not touched. */
 #define CELL_CLOCK_AT 10
 #define CELL_CLOCK_MAX 0x1FFFFu
 #define CELL_BLOCK_AT 27
-#define CELL_BLOCK_MASK 0x3FFFFFFu
+#define CELL_BLOCK_MASK 0x1FFFFFFu
+#define CELL_NARROW ((uint64_t)1 << 52) /* strong, but of scope .cta */
 #define CELL_BYTES_AT 53
 #define CELL_UNION_AT 57
 #define CELL_UNION ((uint64_t)15 << CELL_UNION_AT)
@@ -21,6 +22,8 @@
 #define CELL_THREADS ((uint64_t)1 << 62) /* several threads, none ordered before the last */
 #define CELL_BLOCKS ((uint64_t)1 << 63)  /* several blocks */
 #define CELL_SHARED_BY_ALL (CELL_BLOCKS | CELL_UNION)
+/* What does not say who and when. */
+#define CELL_DROP (CELL_NARROW | (uint64_t)0xFF << CELL_BYTES_AT | CELL_STRONG | CELL_THREADS)
 
 static inline uint32_t cell_thread(uint64_t c) { return (uint32_t)c & 1023; }
 static inline uint32_t cell_clock(uint64_t c)
@@ -37,10 +40,11 @@ static inline uint32_t cell_bytes(uint64_t c) { return (uint32_t)(c >> CELL_BYTE
 #define store(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
 
 /* ---- releases between blocks ---- */
-/* A release of a block: what its releasing warp did at clocks below, and all accesses below base.
- */
+/* A release of a block: what its releasing warp did at clocks below, all accesses below base, and
+ * where that warp knows more of the others, theirs below `seen`. */
 struct release {
     uint32_t block, below, base, warp;
+    uint32_t *seen;  /* by warp, or NULL */
     uint32_t before; /* the block's release before, index + 1 */
     uint64_t at;     /* when: the log's time */
 };
@@ -50,9 +54,11 @@ struct sim_sync {
     uint32_t *head; /* by block: the latest release, index + 1 */
     uint32_t head_size;
     uint64_t time;
+    uint32_t views; /* how many have `seen` */
     bool full;
 };
 #define MAX_RELEASES (1u << 22)
+#define MAX_VIEWS (1u << 18)
 
 static uint32_t block_number(const struct sim_warp *w)
 {
@@ -75,28 +81,54 @@ static struct sim_sync *sync_of(struct sim_job *j)
     return j->sync;
 }
 
+/* What the warp knows of others beyond the block's last barrier: a copy. False: no memory. */
+static bool view_of(struct sim_sync *s, const struct sim_warp *w, uint32_t **seen)
+{
+    const struct sim_block_state *b = w->block;
+    bool more = false;
+    for (uint32_t k = 0; k < b->warps; k++)
+        more = more || (k != w->index && w->seen[k] > b->base);
+    *seen = NULL;
+    if (!more)
+        return true;
+    *seen = s->views < MAX_VIEWS ? malloc(b->warps * sizeof **seen) : NULL;
+    if (*seen)
+        memcpy(*seen, w->seen, b->warps * sizeof **seen);
+    s->views++;
+    return *seen;
+}
+
+static bool log_room(struct sim_sync *s)
+{
+    if (s->count < s->cap)
+        return true;
+    uint32_t cap = s->cap ? 2 * s->cap : 256;
+    struct release *log = cap > MAX_RELEASES ? NULL : realloc(s->log, cap * sizeof *log);
+    if (log)
+        s->log = log, s->cap = cap;
+    return log;
+}
+
 static void job_release(struct sim_warp *w, uint32_t below)
 {
     struct sim_job *j = w->worker->job;
     struct sim_block_state *b = w->block;
+    struct release r = {
+        .block = block_number(w), .below = below, .base = b->base, .warp = w->index};
     pthread_mutex_lock(&j->lock);
     struct sim_sync *s = sync_of(j);
-    uint32_t n = block_number(w);
-    bool ok = s && n < s->head_size && !s->full;
-    if (ok && s->count == s->cap) {
-        uint32_t cap = s->cap ? 2 * s->cap : 256;
-        struct release *log = cap > MAX_RELEASES ? NULL : realloc(s->log, cap * sizeof *log);
-        if (log)
-            s->log = log, s->cap = cap;
-        else
-            ok = false, s->full = true;
-    }
-    if (ok) {
-        s->time++;
-        const struct release *last = s->head[n] ? &s->log[s->head[n] - 1] : NULL;
-        if (!last || last->below != below || last->base != b->base || last->warp != w->index) {
-            s->log[s->count++] = (struct release){n, below, b->base, w->index, s->head[n], s->time};
-            s->head[n] = s->count;
+    if (s && r.block < s->head_size && !s->full) {
+        s->full = !view_of(s, w, &r.seen) || !log_room(s);
+        r.before = s->head[r.block];
+        r.at = ++s->time;
+        const struct release *last = r.before ? &s->log[r.before - 1] : NULL;
+        bool news =
+            !last || r.seen || last->below != below || last->base != r.base || last->warp != r.warp;
+        if (news && !s->full) {
+            s->log[s->count++] = r;
+            s->head[r.block] = s->count;
+        } else {
+            free(r.seen);
         }
     }
     pthread_mutex_unlock(&j->lock);
@@ -126,8 +158,10 @@ static bool released(struct sim_warp *w, uint64_t cell)
     ok = !s || s->full || n >= s->head_size;
     for (uint32_t at = ok ? 0 : s->head[n]; at && !ok; at = s->log[at - 1].before) {
         const struct release *r = &s->log[at - 1];
+        uint32_t warp = cell_thread(cell) / SIM_LANES;
         ok = r->at < w->block->acquired &&
-             (clock < r->base || (cell_thread(cell) / SIM_LANES == r->warp && clock < r->below));
+             (clock < r->base || (warp == r->warp && clock < r->below) ||
+              (r->seen && clock < r->seen[warp]));
     }
     pthread_mutex_unlock(&j->lock);
     return ok;
@@ -136,6 +170,8 @@ static bool released(struct sim_warp *w, uint64_t cell)
 void sim_race_free(struct sim_sync *s)
 {
     if (s) {
+        for (uint32_t i = 0; i < s->count; i++)
+            free(s->log[i].seen);
         free(s->log);
         free(s->head);
         free(s);
@@ -145,29 +181,41 @@ void sim_race_free(struct sim_sync *s)
 /* ---- clocks within a block ---- */
 static void tick(struct sim_block_state *b) { b->clock += b->clock < CELL_CLOCK_MAX; }
 
-void sim_race_barrier(struct sim_block_state *b, uint32_t warps)
+static void step(struct sim_warp *w)
 {
-    uint32_t n = b->warps;
-    bool all = true;
-    uint32_t know[SIM_LANES] = {0};
-    for (uint32_t i = 0; i < n; i++) {
-        const struct sim_warp *w = &b->warp[i];
-        all = all && (warps >> i & 1 || !w->groups);
-        for (uint32_t k = 0; k < n && warps >> i & 1; k++)
-            know[k] = w->seen[k] > know[k] ? w->seen[k] : know[k];
-        if (warps >> i & 1 && know[i] < w->clock + 1)
-            know[i] = w->clock + 1;
-    }
+    tick(w->block);
+    w->clock = w->block->clock;
+}
+
+static void join(const struct sim_warp *w, uint32_t *know)
+{
+    for (uint32_t k = 0; k < w->block->warps; k++)
+        know[k] = w->seen[k] > know[k] ? w->seen[k] : know[k];
+    know[w->index] = know[w->index] > w->clock ? know[w->index] : w->clock + 1;
+}
+
+void sim_race_arrive(struct sim_warp *w, uint32_t *know, bool goes_on)
+{
+    join(w, know);
+    if (goes_on)
+        step(w);
+    else
+        w->fenced |=
+            ~w->stored & (SIM_NEAR | SIM_FAR); /* the fence serves for the others' stores */
+}
+
+void sim_race_barrier(struct sim_block_state *b, const struct sim_barrier *x)
+{
     tick(b);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < b->warps; i++) {
         struct sim_warp *w = &b->warp[i];
-        if (!(warps >> i & 1))
+        if (!(x->waits >> i & 1))
             continue;
-        memcpy(w->seen, know, n * sizeof *w->seen);
+        for (uint32_t k = 0; k < b->warps; k++)
+            w->seen[k] = x->know[k] > w->seen[k] ? x->know[k] : w->seen[k];
         w->seen[i] = w->clock = b->clock;
-        w->fenced = w->fenced || !w->stored; /* the fence serves for the others' stores too */
     }
-    if (all)
+    if (x->expected == b->warps * SIM_LANES && x->waits == x->warps)
         b->base = b->clock;
 }
 
@@ -179,9 +227,7 @@ void sim_race_warp_sync(struct sim_warp *w)
 
 void sim_race_give(struct sim_warp *w, uint32_t *know)
 {
-    for (uint32_t k = 0; k < w->block->warps; k++)
-        know[k] = w->seen[k] > know[k] ? w->seen[k] : know[k];
-    know[w->index] = know[w->index] > w->clock ? know[w->index] : w->clock + 1;
+    join(w, know);
     sim_race_warp_sync(w);
 }
 
@@ -193,17 +239,14 @@ void sim_race_take(struct sim_warp *w, const uint32_t *know)
 }
 
 /* ---- releases within a block ---- */
-static void step(struct sim_warp *w)
-{
-    tick(w->block);
-    w->clock = w->block->clock;
-}
-
 /* What follows is no longer what the fence, or the release, was for. */
 static void part(struct sim_warp *w)
 {
-    w->fenced_below = w->clock + 1;
-    w->fenced = false;
+    if (w->fenced & SIM_NEAR)
+        w->fenced_below = w->clock + 1;
+    if (w->fenced & SIM_FAR)
+        w->fenced_far = w->clock + 1;
+    w->fenced = 0;
     step(w);
 }
 
@@ -238,19 +281,26 @@ static void block_acquire(struct sim_warp *w)
 struct access {
     struct sim_warp *w;
     struct sim_region *r;
-    uint64_t mine; /* block and clock as a cell */
+    uint64_t mine;   /* block and clock as a cell */
+    uint64_t strong; /* CELL_STRONG, with CELL_NARROW where it is; 0 */
     uint32_t block, base;
-    bool write, strong;
+    bool write;
 };
+
+/* Whether both are atomics, or the like, of a scope that holds the other. */
+static bool both_strong(const struct access *a, uint64_t cell, bool far)
+{
+    return a->strong && cell & CELL_STRONG && !(far && (a->strong | cell) & CELL_NARROW);
+}
 
 /* Whether what the cell tells of may happen at the same time as an access of this thread. */
 static bool concurrent(const struct access *a, uint64_t cell, uint32_t thread)
 {
     const struct sim_warp *w = a->w;
     if ((cell & CELL_BLOCKS) || cell_block(cell) != a->block)
-        return !(a->strong && cell & CELL_STRONG) && !released(a->w, cell);
+        return !both_strong(a, cell, true) && !released(a->w, cell);
     uint32_t clock = cell_clock(cell);
-    if (clock < a->base || clock == CELL_CLOCK_MAX || (a->strong && cell & CELL_STRONG))
+    if (clock < a->base || clock == CELL_CLOCK_MAX || both_strong(a, cell, false))
         return false;
     /* Which threads read with this one is not known: they may be those it has heard of since. */
     if (cell_thread(cell) == thread && (!(cell & CELL_THREADS) || clock < w->learned))
@@ -283,8 +333,7 @@ static void report(const struct access *a, uint64_t cell, int lane, uint64_t at,
 static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, uint32_t bytes)
 {
     uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT |
-                    (uint64_t)bytes << CELL_UNION_AT | (old & CELL_UNION) |
-                    (a->strong ? CELL_STRONG : 0);
+                    (uint64_t)bytes << CELL_UNION_AT | (old & CELL_UNION) | a->strong;
     if (!(cell_bytes(old) &
           bytes)) /* other bytes of the word: of these the cell knows one reader only */
         return cell;
@@ -340,8 +389,7 @@ static bool word(const struct access *a, uint64_t index, int lane, uint32_t thre
     if (stays(a, wrote, bytes))
         return true;
     uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT |
-                    (uint64_t)bytes << CELL_UNION_AT | (wrote & CELL_UNION) |
-                    (a->strong ? CELL_STRONG : 0);
+                    (uint64_t)bytes << CELL_UNION_AT | (wrote & CELL_UNION) | a->strong;
     store(&a->r->writes[index], cell);
     return true;
 }
@@ -356,14 +404,13 @@ static void touch_pages(struct sim_region *r, uint64_t from, uint64_t to)
 
 static bool quiet_row(const struct access *a, const uint64_t *cell, uint64_t words, uint64_t mine)
 {
-    static const uint64_t drop = (uint64_t)0xFF << CELL_BYTES_AT | CELL_STRONG | CELL_THREADS;
     static const uint64_t who =
         CELL_THREADS | CELL_BLOCKS | (uint64_t)CELL_BLOCK_MASK << CELL_BLOCK_AT | 1023;
     unsigned shift = words == SIM_LANES       ? 0
                      : words == 2 * SIM_LANES ? 1
                      : words == 4 * SIM_LANES ? 2
                                               : 3;
-    return a->w->worker->job->quiet(cell, words, drop,
+    return a->w->worker->job->quiet(cell, words, CELL_DROP,
                                     (uint64_t)a->block << (CELL_BLOCK_AT - CELL_CLOCK_AT), a->base,
                                     mine, who, shift);
 }
@@ -386,7 +433,7 @@ SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uin
         all_read &= reads[k];
     }
     uint64_t cell = a->mine | (uint64_t)a->w->index * SIM_LANES | (uint64_t)15 << CELL_BYTES_AT |
-                    CELL_UNION | (a->strong ? CELL_STRONG : 0);
+                    CELL_UNION | a->strong;
     if (any_write && ((a->write && a->strong) || !quiet_row(a, writes, words, cell)))
         return false;
     if (!a->write && (all_read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
@@ -422,7 +469,7 @@ SIM_NO_TSAN static bool only_read(const struct access *a, const uint64_t *at, ui
     return !wrote && (all & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL;
 }
 
-static struct access begin(struct sim_warp *w, struct sim_region *r, bool write, bool strong)
+static struct access begin(struct sim_warp *w, struct sim_region *r, bool write, uint32_t mods)
 {
     uint32_t block = block_number(w);
     return (struct access){.w = w,
@@ -430,7 +477,8 @@ static struct access begin(struct sim_warp *w, struct sim_region *r, bool write,
                            .block = block,
                            .base = w->block->base,
                            .write = write,
-                           .strong = strong,
+                           .strong = (mods & MOD_STRONG ? CELL_STRONG : 0) |
+                                     (mods & MOD_STRONG && mods & MOD_NARROW ? CELL_NARROW : 0),
                            .mine = (uint64_t)block << CELL_BLOCK_AT | (uint64_t)w->clock
                                                                           << CELL_CLOCK_AT};
 }
@@ -471,8 +519,7 @@ static void readers_of(struct readers *r, const struct access *a, const uint64_t
 /* Of this block, and ordered before all that it does now. */
 static inline bool past(const struct access *a, uint64_t cell)
 {
-    const uint64_t drop = (uint64_t)0xFF << CELL_BYTES_AT | CELL_STRONG | CELL_THREADS;
-    return ((cell & ~drop) >> CELL_CLOCK_AT) -
+    return ((cell & ~CELL_DROP) >> CELL_CLOCK_AT) -
                ((uint64_t)a->block << (CELL_BLOCK_AT - CELL_CLOCK_AT)) <
            a->base;
 }
@@ -546,9 +593,9 @@ SIM_NO_TSAN static void each(const struct access *a, const uint64_t *at, uint32_
 }
 
 void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *at, uint32_t mask,
-                     uint32_t n, bool write, bool strong)
+                     uint32_t n, bool write, uint32_t mods)
 {
-    struct access a = begin(w, r, write, strong);
+    struct access a = begin(w, r, write, mods);
     if (!in_a_row(&a, at, mask, n) && !only_read(&a, at, mask, n))
         each(&a, at, mask, n, NULL, NULL);
 }
@@ -594,35 +641,40 @@ void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
     bool strong = i->mods & MOD_STRONG;
     if (w->fenced && !strong)
         part(w);
-    w->stored = w->stored || !strong;
-    struct access a = begin(w, r, true, strong);
+    w->stored |= strong ? 0 : SIM_NEAR | SIM_FAR;
+    struct access a = begin(w, r, true, i->mods);
     struct stored s = {w, i, r, at, mask};
     if (!in_a_row(&a, at, mask, n))
         each(&a, at, mask, n, holds, &s);
 }
 
 /* ---- what synchronises ---- */
-void sim_race_fence(struct sim_warp *w)
+static uint32_t scopes(bool narrow) { return narrow ? SIM_NEAR : SIM_NEAR | SIM_FAR; }
+
+void sim_race_fence(struct sim_warp *w, bool narrow)
 {
-    w->fenced = true;
-    w->stored = false;
+    w->fenced |= scopes(narrow);
+    w->stored &= ~scopes(narrow);
 }
 
 void sim_race_release(struct sim_warp *w, const struct sim_inst *i)
 {
-    if (w->fenced || i->mods & MOD_RELEASE)
+    bool narrow = i->mods & MOD_NARROW;
+    w->fenced |= i->mods & MOD_RELEASE ? scopes(narrow) : 0;
+    if (w->fenced)
         part(w);
-    if (!w->fenced_below)
-        return;
-    if (w->worker->job->blocks > 1)
-        job_release(w, w->fenced_below);
-    block_release(w, w->fenced_below);
+    if (!narrow && w->fenced_far && w->worker->job->blocks > 1) {
+        job_release(w, w->fenced_far);
+        w->fenced_far = 0;
+    }
+    if (w->fenced_below)
+        block_release(w, w->fenced_below);
     w->fenced_below = 0;
 }
 
-void sim_race_acquire(struct sim_warp *w)
+void sim_race_acquire(struct sim_warp *w, const struct sim_inst *i)
 {
-    if (w->worker->job->sync)
+    if (w->worker->job->sync && !(i->mods & MOD_NARROW))
         job_acquire(w);
     if (w->block->releases)
         block_acquire(w);

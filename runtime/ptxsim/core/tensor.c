@@ -272,7 +272,7 @@ static bool rows_at(struct sim_warp *w, enum ptx_space space, uint64_t *at, uint
             return false;
         }
         if (w->worker->job->checked) {
-            sim_race_access(w, r, at, part, n, write, false);
+            sim_race_access(w, r, at, part, n, write, 0);
             if (w->worker->failed)
                 return false;
         }
@@ -589,7 +589,7 @@ static void land(struct sim_warp *w, const struct copy *x)
         return;
     uint64_t at[SIM_LANES];
     at[x->lane] = x->to;
-    sim_race_access(w, &to, at, 1u << x->lane, x->bytes, true, false);
+    sim_race_access(w, &to, at, 1u << x->lane, x->bytes, true, 0);
     struct sim_region from = sim_global_region(w, x->from);
     for (unsigned k = 0; k < x->bytes; k++)
         byte_know(&to, x->to + k, k >= x->real || !from.mem || byte_known(&from, x->from + k));

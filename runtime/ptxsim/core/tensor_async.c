@@ -190,9 +190,9 @@ static uint64_t bulk_address(struct sim_warp *w, const struct bulk_place *p, int
     return place_of(w, p->row, p->width, (uint64_t)p->high << 32 | p->low, lane);
 }
 
-/* Checks n bytes for a lane, 16 at a time: region out. strong: as atomics do. */
+/* Checks n bytes for a lane, 16 at a time: region out. mods: MOD_STRONG as atomics do. */
 static bool check_as(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool write,
-                     bool strong, int lane)
+                     uint32_t mods, int lane)
 {
     uint64_t where[SIM_LANES];
     for (uint64_t k = 0; k < n; k += 16) {
@@ -203,7 +203,7 @@ static bool check_as(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, b
         if (!r)
             return false;
         if (w->worker->job->checked)
-            sim_race_access(w, r, where, 1u << lane, step, write, strong);
+            sim_race_access(w, r, where, 1u << lane, step, write, mods);
         if (w->worker->failed)
             return false;
         if (write && r->known)
@@ -222,7 +222,7 @@ static bool check_as(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, b
 
 static bool check(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, bool write, int lane)
 {
-    return check_as(w, shared, at, n, write, false, lane);
+    return check_as(w, shared, at, n, write, 0, lane);
 }
 
 /* Elements are combined with what memory holds. */
@@ -272,7 +272,7 @@ void sim_bulk_flat(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         }
         bool both = b.to_shared && b.from_shared;
         if (!check(w, true, shared, n, b.to_shared, l) ||
-            !check_as(w, both, global, n, !b.to_shared, b.reduce, l))
+            !check_as(w, both, global, n, !b.to_shared, b.reduce ? MOD_STRONG : 0, l))
             return;
         uint8_t *s = w->block->shared + shared,
                 *g = both ? w->block->shared + global : (uint8_t *)(uintptr_t)global;
@@ -356,7 +356,7 @@ static bool reduced_type(struct bulk *b, const struct sim_tensor_map *m)
 static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_tensor_map *m,
                      const int32_t *at, uint64_t shared, int lane)
 {
-    uint32_t k[5] = {0}, rows = 1;
+    uint32_t k[5] = {0}, rows = 1, strong = b->reduce ? MOD_STRONG : 0;
     for (uint32_t d = 1; d < m->rank; d++)
         rows *= m->box[d];
     uint64_t inner = m->box[0], n = inner * rows * m->element;
@@ -373,12 +373,12 @@ static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_
                 count++;
             }
             if (inside && m->step[0] != 1 &&
-                !check_as(w, false, g, m->element, !b->to_shared, b->reduce, lane))
+                !check_as(w, false, g, m->element, !b->to_shared, strong, lane))
                 return false;
             if (!inside && b->to_shared)
                 put_fill(w->block->shared + s, m);
         }
-        if (count && !check_as(w, false, run, count * m->element, !b->to_shared, b->reduce, lane))
+        if (count && !check_as(w, false, run, count * m->element, !b->to_shared, strong, lane))
             return false;
         for (k[0] = 0; k[0] < inner; k[0]++) {
             uint64_t g,
@@ -513,5 +513,5 @@ void sim_map_copy(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         return;
     memcpy(q, p, sizeof(struct sim_tensor_map));
     if (w->worker->job->checked)
-        sim_race_fence(w);
+        sim_race_fence(w, false);
 }

@@ -29,6 +29,8 @@ struct sim_group {
     uint32_t expected;
 };
 
+enum { SIM_NEAR = 1, SIM_FAR = 2 };
+
 struct sim_block_state;
 struct sim_worker;
 struct sim_warp {
@@ -44,12 +46,14 @@ struct sim_warp {
     uint32_t undef_line;           /* the PTX line that loaded such bits last */
     struct sim_worker *worker;
     struct sim_block_state *block;
-    bool fenced;           /* a fence since the last plain store or release */
-    bool stored;           /* a plain store since the last fence, or none yet */
-    uint32_t fenced_below; /* the clock below which a fence, not yet a release, has what it did */
-    uint32_t clock;        /* race.c: grows at what orders the warp's accesses */
-    uint32_t learned;      /* the clock when it last learned of another warp's release */
-    uint32_t *seen; /* by warp: all of its accesses below this clock are ordered before ours */
+    /* race.c: of the scopes SIM_NEAR (within the block) and SIM_FAR, as bits */
+    uint32_t fenced; /* a fence since the last plain store or release */
+    uint32_t stored; /* a plain store since the last fence, or none yet */
+    /* The clocks below which a fence, not yet a release, has what it did. */
+    uint32_t fenced_below, fenced_far;
+    uint32_t clock;   /* race.c: grows at what orders the warp's accesses */
+    uint32_t learned; /* the clock when it last learned of another warp's release */
+    uint32_t *seen;   /* by warp: all of its accesses below this clock are ordered before ours */
     uint32_t groups;
     struct sim_group group[SIM_LANES];
     struct sim_frame *spare; /* frames to use again */

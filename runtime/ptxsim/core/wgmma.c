@@ -78,7 +78,7 @@ static bool operand(struct sim_warp *w, const struct wgmma *m, uint64_t desc, ui
             if (!r)
                 return false;
             if (w->worker->job->checked)
-                sim_race_access(w, r, at, mask, 16, false, false);
+                sim_race_access(w, r, at, mask, 16, false, 0);
             if (w->worker->failed)
                 return false;
             lanes = 0;

@@ -98,8 +98,11 @@ static bool scalar(struct ns_arg *a, const char *text, char *why, size_t size)
         return false;
     }
     int bits = 8 * sizes[a->type];
+    bool sign = a->type <= NS_I64, below = *text == '-' && i, above = *text != '-' && i < 0;
+    int64_t least = sign ? -((int64_t)1 << (bits - 1)) : 0,
+            most = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - sign)) - 1;
     bool fits =
-        floats || bits == 64 || (i >= -((int64_t)1 << (bits - 1)) && i < (int64_t)1 << bits);
+        floats || (bits == 64 ? !(sign ? above : below) : !above && i >= least && i <= most);
     if (!fits)
         snprintf(why, size, "%s does not fit %s", text, ns_names[a->type]);
     put(a->scalar, a->type, f, i);
@@ -151,7 +154,7 @@ bool ns_parse_arg(struct ns_arg *a, const char *word, uint64_t seed, char *why, 
 {
     *a = (struct ns_arg){0};
     if (*word == '@') {
-        a->buffer = true;
+        a->buffer = a->file = true;
         return ns_read_npy(a, word + 1, why, size);
     }
     size_t n = strcspn(word, ":=");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_ARGS 256
 #define MAX_OUTS 64
@@ -250,7 +251,7 @@ static int place_args(struct state *s)
         if (a->buffer) {
             uint64_t bytes = a->count * ns_size(a->type);
             if (sim_alloc(s->device, bytes, i, &a->at) ||
-                (!s->o.uninitialised && sim_write(s->device, a->at, a->data, bytes))) {
+                ((a->file || !s->o.uninitialised) && sim_write(s->device, a->at, a->data, bytes))) {
                 fprintf(stderr, "nncsim: device memory does not hold parameter %u\n", i);
                 return 2;
             }
@@ -262,15 +263,41 @@ static int place_args(struct state *s)
     return 0;
 }
 
+static bool is_buffer(const struct state *s, unsigned n)
+{
+    if (n < s->args && s->arg[n].buffer)
+        return true;
+    fprintf(stderr, "nncsim: parameter %u is no buffer\n", n);
+    return false;
+}
+
+/* Before the run, which may take long: the buffers are there, the files can be written. */
+static int check_outs(const struct state *s)
+{
+    for (int i = 0; i < s->o.prints; i++)
+        if (!is_buffer(s, s->o.print[i]))
+            return 2;
+    for (int i = 0; i < s->o.outs; i++) {
+        const char *path = s->o.out[i].path;
+        if (!is_buffer(s, s->o.out[i].arg))
+            return 2;
+        bool there = !access(path, F_OK);
+        FILE *f = fopen(path, "ab");
+        if (!f) {
+            fprintf(stderr, "nncsim: cannot write %s: %s\n", path, strerror(errno));
+            return 2;
+        }
+        fclose(f);
+        if (!there)
+            remove(path);
+    }
+    return 0;
+}
+
 static int write_outs(struct state *s)
 {
     for (int i = 0; i < s->o.outs; i++) {
-        unsigned n = s->o.out[i].arg;
-        if (n >= s->args || !s->arg[n].buffer) {
-            fprintf(stderr, "nncsim: parameter %u is no buffer\n", n);
-            return 2;
-        }
-        struct ns_arg *a = &s->arg[n];
+        struct ns_arg *a = &s->arg[s->o.out[i].arg];
         sim_read(s->device, a->data, a->at, a->count * ns_size(a->type));
         if (!ns_write_npy(a, s->o.out[i].path)) {
             fprintf(stderr, "nncsim: cannot write %s\n", s->o.out[i].path);
@@ -280,22 +307,16 @@ static int write_outs(struct state *s)
     return 0;
 }
 
-static int print_buffers(struct state *s)
+static void print_buffers(struct state *s)
 {
     for (int i = 0; i < s->o.prints; i++) {
-        unsigned n = s->o.print[i];
-        if (n >= s->args || !s->arg[n].buffer) {
-            fprintf(stderr, "nncsim: parameter %u is no buffer\n", n);
-            return 2;
-        }
-        struct ns_arg *a = &s->arg[n];
+        struct ns_arg *a = &s->arg[s->o.print[i]];
         sim_read(s->device, a->data, a->at, a->count * ns_size(a->type));
-        printf("%u:", n);
+        printf("%u:", s->o.print[i]);
         for (uint64_t k = 0; k < a->count; k++)
             ns_print(a, k);
         printf("\n");
     }
-    return 0;
 }
 
 /* ---- results ---- */
@@ -355,7 +376,8 @@ static int run(struct state *s)
     }
     if (!s->o.prints || s->o.json)
         print_counters(&c, s->o.json);
-    return print_buffers(s) ? 2 : write_outs(s);
+    print_buffers(s);
+    return write_outs(s);
 }
 
 static int load(struct state *s)
@@ -418,6 +440,8 @@ int main(int argc, char **argv)
         r = load(s);
     if (!r)
         r = place_args(s);
+    if (!r)
+        r = check_outs(s);
     if (!r)
         r = run(s);
     for (unsigned i = 0; i < s->args; i++)

@@ -24,7 +24,7 @@ extern const char *const ns_names[NS_TYPES];
 uint32_t ns_size(enum ns_type t);
 
 struct ns_arg {
-    bool buffer;
+    bool buffer, file; /* file: a buffer whose contents are given */
     enum ns_type type;
     uint64_t count; /* elements of a buffer; a complex number is two */
     uint64_t unit;  /* of an npy file: elements of `type` that are one of the array's */
