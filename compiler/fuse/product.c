@@ -421,7 +421,12 @@ static struct fuse_price price(const struct fuse_plan *p, uint32_t cluster,
     const struct target *t = p->target;
     const struct nn_gemm_rec *g = &plain->rec;
     enum matmul_unit unit = matmul_unit(t, (enum nn_dtype)g->type_a, g->compute == NN_GEMM_TF32);
-    struct matmul m = {t, unit, g->m, g->n, g->k, (int64_t)g->batch * g->groups, false, false};
+    struct matmul m = {.t = t,
+                       .unit = unit,
+                       .m = g->m,
+                       .n = g->n,
+                       .k = g->k,
+                       .batch = (int64_t)g->batch * g->groups};
     struct matmul_choice own = matmul_choose(&m);
     struct fuse_price r = {c->anchor, matmul_own_us(&m, &own), matmul_library_us(&m)};
     ir_id factor[] = {fuse_library_reads(p, plain->a), fuse_library_reads(p, plain->b)};

@@ -77,8 +77,14 @@ void gc_begin_threads(struct gc *c) { c->warp = gc_split(c, lo_thread(&c->s->b),
 
 static struct matmul product(const struct gc *c)
 {
-    return (struct matmul){c->s->t,   c->unit,       c->a.x.size,         c->b.x.size,
-                           c->k.size, c->batch.size, gc_staged(c, &c->a), gc_staged(c, &c->b)};
+    return (struct matmul){.t = c->s->t,
+                           .unit = c->unit,
+                           .m = c->a.x.size,
+                           .n = c->b.x.size,
+                           .k = c->k.size,
+                           .batch = c->batch.size,
+                           .way_a = gc_way(c, &c->a),
+                           .way_b = gc_way(c, &c->b)};
 }
 
 /* threads: of the block that a stage of a chain runs in, in the shared memory that fuse leaves it

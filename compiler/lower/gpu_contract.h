@@ -120,11 +120,11 @@ bool gc_contiguous(const struct gc *c, fx_id v, const struct gc_group *g);
 bool gc_plain(const struct gc *c, fx_id v);
 /* The stored value that a plain factor reads, and the condition under which. */
 const struct fx_val *gc_plain_load(const struct gc *c, fx_id v, uint32_t *cond);
-bool gc_guarded(const struct gc *c, fx_id v, uint32_t axes);
+bool gc_guarded(const struct gc *c, fx_id v); /* some read below is under a condition */
 
 /* ---- gpu_stage.c ---- */
-/* Whether it comes by way of registers, in the tiles that are large. */
-bool gc_staged(const struct gc *c, const struct gc_side *d);
+/* In tiles that are large. */
+enum matmul_way gc_way(const struct gc *c, const struct gc_side *d);
 void gc_choose_staging(struct gc *c, struct gc_side *d);
 void gc_stage_begin(struct gc *c, struct gc_side *d,
                     struct lo_lin x0); /* places of the thread's reads */

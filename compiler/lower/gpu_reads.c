@@ -143,10 +143,7 @@ bool gc_contiguous(const struct gc *c, fx_id v, const struct gc_group *g)
     return r.moves && !r.apart;
 }
 
-bool gc_guarded(const struct gc *c, fx_id v, uint32_t axes)
-{
-    return walk(c, v, &c->k, 1, axes).guarded;
-}
+bool gc_guarded(const struct gc *c, fx_id v) { return walk(c, v, &c->k, 1, ~0u).guarded; }
 
 /* What the way to the products does anyway: a cast to the type of shared memory, or from a narrow
  * one to f32; the rounding of fragments. */

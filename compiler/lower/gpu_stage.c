@@ -73,11 +73,13 @@ static void choose_lanes(const struct gc *c, struct gc_side *d)
           (long long)(d->xs * d->ks));
 }
 
-bool gc_staged(const struct gc *c, const struct gc_side *d)
+enum matmul_way gc_way(const struct gc *c, const struct gc_side *d)
 {
     struct gc_side large = {.v = d->v, .x = d->x, .tile = 64};
     choose_direction(c, &large);
-    return !may_copy(c, &large);
+    if (may_copy(c, &large))
+        return MATMUL_COPIED;
+    return gc_guarded(c, d->v) ? MATMUL_GUARDED : MATMUL_STAGED;
 }
 
 void gc_choose_staging(struct gc *c, struct gc_side *d)

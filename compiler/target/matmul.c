@@ -76,6 +76,12 @@ static int64_t stages_of(const struct matmul *p, const struct matmul_tile *t)
     return matmul_shared(p->unit, t, 4) <= p->t->shared_sm / 2 - 1024 ? 4 : 3;
 }
 
+/* Of a thread, for `n` elements of an operand on their way. */
+static int64_t staging(enum matmul_way way, int64_t n)
+{
+    return way == MATMUL_COPIED ? 0 : way == MATMUL_STAGED ? n : n + n / 4;
+}
+
 /* Whether a thread's registers hold its sums, fragments of the factors, what is on its way to
  * shared memory, and 56 of addresses. */
 static bool registers_do(const struct matmul *p, const struct matmul_tile *t)
@@ -84,8 +90,10 @@ static bool registers_do(const struct matmul *p, const struct matmul_tile *t)
     bool fma = p->unit == MATMUL_FMA;
     int64_t sums = t->tm * t->tn / (fma ? 1 : 32);
     int64_t fragments = fma ? t->tm + t->tn : t->tn / 4 + 4;
-    int64_t staged = ((p->staged_a ? t->m : 0) + (p->staged_b ? t->n : 0)) * t->k;
-    return sums + fragments + staged / matmul_threads(p->unit, t) + OTHERS <= MOST;
+    int64_t threads = matmul_threads(p->unit, t);
+    int64_t staged = staging(p->way_a, t->m * t->k / threads);
+    staged += staging(p->way_b, t->n * t->k / threads);
+    return sums + fragments + staged + OTHERS <= MOST;
 }
 
 /* ---- prices ---- in cycles of a multiprocessor or in what goes through one in a cycle. */

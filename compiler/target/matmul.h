@@ -15,6 +15,13 @@ enum matmul_unit {
     MATMUL_F16_K8, /* mma.sync m16n8k8 (sm_75) */
 };
 
+/* How an operand comes to shared memory. */
+enum matmul_way {
+    MATMUL_COPIED,  /* by asynchronous copies */
+    MATMUL_STAGED,  /* by way of registers, of 32 bits an element */
+    MATMUL_GUARDED, /* … with conditions on the way */
+};
+
 /* A tile of the result, `k` deep. FMA: a thread holds tm by tn of it; tensor cores: a warp. */
 struct matmul_tile {
     int16_t m, n, k, tm, tn;
@@ -25,7 +32,7 @@ struct matmul {
     const struct target *t;
     enum matmul_unit unit;
     int64_t m, n, k, batch;
-    bool staged_a, staged_b; /* come to shared memory by way of registers, of 32 bits an element */
+    enum matmul_way way_a, way_b;
 };
 
 /* k is summed in `splits` parts; `stages` tiles of the operands are on their way at a time. */
