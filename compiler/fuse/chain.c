@@ -162,8 +162,10 @@ static bool need_all(struct chains *w, struct chain *c, const struct fuse_cluste
 static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *row)
 {
     struct square *have = find_local(c, node);
-    if (have)
+    if (have) {
+        have->read = true;
         return !memcmp(have->row, row, c->rows);
+    }
     if (c->local.n == MOST_LOCALS || c->stage.n == MOST_STAGES)
         return false;
     uint32_t from = w->owner[node];
@@ -200,9 +202,10 @@ static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *r
         vec_push(&c->final, from);
     }
     vec_push(&c->stage, stage);
-    struct square s = {.node = node};
+    struct square s = {.node = node, .read = true};
     memcpy(s.row, row, c->rows);
     vec_push(&c->local, s);
+    s.read = false;
     for (uint32_t i = 0; i < stage.members.n && stage.skeleton == FUSE_ROW; i++) {
         ir_id other = stage.members.p[i].node; /* further square values of the same loops */
         s.node = other;
@@ -332,9 +335,13 @@ static void join(struct chains *w, struct chain *a, struct chain *b)
         else
             vec_push(&a->stage, b->stage.p[i]);
     }
-    for (uint32_t i = 0; i < b->local.n; i++)
-        if (!find_local(a, b->local.p[i].node))
+    for (uint32_t i = 0; i < b->local.n; i++) {
+        struct square *have = find_local(a, b->local.p[i].node);
+        if (have)
+            have->read = have->read || b->local.p[i].read;
+        else
             vec_push(&a->local, b->local.p[i]);
+    }
     for (uint32_t i = 0; i < b->final.n; i++)
         vec_push(&a->final, b->final.p[i]);
     a->softmax = a->softmax || b->softmax;
@@ -466,9 +473,30 @@ static void add_inputs(struct chain *from, struct fuse_cluster *c, const struct 
     }
 }
 
+/* What a softmax's loops gave for other chains, which compute it again. */
+static void drop_unread(struct chain *c)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->local.n; i++) {
+        struct square s = c->local.p[i];
+        for (uint32_t k = 0; k < c->stage.n && !s.read; k++) {
+            struct fuse_cluster *stage = &c->stage.p[k];
+            uint32_t members = 0;
+            for (uint32_t m = 0; m < stage->members.n; m++)
+                if (stage->members.p[m].node != s.node)
+                    stage->members.p[members++] = stage->members.p[m];
+            stage->members.n = members;
+        }
+        if (s.read)
+            c->local.p[kept++] = s;
+    }
+    c->local.n = kept;
+}
+
 /* The chain as a cluster, in place of those that it computes. */
 static struct fuse_cluster assemble(struct chains *w, struct chain *from)
 {
+    drop_unread(from);
     int64_t block = block_of(w, from);
     struct fx_local *local = make_locals(w, from, block);
     struct fuse_cluster c = {.skeleton = FUSE_CHAIN,
@@ -494,7 +522,7 @@ static struct fuse_cluster assemble(struct chains *w, struct chain *from)
     for (uint32_t i = 0; i < from->final.n; i++) {
         const struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
         for (uint32_t k = 0; k < old->members.n; k++)
-            if (!find_local(from, old->members.p[k].node))
+            if (!w->square[old->members.p[k].node])
                 vec_push(&c.members, old->members.p[k]);
     }
     c.streams = w->p->target->kind == TARGET_GPU && fuse_streams(w->p, &c);

@@ -9,6 +9,7 @@
 struct square {
     ir_id node;
     uint8_t row[IR_MAX_AXES];
+    bool read; /* by a stage of the chain */
 };
 struct chain {
     uint32_t rows; /* axes */

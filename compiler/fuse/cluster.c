@@ -330,15 +330,31 @@ static void drop_cluster(struct fuse_cluster *c)
     *c = (struct fuse_cluster){0};
 }
 
+/* What a chain's stages read of each other's results: a row's total, say, that divides a later
+ * stage's sums. A chain that streams has its folds at hand. */
+static void mark_stages(const struct fuse_plan *p, const struct fuse_cluster *c, uint8_t *read)
+{
+    for (uint32_t i = 0; i < c->stages.n; i++)
+        for (uint32_t k = 0; k < c->stages.p[i].inputs.n; k++) {
+            ir_id node = c->stages.p[i].inputs.p[k];
+            bool at_hand = c->streams && ir_at(p->g, node)->op == IR_reduce;
+            for (uint32_t m = 0; m < c->members.n && !at_hand; m++)
+                if (c->members.p[m].node == node)
+                    read[node] = 1;
+        }
+}
+
 /* A member that no other cluster reads is not stored; a cluster that stores nothing goes (a read
  * may have turned out to lie outside everywhere). True if one went. */
 static bool set_stored(struct fuse_plan *p)
 {
     uint8_t *read = xcalloc(p->g->nodes.n, 1);
     bool dropped = false;
-    for (uint32_t i = 0; i < p->clusters.n; i++)
+    for (uint32_t i = 0; i < p->clusters.n; i++) {
         for (uint32_t k = 0; k < p->clusters.p[i].inputs.n; k++)
             read[p->clusters.p[i].inputs.p[k]] = 1;
+        mark_stages(p, &p->clusters.p[i], read);
+    }
     for (uint32_t i = 0; i < p->clusters.n; i++) {
         struct fuse_cluster *c = &p->clusters.p[i];
         bool any = false;

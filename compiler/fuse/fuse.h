@@ -271,7 +271,8 @@ struct fuse_score {
 struct fuse_sum {
     uint32_t member;
     fx_id square, col;
-    uint32_t n; /* mask of axes */
+    uint32_t n;   /* mask of axes */
+    bool divided; /* its terms are divided by the softmax's total */
 };
 struct fuse_stream {
     uint32_t

@@ -2,7 +2,7 @@
  * kept: contractions that give square values (scores), what follows point by point, a softmax's two
  * folds of a row, and contractions that sum over the columns. The folds can be had as the columns
  * come (a running maximum, with all sums scaled anew where it grows) if every sum over the columns
- * is of exp(x - maximum) / total times something that knows neither. */
+ * is of exp(x - maximum) or exp(x - maximum) / total, times something that knows neither. */
 #include "fuse/private.h"
 
 /* ---- the columns ---- */
@@ -153,7 +153,7 @@ struct find {
     const struct fuse_cluster *chain, *all;
     struct fuse_stream *out;
     uint32_t rows, row, column; /* masks: all rows, the one that is cut */
-    ir_id bound;                /* while walking: of what is used the node, */
+    ir_id bound, past;          /* while walking: of what is used the node, this one aside, */
     bool several;               /* or of more than one */
 };
 
@@ -200,7 +200,7 @@ static bool add_sum(struct find *f, uint32_t member, const fx_id *in, uint32_t n
     if (o->nsum == COUNT(o->sum) || is_bound(f, col) || !within(axes_of(f, col), columns) ||
         !within(axes_of(f, square), f->rows | f->column) || !n || size_of(f, n) > FUSE_STREAM_DEPTH)
         return false;
-    o->sum[o->nsum++] = (struct fuse_sum){member, square, col, n};
+    o->sum[o->nsum++] = (struct fuse_sum){member, square, col, n, true};
     return true;
 }
 
@@ -315,8 +315,9 @@ static bool find_softmax(struct find *f, const fx_id *value)
         return false;
     for (uint32_t i = 0; i < o->nsum; i++) {
         struct degree d = degree_of(f, o->sum[i].square);
-        if (!d.good || d.e != 1 || d.l != -1)
+        if (!d.good || d.e != 1 || (d.l != -1 && d.l != 0))
             return false;
+        o->sum[i].divided = d.l == -1;
     }
     return true;
 }
@@ -327,27 +328,35 @@ static void note_bound(void *ctx, const struct fx *x, fx_id id)
 {
     struct find *f = ctx;
     const struct fx_val *v = &x->val.p[id];
-    if (v->kind != FX_BOUND)
+    if (v->kind != FX_BOUND || v->node == f->past)
         return;
     f->several = f->several || (f->bound && f->bound != v->node);
     f->bound = v->node;
 }
 
-/* A member that may be stored and is no reduction: of a row, or after one sum. */
-static bool may_follow(struct find *f, uint32_t member, fx_id value)
+static void find_bound(struct find *f, fx_id value, ir_id past)
 {
-    const struct fuse_member *m = &f->all->members.p[member];
     uint8_t *seen = xcalloc(f->x->val.n, 1);
     f->bound = 0;
+    f->past = past;
     f->several = false;
     fx_walk(f->x, value, seen, note_bound, f);
     free(seen);
+}
+
+/* A member that may be stored and is no reduction: of a row, or after one sum, and the total. */
+static bool may_follow(struct find *f, uint32_t member, fx_id value)
+{
+    const struct fuse_member *m = &f->all->members.p[member];
+    bool softmax = f->out->total != UINT32_MAX;
+    find_bound(f, value, softmax ? f->all->members.p[f->out->total].node : 0);
     for (uint32_t i = 0; i < f->out->nsum; i++) {
         const struct fuse_member *sum = &f->all->members.p[f->out->sum[i].member];
         if (sum->level == m->level)
             return within(axes_of(f, value), f->rows | f->out->sum[i].n) && !f->several &&
                    (!f->bound || f->bound == sum->node);
     }
+    find_bound(f, value, 0);
     bool folds = f->out->max != UINT32_MAX && m->level == f->all->members.p[f->out->max].level;
     for (uint32_t i = 0; i < f->out->nscore; i++)
         folds =

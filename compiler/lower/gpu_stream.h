@@ -86,7 +86,7 @@ struct lo_lin gs_row(struct gs *g, int64_t r);
 struct lo_lin gs_col(struct gs *g, int64_t c);
 
 /* ---- gpu_stream_tile.c ---- */
-void gs_choose(struct gs *g); /* unit, tiles, what is kept */
+void gs_choose(struct gs *g);          /* unit, tiles, what is kept */
 bool gs_reads(struct gs *g, fx_id id); /* memory */
 void gs_make_tiles(struct gs *g);
 void gs_load(struct gs *g, const struct gs_tile *t, struct lo_lin from, struct lo_lin stage);

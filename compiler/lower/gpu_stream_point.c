@@ -339,6 +339,8 @@ static void finish_sum(struct gs *g, uint32_t sum, const lo_id *total)
         lo_id v = gs_piece(g, sum, i, &r, &at);
         struct lo_type t = b->k->insns.p[v].type;
         if (softmax(g))
+            bind(g, member(g, g->f.total)->node, total[r]);
+        if (softmax(g) && g->f.sum[sum].divided)
             v = lo_op(b, IR_div, t, v, lo_splat(b, total[r], t.lanes), 0);
         lo_id valid = live(g, r);
         stand_row(g, r);

@@ -36,6 +36,18 @@ struct ir_node pass_rewrite_map(const struct pass_rewrite *r,
 ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old); /* appends, sets and returns map[old] */
 void pass_rewrite_end(struct pass_rewrite *r);              /* outputs and updates are mapped */
 
+/* ---- late.c ---- */
+/* A factor of a sum of products that is divided by a softmax's total: which, without the division,
+ * and the total as the sum's points see it. */
+struct pass_late {
+    uint32_t factor;
+    ir_id value, total;
+    struct ir_access at;
+};
+/* Of the old graph's sum `id`; the factor without the division is appended. */
+bool pass_find_late(struct pass_rewrite *r, ir_id id, struct pass_late *late);
+ir_id pass_divide_late(struct ir_graph *g, ir_id sum, const struct pass_late *late);
+
 /* ---- recompute.c ---- */
 bool pass_is_backward(const struct ir_module *m, const struct ir_node *n); /* by its role */
 /* Nodes of the backward pass read clones of what is not kept, each put before its first user. */

@@ -1,8 +1,9 @@
 /* precision: after gradient, so that the backward pass's contractions are among them. A contraction
  * is a sum of products of f32 whose one factor has an axis of the result that the other has not,
  * and the other way round, and which share an axis that is summed. Both factors are rounded to what
- * the graph's precision says and the products added up in f32, which holds them exactly. All else
- * stays as it is. The wish is carried out then: the graph's precision is f32. */
+ * the graph's precision says and the products added up in f32, which holds them exactly; a
+ * softmax's total divides what is summed, not the factor (late.c). All else stays as it is. The
+ * wish is carried out then: the graph's precision is f32. */
 #include "pass/pass.h"
 
 static uint32_t axes_of(const struct ix *e)
@@ -131,16 +132,21 @@ void pass_precision(struct ir_graph *g)
         if (is_contraction(&r.old, &places, n)) {
             struct ir_node product = pass_rewrite_map(&r, n->in[0].node), sum = *n;
             struct ir_in in[2] = {product.in[0], product.in[1]}, of = n->in[0];
+            struct pass_late late;
+            bool is_late = pass_find_late(&r, id, &late);
             for (uint32_t k = 0; k < 2; k++) {
                 ir_id old = ir_at(&r.old, n->in[0].node)->in[k].node;
-                if (!narrow[old])
+                bool own = is_late && late.factor == k;
+                if (!own && !narrow[old])
                     narrow[old] = rounded(g, in[k].node);
-                in[k].node = narrow[old];
+                in[k].node = own ? rounded(g, late.value) : narrow[old];
             }
             product.in = in;
             of.node = ir_append(g, &product);
             sum.in = &of;
             r.map[id] = ir_append(g, &sum);
+            if (is_late)
+                r.map[id] = pass_divide_late(g, r.map[id], &late);
             continue;
         }
         pass_rewrite_copy(&r, id);
