@@ -493,6 +493,20 @@ static void drop_unread(struct chain *c)
     c->local.n = kept;
 }
 
+/* The sizes at which its rows end. */
+static void add_sizes(const struct fuse_plan *p, struct fuse_cluster *c)
+{
+    for (uint32_t i = 0; i < c->outer; i++) {
+        const struct ir_live *l = fuse_axis_live(p, c, i);
+        ir_id size = l ? fuse_size_node(p->g, l->slot) : 0;
+        bool have = !size;
+        for (uint32_t k = 0; k < c->inputs.n; k++)
+            have = have || c->inputs.p[k] == size;
+        if (!have)
+            vec_push(&c->inputs, size);
+    }
+}
+
 /* The chain as a cluster, in place of those that it computes. */
 static struct fuse_cluster assemble(struct chains *w, struct chain *from)
 {
@@ -517,6 +531,7 @@ static struct fuse_cluster assemble(struct chains *w, struct chain *from)
         vec_push(&c.stages, stage);
     }
     from->stage.n = 0;
+    add_sizes(w->p, &c);
     if (c.inputs.n)
         qsort(c.inputs.p, c.inputs.n, sizeof *c.inputs.p, by_id);
     for (uint32_t i = 0; i < from->final.n; i++) {

@@ -200,23 +200,47 @@ static uint32_t member_axis(const struct fuse_cluster *c, uint32_t axis)
     return found;
 }
 
-const struct ir_live *fuse_axis_live(const struct fuse_plan *p, const struct fuse_cluster *c,
-                                     uint32_t axis)
+/* Whether all members that have the axis end it where *live says; NULL there: at whatever first
+ * one says. */
+static bool agree(const struct fuse_plan *p, const struct fuse_cluster *c, uint32_t own,
+                  const struct ir_live **live)
 {
-    const struct ir_live *live = NULL;
-    uint32_t own = member_axis(c, axis);
-    for (uint32_t i = 0; i < c->members.n && own != UINT32_MAX; i++) {
+    for (uint32_t i = 0; i < c->members.n; i++) {
         const struct fuse_member *m = &c->members.p[i];
         const struct ir_node *n = ir_at(p->g, m->node);
         for (uint32_t k = 0; k < n->nd; k++) {
             if (m->axis[k] != own)
                 continue;
-            if (!n->dom[k].live || (live && !ir_live_equal(live, n->dom[k].live)))
-                return NULL;
-            live = n->dom[k].live;
+            if (!n->dom[k].live || (*live && !ir_live_equal(*live, n->dom[k].live)))
+                return false;
+            *live = n->dom[k].live;
         }
     }
+    return true;
+}
+
+/* A chain's members are numbered by the spaces that they had; its stages know its axes. */
+static const struct ir_live *chain_live(const struct fuse_plan *p, const struct fuse_cluster *c,
+                                        uint32_t axis)
+{
+    const struct ir_live *live = NULL;
+    for (uint32_t i = 0; i < c->stages.n; i++) {
+        const struct fuse_cluster *stage = &c->stages.p[i];
+        bool last = axis + 1 == c->outer;
+        if (!agree(p, stage, last ? stage->split : stage->outer + stage->inner + axis, &live))
+            return NULL;
+    }
     return live;
+}
+
+const struct ir_live *fuse_axis_live(const struct fuse_plan *p, const struct fuse_cluster *c,
+                                     uint32_t axis)
+{
+    const struct ir_live *live = NULL;
+    if (c->stages.n)
+        return chain_live(p, c, axis);
+    uint32_t own = member_axis(c, axis);
+    return own != UINT32_MAX && agree(p, c, own, &live) ? live : NULL;
 }
 
 ir_id fuse_size_node(const struct ir_graph *g, uint32_t slot)

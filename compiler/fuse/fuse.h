@@ -281,7 +281,8 @@ struct fuse_stream {
     struct fuse_score score[2];
     struct fuse_sum sum[2];
     uint32_t max, total; /* members; UINT32_MAX: no softmax */
-    fx_id x, e;
+    fx_id x, e;          /* what max folds; exp(known - max) */
+    fx_id known;         /* x, but where x is -inf for want of columns */
 };
 /* The members of all stages as one cluster in that space, `level` their stage; freed by the caller
  * whatever the result. */

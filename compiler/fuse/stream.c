@@ -4,6 +4,7 @@
  * come (a running maximum, with all sums scaled anew where it grows) if every sum over the columns
  * is of exp(x - maximum) or exp(x - maximum) / total, times something that knows neither. */
 #include "fuse/private.h"
+#include <math.h>
 
 /* ---- the columns ---- */
 
@@ -298,24 +299,50 @@ static struct degree degree_of(const struct find *f, fx_id id)
     return d;
 }
 
-/* max folds x, total exp(x - max). */
+/* 0 where the conditions of x's pick leave a column out. */
+static bool left_out(const struct find *f, fx_id id)
+{
+    const struct fx_val *v = &f->x->val.p[id], *x = &f->x->val.p[f->out->x];
+    if (v->kind == FX_PICK)
+        return v->f == 0 && ((v->pick == x->pick && v->cond == x->cond) || left_out(f, v->in[0]));
+    if (v->kind != FX_OP)
+        return false;
+    switch ((int)v->op) {
+    case IR_cast:
+    case IR_round_tf32:
+    case IR_neg:
+    case IR_div: return left_out(f, v->in[0]);
+    case IR_mul: return left_out(f, v->in[0]) || left_out(f, v->in[1]);
+    }
+    return false;
+}
+
+/* max folds x, total exp(x - max). Where conditions leave columns out of both (beyond a size that
+ * the run chooses), x is -inf there, and so what is made of it is 0. */
 static bool find_softmax(struct find *f, const fx_id *value)
 {
     struct fuse_stream *o = f->out;
     if (o->max == UINT32_MAX || o->total == UINT32_MAX)
         return o->max == o->total;
-    o->x = value[o->max];
+    o->x = o->known = value[o->max];
     o->e = value[o->total];
+    const struct fx_val *x = &f->x->val.p[o->x], *sum = &f->x->val.p[o->e];
+    if (x->kind == FX_PICK && x->f == -INFINITY && sum->kind == FX_PICK && sum->f == 0 &&
+        x->pick == sum->pick && x->cond == sum->cond) {
+        o->known = x->in[0];
+        o->e = sum->in[0];
+    }
     const struct fx_val *e = &f->x->val.p[o->e], *z = &f->x->val.p[e->in[0]];
     if (e->kind != FX_OP || e->op != IR_exp || z->kind != FX_OP || z->op != IR_sub ||
-        z->in[0] != o->x || e->dtype != NN_f32)
+        z->in[0] != o->known || e->dtype != NN_f32)
         return false;
     const struct fx_val *m = &f->x->val.p[z->in[1]];
     if (m->kind != FX_BOUND || m->node != f->all->members.p[o->max].node)
         return false;
     for (uint32_t i = 0; i < o->nsum; i++) {
         struct degree d = degree_of(f, o->sum[i].square);
-        if (!d.good || d.e != 1 || (d.l != -1 && d.l != 0))
+        if (!d.good || d.e != 1 || (d.l != -1 && d.l != 0) ||
+            (o->known != o->x && !left_out(f, o->sum[i].square)))
             return false;
         o->sum[i].divided = d.l == -1;
     }

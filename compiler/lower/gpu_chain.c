@@ -267,6 +267,11 @@ void sk_gpu_chain(struct sk *s)
         at[i] = lo_lin_v(b, rest);
     }
     at[c->outer - 1] = lo_lin_mul(b, lo_lin_v(b, block), c->block);
+    lo_id wanted = 0;
+    for (uint32_t i = 0; i < c->outer; i++)
+        wanted = sk_reaches(s, &i, &c->dim[i], 1, 0, at[i], 1, wanted);
+    if (wanted)
+        lo_if(b, wanted);
     bool rest = n % c->block != 0;
     if (rest)
         lo_if(b, below(s, lo_lin_v(b, block), blocks - 1));
@@ -276,6 +281,8 @@ void sk_gpu_chain(struct sk *s)
         stages(&g, at, n % c->block);
         lo_end(b);
     }
+    if (wanted)
+        lo_end(b);
     lo_end(b);
     sk_chain_figures(s);
     free(g.buf);

@@ -215,25 +215,22 @@ static void place_block(struct gc *c, lo_id chunk)
     }
 }
 
-/* `before`, and the group's number `at` does not stand beyond the run's end of its slowest axis. */
-static lo_id group_wanted(struct gc *c, const struct gc_group *x, struct lo_lin at, lo_id before)
+/* `before`, and one of the group's numbers from `at` on is wanted. */
+static lo_id group_wanted(struct gc *c, const struct gc_group *x, struct lo_lin at, int64_t span,
+                          lo_id before)
 {
-    struct sk *s = c->s;
-    struct lo_builder *b = &s->b;
-    const struct ir_live *l = x->n ? fuse_axis_live(s->plan, s->c, x->axis[0]) : NULL;
-    if (!l)
-        return before;
-    struct lo_lin end = lo_lin_mul(b, sk_extent(s, l), x->size / s->x.dim[x->axis[0]]);
-    lo_id in = lo_op(b, IR_lt, (struct lo_type){NN_i64, 1}, lo_value(b, at), lo_value(b, end), 0);
-    return before ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, before, in, 0) : in;
+    int64_t places[IR_MAX_AXES];
+    for (uint32_t i = 0; i < x->n; i++)
+        places[i] = c->s->x.dim[x->axis[i]];
+    return sk_reaches(c->s, x->axis, places, x->n, 0, at, span, before);
 }
 
 /* Whether the block has a point that the run wants; 0: always. */
 static lo_id block_wanted(struct gc *c)
 {
-    lo_id in = group_wanted(c, &c->batch, c->flat_batch, 0);
-    in = group_wanted(c, &c->a.x, c->m0, in);
-    return group_wanted(c, &c->b.x, c->n0, in);
+    lo_id in = group_wanted(c, &c->batch, c->flat_batch, 1, 0);
+    in = group_wanted(c, &c->a.x, c->m0, c->tile.m, in);
+    return group_wanted(c, &c->b.x, c->n0, c->tile.n, in);
 }
 
 static void load_both(struct gc *c, struct lo_lin t, struct lo_lin stage)

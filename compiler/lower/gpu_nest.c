@@ -329,6 +329,10 @@ static void walk_axis(struct gpu *g)
     if (g->n.trip[axis] % g->run)
         to = lo_lin_v(b, lo_op(b, IR_min, GPU_I64, lo_value(b, to),
                                lo_const_i(b, GPU_I64, g->n.trip[axis]), 0));
+    const struct ir_live *l = fuse_axis_live(s->plan, s->c, axis);
+    if (l)
+        to = lo_lin_v(b,
+                      lo_op(b, IR_min, GPU_I64, lo_value(b, to), lo_value(b, sk_extent(s, l)), 0));
     uint32_t inside = sk_open(s);
     sk_for(s, axis, LO_SERIAL, from, to, 1);
     gpu_row(g);
@@ -346,19 +350,18 @@ static bool meets_in_shared(const struct gpu *g)
     return g->team.count > (g->team.along ? WARP : 1) && gpu_has_role(g, FUSE_REDUCE);
 }
 
-/* Whether the teams of run `at` do not all stand beyond the end that the run's sizes give the
- * slowest axis; 0: always. */
+/* Whether one of the teams of run `at` has a task that the run's sizes want; 0: always. */
 static lo_id run_wanted(struct gpu *g, struct lo_lin at)
 {
-    struct sk *s = g->s;
-    struct lo_builder *b = &s->b;
-    uint32_t axis = g->outer.n ? g->outer.axis[g->outer.n - 1] : 0;
-    const struct ir_live *l = g->outer.n ? fuse_axis_live(s->plan, s->c, axis) : NULL;
-    if (!l || (int)axis == g->x)
-        return 0;
-    lo_id end = lo_value(b, lo_lin_mul(b, sk_extent(s, l), g->tasks / gpu_trip(g, axis)));
-    lo_id first = lo_value(b, lo_lin_mul(b, at, g->team.group));
-    return lo_op(b, IR_lt, GPU_I64, first, end, 0);
+    uint32_t axis[IR_MAX_AXES];
+    int64_t places[IR_MAX_AXES];
+    for (uint32_t i = 0; i < g->outer.n; i++) {
+        axis[i] = g->outer.axis[g->outer.n - 1 - i];
+        places[i] = gpu_trip(g, axis[i]);
+    }
+    struct lo_lin first = lo_lin_mul(&g->s->b, at, g->team.group);
+    uint32_t vector = g->x < 0 ? 0 : 1u << g->x;
+    return sk_reaches(g->s, axis, places, g->outer.n, vector, first, g->team.group, 0);
 }
 
 /* One run of teams: number `at` of all. */

@@ -38,6 +38,25 @@ static void stand_at(struct prefix *p, struct lo_lin k)
         sk_axis(p->s, (uint32_t)p->along, k);
 }
 
+/* Whether the run wants the row where we stand; 0: always. */
+static lo_id row_wanted(struct prefix *p)
+{
+    struct sk *s = p->s;
+    lo_id in = 0;
+    for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++)
+        if ((int64_t)i != p->along)
+            in = sk_reaches(s, &i, &s->c->dim[i], 1, 0, s->axis[i], 1, in);
+    return in;
+}
+
+/* The row's end in this run; a sum from there back begins at the bound. */
+static struct lo_lin row_end(struct prefix *p)
+{
+    const struct ir_live *l =
+        p->line ? fuse_axis_live(p->s->plan, p->s->c, (uint32_t)p->along) : NULL;
+    return l && !p->n->reverse ? sk_extent(p->s, l) : lo_lin_c(p->trip);
+}
+
 /* ---- a thread a row ---- */
 
 static void thread_rows(struct prefix *p)
@@ -53,13 +72,18 @@ static void thread_rows(struct prefix *p)
     lo_if(b, gpu_below(s, row, p->rows));
     uint32_t mark = sk_open(s);
     stand_row(p, lo_value(b, row));
+    lo_id wanted = row_wanted(p);
+    if (wanted)
+        lo_if(b, wanted);
     lo_set(b, acc, lo_lin_c(0), sk_identity(s, IRM_sum, p->n->dtype, 1));
-    lo_id k = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(p->trip), 1);
+    lo_id k = lo_for(b, LO_SERIAL, lo_lin_c(0), row_end(p), 1);
     stand_at(p, lo_lin_v(b, k));
     lo_id sum = sk_combine(s, IRM_sum, lo_get(b, acc, lo_lin_c(0)), sk_value(s, p->value));
     lo_set(b, acc, lo_lin_c(0), sum);
     sk_store(s, 0, sum);
     lo_end(b);
+    if (wanted)
+        lo_end(b);
     sk_close(s, mark);
     lo_end(b);
     lo_end(b);
@@ -181,10 +205,15 @@ static void block_rows(struct prefix *p)
     uint32_t mark = sk_open(s);
     lo_id row = lo_for(b, LO_SERIAL, lo_lin_v(b, chunk), lo_lin_c(p->rows), chunks);
     stand_row(p, row);
+    lo_id wanted = row_wanted(p);
+    if (wanted)
+        lo_if(b, wanted);
     lo_set(b, carry, lo_lin_c(0), sk_identity(s, IRM_sum, p->type, 1));
-    lo_id from = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(p->trip), block * LANES);
+    lo_id from = lo_for(b, LO_SERIAL, lo_lin_c(0), row_end(p), block * LANES);
     block_step(p, lo_lin_v(b, from), carry, elements, shared);
     lo_end(b);
+    if (wanted)
+        lo_end(b);
     lo_end(b);
     sk_close(s, mark);
     lo_end(b);

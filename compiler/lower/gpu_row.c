@@ -44,6 +44,23 @@ static struct lo_lin row_end(struct gpu *g)
     return g->pad ? lo_lin_add(&g->s->b, end, g->shift) : end;
 }
 
+/* The same in a run whose sizes end the slowest of the row's axes. */
+static struct lo_lin live_end(struct gpu *g)
+{
+    struct lo_builder *b = &g->s->b;
+    uint32_t axis = g->inner.n ? g->inner.axis[g->inner.n - 1] : 0;
+    const struct ir_live *l = g->inner.n ? fuse_axis_live(g->s->plan, g->s->c, axis) : NULL;
+    bool vectors = (int)axis == g->x && g->lanes > 1;
+    if (!l || g->pad)
+        return row_end(g);
+    struct lo_lin end = sk_extent(g->s, l);
+    if (vectors) {
+        lo_id up = lo_value(b, lo_lin_add(b, end, lo_lin_c(g->lanes - 1)));
+        end = lo_lin_v(b, lo_op(b, IR_idiv, GPU_I64, up, lo_const_i(b, GPU_I64, g->lanes), 0));
+    }
+    return lo_lin_mul(b, end, g->points / gpu_trip(g, axis));
+}
+
 /* The row's sector begins so many steps before it. */
 void gpu_find_shift(struct gpu *g)
 {
@@ -193,7 +210,9 @@ static void nested_steps(struct gpu *g, uint32_t depth, step_fn *body, void *ctx
     }
     uint32_t axis = g->inner.axis[depth - 1], mark = sk_open(s);
     enum lo_loop how = g->points <= WRITTEN_OUT ? LO_UNROLL : LO_SERIAL;
-    sk_for(s, axis, how, lo_lin_c(0), lo_lin_c(g->n.trip[axis]), 1);
+    const struct ir_live *l = how == LO_SERIAL ? fuse_axis_live(s->plan, s->c, axis) : NULL;
+    struct lo_lin to = l ? sk_extent(s, l) : lo_lin_c(g->n.trip[axis]);
+    sk_for(s, axis, how, lo_lin_c(0), to, 1);
     nested_steps(g, depth - 1, body, ctx);
     sk_close(s, mark);
     lo_end(&s->b);
@@ -202,7 +221,7 @@ static void nested_steps(struct gpu *g, uint32_t depth, step_fn *body, void *ctx
 static void all_steps(struct gpu *g, step_fn *body, void *ctx)
 {
     struct lo_builder *b = &g->s->b;
-    struct lo_lin from = lo_lin_c(0), to = row_end(g);
+    struct lo_lin from = lo_lin_c(0), to = from;
     if (g->points == 0)
         return;
     if (g->splits > 1) {
@@ -222,7 +241,7 @@ static void all_steps(struct gpu *g, step_fn *body, void *ctx)
     else if (g->shared && g->held < gpu_steps(g))
         part_kept_steps(g, body, ctx);
     else
-        loose_steps(g, from, to, body, ctx);
+        loose_steps(g, from, g->splits > 1 ? to : live_end(g), body, ctx);
     leave_row(g);
 }
 

@@ -135,15 +135,34 @@ static void place_block(struct gs *g, const struct fuse_cluster *chain, lo_id ta
     }
 }
 
+/* Whether the block's rows are some that the run wants; 0: always. */
+static lo_id block_wanted(struct gs *g)
+{
+    struct sk *s = g->s;
+    lo_id in = 0;
+    for (uint32_t i = 0; i <= g->row; i++)
+        in = sk_reaches(s, &i, &s->c->dim[i], 1, 0, i < g->row ? s->axis[i] : g->row0, 1, in);
+    return in;
+}
+
+static lo_id divided(struct gs *g, struct lo_lin x, int64_t q)
+{
+    return lo_op(&g->s->b, IR_idiv, I64, lo_value(&g->s->b, x), number(g, q), 0);
+}
+
 static void go_over_columns(struct gs *g)
 {
     struct lo_builder *b = &g->s->b;
     struct lo_lin from = lo_lin_c(0), to = lo_lin_c(gc_ceil(g->ncolumn, g->wide));
     if (g->limits.on) {
         struct sk_limit l = chain_limit(g->s, &g->limits, g->column, g->row0, g->block);
-        lo_id last = lo_value(b, gc_plus(&g->c, l.to, g->wide - 1));
-        from = lo_lin_v(b, lo_op(b, IR_idiv, I64, lo_value(b, l.from), number(g, g->wide), 0));
-        to = lo_lin_v(b, lo_op(b, IR_idiv, I64, last, number(g, g->wide), 0));
+        from = lo_lin_v(b, divided(g, l.from, g->wide));
+        to = lo_lin_v(b, divided(g, gc_plus(&g->c, l.to, g->wide - 1), g->wide));
+    }
+    const struct ir_live *live = fuse_axis_live(g->s->plan, g->s->c, g->column);
+    if (live) { /* what is beyond adds nothing */
+        lo_id end = divided(g, gc_plus(&g->c, sk_extent(g->s, live), g->wide - 1), g->wide);
+        to = lo_lin_v(b, lo_op(b, IR_min, I64, lo_value(b, to), end, 0));
     }
     if (g->stages == 2)
         loop_double(g, from, to);
@@ -160,12 +179,17 @@ static void phase(struct gs *g, const struct fuse_cluster *chain)
     lo_id task = lo_phase_gpu(b, tasks, g->threads);
     uint32_t mark = sk_open(g->s);
     place_block(g, chain, task, blocks);
+    lo_id wanted = block_wanted(g);
+    if (wanted)
+        lo_if(b, wanted);
     for (uint32_t i = 0; i < g->ntile; i++)
         if (g->tile[i].rows)
             gs_load(g, &g->tile[i], g->row0, lo_lin_c(0));
     gs_begin_rows(g);
     go_over_columns(g);
     gs_finish(g);
+    if (wanted)
+        lo_end(b);
     lo_end(b);
     sk_close(g->s, mark);
 }

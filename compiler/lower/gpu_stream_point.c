@@ -197,7 +197,7 @@ static void points_softmax(struct gs *g)
         for (int64_t r = 0; r < g->rows; r++) {
             stand_point(g, r, c);
             sk_bind(s, member(g, g->f.max)->node, safe[r]);
-            sk_known(s, g->f.x, lo_get(b, g->x, lo_lin_c(r * g->cols + c)));
+            sk_known(s, g->f.known, lo_get(b, g->x, lo_lin_c(r * g->cols + c)));
             lo_id total = lo_get(b, g->total, lo_lin_c(r));
             total = lo_op(b, IR_add, F32, total, sk_value(s, g->f.e), 0);
             lo_set(b, g->total, lo_lin_c(r), total);

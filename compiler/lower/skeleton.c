@@ -537,7 +537,9 @@ struct lo_lin sk_extent(struct sk *s, const struct ir_live *l)
 {
     struct lo_builder *b = &s->b;
     struct lo_type t = {NN_i64, 1};
-    lo_id size = lo_load(b, s->buf[fuse_size_node(s->plan->g, l->slot)], lo_lin_c(0), 1, 0, 0);
+    uint32_t buf = s->buf[fuse_size_node(s->plan->g, l->slot)];
+    CHECK(buf, "%s: a size that is no argument", b->k->name);
+    lo_id size = lo_load(b, buf, lo_lin_c(0), 1, 0, 0);
     struct lo_lin x = lo_lin_mul(b, lo_lin_v(b, size), l->by);
     x = lo_lin_add(b, x, lo_lin_c(l->plus));
     if (l->over != 1)
@@ -552,6 +554,29 @@ void sk_live(struct sk *s)
         if (l && !(s->c->fixed && i == s->c->split)) /* a block's rows are not counted from 0 */
             s->limit[i] = (struct sk_limit){true, lo_lin_c(0), sk_extent(s, l)};
     }
+}
+
+lo_id sk_reaches(struct sk *s, const uint32_t *axis, const int64_t *places, uint32_t n,
+                 uint32_t whole, struct lo_lin at, int64_t span, lo_id before)
+{
+    struct lo_builder *b = &s->b;
+    struct lo_type t = {NN_i64, 1}, bit = {NN_bool, 1};
+    int64_t stride = 1;
+    for (uint32_t i = n; i-- > 0; stride *= places[i]) {
+        const struct ir_live *l = fuse_axis_live(s->plan, s->c, axis[i]);
+        int64_t turn = stride * places[i]; /* numbers until the axis is at 0 again */
+        if (!l || whole >> axis[i] & 1 || (i && span >= turn))
+            continue;
+        lo_id from = lo_value(b, at), end = lo_value(b, lo_lin_mul(b, sk_extent(s, l), stride));
+        if (i)
+            from = lo_op(b, IR_mod, t, from, lo_const_i(b, t, turn), 0);
+        lo_id in = lo_op(b, IR_lt, t, from, end, 0);
+        if (i && turn % span)
+            in = lo_op(b, IR_or, bit, in,
+                       lo_op(b, IR_gt, t, from, lo_const_i(b, t, turn - span), 0), 0);
+        before = before ? lo_op(b, IR_and, bit, before, in, 0) : in;
+    }
+    return before;
 }
 
 lo_id sk_wanted(struct sk *s, uint32_t axes)

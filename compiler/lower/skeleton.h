@@ -159,6 +159,11 @@ void sk_limited(struct sk *s, uint32_t axis, int64_t size, struct lo_lin *from, 
 struct lo_lin sk_extent(struct sk *s, const struct ir_live *l);
 /* Limits axes to what the run's sizes say: at the begin of each phase, where sk_phase does it. */
 void sk_live(struct sk *s);
+/* `before`, and one of the flat numbers [at, at + span) over these axes, the slowest first, each of
+ * so many places, is of a point that the run wants. Axes of the mask `whole` never end. 0: always.
+ */
+lo_id sk_reaches(struct sk *s, const uint32_t *axis, const int64_t *places, uint32_t n,
+                 uint32_t whole, struct lo_lin at, int64_t span, lo_id before);
 /* Whether a point is wanted where these axes stand or beyond; 0: always. */
 lo_id sk_wanted(struct sk *s, uint32_t axes);
 /* A cheap, shape-only guess of a value's cost in vector instructions (transcendentals 12). */

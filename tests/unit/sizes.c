@@ -9,7 +9,7 @@
 #include "program/program.h"
 #include "test.h"
 
-enum { MOST = 4096 }; /* elements of an array */
+enum { MOST = 1 << 14 }; /* elements of an array */
 
 /* ---- a model ---- */
 
@@ -337,6 +337,47 @@ static void refuses(const char *model, const char *a, int64_t na, const char *b,
     close_compiled(&c);
 }
 
+/* Threads' instructions of a run at this size. */
+static double instructions(struct compiled *c, int64_t batch, int64_t seq)
+{
+    struct nn_cuda_work w;
+    struct nn_message m;
+    const struct nn_size_rec *z = nn_exec_sizes(c->e, 0);
+    void *x = xcalloc(1, nn_exec_inputs(c->e, 0)->bytes);
+    const void *in[1] = {x};
+    double sum = 0;
+    nn_exec_set_i64(c->e, (int)z[0].slot - 1, batch);
+    nn_exec_set_i64(c->e, (int)z[1].slot - 1, seq);
+    test(nn_cuda_count_work(gpu) && !nn_exec_run(c->e, 0, in, &m));
+    for (size_t i = 0; nn_cuda_work(gpu, i, &w); i++)
+        sum += (double)w.instructions;
+    free(x);
+    return sum;
+}
+
+/* A GPU's work goes with the sizes, whatever the kernels: so much of the whole at most. */
+static void ends(void)
+{
+    static const struct {
+        int64_t batch, seq;
+        double most;
+    } part[] = {{1, 256, 0.27}, {4, 32, 0.16}, {1, 1, 0.05}};
+    struct front_dim dim[2] = {{"batch", 4, true}, {"seq", 256, true}};
+    struct compiled c = {0};
+    if (!gpu)
+        return;
+    test(compile(&c, "Long", dim, 2, "greedy", gpu_target));
+    double all = instructions(&c, 4, 256);
+    for (size_t i = 0; i < COUNT(part); i++) {
+        double took = instructions(&c, part[i].batch, part[i].seq) / all;
+        test(took > 0 && took < part[i].most);
+        if (took >= part[i].most)
+            printf("%lld x %lld takes %g of the whole\n", (long long)part[i].batch,
+                   (long long)part[i].seq, took);
+    }
+    close_compiled(&c);
+}
+
 /* A damaged rule of what follows from the sizes is found; a rule brings values into its range. */
 static void rules(void)
 {
@@ -387,6 +428,7 @@ int main(void)
     check("Last", "batch", 3, "seq", 8, "greedy");
     check("Pairs", "m", 9, "n", 10, "greedy");
     check("Turned", "seq", 5, "batch", 20, "greedy");
+    check("Long", "batch", 3, "seq", 72, "lean");
     check("Mixed", "batch", 3, "seq", 7, "greedy");
     check("Turns", "batch", 3, "seq", 8, "greedy");
     check("Tokens", "batch", 3, "seq", 7, "greedy");
@@ -395,6 +437,7 @@ int main(void)
     check("Spots", "h", 4, "w", 5, "greedy");
     check("Cache", "past", 6, "seq", 5, "greedy");
     rules();
+    ends();
     refuses("Random", "batch", 3, "seq", 8);
     refuses("Gpt", "batch", 3, "seq", 13);
     refuses("Short", "batch", 3, "seq", 3);
