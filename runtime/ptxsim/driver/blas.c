@@ -1,32 +1,12 @@
 /* cuBLAS's entry points: matrices are column-major; arguments are checked as its documentation
  * says, and what is not simulated gives CUBLAS_STATUS_NOT_SUPPORTED and a line on stderr. */
-#include "blas_calls.h"
-#include "gemm.h"
+#include "blas.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-struct blas {
-    struct object o;
-    CUcontext context; /* that it was made in */
-    CUstream stream;
-    cublasPointerMode_t pointers;
-    cublasMath_t math;
-    cublasAtomicsMode_t atomics;
-};
-
 #define VERSION 130000 /* major * 10000 + minor * 100 + patch */
 
-#define BLAS_ENTER(need)                                                                           \
-    struct call call __attribute__((cleanup(call_end))) = call_begin(__func__, need);              \
-    if (call.result)                                                                               \
-    return blas_status(call.result)
-
-#define HANDLE(b)                                                                                  \
-    struct blas *b = object_get(KIND_BLAS, handle);                                                \
-    if (!b)                                                                                        \
-    return CUBLAS_STATUS_NOT_INITIALIZED
-
-static cublasStatus_t not_supported(const char *what)
+cublasStatus_t blas_not_supported(const char *what)
 {
     say("cuBLAS: %s is not simulated", what);
     return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -173,6 +153,18 @@ cublasStatus_t cublasSetAtomicsMode(cublasHandle_t handle, cublasAtomicsMode_t m
     return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasGetAtomicsMode(cublasHandle_t handle, cublasAtomicsMode_t *mode)
+{
+    BLAS_ENTER(NEED_NOTHING);
+    HANDLE(b);
+    if (!mode)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    *mode = b->atomics;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+size_t cublasGetCudartVersion(void) { return VERSION / 10; }
+
 #define STATUSES(X)                                                                                \
     X(CUBLAS_STATUS_SUCCESS, "success")                                                            \
     X(CUBLAS_STATUS_NOT_INITIALIZED, "the library was not initialized")                            \
@@ -257,7 +249,7 @@ static cublasStatus_t check(const struct request *q, cudaDataType scale)
         !algorithm_known(q->algorithm))
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!gemm_types(q->compute, scale, q->type_a, q->type_b, q->type_c, q->type_c))
-        return not_supported("this combination of types");
+        return blas_not_supported("this combination of types");
     if (!q->m || !q->n || !q->batch)
         return CUBLAS_STATUS_SUCCESS;
     if (!q->alpha || !q->beta || !q->c || (q->k && (!q->a || !q->b)))

@@ -48,6 +48,11 @@ _Static_assert(sizeof(struct layout) <= 64 && sizeof(struct preference) <= 64,
 
 /* ---- handles ---- */
 
+const char *cublasLtGetStatusName(cublasStatus_t status) { return cublasGetStatusName(status); }
+const char *cublasLtGetStatusString(cublasStatus_t status) { return cublasGetStatusString(status); }
+cublasStatus_t cublasLtGetProperty(int type, int *value) { return cublasGetProperty(type, value); }
+size_t cublasLtGetCudartVersion(void) { return cublasGetCudartVersion(); }
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
     blas_context();

@@ -327,6 +327,40 @@ static CUresult fault(struct context *c, const struct gemm *g, const char *what,
     return CUDA_SUCCESS;
 }
 
+/* The first batch whose result shares elements with that of batch 0, or 0: columns (or rows) of
+ * `inner` elements begin `outer` apart. */
+static int64_t shares(const struct gemm *g)
+{
+    bool by_row = g->d.row != 1;
+    int64_t inner = by_row ? g->n : g->m, lines = by_row ? g->m : g->n;
+    int64_t outer = by_row ? g->d.row : g->d.column;
+    outer = outer > 0 ? outer : 1;
+    for (int64_t b = 1; b < g->batch; b++) {
+        int64_t away = b * (g->d.batch < 0 ? -g->d.batch : g->d.batch), line = away / outer;
+        if (line > lines)
+            return 0;
+        if ((line < lines && away - line * outer < inner) ||
+            (line + 1 < lines && (line + 1) * outer - away < inner))
+            return b;
+    }
+    return 0;
+}
+
+/* cuBLAS leaves the outcome open: as of a race, it is told. */
+static CUresult shared(struct context *c, const struct gemm *g, int64_t batch)
+{
+    struct sim_fault f = {.kind = SIM_FAULT_RACE, .kernel = g->call};
+    snprintf(
+        f.text, sizeof f.text,
+        "%s: data race: the results of batches 0 and %lld overlap (m %lld, n %lld, stride %lld)",
+        g->call, (long long)batch, (long long)g->m, (long long)g->n, (long long)g->d.batch);
+    report_fault(&f);
+    lock_acquire();
+    c->sticky = CUDA_ERROR_LAUNCH_FAILED;
+    lock_release();
+    return CUDA_SUCCESS;
+}
+
 CUresult gemm_run(struct context *c, const void *job)
 {
     const struct gemm *g = job;
@@ -342,6 +376,8 @@ CUresult gemm_run(struct context *c, const void *job)
         alpha = element(p, g->scale);
         beta = element(q, g->scale);
     }
+    if (shares(g))
+        return shared(c, g, shares(g));
     for (int64_t b = 0; b < g->batch; b++) {
         if (!all_touched(d, g, alpha, beta, b, &what))
             return fault(c, g, what, b);
