@@ -7,7 +7,7 @@
 #include "nnrt.h"
 
 #define NN_IMAGE_MAGIC 0x31474d494e4eu /* "NNIMG1" */
-#define NN_IMAGE_VERSION 6
+#define NN_IMAGE_VERSION 7
 #define NN_IMAGE_ALIGN 256 /* of every argument's memory */
 
 /* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
@@ -164,6 +164,8 @@ struct nn_graph_rec {
     uint32_t output_count, outputs_at; /* nn_value_rec */
     uint32_t launch_count, launches_at;
     uint32_t size_count, sizes_at; /* nn_size_rec */
+    /* u32: numbers of rules; a call whose sizes give a value outside of their range is refused. */
+    uint32_t range_count, ranges_at;
     /* The first `part_launches` run `parts` times before the others run once: an input's argument
      * is then the next so many of its samples, or all (`whole`), and an i32 in the slots, at
      * part_at, holds which part it is. parts 1: no launch repeats, part_at is 0. Only those

@@ -293,6 +293,8 @@ bool dim_is_const(const struct dim *a, int64_t *v)
     return true;
 }
 
+int64_t dim_at_zero(const struct dim *a) { return a->n && !a->t[0].m->n ? a->t[0].c : 0; }
+
 /* m without the atoms of k, or NULL if it does not have them all. */
 static const struct mono *mono_less(struct dims *s, const struct mono *m, const struct mono *k)
 {

@@ -44,6 +44,7 @@ const struct dim *dim_mod(struct dims *s, const struct dim *a, const struct dim 
 const struct dim *dim_exact(struct dims *s, const struct dim *a, const struct dim *b);
 
 bool dim_is_const(const struct dim *a, int64_t *v);
+int64_t dim_at_zero(const struct dim *a); /* its constant term */
 /* Its value when all symbols are known. */
 bool dim_value(struct dims *s, const struct dim *a, int64_t *v);
 const struct dim *dim_known(struct dims *s,

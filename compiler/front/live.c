@@ -289,15 +289,13 @@ static uint32_t side_div(void *ctx, uint32_t a, uint32_t b)
     return side_rule(r, NN_SIZE_QUOTIENT, a, b, least, most);
 }
 
-/* The slot of a size that no line gives. Of an axis it is not negative: the entry sees to that. */
+/* The slot of a size that no line gives. */
 static uint32_t rule_slot(struct elab *e, const struct dim *d)
 {
     struct rules r = {.e = e};
     const struct dim_arithmetic by = {&r, side_number, side_symbol, side_add, side_mul, side_div};
     uint32_t side = dim_compute(e->dims, dim_known(e->dims, d), &by);
     uint32_t slot = r.side.p[side - 1].slot - 1;
-    struct ir_slot *s = &e->m->slots.p[slot];
-    s->least = s->least < 0 ? 0 : s->least;
     if (r.far)
         refuse(e, d, "no bound can stand for a size of an axis");
     vec_free(&r.side);
@@ -309,7 +307,10 @@ static struct ir_live extent(struct elab *e, const struct dim *d)
     struct dim_line l;
     if (dim_line(e->dims, d, &l))
         return (struct ir_live){l.y->slot, l.by, l.plus, l.over, l.times, l.more};
-    return (struct ir_live){rule_slot(e, d), 1, 0, 1, 1, 0};
+    uint32_t slot = rule_slot(e, d);
+    struct ir_slot *s = &e->m->slots.p[slot];
+    s->least = s->least < 0 ? 0 : s->least; /* the entry sees to it */
+    return (struct ir_live){slot, 1, 0, 1, 1, 0};
 }
 
 /* The operand of the node that is the slot's value, made its last one where there is none. */
@@ -474,6 +475,30 @@ static int64_t least_of(const struct dim_line *l)
     return room <= 0 ? 0 : (room + l->by - 1) / l->by;
 }
 
+/* d >= 0 of several sizes becomes a range of what it says of them: past + seq <= 1024. False: for
+ * all of them it is not so, or no slot can say it. */
+static bool range_holds(struct elab *e, const struct dim *d)
+{
+    struct dim_sym *y[8];
+    uint32_t n = dim_symbols(e->dims, d, y, COUNT(y)), live = 0;
+    const struct dim *zero = dim_const(e->dims, 0);
+    int64_t least, most, c0 = dim_at_zero(dim_known(e->dims, d));
+    for (uint32_t i = 0; i < n; i++)
+        live += y[i]->most > 0;
+    d = dim_sub(e->dims, dim_known(e->dims, d), dim_const(e->dims, c0));
+    if (live < 2 || !dim_bounds(e->dims, d, &least, &most) || most + c0 < 0)
+        return false;
+    bool below = most <= 0; /* it is its negative that grows */
+    uint32_t slot = rule_slot(e, below ? dim_sub(e->dims, zero, d) : d);
+    struct ir_slot *s = &e->m->slots.p[slot];
+    if (below && c0 < s->most)
+        s->most = c0;
+    if (!below && -c0 > s->least)
+        s->least = -c0;
+    vec_push(&e->b->g->ranges, slot);
+    return s->least <= s->most && !e->failed;
+}
+
 static bool entry_holds(struct elab *e, const struct entry_check *c)
 {
     const struct dim *d = dim_sub(e->dims, c->hi, c->lo);
@@ -481,7 +506,9 @@ static bool entry_holds(struct elab *e, const struct entry_check *c)
     int64_t least, most;
     if (!live_dim(e, d) || (dim_bounds(e->dims, d, &least, &most) && least >= 0))
         return true;
-    if (!dim_line(e->dims, d, &l) || least_of(&l) > l.y->most)
+    if (!dim_line(e->dims, d, &l))
+        return range_holds(e, d);
+    if (least_of(&l) > l.y->most)
         return false;
     struct ir_slot *s = &e->m->slots.p[l.y->slot];
     s->least = least_of(&l) > s->least ? least_of(&l) : s->least;

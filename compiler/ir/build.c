@@ -52,6 +52,7 @@ void ir_graph_free(struct ir_graph *g)
     vec_free(&g->outputs);
     vec_free(&g->updates);
     vec_free(&g->sizes);
+    vec_free(&g->ranges);
     ir_graph_free(g->part);
     free(g);
 }
@@ -69,6 +70,8 @@ struct ir_graph *ir_graph_copy(const struct ir_graph *g)
         vec_push(&c->updates, g->updates.p[i]);
     for (uint32_t i = 0; i < g->sizes.n; i++)
         vec_push(&c->sizes, g->sizes.p[i]);
+    for (uint32_t i = 0; i < g->ranges.n; i++)
+        vec_push(&c->ranges, g->ranges.p[i]);
     return c;
 }
 

@@ -233,6 +233,7 @@ struct ir_graph {
     VEC(struct ir_named) outputs;
     VEC(struct ir_update) updates;
     VEC(struct ir_size) sizes;
+    VEC(uint32_t) ranges; /* slots of sizes that follow: a call's must be in their ranges */
 };
 
 struct ir_module {

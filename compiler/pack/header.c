@@ -90,6 +90,18 @@ static void graph_line(struct header *h, const struct nn_graph_rec *g, const cha
     text_printf(h->out, "\n");
 }
 
+/* ` *   with past + seq from 2 to 1024`, of sizes that a call may not choose each by itself. */
+static void ranges(struct header *h, const struct nn_graph_rec *g)
+{
+    const uint32_t *range = nn_image_at(h->i, g->ranges_at);
+    for (uint32_t k = 0; k < g->range_count; k++) {
+        const struct nn_rule_rec *r = nn_image_rules(h->i) + range[k];
+        const char *name = nn_image_text(h->i, nn_image_slots(h->i)[r->slot].name);
+        text_printf(h->out, " *   %-12s with %s from %" PRId64 " to %" PRId64 "\n", "",
+                    name + strlen("dim."), r->least, r->most);
+    }
+}
+
 static void shapes(struct header *h)
 {
     const struct nn_graph_rec *step = pack_graph(h->i, "step");
@@ -100,8 +112,10 @@ static void shapes(struct header *h)
     if (step)
         graph_line(h, step, "train_step");
     const struct nn_graph_rec *forward = pack_graph(h->i, "forward");
-    if (forward)
+    if (forward) {
         graph_line(h, forward, "forward");
+        ranges(h, forward);
+    }
 }
 
 static void parameters(struct header *h)

@@ -115,6 +115,18 @@ static void put_sizes(struct out *o, const struct ir_graph *g, struct nn_graph_r
     }
 }
 
+static void put_ranges(struct out *o, const struct ir_graph *g, struct nn_graph_rec *r)
+{
+    r->range_count = g->ranges.n;
+    r->ranges_at = room(o, g->ranges.n, sizeof(uint32_t));
+    for (uint32_t i = 0; i < g->ranges.n; i++) {
+        uint32_t rule = 0;
+        for (uint32_t k = 0; k < g->ranges.p[i]; k++)
+            rule += g->m->slots.p[k].rule.op != NN_SIZE_GIVEN;
+        put(o, r->ranges_at + i * (uint32_t)sizeof rule, &rule, sizeof rule);
+    }
+}
+
 static struct nn_value_rec value(struct out *o, const struct ir_node *n, const char *name)
 {
     struct nn_value_rec r = {.name = string(o, name),
@@ -217,6 +229,7 @@ static void put_graphs(struct out *o, const struct program *p, struct nn_image *
             put(o, r.outputs_at + k * (uint32_t)sizeof v, &v, sizeof v);
         }
         put_sizes(o, g, &r);
+        put_ranges(o, g, &r);
         put_launches(o, p, pg, &r);
         put(o, h->graphs_at + i * (uint32_t)sizeof r, &r, sizeof r);
     }

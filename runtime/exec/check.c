@@ -115,6 +115,12 @@ static bool sizes(const struct check *c, const struct nn_graph_rec *g)
         if (!text(c, z[n].name) || z[n].least < 1 || z[n].least > z[n].most ||
             z[n].most > INT32_MAX || (z[n].slot ? !is_size(c, z[n].slot) : z[n].least != z[n].most))
             return false;
+    if (!span(c, g->ranges_at, g->range_count, sizeof(uint32_t)))
+        return false;
+    const uint32_t *range = nn_image_at(c->i, g->ranges_at);
+    for (uint32_t n = 0; n < g->range_count; n++)
+        if (range[n] >= c->i->rule_count)
+            return false;
     return true;
 }
 

@@ -472,11 +472,23 @@ static int64_t rule_side(const struct nn_exec *e, uint32_t slot, int64_t n)
 static int64_t follow(const struct nn_exec *e, const struct nn_rule_rec *r)
 {
     int64_t x = rule_side(e, r->left, r->left_n), y = rule_side(e, r->right, r->right_n);
-    int64_t v = r->op == NN_SIZE_SUM       ? x + y
-                : r->op == NN_SIZE_PRODUCT ? x * y
-                : y                        ? x / y - (x % y != 0 && (x < 0) != (y < 0))
-                                           : 0;
-    return v < r->least ? r->least : v > r->most ? r->most : v;
+    return r->op == NN_SIZE_SUM       ? x + y
+           : r->op == NN_SIZE_PRODUCT ? x * y
+           : y                        ? x / y - (x % y != 0 && (x < 0) != (y < 0))
+                                      : 0;
+}
+
+const struct nn_rule_rec *nn_exec_beyond(const struct nn_exec *e, int graph, int64_t *value)
+{
+    const struct nn_graph_rec *g = nn_exec_graph_rec(e, graph);
+    const uint32_t *range = nn_image_at(e->c.image, g->ranges_at);
+    for (uint32_t i = 0; i < g->range_count; i++) {
+        const struct nn_rule_rec *r = &nn_image_rules(e->c.image)[range[i]];
+        *value = follow(e, r);
+        if (*value < r->least || *value > r->most)
+            return r;
+    }
+    return NULL;
 }
 
 void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v)
@@ -487,6 +499,7 @@ void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v)
         return;
     for (uint32_t i = 0; i < e->c.image->rule_count; i++) {
         v = follow(e, &r[i]);
+        v = v < r[i].least ? r[i].least : v > r[i].most ? r[i].most : v;
         if (memcmp(nn_exec_slot(e, (int)r[i].slot), &v, sizeof v) != 0)
             set_i64(e, (int)r[i].slot, v);
     }

@@ -88,6 +88,9 @@ enum nn_status nn_exec_slot_device(struct nn_exec *e, int slot, void **at, struc
 bool nn_exec_set_scalar(struct nn_exec *e, const char *slot, double v);
 /* The same of an i64, exactly; of a size also what follows from it. */
 void nn_exec_set_i64(struct nn_exec *e, int slot, int64_t v);
+/* What follows from the sizes that are set, and is outside of the range that the graph takes; its
+ * value. NULL: there is nothing. */
+const struct nn_rule_rec *nn_exec_beyond(const struct nn_exec *e, int graph, int64_t *value);
 void nn_exec_reset_accumulators(struct nn_exec *e);
 /* Allocated in all, in bytes. On a device `scratch` is what it keeps for itself (a library's
  * workspace) and `inputs` two sets of them; on the CPU `scratch` is that of all threads, and there

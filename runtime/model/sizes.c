@@ -22,6 +22,14 @@ static bool is_forward(const struct nn_context *c, uint32_t graph)
     return !strncmp(name, "forward", 7);
 }
 
+static enum nn_status refuse(struct nn_context *c, const char *name, int64_t size, int64_t least,
+                             int64_t most)
+{
+    return nn_fail(&c->message, NN_USAGE,
+                   "forward: %s is %lld; %s was built for %lld to %lld (nnc build --max)", name,
+                   (long long)size, c->model->name, (long long)least, (long long)most);
+}
+
 /* The one for the fewest sizes stands before those that take more. */
 static enum nn_status find(struct nn_context *c, const int64_t *size, int *graph)
 {
@@ -40,10 +48,7 @@ static enum nn_status find(struct nn_context *c, const int64_t *size, int *graph
     uint32_t i = 0;
     while (size[i] >= z[i].least && size[i] <= z[i].most)
         i++;
-    return nn_fail(&c->message, NN_USAGE,
-                   "forward: %s is %lld; %s was built for %lld to %lld (nnc build --max)",
-                   nn_exec_text(c->exec, z[i].name), (long long)size[i], c->model->name,
-                   (long long)z[i].least, (long long)z[i].most);
+    return refuse(c, nn_exec_text(c->exec, z[i].name), size[i], z[i].least, z[i].most);
 }
 
 /* ---- arrays ---- */
@@ -77,7 +82,12 @@ enum nn_status nn_sizes_set(struct nn_context *c, const int64_t *size, int *grap
         if (slot >= 0 && memcmp(nn_exec_slot(c->exec, slot), &size[i], sizeof size[i]) != 0)
             nn_exec_set_i64(c->exec, slot, size[i]);
     }
-    return s;
+    int64_t value;
+    const struct nn_rule_rec *r = s ? NULL : nn_exec_beyond(c->exec, *graph, &value);
+    if (!r)
+        return s;
+    const char *name = nn_exec_text(c->exec, nn_exec_slot_rec(c->exec, (int)r->slot)->name);
+    return refuse(c, name + strlen("dim."), value, r->least, r->most);
 }
 
 const void *const *nn_sizes_in(struct nn_context *c, int graph, const void *const *in)

@@ -9,7 +9,8 @@ model M(k: f32[batch, past, 8], x: f32[batch, seq, 8], p: f32[batch, 2, 2*h, 3])
   all = concat([k, sin(x)], 1)
   s = [b, i, j: sum(d: x[b, i, d] * all[b, j, d])]
   s = [b, i, j: where(j <= i + past, s[b, i, j], -inf)]
-  y = softmax(s, -1) @ all
+  place = [t < 11: 0.5 * t]
+  y = softmax(s, -1) @ all + place[past:past + seq].reshape(seq, 1)
   return y, all, flip(y, 1).reshape(batch*seq, 8), concat([upsample(max_pool2d(p, 2, 2)[:, :, :, :1], 2)[:, :, :, :1] + p, mean(p, 2, keep = true)], 2)
 }
 END
@@ -41,7 +42,7 @@ int main(int argc, char **argv)
     CHECK(any_open(&o, &c) == NN_OK && any_selftest(c) == NN_OK);
     CHECK(one_open(NULL, &d) == NN_OK && one_forward(d, in[0], in[1], in[2], b[0], b[1], b[2], b[3]) == NN_OK);
     const int64_t count[] = {z[0] * z[2] * 8, z[0] * (z[1] + z[2]) * 8, z[0] * z[2] * 8, z[0] * 2 * (2 * z[3] + 1) * 3};
-    CHECK(call(ANY_MAX_BATCH, ANY_MAX_PAST, ANY_MAX_SEQ, ANY_MAX_H) == NN_OK); /* leaves what must not be seen */
+    CHECK(call(ANY_MAX_BATCH, ANY_MAX_PAST - 1, ANY_MAX_SEQ, ANY_MAX_H) == NN_OK); /* leaves what must not be seen */
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < 4096; k++)
             a[i][k] = 77;
@@ -56,6 +57,9 @@ int main(int argc, char **argv)
     CHECK(call(ANY_MAX_BATCH + 1, 1, 1, 1) == NN_USAGE && call(1, ANY_MAX_PAST + 1, 1, 1) == NN_USAGE);
     CHECK(call(1, 1, ANY_MAX_SEQ + 1, 1) == NN_USAGE && strstr(any_error(c), "seq is 6; M was built for 1 to 5"));
     CHECK(call(1, 1, 1, -1) == NN_USAGE);
+    CHECK(call(1, ANY_MAX_PAST, ANY_MAX_SEQ, 1) == NN_USAGE); /* each may be, both together may not */
+    CHECK(strstr(any_error(c), "past + seq is 12; M was built for 2 to 11"));
+    CHECK(call(1, ANY_MAX_PAST, ANY_MAX_SEQ - 1, 1) == NN_OK);
     one_close(d);
     any_close(c);
     return 0;
@@ -65,7 +69,8 @@ export NNC_SIM_LIBRARY="${NNC%/*}/libnncsim.so"
 gpu=$("$NNC" devices | grep -q '^sim  *none' || echo ,sm_80)
 "$NNC" build "$TMP/m.nn" -o "$TMP/lib" --prefix any --max batch=3,past=7,seq=5,h=4 --target "x86-64-v3$gpu"
 grep -qF 'output.k f32[batch, past + seq, 8], output.flat f32[batch*seq, 8], output.p f32[batch, 2, 2*h + 1, 3]' "$TMP/lib/any.h"
-for size in "1 1 1 1" "2 5 3 3" "3 7 5 4"; do
+grep -qF 'with past + seq from 2 to 11' "$TMP/lib/any.h"
+for size in "1 1 1 1" "2 5 3 3" "3 6 5 4"; do
     # shellcheck disable=SC2086
     set -- $size
     "$NNC" build "$TMP/m.nn" -o "$TMP/lib" --prefix one -D batch="$1" -D past="$2" -D seq="$3" -D h="$4" --target x86-64-v3
