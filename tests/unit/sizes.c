@@ -438,6 +438,8 @@ int main(void)
     check("Cache", "past", 6, "seq", 5, "greedy");
     rules();
     ends();
+    refuses("Scaled", "batch", 3, "seq", 8);
+    refuses("Best", "batch", 3, "seq", 8);
     refuses("Random", "batch", 3, "seq", 8);
     refuses("Gpt", "batch", 3, "seq", 13);
     refuses("Short", "batch", 3, "seq", 3);
