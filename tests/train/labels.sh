@@ -33,3 +33,10 @@ sed -i 's/loss = /loss = 0 * M(x)[0, y[0]] + /' "$TMP/l.nn"
 refused 'y.npy: entry 2 is -1; y must be in 0..4$'
 sed -i 's/loss = .*; opt/loss = sum([i: M(x)[i, where(y[1 - i] == 9, 0, y[i])]]); opt/' "$TMP/l.nn"
 refused 'step 1: .*l.nn:4'
+# A label of 64 bits is taken whole: 2^32 + 1 is not class 1.
+printf 'use std\nmodel M(y: i64[4]) -> f32 { return cross_entropy(f32(arange(16)).reshape(4, 4), y) }\n' >"$TMP/m.nn"
+labels "\001\0\0\0\001\0\0\0" $minus100
+status=0
+"$NNC" run "$TMP/m.nn" --input "y=$TMP/y.npy" --output "$TMP/o.npy" 2>"$TMP/said" || status=$?
+cat "$TMP/said"
+[ $status = 1 ] && grep -q 'index 4294967297' "$TMP/said"
