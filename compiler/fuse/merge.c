@@ -162,6 +162,25 @@ bool fuse_later(const struct fuse_plan *p, const struct fuse_cluster *a,
     return (is_again(p, b) && is_forward(p, a)) || (is_again(p, a) && is_forward(p, b));
 }
 
+/* How many reductions a row has decides the order of their sums: what is computed again keeps to
+ * itself, so that it comes out with the bits that it had. */
+static bool folds_again(const struct fuse_plan *p, const struct fuse_cluster *c, bool again)
+{
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        const struct ir_node *n = ir_at(p->g, c->members.p[i].node);
+        if (n->op == IR_reduce && n->again == again)
+            return true;
+    }
+    return false;
+}
+
+static bool other_bits(const struct fuse_plan *p, const struct fuse_cluster *a,
+                       const struct fuse_cluster *b)
+{
+    return (folds_again(p, a, true) && folds_again(p, b, false)) ||
+           (folds_again(p, b, true) && folds_again(p, a, false));
+}
+
 /* ---- cycles ---- */
 
 struct search {
@@ -382,6 +401,8 @@ enum fuse_reason fuse_merge(struct fuse_plan *p, uint32_t ai, uint32_t bi, bool 
         return why;
     if (fuse_later(p, a, b))
         return FUSE_LATER;
+    if (other_bits(p, a, b))
+        return FUSE_AGAIN;
     if (a->members.n + b->members.n > MOST_MEMBERS || a->inputs.n + b->inputs.n > MOST_ARGUMENTS)
         return FUSE_SIZE;
     tie_reads(p, &t);

@@ -8,7 +8,7 @@
  * all segments before dearer ones in any, the first segments first, since theirs are held longest.
  * So extents are numbered: 1 computes again element-wise values only, each next one allows one
  * class of work in one more segment. Results are the same, to the bit where fusion cuts the kernels
- * alike. */
+ * alike: it keeps repeated reductions from others (fuse/merge.c). */
 #include "pass/pass.h"
 #include <math.h>
 
