@@ -95,6 +95,12 @@ static enum nn_status select_chip(struct nn_cuda *c, const char *chip, struct nn
         return nn_fail(m, NN_USAGE, "%s is not the software GPU: it has no chip %s", c->name, chip);
     if (!strchr(chip, ',') && choose(chip)) /* a list would be of several devices */
         return NN_OK;
+    for (const char *s = chips(); s; s = strstr(s, ", "), s = s ? s + 2 : NULL)
+        if (strlen(chip) == strcspn(s, ",") && !strncmp(chip, s, strlen(chip)))
+            return nn_fail(m, NN_USAGE,
+                           "this process has a software GPU of another chip already: %s would need "
+                           "a process of its own",
+                           chip);
     return nn_fail(m, NN_USAGE, "the software GPU has no chip %s; it has %s", chip, chips());
 }
 

@@ -321,6 +321,10 @@ int main(void)
         printf("%s\n", m.text);
         return 1;
     }
+    struct nn_cuda *other;
+    test(nn_cuda_open(&other, &(struct nn_cuda_options){.sim = true, .chip = "sm_90"}, &m) ==
+         NN_USAGE);
+    test(strstr(m.text, "has a software GPU of another chip already: sm_90 ") != NULL);
     char blas[256];
     test(nn_cuda_blas(c, blas, sizeof blas, &m) == NN_OK && !strcmp(blas, nn_cuda_library(c)));
     const struct nn_image *image = build(b, 256 + 4 * CHUNKS, &bytes);

@@ -50,6 +50,7 @@ enum {
     MOD_SHARED_TO = 1 << 20,
     MOD_NARROW = 1 << 21, /* of scope .cta (or a cluster, which is one block) */
 };
+#define SIM_RESERVED_SHARED 1024u /* bytes; the first part is hardware's */
 #define NO_OPERAND 0xFFFFFFFFu
 
 /* d, a, b, c, e: byte offsets of rows in the window (or of a predicate's word). */
@@ -130,6 +131,11 @@ enum sim_special {
     SP_DYNAMIC_SHARED, /* where it begins */
     SP_DYNAMIC_BYTES,
     SP_TOTAL_SHARED,
+    SP_ALL_SHARED, /* with what the system takes */
+    SP_RESERVED,   /* the system's own part: where it begins and ends, how large it is */
+    SP_RESERVED_END,
+    SP_RESERVED_CAP,
+    SP_RESERVED_1,
     SP_WORKSPACE, /* of a cooperative launch: its address's upper and lower half */
     SP_WORKSPACE_LO,
     SP_ZERO,
@@ -206,6 +212,7 @@ struct sim_module {
     struct sim_variable *var;
     size_t vars;
     struct sim_inst *all_code;
+    bool reserved_shared; /* some function looks at the system's part of shared memory */
 };
 struct sim_variable {
     const char *name;

@@ -639,6 +639,8 @@ static void patch_dynamic_shared(struct decoder *d)
         struct sim_preset *p = &d->preset[i];
         if (p->kind == PRESET_SPECIAL && p->value == SP_DYNAMIC_SHARED)
             d->f->dynamic_shared = true;
+        if (p->kind == PRESET_SPECIAL && p->value >= SP_RESERVED && p->value <= SP_RESERVED_1)
+            d->m->reserved_shared = true;
     }
     d->f->shared_align = align;
     d->f->shared_bytes = d->shared;

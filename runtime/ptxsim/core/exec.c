@@ -613,6 +613,12 @@ void sim_block_begin(struct sim_worker *k, uint64_t index)
     uint32_t words = (j->shared_bytes + 3) / 4;
     if (b->shared_known)
         memset(b->shared_known, 0, words);
+    if (j->kernel->f->module->reserved_shared) { /* hardware gives it zeroed */
+        uint32_t at = j->shared_bytes - SIM_RESERVED_SHARED;
+        memset(b->shared + at, 0, SIM_RESERVED_SHARED);
+        if (b->shared_known)
+            memset(b->shared_known + at / 4, 15, SIM_RESERVED_SHARED / 4);
+    }
     if (j->checked) {
         memset((void *)b->reads, 0, words * sizeof *b->reads);
         memset((void *)b->writes, 0, words * sizeof *b->writes);

@@ -56,7 +56,7 @@ struct sim_job { /* one launch */
     const struct sim_kernel *kernel;
     const struct sim_launch *launch;
     uint64_t blocks, threads;
-    uint32_t warps, shared_bytes, dynamic_at, local_stride;
+    uint32_t warps, shared_bytes, shared_user, dynamic_at, local_stride;
     bool checked;
     sim_quiet_fn *quiet;
     uint64_t resident, share; /* blocks a thread may have under way, and has from the start */

@@ -37,7 +37,13 @@ static uint64_t special(const struct sim_warp *w, enum sim_special s, uint32_t l
     case SP_DYNAMIC_BYTES: return l->shared;
     case SP_WORKSPACE: return j->workspace >> 32;
     case SP_WORKSPACE_LO: return (uint32_t)j->workspace;
-    case SP_TOTAL_SHARED: return j->shared_bytes;
+    case SP_TOTAL_SHARED: return j->shared_user;
+    case SP_ALL_SHARED:
+        return j->shared_user + (j->device->chip->major >= 8 ? SIM_RESERVED_SHARED : 0);
+    case SP_RESERVED: return j->shared_bytes - SIM_RESERVED_SHARED;
+    case SP_RESERVED_END: return j->shared_bytes;
+    case SP_RESERVED_CAP: return SIM_RESERVED_SHARED;
+    case SP_RESERVED_1: return j->shared_bytes - SIM_RESERVED_SHARED + 128;
     case SP_ONE: return 1;
     case SP_ZERO:
     case SP_CLOCK:

@@ -249,7 +249,9 @@ static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
     j->threads = threads;
     j->blocks = blocks;
     j->warps = (uint32_t)((threads + SIM_LANES - 1) / SIM_LANES);
-    j->shared_bytes = (uint32_t)shared;
+    j->shared_bytes = j->shared_user = (uint32_t)shared;
+    if (k->f->module->reserved_shared) /* on hardware it comes first; here it lies behind */
+        j->shared_bytes = ((j->shared_user + 127) & ~127u) + SIM_RESERVED_SHARED;
     j->dynamic_at = (uint32_t)dynamic;
     j->local_stride = k->facts.local_bytes;
     return true;

@@ -91,9 +91,13 @@ CUresult cuGetExportTable(const void **table, const CUuuid *id)
     if (memcmp(id, runtime, sizeof runtime))
         return CUDA_ERROR_NOT_FOUND;
     if (!said)
-        say("this program holds the vendor's CUDA runtime, which takes only the vendor's driver: "
-            "build it with `nvcc -cudart shared` (or NVCC_APPEND_FLAGS=\"-cudart shared\") and run "
-            "it with lib/nncsim in LD_LIBRARY_PATH");
+        say("this program runs with the vendor's CUDA runtime, which takes only the vendor's "
+            "driver: "
+            "where it is linked in, build with `nvcc -cudart shared` (or "
+            "NVCC_APPEND_FLAGS=\"-cudart shared\") and run with lib/nncsim in LD_LIBRARY_PATH; "
+            "where "
+            "it is a library of its own (a package's), put lib/nncsim/libcudart.so.13 in "
+            "LD_PRELOAD");
     said = true;
     return CUDA_ERROR_NOT_SUPPORTED;
 }
