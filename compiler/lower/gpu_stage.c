@@ -79,7 +79,7 @@ enum matmul_way gc_way(const struct gc *c, const struct gc_side *d)
     choose_direction(c, &large);
     if (may_copy(c, &large))
         return MATMUL_COPIED;
-    return gc_guarded(c, d->v) ? MATMUL_GUARDED : MATMUL_STAGED;
+    return gc_guarded(c, d->v) || c->k.n > 2 ? MATMUL_GUARDED : MATMUL_STAGED;
 }
 
 void gc_choose_staging(struct gc *c, struct gc_side *d)

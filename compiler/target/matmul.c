@@ -79,7 +79,7 @@ static int64_t stages_of(const struct matmul *p, const struct matmul_tile *t)
 /* Of a thread, for `n` elements of an operand on their way. */
 static int64_t staging(enum matmul_way way, int64_t n)
 {
-    return way == MATMUL_COPIED ? 0 : way == MATMUL_STAGED ? n : n + n / 4;
+    return way == MATMUL_COPIED ? 0 : way == MATMUL_STAGED ? n : 2 * n;
 }
 
 /* Whether a thread's registers hold its sums, fragments of the factors, what is on its way to

@@ -19,7 +19,7 @@ enum matmul_unit {
 enum matmul_way {
     MATMUL_COPIED,  /* by asynchronous copies */
     MATMUL_STAGED,  /* by way of registers, of 32 bits an element */
-    MATMUL_GUARDED, /* … with conditions on the way */
+    MATMUL_GUARDED, /* … with conditions on the way, or places that many axes make */
 };
 
 /* A tile of the result, `k` deep. FMA: a thread holds tm by tn of it; tensor cores: a warp. */
