@@ -115,7 +115,7 @@ struct sk_index sk_address(struct sk *s, const struct ix *e, enum nn_dtype type)
         const struct ix_part *p = &e->part[i];
         switch (p->a.kind) {
         case IX_AXIS:
-            r.base = lo_lin_add(&s->b, r.base, lo_lin_mul(&s->b, s->axis[p->a.v], p->c));
+            r.base = lo_lin_add(&s->b, r.base, lo_lin_mul(&s->b, sk_at(s, p->a.v), p->c));
             if ((int)p->a.v == s->vaxis)
                 r.lane += p->c;
             break;

@@ -18,7 +18,7 @@ struct lo_lin con_strided(struct con *c, const int64_t *stride)
     struct lo_lin l = lo_lin_c(0);
     for (uint32_t i = 0; i < c->s->x.n; i++)
         if (stride[i])
-            l = lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, c->s->axis[i], stride[i]));
+            l = lo_lin_add(&c->s->b, l, lo_lin_mul(&c->s->b, sk_at(c->s, i), stride[i]));
     return l;
 }
 

@@ -45,7 +45,7 @@ static lo_id row_wanted(struct prefix *p)
     lo_id in = 0;
     for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++)
         if ((int64_t)i != p->along)
-            in = sk_reaches(s, &i, &s->c->dim[i], 1, 0, s->axis[i], 1, in);
+            in = sk_reaches(s, &i, &s->c->dim[i], 1, 0, sk_at(s, i), 1, in);
     return in;
 }
 
@@ -226,10 +226,8 @@ void sk_gpu_prefix(struct sk *s)
     p.along = m->axis[p.n->attr.i];
     p.line = p.along != FUSE_NO_AXIS;
     p.trip = p.line ? s->c->dim[p.along] : 1;
-    for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++) {
-        s->axis[i] = lo_lin_c(0);
+    for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++)
         p.rows *= (int64_t)i == p.along ? 1 : s->c->dim[i];
-    }
     p.value = sk_member(s, 0);
     p.type = sk_compute_type(p.n->dtype);
     bool beside = !p.line || sk_stride(s, sk_member_address(s, 0), (uint32_t)p.along) != 1;

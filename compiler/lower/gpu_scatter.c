@@ -228,7 +228,7 @@ static void add_chains(struct scatter *c)
     struct lo_lin to = lo_lin_mul(b, lo_lin_v(b, key), c->lanes);
     for (uint32_t i = 0; i < c->own.n; i++)
         to = lo_lin_add(
-            b, to, lo_lin_mul(b, s->axis[c->own.axis[i]], ix_coef(c->to.flat, c->own.axis[i])));
+            b, to, lo_lin_mul(b, sk_at(s, c->own.axis[i]), ix_coef(c->to.flat, c->own.axis[i])));
     lo_store(b, s->out[s->c->members.p[0].node], to,
              lo_cast(b, c->n->dtype, lo_get(b, sum, lo_lin_c(0))), 0);
     sk_close(s, mark);
@@ -297,8 +297,6 @@ void sk_gpu_scatter(struct sk *s)
 {
     const struct fuse_member *m = &s->c->members.p[0];
     struct scatter c = {.s = s, .n = ir_at(s->plan->g, m->node)};
-    for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++)
-        s->axis[i] = lo_lin_c(0);
     sk_find_target(s, &c.to);
     find_axes(&c);
     c.key = find_key(&c);

@@ -1,17 +1,19 @@
 /* Loops over k. A read outside of its tensor makes a factor 0, and nothing is added: where the
  * condition is the same for a whole tile and its coordinate moves with the loop at hand, it becomes
- * the loop's bounds and step, else a branch around the loops inside. */
+ * the loop's bounds and step, else a branch around the loops inside. What a copy or a panel is made
+ * of is known before all axes of the product stand: then fewer conditions hold it back than the
+ * product, never others, so that whatever the product reads was written. */
 #include "lower/contract.h"
 
 #define I64 ((struct lo_type){NN_i64, 1})
 
-/* The guards that are known once an axis of k stands, by what they become. */
+/* A guard that is known once an axis of k stands, by what it becomes. */
+struct known {
+    uint32_t cond;
+    enum { BOUND, STEP, BRANCH } as;
+};
 struct guards {
-    uint32_t n;
-    struct {
-        uint32_t cond;
-        enum { BOUND, STEP, BRANCH } as;
-    } p[16];
+    VEC(struct known) p;
 };
 
 struct range {
@@ -50,32 +52,30 @@ static int64_t moves_with(const struct con *c, const struct ix *e, uint32_t axis
     return ix_coef(e, axis);
 }
 
-/* Adds the factor's guards that are known first at k's axis `depth`, -1: before all of them. One
- * guard gives the loop's step; blocks of k keep step 1. */
+/* Adds the factor's guards that are known first at k's axis `depth`, -1: before all of them; what
+ * they read stands by then. One guard gives the loop's step; blocks of k keep step 1. */
 static void find_guards(const struct con *c, fx_id factor, int depth, struct guards *list)
 {
     const struct fx *x = &c->s->x;
     const struct fx_val *v = &x->val.p[factor];
     if (v->kind != FX_PICK || v->f != 0)
         return;
-    uint32_t never = con_tile_axes(c);
-    for (uint32_t i = (uint32_t)(depth + 1); i < c->k.n; i++)
-        never |= 1u << c->k.axis[i];
+    uint32_t own = depth < 0 ? 0 : 1u << c->k.axis[depth], k_axes = 0;
+    for (uint32_t a = 0; a < c->k.n; a++)
+        k_axes |= 1u << c->k.axis[a];
+    uint32_t known = (c->s->stands | own) & ~con_tile_axes(c);
     bool stepped = c->keep && depth == 0;
-    for (uint32_t i = 0; i < list->n; i++)
-        stepped = stepped || list->p[i].as == STEP;
+    for (uint32_t i = 0; i < list->p.n; i++)
+        stepped = stepped || list->p.p[i].as == STEP;
     for (uint32_t i = v->pick; i && i != v->cond; i = x->cond.p[i].up) {
         const struct fx_guard *g = &x->cond.p[i].g;
-        uint32_t axes = fx_ix_axes(x, g->e), k_axes = 0;
-        for (uint32_t a = 0; a < c->k.n; a++)
-            k_axes |= 1u << c->k.axis[a];
-        bool here = depth < 0 ? !(axes & k_axes) : con_has(axes, c->k.axis[depth]);
-        if (g->strict || (axes & never) || !here || list->n == COUNT(list->p))
+        uint32_t axes = fx_ix_axes(x, g->e);
+        bool here = own ? (axes & own) != 0 : !(axes & k_axes);
+        if (g->strict || (axes & ~known) || !here)
             continue;
-        int64_t k = depth < 0 ? 0 : moves_with(c, g->e, c->k.axis[depth]);
+        int64_t k = own ? moves_with(c, g->e, c->k.axis[depth]) : 0;
         bool step = g->q > 1 && (k == 1 || k == -1) && !stepped;
-        list->p[list->n].cond = i;
-        list->p[list->n++].as = k && g->q == 1 ? BOUND : step ? STEP : BRANCH;
+        vec_push(&list->p, ((struct known){i, k && g->q == 1 ? BOUND : step ? STEP : BRANCH}));
         stepped = stepped || step;
     }
 }
@@ -108,9 +108,9 @@ static struct range range_of(struct con *c, uint32_t axis, const struct guards *
 {
     struct range r = {.step = 1};
     for (int pass = BOUND; pass <= STEP; pass++)
-        for (uint32_t i = 0; i < list->n; i++) {
-            const struct fx_guard g = c->s->x.cond.p[list->p[i].cond].g;
-            if ((int)list->p[i].as == pass)
+        for (uint32_t i = 0; i < list->p.n; i++) {
+            const struct fx_guard g = c->s->x.cond.p[list->p.p[i].cond].g;
+            if ((int)list->p.p[i].as == pass)
                 bound(c, &g, axis, &r);
         }
     return r;
@@ -121,10 +121,10 @@ static lo_id branch_of(struct con *c, const struct guards *list)
     struct sk *s = c->s;
     struct lo_type t = {NN_bool, 1};
     lo_id all = 0;
-    for (uint32_t i = 0; i < list->n; i++) {
-        if (list->p[i].as != BRANCH)
+    for (uint32_t i = 0; i < list->p.n; i++) {
+        if (list->p.p[i].as != BRANCH)
             continue;
-        lo_id one = sk_condition(s, list->p[i].cond, s->x.cond.p[list->p[i].cond].up);
+        lo_id one = sk_condition(s, list->p.p[i].cond, s->x.cond.p[list->p.p[i].cond].up);
         all = all ? lo_op(&s->b, IR_and, t, all, one, 0) : one;
     }
     return all;
@@ -274,6 +274,7 @@ static void k_axis(struct con *c, uint32_t depth, void (*body)(struct con *c))
     sk_close(s, mark);
     if (is_cut(c, depth))
         close_run(c);
+    vec_free(&list.p);
 }
 
 static void k_loops(struct con *c, uint32_t depth, void (*body)(struct con *c))
@@ -299,4 +300,5 @@ void con_k_loops(struct con *c, void (*body)(struct con *c))
     if (branch)
         lo_end(&c->s->b);
     sk_close(c->s, mark);
+    vec_free(&list.p);
 }

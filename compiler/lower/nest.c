@@ -240,7 +240,8 @@ static void main_phase(struct nest *n, const struct plan *p)
     nest_open_run(n, NEST_TASKS, &from, &to);
     lo_id task = lo_for(&s->b, LO_SERIAL, from, to, 1);
     decode(n, p->split, task);
-    lo_id wanted = sk_wanted(s, (1u << p->split) - 1);
+    uint32_t decoded = ((1u << p->split) - 1) & ~(nest_v_outer(n) ? 1u << n->v : 0);
+    lo_id wanted = sk_wanted(s, decoded);
     if (wanted)
         lo_if(&s->b, wanted);
     outer_loops(n, &w, p->split);

@@ -9,10 +9,8 @@ void sk_prefix(struct sk *s)
     uint32_t axes = s->c->outer + s->c->inner, along = m->axis[n->attr.i];
     bool line = along != FUSE_NO_AXIS;
     int64_t rows = 1, trip = line ? s->c->dim[along] : 1;
-    for (uint32_t i = 0; i < axes; i++) {
-        s->axis[i] = lo_lin_c(0);
+    for (uint32_t i = 0; i < axes; i++)
         rows *= i == along ? 1 : s->c->dim[i];
-    }
     fx_id value = sk_member(s, 0);
     struct lo_type i64 = {NN_i64, 1}, t = sk_type(s, n->dtype, false);
     enum nn_dtype type = (enum nn_dtype)t.dtype;

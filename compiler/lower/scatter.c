@@ -155,8 +155,6 @@ void sk_scatter(struct sk *s)
     const struct fuse_member *m = &s->c->members.p[0];
     struct scatter c = {
         .s = s, .n = ir_at(s->plan->g, m->node), .m = m, .axes = s->c->outer + s->c->inner};
-    for (uint32_t i = 0; i < c.axes; i++)
-        s->axis[i] = lo_lin_c(0);
     sk_find_target(s, &c.to);
     find_own(&c);
     clear(&c);

@@ -74,6 +74,8 @@ struct fuse_cluster *sk_space(struct sk *s, const struct ix ***through)
 void sk_enter(struct sk *s, const struct fuse_cluster *space)
 {
     sk_close(s, 0);
+    s->stands = 0;
+    memset(s->placed, 0, sizeof s->placed);
     end_values(s);
     s->c = space;
     begin_values(s);
@@ -174,6 +176,14 @@ struct lo_type sk_type(const struct sk *s, enum nn_dtype t, bool vector)
 
 /* ---- what was emitted ---- */
 
+/* An entry of the journal: 0 where it is void. */
+enum entry { VALUE, CONDITION, PLACE };
+
+static void note(struct sk *s, enum entry kind, uint32_t id)
+{
+    vec_push(&s->journal, 4 * id + kind);
+}
+
 static lo_id *grown(lo_id *p, uint32_t *n, uint32_t want)
 {
     if (want <= *n)
@@ -189,7 +199,7 @@ static lo_id remember(struct sk *s, fx_id id, lo_id v)
 {
     s->memo = grown(s->memo, &s->memo_n, id + 1);
     s->memo[id] = v;
-    vec_push(&s->journal, 2 * id);
+    note(s, VALUE, id);
     return v;
 }
 
@@ -197,15 +207,31 @@ void sk_remember_condition(struct sk *s, uint32_t cond, lo_id v)
 {
     s->cond_memo = grown(s->cond_memo, &s->cond_n, cond + 1);
     s->cond_memo[cond] = v;
-    vec_push(&s->journal, 2 * cond + 1);
+    note(s, CONDITION, cond);
 }
 
 static void drop(struct sk *s, uint32_t entry)
 {
-    if (entry & 1)
-        s->cond_memo[entry / 2] = 0;
-    else
-        s->memo[entry / 2] = 0;
+    uint32_t id = entry / 4;
+    switch ((enum entry)(entry % 4)) {
+    case VALUE: s->memo[id] = 0; break;
+    case CONDITION: s->cond_memo[id] = 0; break;
+    case PLACE:
+        s->stands &= ~(1u << id);
+        s->placed[id] = 0;
+        break;
+    }
+}
+
+static bool depends(const struct sk *s, uint32_t entry, uint32_t axes, bool bound)
+{
+    uint32_t id = entry / 4;
+    switch ((enum entry)(entry % 4)) {
+    case VALUE: return (s->x.val.p[id].axes & axes) || (bound && s->x.val.p[id].bound);
+    case CONDITION: return (s->x.cond.p[id].axes & axes) || bound;
+    case PLACE: break;
+    }
+    return false;
 }
 
 /* Entries stay in the journal, as 0, so that marks hold. */
@@ -213,16 +239,14 @@ static void forget(struct sk *s, uint32_t axes, bool bound)
 {
     for (uint32_t i = 0; i < s->journal.n; i++) {
         uint32_t e = s->journal.p[i];
-        bool hit = e & 1 ? (s->x.cond.p[e / 2].axes & axes) || bound
-                         : (s->x.val.p[e / 2].axes & axes) || (bound && s->x.val.p[e / 2].bound);
-        if (e && hit) {
+        if (e && depends(s, e, axes, bound)) {
             drop(s, e);
             s->journal.p[i] = 0;
         }
     }
 }
 
-uint32_t sk_open(struct sk *s) { return s->journal.n; }
+uint32_t sk_open(struct sk *s) { return s->scope = s->journal.n; }
 
 void sk_close(struct sk *s, uint32_t mark)
 {
@@ -232,12 +256,25 @@ void sk_close(struct sk *s, uint32_t mark)
             drop(s, e);
         s->journal.n--;
     }
+    s->scope = mark;
 }
 
+/* An axis is written down once in a scope, however often it moves there. */
 void sk_axis(struct sk *s, uint32_t axis, struct lo_lin at)
 {
     forget(s, 1u << axis, false);
     s->axis[axis] = at;
+    s->stands |= 1u << axis;
+    if (s->placed[axis] > s->scope)
+        return;
+    note(s, PLACE, axis);
+    s->placed[axis] = s->journal.n;
+}
+
+struct lo_lin sk_at(const struct sk *s, uint32_t axis)
+{
+    CHECK(s->stands >> axis & 1, "%s: axis %u is read before it stands", s->b.k->name, axis);
+    return s->axis[axis];
 }
 
 void sk_vector(struct sk *s, uint32_t axis, struct lo_lin at, uint32_t lanes, lo_id mask)
@@ -250,10 +287,13 @@ void sk_vector(struct sk *s, uint32_t axis, struct lo_lin at, uint32_t lanes, lo
     sk_axis(s, axis, at);
 }
 
+/* The axis stands at no one point then. */
 void sk_scalar(struct sk *s)
 {
-    if (s->vaxis >= 0)
+    if (s->vaxis >= 0) {
         forget(s, 1u << s->vaxis, false);
+        s->stands &= ~(1u << s->vaxis);
+    }
     s->vaxis = -1;
     s->lanes = 1;
     s->mask = 0;
@@ -349,7 +389,8 @@ static struct lo_lin held_address(struct sk *s)
 {
     struct lo_lin at = lo_lin_c(0);
     for (uint32_t i = 0; i < s->x.n; i++)
-        at = lo_lin_add(&s->b, at, lo_lin_mul(&s->b, s->axis[i], s->held_stride[i]));
+        if (s->held_stride[i])
+            at = lo_lin_add(&s->b, at, lo_lin_mul(&s->b, sk_at(s, i), s->held_stride[i]));
     return at;
 }
 
@@ -586,7 +627,7 @@ lo_id sk_wanted(struct sk *s, uint32_t axes)
     for (uint32_t i = 0; i < s->c->outer + s->c->inner; i++) {
         if (!s->limit[i].on || !(axes >> i & 1))
             continue;
-        lo_id one = lo_op(b, IR_lt, (struct lo_type){NN_i64, 1}, lo_value(b, s->axis[i]),
+        lo_id one = lo_op(b, IR_lt, (struct lo_type){NN_i64, 1}, lo_value(b, sk_at(s, i)),
                           lo_value(b, s->limit[i].to), 0);
         all = all ? lo_op(b, IR_and, (struct lo_type){NN_bool, 1}, all, one, 0) : one;
     }

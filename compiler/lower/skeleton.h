@@ -40,7 +40,10 @@ struct sk {
     uint32_t *buf; /* of each node: its LO_ARG, 0 none */
     uint32_t *out; /* of each node: the LO_ARG that its value is stored to */
 
-    struct lo_lin axis[IR_MAX_AXES]; /* where each axis stands; of the vector axis: lane 0 */
+    struct lo_lin axis[IR_MAX_AXES]; /* sk_at: where each axis stands; of the vector axis: lane 0 */
+    uint32_t stands;                 /* the axes that stand somewhere, a mask; others have no place */
+    uint32_t placed[IR_MAX_AXES];    /* where in the journal that was written down, and one */
+    uint32_t scope;                  /* the mark of the last sk_open or sk_close */
     int vaxis;                       /* -1: none, everything is scalar */
     uint32_t lanes;
     lo_id mask; /* lanes that are inside of the vector axis; 0: all */
@@ -53,7 +56,7 @@ struct sk {
     struct lo_lin held_at[2];
     lo_id *binding;        /* of each node: sk_bind */
     fx_id *member;         /* sk_member */
-    VEC(uint32_t) journal; /* values (2*id) and conditions (2*id+1) in order of emission */
+    VEC(uint32_t) journal; /* of values, conditions and axes: what was emitted or placed, in order */
 };
 
 /* ---- setting up: arguments are made for every input and output of the cluster ---- */
@@ -89,8 +92,10 @@ static inline bool sk_is_vector(const struct sk *s, fx_id v)
 /* ---- where we stand ----
  * Each forgets what was emitted for values that depend on the axis. A loop or branch that the
  * skeleton opens is bracketed by sk_open and sk_close, so that values of its body are not used
- * outside. */
+ * outside; an axis that moved within stands nowhere then. To read where such an axis stands, or a
+ * value that depends on it, is a bug that stops the compiler. */
 void sk_axis(struct sk *s, uint32_t axis, struct lo_lin at);
+struct lo_lin sk_at(const struct sk *s, uint32_t axis);
 /* Lane l stands at `at` + l of the axis; mask (bool x lanes; 0: none) says which lanes count. */
 void sk_vector(struct sk *s, uint32_t axis, struct lo_lin at, uint32_t lanes, lo_id mask);
 void sk_scalar(struct sk *s); /* no vector axis any more */

@@ -97,7 +97,8 @@ void nest_merge_axes(struct nest *n)
             n->trip[a] = 1;
         }
     for (uint32_t i = 0; i < c->outer + c->inner; i++)
-        n->s->axis[i] = lo_lin_c(0);
+        if (n->trip[i] == 1)
+            sk_axis(n->s, i, lo_lin_c(0));
 }
 
 static double points(const struct nest *n, uint32_t axes)

@@ -77,7 +77,7 @@ static lo_id row_value(struct con *c, int64_t i)
     bool vector = c->form == CON_DOT;
     sk_axis(s, c->r, con_plus(c, c->at_r, i));
     if (c->relay_row.on)
-        return con_relay_load(c, &c->relay_row, s->axis[c->vector_k], 0);
+        return con_relay_load(c, &c->relay_row, sk_at(s, c->vector_k), 0);
     if (c->copy)
         return lo_load(&s->b, c->temp, con_copy_at(c, i), vector ? c->acc.lanes : 1,
                        vector ? s->mask : 0, 0);
@@ -155,7 +155,7 @@ static void dot_step(struct con *c)
     lo_id col[32];
     for (int64_t i = 0; i < c->now_cols; i++) {
         sk_axis(c->s, c->v, con_plus(c, c->at_v, i));
-        col[i] = c->relay_col.on ? con_relay_load(c, &c->relay_col, c->s->axis[c->vector_k], 0)
+        col[i] = c->relay_col.on ? con_relay_load(c, &c->relay_col, sk_at(c->s, c->vector_k), 0)
                  : c->pack       ? panel_load(c, con_plus(c, c->at_sub, i))
                                  : along_k(c, c->col);
     }
@@ -237,7 +237,7 @@ static struct lo_lin sums_at(struct con *c, int64_t i)
     struct lo_lin l = lo_lin_add(b, c->at_task, lo_lin_mul(b, c->from, -1));
     for (uint32_t a = 0; a < c->rest.n; a++) {
         l = lo_lin_mul(b, l, con_dim(c, c->rest.axis[a]));
-        l = lo_lin_add(b, l, c->s->axis[c->rest.axis[a]]);
+        l = lo_lin_add(b, l, sk_at(c->s, c->rest.axis[a]));
     }
     l = lo_lin_add(b, lo_lin_mul(b, l, c->part_tiles), c->at_tile);
     l = lo_lin_mul(b, l, blocks * size);

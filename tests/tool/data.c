@@ -183,6 +183,17 @@ char *tool_complaints(void)
     return p;
 }
 
+struct ir_module *tool_read_text(const char *name, const char *text, size_t size)
+{
+    struct diag *d = diag_new();
+    struct ir_module *m = ir_read(d, diag_add_file(d, name, text, size));
+    diag_print(d, stdout);
+    if (m)
+        m->diag = NULL;
+    diag_free(d);
+    return m;
+}
+
 struct ir_module *tool_read(const char *file)
 {
     size_t size;
@@ -191,13 +202,8 @@ struct ir_module *tool_read(const char *file)
         printf("%s: %s\n", file, strerror(errno));
         return NULL;
     }
-    struct diag *d = diag_new();
-    struct ir_module *m = ir_read(d, diag_add_file(d, file, text, size));
-    diag_print(d, stdout);
-    if (m)
-        m->diag = NULL;
+    struct ir_module *m = tool_read_text(file, text, size);
     free(text);
-    diag_free(d);
     return m;
 }
 

@@ -223,9 +223,13 @@ static char *check_backward(const struct ir_graph *g)
     return wrong;
 }
 
-static bool passed(uint64_t seed, tool_check *check)
+typedef struct ir_module *generator(uint64_t seed, int size);
+
+static bool passed(uint64_t seed, generator *make, tool_check *check)
 {
-    struct ir_module *m = tool_random_graph(seed, 4 + (int)(seed % 24));
+    struct ir_module *m = make(seed, 4 + (int)(seed % 24));
+    if (!m)
+        return false;
     struct ir_graph *g = m->graphs.p[0];
     char *wrong = ir_verify(g);
     if (wrong)
@@ -250,22 +254,32 @@ int mode_random(int argc, char **argv)
 {
     static const struct {
         const char *name;
+        generator *make;
         tool_check *check;
-    } what[] = {{"passes", check_passes},           {"gradient", check_gradient},
-                {"interpreter", check_interpreter}, {"backward", check_backward},
-                {"ptx", check_interpreter},         {"ptx_backward", check_backward},
-                {"machine", check_machine}};
+    } what[] = {{"passes", tool_random_graph, check_passes},
+                {"gradient", tool_random_graph, check_gradient},
+                {"interpreter", tool_random_graph, check_interpreter},
+                {"backward", tool_random_graph, check_backward},
+                {"ptx", tool_random_graph, check_interpreter},
+                {"ptx_backward", tool_random_graph, check_backward},
+                {"machine", tool_random_graph, check_machine},
+                {"contraction", tool_random_contraction, check_interpreter},
+                {"contraction_backward", tool_random_contraction, check_backward},
+                {"ptx_contraction", tool_random_contraction, check_interpreter},
+                {"ptx_contraction_backward", tool_random_contraction, check_backward},
+                {"machine_contraction", tool_random_contraction, check_machine}};
     target = argc == 5 ? target_find(argv[4]) : target_host();
     if (argc < 4 || !target)
         return -1;
     as_ptx = !strncmp(argv[1], "ptx", 3);
     uint64_t seed = strtoull(argv[2], NULL, 10), count = strtoull(argv[3], NULL, 10);
     int failures = 0;
-    tool_check *check = NULL;
-    for (size_t i = 0; i < COUNT(what); i++)
-        if (!strcmp(what[i].name, argv[1]))
-            check = what[i].check;
-    for (uint64_t i = 0; check && i < count && failures < 3; i++)
-        failures += !passed(seed + i, check);
-    return check ? failures > 0 : -1;
+    size_t is = 0;
+    while (is < COUNT(what) && strcmp(what[is].name, argv[1]))
+        is++;
+    if (is == COUNT(what))
+        return -1;
+    for (uint64_t i = 0; i < count && failures < 3; i++)
+        failures += !passed(seed + i, what[is].make, what[is].check);
+    return failures > 0;
 }

@@ -1,6 +1,6 @@
 /* nnc-test-tool: what tests need from the compiler's inside. A mode is a row of modes.def:
- * main.c finds it; data.c makes inputs and compares results; random.c, shrink.c make and reduce
- * graphs. */
+ * main.c finds it; data.c makes inputs and compares results; random.c, contraction.c, shrink.c make
+ * and reduce graphs. */
 #ifndef NNC_TEST_TOOL_H
 #define NNC_TEST_TOOL_H
 
@@ -39,6 +39,7 @@ char *tool_compare(const struct tool_values *x, const struct tool_values *y, dou
 
 /* The module of a file, NULL after printing what is wrong. */
 struct ir_module *tool_read(const char *file);
+struct ir_module *tool_read_text(const char *name, const char *text, size_t size);
 /* A copy of the graph in the same module that is not in its list: ir_graph_free. */
 struct ir_graph *tool_clone(const struct ir_graph *g);
 /* The passes of a list by name, "cse,simplify"; after each the verifier. NULL, or what is wrong
@@ -75,6 +76,10 @@ struct ir_graph *tool_backward(const struct ir_graph *g);
 
 /* ---- random.c ---- a graph of about `size` nodes, in a module of its own. */
 struct ir_module *tool_random_graph(uint64_t seed, int size);
+
+/* ---- contraction.c ---- one contraction with size % 5 axes of windows, and what is computed before
+ * and after it. */
+struct ir_module *tool_random_contraction(uint64_t seed, int size);
 
 /* ---- shrink.c ---- the smallest graph found for which `fails` still gives a message. */
 typedef char *tool_check(const struct ir_graph *g);
