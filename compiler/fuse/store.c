@@ -116,6 +116,22 @@ static void add_read(struct price *p, ir_id id)
     p->n += p->n <= MOST_READS;
 }
 
+/* Operand k of n is the same along so much of n's domain that a loop computes it once for many
+ * points. Where it stands beside others (concat) it is computed at all of them, though it counts
+ * at few. */
+static bool repeats(const struct ir_node *n, uint32_t k)
+{
+    const struct ir_access *a = &n->in[k].a;
+    double often = 1;
+    for (uint32_t i = 0; i < n->nd; i++) {
+        bool used = false;
+        for (uint32_t t = 0; t < a->rank; t++)
+            used = used || ix_uses_axis(a->at[t].e, i);
+        often *= used ? 1 : (double)n->dom[i].n;
+    }
+    return often >= 2;
+}
+
 static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
 {
     const struct ir_node *n = ir_at(p->g, id);
@@ -124,8 +140,9 @@ static void weigh(const struct fuse_plan *p, struct weigh *w, ir_id id)
     for (uint32_t k = 0; k < n->nin; k++) {
         ir_id in = n->in[k].node;
         const struct ir_node *from = ir_at(p->g, in);
-        /* what is computed for few elements is computed once for many */
         bool few = ir_count(from) * 2 <= ir_count(n);
+        if (few && p->mode[in] != FX_STORED && !repeats(n, k))
+            own->cost += w->price[in].cost;
         if (few)
             continue;
         if (p->mode[in] == FX_STORED) {

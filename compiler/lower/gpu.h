@@ -60,6 +60,7 @@ struct gpu {
     uint32_t *column; /* of each FUSE_ACROSS member: registers for each turn */
 
     /* what a block does */
+    bool written_out;    /* one thread's own row is */
     int64_t blocks, per; /* runs of teams side by side; how many of them one after another */
     int loop;            /* an axis that a thread walks by itself, `run` points of it; -1 */
     int64_t run, runs;
@@ -126,6 +127,9 @@ void gpu_choose_axis(struct gpu *g);
 void gpu_list_axes(struct gpu *g);
 
 /* ---- gpu_keep.c ---- */
+/* Registers of 32 bits of a thread that has so many points of a row in work at once: for what it
+ * reads, all of which may be under way, or for what one sweep leaves to the next. */
+int64_t gpu_registers(struct gpu *g, int64_t points);
 void gpu_find_kept(struct gpu *g);
 /* The most values that a thread keeps at once: those for good (unless they are in shared memory),
  * those of the busiest sweep, its columns' sums. */

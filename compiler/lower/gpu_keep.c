@@ -21,6 +21,82 @@ static bool may_keep(const struct gpu *g, const struct fx_val *v)
     return worth && lanes && (v->axes & gpu_inner_mask(g)) && v->dtype != NN_bool;
 }
 
+static enum nn_dtype type_of(const struct gpu *g, fx_id id)
+{
+    return sk_compute_type(g->s->x.val.p[id].dtype);
+}
+
+/* ---- registers ---- */
+
+struct wants {
+    const struct gpu *g;
+    uint8_t *early, *seen; /* of each value: earlier sweeps compute it; it is counted */
+    int64_t each, once;    /* registers for each point, for all */
+};
+
+static void want(struct wants *w, fx_id id)
+{
+    const struct fx_val *v = &w->g->s->x.val.p[id];
+    bool along = w->g->x >= 0 && (v->axes >> w->g->x & 1);
+    int64_t words = nn_dtype_size(type_of(w->g, id)) > 4 ? 2 : 1, n = along ? w->g->lanes : 1;
+    bool guarded = v->kind == FX_LOAD && v->cond; /* by one more */
+    *(v->axes & gpu_inner_mask(w->g) ? &w->each : &w->once) += words * n + guarded;
+}
+
+static void want_read(void *ctx, const struct fx *x, fx_id id)
+{
+    if (x->val.p[id].kind == FX_LOAD)
+        want(ctx, id);
+}
+
+/* What is there already of what the value is computed from. */
+static void want_early(struct wants *w, fx_id id)
+{
+    const struct fx_val *v = &w->g->s->x.val.p[id];
+    if (!id || w->seen[id])
+        return;
+    w->seen[id] = 1;
+    if (!w->early[id])
+        for (uint32_t k = 0; k < COUNT(v->in); k++)
+            want_early(w, v->in[k]);
+    else if (v->kind != FX_CONST && v->kind != FX_INDEX && v->kind != FX_BOUND)
+        want(w, id);
+}
+
+/* The walk itself marks what it comes by. */
+static void mark(void *ctx, const struct fx *x, fx_id id)
+{
+    (void)ctx;
+    (void)x;
+    (void)id;
+}
+
+int64_t gpu_registers(struct gpu *g, int64_t points)
+{
+    struct sk *s = g->s;
+    uint32_t count = s->c->members.n;
+    for (uint32_t i = 0; i < count; i++)
+        sk_member(s, i);
+    struct wants w = {g, xcalloc(s->x.val.n, 1), xcalloc(s->x.val.n, 1), 0, 0};
+    for (uint32_t i = 0; i < count; i++)
+        fx_walk(&s->x, sk_member(s, i), w.seen, want_read, &w);
+    int64_t most = w.once + points * w.each;
+    for (uint32_t sweep = 0; sweep < g->n.sweeps; sweep++) {
+        memset(w.seen, 0, s->x.val.n);
+        w.once = w.each = 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (nest_in_sweep(&g->n, i, sweep))
+                want_early(&w, sk_member(s, i));
+        most = w.once + points * w.each > most ? w.once + points * w.each : most;
+        for (uint32_t i = 0; i < count; i++)
+            if (nest_in_sweep(&g->n, i, sweep))
+                fx_walk(&s->x, sk_member(s, i), w.early, mark, NULL);
+    }
+    free(w.early);
+    free(w.seen);
+    return most;
+}
+
 /* ---- which ---- */
 
 struct wanted {
@@ -126,17 +202,12 @@ bool gpu_has_always(const struct gpu *g)
 
 /* ---- where ---- */
 
-static enum nn_dtype type_of(const struct gpu *g, const struct gpu_kept *k)
-{
-    return sk_compute_type(g->s->x.val.p[k->id].dtype);
-}
-
 int64_t gpu_always_bytes(const struct gpu *g)
 {
     int64_t bytes = 0, count = g->points * g->lanes;
     for (uint32_t i = 0; i < g->kept.n; i++)
         if (g->kept.p[i].on && g->kept.p[i].always)
-            bytes += count * (int64_t)nn_dtype_size(type_of(g, &g->kept.p[i]));
+            bytes += count * (int64_t)nn_dtype_size(type_of(g, g->kept.p[i].id));
     return bytes;
 }
 
@@ -150,7 +221,7 @@ static uint32_t place_of(const struct gpu *g, uint32_t k, const uint32_t *place,
             const struct gpu_kept *o = &g->kept.p[i];
             bool over = o->last <= own->first || own->last <= o->first;
             if (i < k && o->on && !o->always && place[i] == p)
-                fits = fits && over && type_of(g, o) == type_of(g, own);
+                fits = fits && over && type_of(g, o->id) == type_of(g, own->id);
         }
         if (fits)
             return p;
@@ -168,7 +239,7 @@ int64_t gpu_find_places(const struct gpu *g, uint32_t *place)
             continue;
         place[i] = place_of(g, i, place, &places);
         if (places > before)
-            bytes += count * (int64_t)nn_dtype_size(type_of(g, &g->kept.p[i]));
+            bytes += count * (int64_t)nn_dtype_size(type_of(g, g->kept.p[i].id));
     }
     return bytes;
 }
@@ -181,7 +252,7 @@ static void make_tail(struct gpu *g)
     memcpy(g->held_tail, s->held, s->held_n * sizeof *s->held);
     for (uint32_t i = 0; i < g->kept.n; i++) {
         const struct gpu_kept *k = &g->kept.p[i];
-        struct lo_type t = {(uint8_t)type_of(g, k), (uint16_t)g->lanes};
+        struct lo_type t = {(uint8_t)type_of(g, k->id), (uint16_t)g->lanes};
         if (k->on && !k->always)
             g->held_tail[k->id].buf = lo_buffer(s->b.k, LO_REG, "tail", t, g->tail);
     }
@@ -199,7 +270,7 @@ void gpu_make_kept(struct gpu *g)
         const struct gpu_kept *k = &g->kept.p[i];
         struct sk_held *h = &s->held[k->id];
         bool every = k->always && g->every, shared = every || g->shared;
-        struct lo_type t = {(uint8_t)type_of(g, k), (uint16_t)(shared ? 1 : g->lanes)};
+        struct lo_type t = {(uint8_t)type_of(g, k->id), (uint16_t)(shared ? 1 : g->lanes)};
         if (!k->on)
             continue;
         uint32_t *b = shared && !every ? &buf[place[i]] : &h->buf;

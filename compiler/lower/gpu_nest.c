@@ -9,6 +9,8 @@ enum {
     SECTOR = 32,         /* bytes that memory moves at least */
     MOST_TURNS = 8,      /* of a thread whose values are kept, before the team grows */
     KEPT_REGISTERS = 96, /* of a thread, in blocks of 256 */
+    OWN_REGISTERS = 96,  /* of a thread, for what it has in work */
+    WRITTEN_OUT = 32,    /* points of a row of its own at most */
     TAIL_THREADS = 512,  /* of a block that keeps in registers what shared memory does not hold: */
     TAIL_REGISTERS = 64, /* of a thread, of which a rest that is not kept wants some */
     SHIFT_STEPS = 512,   /* of a row that is worth a shift */
@@ -289,11 +291,45 @@ static bool whole_row(const struct gpu *g)
            (g->shared && g->held + g->tail * g->team.count >= gpu_steps(g));
 }
 
-static void plan(struct gpu *g)
+static void set_lanes(struct gpu *g, uint32_t lanes)
+{
+    g->lanes = lanes;
+    g->n.v = lanes > 1 ? g->x : -1;
+    g->n.lanes = lanes;
+}
+
+static void plan_team(struct gpu *g)
 {
     choose_loop(g);
     gpu_list_axes(g);
     choose_team(g);
+    bool own = g->team.count == 1 && g->x < (int)g->s->c->outer;
+    g->written_out = own && g->points <= WRITTEN_OUT;
+}
+
+/* As many lanes as a thread has registers for: with its whole row written out, so that its sweeps
+ * share what they read and compute, else at a point. */
+static void choose_lanes(struct gpu *g)
+{
+    uint32_t wide = g->lanes;
+    for (uint32_t lanes = wide; lanes; lanes /= 2) {
+        set_lanes(g, lanes);
+        plan_team(g);
+        if (g->written_out && gpu_registers(g, g->points) <= OWN_REGISTERS)
+            return;
+    }
+    for (uint32_t lanes = wide; lanes; lanes /= 2) {
+        set_lanes(g, lanes);
+        plan_team(g);
+        g->written_out = false;
+        if (gpu_registers(g, 1) <= OWN_REGISTERS)
+            return;
+    }
+}
+
+static void plan(struct gpu *g)
+{
+    choose_lanes(g);
     if (g->team.along && !whole_row(g) && gpu_find_online(g))
         choose_team(g);
     for (uint32_t i = 0; i < g->kept.n; i++)
@@ -519,8 +555,7 @@ static void look(struct gpu *g)
     nest_survey(&g->n);
     nest_merge_axes(&g->n);
     gpu_choose_axis(g);
-    g->n.v = g->lanes > 1 ? g->x : -1;
-    g->n.lanes = g->lanes;
+    set_lanes(g, g->lanes);
 }
 
 void sk_gpu_nest(struct sk *s)

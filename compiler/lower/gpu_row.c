@@ -2,8 +2,6 @@
  * thread at its turns; what is known once a row by the team's first thread. */
 #include "lower/gpu.h"
 
-enum { WRITTEN_OUT = 32 };
-
 /* ---- where we stand ---- */
 
 void gpu_stand(struct gpu *g, const struct gpu_axes *list, struct lo_lin at)
@@ -198,7 +196,7 @@ static void part_kept_steps(struct gpu *g, step_fn *body, void *ctx)
     s->held_n = kept;
 }
 
-/* One thread's own row: loops over the axes, short ones written out. */
+/* One thread's own row: loops over the axes. */
 static void nested_steps(struct gpu *g, uint32_t depth, step_fn *body, void *ctx)
 {
     struct sk *s = g->s;
@@ -209,7 +207,7 @@ static void nested_steps(struct gpu *g, uint32_t depth, step_fn *body, void *ctx
         return;
     }
     uint32_t axis = g->inner.axis[depth - 1], mark = sk_open(s);
-    enum lo_loop how = g->points <= WRITTEN_OUT ? LO_UNROLL : LO_SERIAL;
+    enum lo_loop how = g->written_out ? LO_UNROLL : LO_SERIAL;
     const struct ir_live *l = how == LO_SERIAL ? fuse_axis_live(s->plan, s->c, axis) : NULL;
     struct lo_lin to = l ? sk_extent(s, l) : lo_lin_c(g->n.trip[axis]);
     sk_for(s, axis, how, lo_lin_c(0), to, 1);
