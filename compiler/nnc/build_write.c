@@ -283,7 +283,9 @@ int build_write(struct build *b)
     if (bad)
         return bad;
     for (uint32_t i = 0; i < b->levels; i++) {
-        level[i] = (struct pack_level){.target = b->target[i], .image = b->c[i].image};
+        level[i] = (struct pack_level){.target = b->target[i],
+                                       .image = b->c[i].image,
+                                       .peak = program_peak(program_memory(b->c[i].program))};
         if (b->target[i]->kind == TARGET_GPU) {
             level[i].code = &b->c[i].ptx;
             level[i].cubin = &b->cubin[i];

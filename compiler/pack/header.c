@@ -220,49 +220,24 @@ static void forward_constants(struct header *h, const struct nn_graph_rec *g)
     }
 }
 
-struct figures {
-    uint64_t peak, scratch, params;
-};
-
-static struct figures level_figures(const struct nn_image *i)
-{
-    struct figures f = {0};
-    uint64_t arena = 0, outputs = 0, wide = 0;
-    for (uint32_t g = 0; g < i->graph_count; g++) {
-        const struct nn_graph_rec *r = &nn_image_graphs(i)[g];
-        const struct nn_value_rec *o = nn_image_at(i, r->outputs_at);
-        arena = r->arena_bytes > arena ? r->arena_bytes : arena;
-        f.scratch = r->scratch_bytes > f.scratch ? r->scratch_bytes : f.scratch;
-        for (uint32_t k = 0; k < r->output_count; k++)
-            outputs += nn_round_up(o[k].bytes, 64);
-        const struct nn_value_rec *in = nn_image_at(i, r->inputs_at);
-        uint64_t own = 0;
-        for (uint32_t k = 0; k < r->input_count; k++)
-            own += in[k].extents_at ? nn_round_up(in[k].bytes, 64) : 0;
-        wide = own > wide ? own : wide;
-    }
-    f.peak = i->slot_bytes + arena + outputs + wide;
-    f.scratch = nn_round_up(f.scratch, 128);
-    for (uint32_t k = 0; k < i->slot_count; k++)
-        if (nn_image_slots(i)[k].kind == NN_SLOT_PARAM)
-            f.params += nn_image_slots(i)[k].bytes;
-    return f;
-}
-
 /* The most of all levels. */
 static void memory(struct header *h)
 {
-    struct figures most = {0};
+    uint64_t peak = 0, scratch = 0, params = 0;
     for (uint32_t k = 0; k < h->m->levels; k++) {
-        struct figures f = level_figures(h->m->level[k].image);
-        most.peak = f.peak > most.peak ? f.peak : most.peak;
-        most.scratch = f.scratch > most.scratch ? f.scratch : most.scratch;
-        most.params = f.params;
+        const struct pack_level *l = &h->m->level[k];
+        peak = l->peak > peak ? l->peak : peak;
+        for (uint32_t g = 0; g < l->image->graph_count; g++) {
+            uint64_t own = nn_round_up(nn_image_graphs(l->image)[g].scratch_bytes, 128);
+            scratch = own > scratch ? own : scratch;
+        }
     }
-    constant(h, "PARAM_BYTES", (int64_t)most.params, "of the parameters");
-    constant(h, "PEAK_BYTES", (int64_t)most.peak,
-             "that a context takes, the parameters among them");
-    constant(h, "SCRATCH_BYTES", (int64_t)most.scratch, "more for each thread");
+    for (uint32_t k = 0; k < h->i->slot_count; k++)
+        if (nn_image_slots(h->i)[k].kind == NN_SLOT_PARAM)
+            params += nn_image_slots(h->i)[k].bytes;
+    constant(h, "PARAM_BYTES", (int64_t)params, "of the parameters");
+    constant(h, "PEAK_BYTES", (int64_t)peak, "that a context takes, the parameters among them");
+    constant(h, "SCRATCH_BYTES", (int64_t)scratch, "more for each thread");
 }
 
 static void constants(struct header *h)

@@ -15,6 +15,7 @@ struct pack_level {
     size_t kernels;
     const struct text *code;  /* of a GPU: PTX for the image's kernels, under their names */
     const struct text *cubin; /* and the same as machine code; n 0: there is none */
+    uint64_t peak;            /* of a model: bytes that a context takes */
 };
 struct pack_model {
     const char *name;   /* MLP */

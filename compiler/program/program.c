@@ -378,6 +378,20 @@ void program_add(struct program *p, struct ir_graph *g, struct low_launches *par
     vec_push(&p->graphs, pg);
 }
 
+/* Of the inputs that are copied into memory laid out for the largest sizes. */
+static uint64_t sized_inputs(const struct program_graph *pg)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < pg->inputs.n; i++) {
+        const struct ir_node *n = ir_at(pg->g->part ? pg->g->part : pg->g, pg->inputs.p[i]);
+        bool sized = false;
+        for (uint32_t k = 0; k < n->nd; k++)
+            sized = sized || n->dom[k].live;
+        bytes += sized ? (node_bytes(n) + 63) / 64 * 64 : 0;
+    }
+    return bytes;
+}
+
 struct program_memory program_memory(const struct program *p)
 {
     struct program_memory m = {0};
@@ -388,6 +402,8 @@ struct program_memory program_memory(const struct program *p)
         m.arena = pg->arena_bytes > m.arena ? pg->arena_bytes : m.arena;
         for (uint32_t k = 0; k < pg->g->outputs.n; k++)
             m.outputs += (node_bytes(ir_at(pg->g, pg->g->outputs.p[k].node)) + 63) / 64 * 64;
+        uint64_t inputs = sized_inputs(pg);
+        m.inputs = inputs > m.inputs ? inputs : m.inputs;
     }
     return m;
 }

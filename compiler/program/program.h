@@ -16,15 +16,15 @@ void program_free(struct program *p);
  * `part` (NULL: it has none) are those of g->part. */
 void program_add(struct program *p, struct ir_graph *g, struct low_launches *part,
                  struct low_launches *l);
-/* What a context over the program takes, in bytes: all slots, the largest arena, all outputs. */
+/* What a context over the program takes, in bytes: all slots, the largest arena, all outputs; where
+ * calls say sizes, a graph's inputs, laid out for the largest (of the graph that takes most). */
 struct program_memory {
-    uint64_t slots, arena, outputs;
+    uint64_t slots, arena, outputs, inputs;
 };
 struct program_memory program_memory(const struct program *p);
-static inline uint64_t program_peak(const struct program *p)
+static inline uint64_t program_peak(struct program_memory m)
 {
-    struct program_memory m = program_memory(p);
-    return m.slots + m.arena + m.outputs;
+    return m.slots + m.arena + m.outputs + m.inputs;
 }
 /* Where the arena of the last graph is fullest: the values alive there, the largest first. */
 struct program_holder {

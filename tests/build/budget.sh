@@ -13,6 +13,12 @@ ${CC:-cc} ${CFLAGS:-} -std=c11 -I lib -I "$SOURCE/runtime" "$SOURCE/tests/build/
 ./mlp "$data" w.safetensors
 "$NNC" train mlp.nn --data "$data" --steps 6 --no-shuffle --quiet --out out --budget 950KB
 cmp w.safetensors out/last.safetensors
+# The arrays of calls, laid out for the bound, count.
+"$NNC" build mlp.nn -o wide --inference --max batch=200 --budget 1G --emit header
+peak=$(sed -n 's/#define MLP_PEAK_BYTES *\([0-9]*\).*/\1/p' wide/mlp.h)
+"$NNC" build mlp.nn -o wide --inference --max batch=200 --budget "$peak" --emit header
+if "$NNC" build mlp.nn -o none --inference --max batch=200 --budget $((peak - 1)) 2>said; then exit 1; fi
+grep -q 'KB of inputs as large as --max says' said
 if "$NNC" build mlp.nn -o none --budget 10KB 2>said; then exit 1; fi
 grep -q '10.0 KB is less than what is fixed' said
 [ ! -e none ]
