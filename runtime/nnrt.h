@@ -83,7 +83,8 @@ struct nn_allocator {
 struct nn_model;   /* what was compiled: constant data of the model's library */
 struct nn_context; /* of one model */
 
-/* A context's settings. All zeros, or NULL for the whole: the defaults. */
+/* A context's settings. All zeros, or NULL for the whole: the defaults. They are copied, the
+ * device's name too; what `allocator`, `log` and `log_user` point to must outlive the context. */
 struct nn_options {
     uint32_t threads; /* that share a call's work, the caller among them; 0: all of the process */
     /* `cpu` or NULL: the highest level in the library that this machine runs (of a library with
@@ -94,7 +95,7 @@ struct nn_options {
     /* How long training will be, for schedules of the learning rate: steps in all, and in an epoch.
      * 0: as the model file says. */
     int64_t steps, steps_per_epoch;
-    const struct nn_allocator *allocator; /* NULL: the C library's; must outlive the context */
+    const struct nn_allocator *allocator; /* NULL: the C library's */
     void (*log)(void *user,
                 const char *line); /* what was opened, found out, skipped; NULL: nothing */
     void *log_user;

@@ -198,6 +198,18 @@ static enum nn_status open_context(struct nn_context *c, struct nn_message *m)
     return s;
 }
 
+/* The device's name is the caller's and may be gone after the call. False: it is too long for one.
+ */
+static bool copy_options(struct nn_context *c, const struct nn_options *o)
+{
+    c->options = *o;
+    if (!o->device)
+        return true;
+    int n = snprintf(c->device, sizeof c->device, "%s", o->device);
+    c->options.device = c->device;
+    return n >= 0 && (size_t)n < sizeof c->device;
+}
+
 enum nn_status nn_context_open(const struct nn_model *model, const struct nn_options *o,
                                struct nn_context **out)
 {
@@ -208,10 +220,11 @@ enum nn_status nn_context_open(const struct nn_model *model, const struct nn_opt
     if (!c)
         return nn_fail(&open_message, NN_MACHINE, "out of memory");
     c->model = model;
-    if (o)
-        c->options = *o;
+    bool known = !o || copy_options(c, o);
     atomic_init(&c->holders, 1);
-    enum nn_status s = open_context(c, &open_message);
+    enum nn_status s =
+        known ? open_context(c, &open_message)
+              : nn_fail(&open_message, NN_USAGE, "device %.100s…: there is none", o->device);
     if (s) {
         nn_context_close(c);
         return s;

@@ -13,7 +13,8 @@
 struct nn_context {
     const struct nn_model *model;
     const struct nn_level *level;
-    struct nn_options options;
+    struct nn_options options; /* `device` points to the copy below, or is NULL */
+    char device[120];
     struct nn_pool *pool; /* NULL: the calling thread alone */
     struct nn_exec *exec;
     struct nn_gpu_device gpu;                /* all zero on the CPU */

@@ -79,7 +79,9 @@ static void sizes(const float *x)
 }
 static float run(const char *device, const char *weights, float *y)
 {
-    struct nn_options o = {.device = device};
+    char name[20]; /* gone when the self-test opens the device once more */
+    snprintf(name, sizeof name, "%s", device);
+    struct nn_options o = {.device = name};
     float x[AB_BATCH * AB_X_SIZE], t[AB_BATCH * AB_T_SIZE], loss;
     struct ab_metrics m;
     for (int i = 0; i < (int)(sizeof x / sizeof *x); i++)
@@ -87,6 +89,7 @@ static float run(const char *device, const char *weights, float *y)
     for (int i = 0; i < (int)(sizeof t / sizeof *t); i++)
         t[i] = (float)(i % 3);
     CHECK(ab_open(&o, &c) == NN_OK);
+    memset(name, 0, sizeof name);
     CHECK(ab_selftest(c) == NN_OK);
     for (int i = 0; i < 8; i++)
         CHECK(ab_train_step(c, x, t, i % 4 == 3 ? &loss : NULL) == NN_OK);

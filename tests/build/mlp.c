@@ -43,7 +43,9 @@ static void refusals(struct mlp *ctx)
     struct mlp *none = ctx;
     struct nn_dltensor v;
     CHECK(mlp_open(&o, &none) == NN_USAGE && !none && strstr(mlp_error(NULL), "z80"));
-    char bound[80];
+    char bound[80], endless[300] = {0};
+    o.device = memset(endless, 'x', sizeof endless - 1);
+    CHECK(mlp_open(&o, &none) == NN_USAGE && !none && strstr(mlp_error(NULL), "xxx"));
     snprintf(bound, sizeof bound, "batch is %d; MLP was built for 1 to %d", MLP_MAX_BATCH + 1,
              MLP_MAX_BATCH);
     CHECK(mlp_forward(ctx, MLP_MAX_BATCH + 1, image[0], NULL) == NN_USAGE &&
