@@ -31,7 +31,9 @@ endif()
 install(FILES packaging/nnrt.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
 install(FILES packaging/nnc.bash RENAME nnc
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-install(FILES README.md LICENSE docs/language.md docs/c-api.md TYPE DOC)
+install(FILES README.md TYPE DOC)
+install(FILES LICENSE RENAME copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs TYPE DOC)
 install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(CPACK_GENERATOR DEB)

@@ -261,8 +261,8 @@ static bool add_gradients(struct building *w, const struct tree_decl *d, const s
     }
     if (found)
         return true;
-    elab_error(e, d->name.at, "`%s` has no gradient: no %s of it is of a float dtype", d->name.s,
-               sum ? "input" : "result");
+    diag_warn(e->d, d->name.at, "`%s` has no gradient: no %s of it is of a float dtype",
+              d->name.s, sum ? "input" : "result");
     return false;
 }
 

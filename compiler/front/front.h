@@ -127,7 +127,7 @@ const struct front_export *front_exports(struct front *f, uint32_t *n);
  * out.0, … or the names in its type. With `gradient` the inputs are followed by a cotangent for
  * each output of float dtype (d_out, d_NAME), and the outputs are d_NAME for each input of float
  * dtype: grad nodes. The first `own` definitions of -D must mean something to this function. NULL
- * after a report. */
+ * after a report; after a mere warning, where there is no gradient. */
 struct ir_graph *front_build_export(struct front *f, struct ir_module *m,
                                     const struct front_export *x, const char *name, size_t own,
                                     bool gradient);

@@ -9,12 +9,14 @@ struct instance {
     size_t own;
     struct front *front; /* shared by all without --instance */
     const struct front_export *x;
+    bool integer; /* it has no gradient */
 };
 struct kernels {
     struct build *b;
     VEC(struct instance) instance;
     VEC(struct pack_export) fn;
     VEC(struct front *) fronts;
+    uint32_t gradients;
 };
 
 static int usage(const char *fmt, ...) NNC_PRINTF(1, 2);
@@ -242,13 +244,16 @@ static void describe(struct kernels *k, const struct instance *i, const struct i
     vec_push(&k->fn, x);
 }
 
-static int graph(struct kernels *k, struct nnc_compiled *c, const struct instance *i, bool gradient)
+static int graph(struct kernels *k, struct nnc_compiled *c, struct instance *i, bool gradient)
 {
     const char *name = gradient ? arena_printf(k->b->mem, "%s_grad", i->name) : i->name;
     struct ir_graph *g = front_build_export(i->front, c->m, i->x, name, i->own, gradient);
+    bool none = !g && !diag_errors(k->b->diag); /* no gradient */
     diag_print(k->b->diag, stderr);
+    i->integer |= none;
     if (!g)
-        return EXIT_REFUSED;
+        return none ? 0 : EXIT_REFUSED;
+    k->gradients += gradient;
     if (c == &k->b->c[0])
         describe(k, i, g, gradient);
     nnc_compile_graph(c, g);
@@ -263,9 +268,11 @@ static int compile_level(struct kernels *k, uint32_t l)
         return EXIT_USAGE;
     for (uint32_t i = 0; !bad && i < k->instance.n; i++) {
         bad = graph(k, &b->c[l], &k->instance.p[i], false);
-        if (!bad && b->o.with_gradient)
+        if (!bad && b->o.with_gradient && !k->instance.p[i].integer)
             bad = graph(k, &b->c[l], &k->instance.p[i], true);
     }
+    if (!bad && b->o.with_gradient && !k->gradients)
+        bad = EXIT_REFUSED;
     if (!bad)
         b->c[l].image = program_image(b->c[l].program);
     return bad;

@@ -51,3 +51,7 @@ refuses 2 '--max is for models, not for --kernels' "$TMP/clash.nn" --kernels --m
 "$NNC" build "$k" -o "$TMP/lib" --kernels --prefix own --instance exp2 --target x86-64,sm_80 --emit header,obj,asm || exit 1
 grep -q "globl.own_exp2_stage" "$TMP/lib/own.s" && test -s "$TMP/lib/own.x86-64.o" || exit 1
 grep -q 'void own_exp2(const float \*x, float \*out, void \*scratch);' "$TMP/lib/own.h" || exit 1
+# One of integers beside others: they have their gradients, it has none, and a warning says so.
+"$NNC" build "$k" -o "$TMP/grad" --kernels --with-gradient --prefix own --instance count --instance exp2 --target x86-64,sm_80 --emit header 2>"$TMP/err" || exit 1
+grep -q 'warning: `count` has no gradient' "$TMP/err" && [ "$(grep -c warning "$TMP/err")" = 1 ] || exit 1
+grep -q own_exp2_grad "$TMP/grad/own.h" && ! grep -q own_count_grad "$TMP/grad/own.h"
