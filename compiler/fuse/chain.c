@@ -473,20 +473,46 @@ static void add_inputs(struct chain *from, struct fuse_cluster *c, const struct 
     }
 }
 
+static bool drop_member(struct fuse_cluster *stage, ir_id node)
+{
+    uint32_t members = 0, had = stage->members.n;
+    for (uint32_t m = 0; m < had; m++)
+        if (stage->members.p[m].node != node)
+            stage->members.p[members++] = stage->members.p[m];
+    stage->members.n = members;
+    return members < had;
+}
+
+/* The stage's other members would read the node if it were none. */
+static bool reads_own(const struct chains *w, const struct fuse_cluster *stage, ir_id node)
+{
+    struct fuse_cluster rest = *stage;
+    struct square_reads r;
+    bool found = false;
+    rest.members.p = NULL;
+    rest.members.n = rest.members.cap = 0;
+    for (uint32_t m = 0; m < stage->members.n; m++)
+        vec_push(&rest.members, stage->members.p[m]);
+    if (drop_member(&rest, node)) {
+        read_squares(w, &rest, &r);
+        for (uint32_t i = 0; i < r.p.n; i++)
+            found = found || r.p.p[i].node == node;
+        vec_free(&r.p);
+    }
+    vec_free(&rest.members);
+    return found;
+}
+
 /* What a softmax's loops gave for other chains, which compute it again. */
-static void drop_unread(struct chain *c)
+static void drop_unread(const struct chains *w, struct chain *c)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < c->local.n; i++) {
         struct square s = c->local.p[i];
-        for (uint32_t k = 0; k < c->stage.n && !s.read; k++) {
-            struct fuse_cluster *stage = &c->stage.p[k];
-            uint32_t members = 0;
-            for (uint32_t m = 0; m < stage->members.n; m++)
-                if (stage->members.p[m].node != s.node)
-                    stage->members.p[members++] = stage->members.p[m];
-            stage->members.n = members;
-        }
+        for (uint32_t k = 0; k < c->stage.n && !s.read; k++)
+            s.read = reads_own(w, &c->stage.p[k], s.node);
+        for (uint32_t k = 0; k < c->stage.n && !s.read; k++)
+            drop_member(&c->stage.p[k], s.node);
         if (s.read)
             c->local.p[kept++] = s;
     }
@@ -510,7 +536,7 @@ static void add_sizes(const struct fuse_plan *p, struct fuse_cluster *c)
 /* The chain as a cluster, in place of those that it computes. */
 static struct fuse_cluster assemble(struct chains *w, struct chain *from)
 {
-    drop_unread(from);
+    drop_unread(w, from);
     int64_t block = block_of(w, from);
     struct fx_local *local = make_locals(w, from, block);
     struct fuse_cluster c = {.skeleton = FUSE_CHAIN,
