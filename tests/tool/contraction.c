@@ -8,7 +8,7 @@
 enum { LISTS = 12, MOST_POINTS = 60000 };
 
 struct axis {
-    char name[8];
+    char name[16];
     int64_t n;
 };
 /* A list of axes or of coordinates. */
