@@ -231,11 +231,11 @@ static void place_buffers(struct gen *g, uint32_t phase, const char *name)
 
 /* How many blocks a multiprocessor is to hold, told the assembler: left to itself it spills a few
  * bytes where that makes room for one more. A guess: the phase's arrays of registers (tiles of
- * sums), and beside them 80 for operands, what is on its way and addresses, or more where more
+ * sums), and beside them 88 for operands, what is on its way and addresses, or more where more
  * values are wanted at once. */
 static uint32_t blocks_wanted(const struct lo_kernel *k, uint32_t phase)
 {
-    enum { OTHERS = 80, MORE = 24, FILE_SIZE = 65536, MOST_BLOCKS = 16 };
+    enum { OTHERS = 88, MORE = 24, FILE_SIZE = 65536, MOST_BLOCKS = 16 };
     uint32_t held = 0, live = nvptx_pressure(k, phase) + MORE;
     bool *used = xcalloc(k->buffers.n, sizeof *used);
     note_uses(k, k->phases.p[phase].body, used);

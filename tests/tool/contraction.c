@@ -8,7 +8,7 @@
 enum { LISTS = 12, MOST_POINTS = 60000 };
 
 struct axis {
-    char name[16];
+    char name[8];
     int64_t n;
 };
 /* A list of axes or of coordinates. */
@@ -60,7 +60,7 @@ static const struct axis *add_axis(struct gen *r, struct axes *list, const char 
 {
     struct axis *a = &list->p[list->n];
     int64_t room = MOST_POINTS / points(r);
-    snprintf(a->name, sizeof a->name, "%s%d", name, number);
+    snprintf(a->name, sizeof a->name, "%.1s%d", name, number % 100);
     a->n = n < room ? n : room > 1 ? room : 1;
     list->n++;
     return a;
