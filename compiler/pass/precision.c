@@ -14,18 +14,29 @@ static uint32_t axes_of(const struct ix *e)
     return mask;
 }
 
-static uint32_t axes_read(const struct ir_access *a)
+/* The axes that an operand is read along: of a move in place (one under a size that the run chooses
+ * is not composed away) those that the move's reads depend on. */
+static uint32_t axes_read(const struct ir_graph *g, const struct ir_in *in)
 {
-    uint32_t mask = 0;
-    for (uint32_t i = 0; i < a->rank; i++)
-        mask |= axes_of(a->at[i].e);
+    const struct ir_node *x = ir_at(g, in->node);
+    uint32_t inner = UINT32_MAX, mask = 0;
+    if (x->op == IR_copy && x->inlined)
+        for (uint32_t k = inner = 0; k < x->nin; k++) {
+            const struct ir_access *a = &x->in[k].a;
+            inner |= axes_read(g, &x->in[k]);
+            for (uint32_t i = 0; i < a->nguard; i++)
+                inner |= axes_of(a->guard[i].e);
+        }
+    for (uint32_t i = 0; i < in->a.rank; i++)
+        mask |= inner >> i & 1 ? axes_of(in->a.at[i].e) : 0;
     return mask;
 }
 
 /* The axes of `sum` on which the product's operand k depends. */
-static uint32_t factor_axes(const struct ir_node *sum, const struct ir_node *product, uint32_t k)
+static uint32_t factor_axes(const struct ir_graph *g, const struct ir_node *sum,
+                            const struct ir_node *product, uint32_t k)
 {
-    uint32_t inner = axes_read(&product->in[k].a), mask = 0;
+    uint32_t inner = axes_read(g, &product->in[k]), mask = 0;
     for (uint32_t i = 0; i < product->nd; i++)
         if (inner >> i & 1)
             mask |= axes_of(sum->in[0].a.at[i].e);
@@ -44,7 +55,7 @@ static bool product_axes(const struct ir_graph *g, const struct ir_node *n, stru
     const struct ir_node *product = ir_at(g, n->in[0].node);
     if (product->op != IR_mul || product->nin != 2)
         return false;
-    uint32_t a = factor_axes(n, product, 0), b = factor_axes(n, product, 1);
+    uint32_t a = factor_axes(g, n, product, 0), b = factor_axes(g, n, product, 1);
     uint32_t outer = (1u << (n->nd - n->nred)) - 1;
     *x = (struct axes){a & ~b & outer, b & ~a & outer, a & b & ~outer};
     return true;
