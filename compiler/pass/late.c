@@ -33,19 +33,17 @@ static bool is_zero(const struct ir_graph *g, ir_id id)
 }
 
 /* The operand of an element-wise node that a quotient may be taken from; -1: none. */
-static int way_down(const struct ir_graph *g, const struct ir_node *n, uint32_t try)
+static int way_down(const struct ir_graph *g, const struct ir_node *n, uint32_t k)
 {
     bool good = false;
-    if (try >= n->nin || !ir_access_is_identity(&n->in[try].a, n))
+    if (k >= n->nin || !ir_access_is_identity(&n->in[k].a, n))
         return -1;
     switch ((int)n->op) {
     case IR_mul: good = true; break;
-    case IR_div: good = try == 0; break;
-    case IR_select: good = try > 0 && is_zero(g, n->in[3 - try].node); break;
+    case IR_div: good = k == 0; break;
+    case IR_select: good = k > 0 && is_zero(g, n->in[3 - k].node); break;
     }
-    return good ? (int)
-    try:
-        -1;
+    return good ? (int)k : -1;
 }
 
 /* The division by a total below the value, its operands from there to the value; 0: none. */
