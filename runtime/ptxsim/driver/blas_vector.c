@@ -94,10 +94,7 @@ static CUresult fault(struct context *c, const struct vectors *v, const char *wh
 {
     struct sim_fault f = {.kind = SIM_FAULT_BOUNDS, .kernel = v->call};
     snprintf(f.text, sizeof f.text, "%s: %s is not within an allocation", v->call, what);
-    report_fault(&f);
-    lock_acquire();
-    c->sticky = CUDA_ERROR_ILLEGAL_ADDRESS;
-    lock_release();
+    report_fault(c, &f);
     return CUDA_SUCCESS;
 }
 

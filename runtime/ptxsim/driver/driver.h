@@ -391,7 +391,8 @@ CUresult node_op(struct context *c, const CUgraphNodeParams *p, struct op *op);
 CUresult graph_run(struct graph *g); /* a child graph, without the lock */
 
 /* ---- report.c ---- */
-void report_fault(const struct sim_fault *f);
+/* Tells of it; its code is what the context says from now on. */
+void report_fault(struct context *c, const struct sim_fault *f);
 void report_counters(const char *kernel, const struct sim_counters *c);
 bool counting(void);
 

@@ -320,10 +320,7 @@ static CUresult fault(struct context *c, const struct gemm *g, const char *what,
              "%s: %s is not within an allocation (m %lld, n %lld, k %lld, batch %lld of %lld)",
              g->call, what, (long long)g->m, (long long)g->n, (long long)g->k, (long long)batch,
              (long long)g->batch);
-    report_fault(&f);
-    lock_acquire();
-    c->sticky = CUDA_ERROR_ILLEGAL_ADDRESS;
-    lock_release();
+    report_fault(c, &f);
     return CUDA_SUCCESS;
 }
 
@@ -354,10 +351,7 @@ static CUresult shared(struct context *c, const struct gemm *g, int64_t batch)
         f.text, sizeof f.text,
         "%s: data race: the results of batches 0 and %lld overlap (m %lld, n %lld, stride %lld)",
         g->call, (long long)batch, (long long)g->m, (long long)g->n, (long long)g->d.batch);
-    report_fault(&f);
-    lock_acquire();
-    c->sticky = CUDA_ERROR_LAUNCH_FAILED;
-    lock_release();
+    report_fault(c, &f);
     return CUDA_SUCCESS;
 }
 

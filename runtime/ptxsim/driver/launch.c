@@ -147,26 +147,6 @@ CUresult launch_op(struct context *c, const struct launch *l, struct op *op)
 
 /* ---- running, without the lock ---- */
 
-static CUresult fault_code(const struct sim_fault *f)
-{
-    switch (f->kind) {
-    case SIM_FAULT_NONE: return CUDA_SUCCESS;
-    case SIM_FAULT_BOUNDS:
-    case SIM_FAULT_FREED: return CUDA_ERROR_ILLEGAL_ADDRESS;
-    case SIM_FAULT_ALIGN: return CUDA_ERROR_MISALIGNED_ADDRESS;
-    case SIM_FAULT_READ_ONLY: return CUDA_ERROR_INVALID_ADDRESS_SPACE;
-    case SIM_FAULT_TRAP:
-        return strstr(f->text, "assert") ? CUDA_ERROR_ASSERT : CUDA_ERROR_LAUNCH_FAILED;
-    case SIM_FAULT_UNSUPPORTED: return CUDA_ERROR_ILLEGAL_INSTRUCTION;
-    case SIM_FAULT_HANG: return CUDA_ERROR_LAUNCH_TIMEOUT;
-    case SIM_FAULT_UNINIT: /* what hardware lets pass */
-    case SIM_FAULT_RACE:
-    case SIM_FAULT_BARRIER:
-    case SIM_FAULT_SHUFFLE: return CUDA_ERROR_LAUNCH_FAILED;
-    }
-    return CUDA_ERROR_LAUNCH_FAILED;
-}
-
 /* While kernels run the simulator's table of allocations stays as it is. */
 static unsigned running;
 
@@ -222,10 +202,7 @@ CUresult launch_run(struct context *c, const struct op_kernel *k)
         report_counters(k->function->facts->name, &counters);
     if (s != SIM_FAULT)
         return from_status(s);
-    report_fault(&fault);
-    lock_acquire();
-    c->sticky = fault_code(&fault);
-    lock_release();
+    report_fault(c, &fault);
     return setting_on("CUDA_LAUNCH_BLOCKING", false) ? c->sticky : CUDA_SUCCESS;
 }
 

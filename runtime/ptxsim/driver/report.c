@@ -16,9 +16,30 @@ void nnsim_on_fault(void (*f)(void *data, const struct sim_fault *fault), void *
     lock_release();
 }
 
-void report_fault(const struct sim_fault *f)
+static CUresult fault_code(const struct sim_fault *f)
+{
+    switch (f->kind) {
+    case SIM_FAULT_NONE: return CUDA_SUCCESS;
+    case SIM_FAULT_BOUNDS:
+    case SIM_FAULT_FREED: return CUDA_ERROR_ILLEGAL_ADDRESS;
+    case SIM_FAULT_ALIGN: return CUDA_ERROR_MISALIGNED_ADDRESS;
+    case SIM_FAULT_READ_ONLY: return CUDA_ERROR_INVALID_ADDRESS_SPACE;
+    case SIM_FAULT_TRAP:
+        return strstr(f->text, "assert") ? CUDA_ERROR_ASSERT : CUDA_ERROR_LAUNCH_FAILED;
+    case SIM_FAULT_UNSUPPORTED: return CUDA_ERROR_ILLEGAL_INSTRUCTION;
+    case SIM_FAULT_HANG: return CUDA_ERROR_LAUNCH_TIMEOUT;
+    case SIM_FAULT_UNINIT: /* what hardware lets pass */
+    case SIM_FAULT_RACE:
+    case SIM_FAULT_BARRIER:
+    case SIM_FAULT_SHUFFLE: return CUDA_ERROR_LAUNCH_FAILED;
+    }
+    return CUDA_ERROR_LAUNCH_FAILED;
+}
+
+void report_fault(struct context *c, const struct sim_fault *f)
 {
     lock_acquire();
+    c->sticky = fault_code(f);
     void (*to)(void *, const struct sim_fault *) = listener;
     void *data = listener_data;
     lock_release();
