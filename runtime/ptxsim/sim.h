@@ -37,7 +37,8 @@ enum sim_status {
     SIM_NO_MEMORY,   /* device memory is exhausted */
     SIM_BAD_ADDRESS, /* not an allocation of this device, or out of its bounds */
     SIM_BAD_PTX,     /* no PTX: syntax, an unknown instruction or symbol; the log has PTX lines */
-    SIM_UNSUPPORTED, /* sound PTX or a feature that is not simulated; the log says which */
+    SIM_UNSUPPORTED, /* sound PTX that is not simulated: of a module the log says what, of a kernel
+                        its facts */
     SIM_NEWER_PTX,   /* .target or .version above the chip */
     SIM_NOT_FOUND,   /* no such kernel or global */
     SIM_BAD_LAUNCH,  /* sizes that the chip or the kernel's directives do not allow */
@@ -103,6 +104,10 @@ struct sim_kernel_facts {
     uint32_t max_threads;         /* by .maxntid, .reqntid, else the chip's */
     uint32_t required[3];         /* .reqntid; 0: none */
     uint32_t ptx_version, target; /* 80 for 8.0; 90 for sm_90 */
+    /* NULL: it runs. Else the PTX line and what there, in it or in a function that it calls, is not
+     * simulated: the rest of the module runs, this kernel's launch is SIM_UNSUPPORTED. Of the other
+     * facts only name and parameters hold. */
+    const char *refused;
 };
 const struct sim_kernel_facts *sim_kernel_facts(const struct sim_kernel *k);
 

@@ -46,9 +46,11 @@ static void modules(void)
           CUDA_ERROR_INVALID_PTX);
     test(!strcmp(log, "ptx line 5: unknown instruction `frobnicate`\n"));
     values[1] = (void *)(uintptr_t)sizeof log;
-    gives(cuModuleLoadDataEx(&bad, BODY("7.0", "sm_70", "tex.1d.v4.f32.f32"), 5, options, values),
+    gives(cuModuleLoadDataEx(
+              &bad, ".version 7.0\n.target sm_70\n.address_size 64\n.extern .global .u32 x;", 5,
+              options, values),
           CUDA_ERROR_NOT_SUPPORTED);
-    test(!strcmp(log, "ptx line 5: tex is not simulated\n"));
+    test(!strcmp(log, "ptx line 4: an external variable (linking) is not simulated\n"));
     gives(cuModuleLoadData(&bad, BODY("7.0", "sm_70", "ld.zigzag.b32")), CUDA_ERROR_INVALID_PTX);
     gives(cuModuleLoadData(&bad, BODY("99.0", "sm_70", "ret")), CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
     gives(cuModuleLoadData(&bad, BODY("8.0", "sm_121", "ret")), CUDA_ERROR_INVALID_PTX);
@@ -75,6 +77,48 @@ static void modules(void)
     ok(cuMemGetAddressRange_v2(&at, &bytes, at + 2));
     gives(cuModuleGetGlobal_v2(&at, &bytes, module, "shift"), CUDA_ERROR_NOT_FOUND);
     gives(cuModuleUnload((CUmodule)&n), BAD_HANDLE);
+}
+
+/* One kernel that is not simulated, and one that calls what is not, do not sink their module. */
+static void refused(void)
+{
+    static const char text[] =
+        ".version 7.0\n.target sm_70\n.address_size 64\n"
+        ".global .texref pictures;\n"
+        ".func looks() {\n  .reg .f32 %f<5>;\n"
+        "  tex.1d.v4.f32.f32 {%f1, %f2, %f3, %f4}, [pictures, {%f1}];\n  ret;\n}\n"
+        ".visible .entry draws() {\n  call looks;\n  ret;\n}\n"
+        ".visible .entry marks(.param .u64 p) {\n  .reg .b64 %d;\n  ld.param.u64 %d, [p];\n"
+        "  st.global.u32 [%d], 7;\n  ret;\n}\n";
+    CUmodule m;
+    CUlibrary library;
+    CUkernel kernel, kernels[2];
+    CUfunction all[2], f = NULL;
+    unsigned n = 0, mark = 0;
+    int value;
+    void *params[] = {&out};
+    ok(cuModuleLoadData(&m, text));
+    gives(cuModuleGetFunction(&f, m, "draws"), CUDA_ERROR_NOT_SUPPORTED);
+    ok(cuModuleGetFunctionCount(&n, m));
+    test(n == 2);
+    ok(cuModuleEnumerateFunctions(all, 2, m));
+    gives(cuLaunchKernel(all[0], 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL), CUDA_ERROR_NOT_SUPPORTED);
+    gives(cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_NUM_REGS, all[0]), CUDA_ERROR_NOT_SUPPORTED);
+    gives(cuOccupancyMaxActiveBlocksPerMultiprocessor(&value, all[0], 32, 0),
+          CUDA_ERROR_NOT_SUPPORTED);
+    ok(cuModuleGetFunction(&f, m, "marks"));
+    ok(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL));
+    ok(cuMemcpyDtoH_v2(&mark, out, sizeof mark));
+    test(mark == 7);
+    ok(cuModuleUnload(m));
+    ok(cuLibraryLoadData(&library, text, NULL, NULL, 0, NULL, NULL, 0));
+    gives(cuLibraryGetKernel(&kernel, library, "draws"), CUDA_ERROR_NOT_SUPPORTED);
+    ok(cuLibraryEnumerateKernels(kernels, 2, library));
+    gives(cuKernelGetFunction(&f, kernels[0]), CUDA_ERROR_NOT_SUPPORTED);
+    gives(cuLaunchKernel((CUfunction)kernels[0], 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL),
+          CUDA_ERROR_NOT_SUPPORTED);
+    ok(cuKernelGetFunction(&f, kernels[1]));
+    ok(cuLibraryUnload(library));
 }
 
 static void functions(void)
@@ -349,6 +393,7 @@ int main(void)
     ok(cuMemcpyHtoD_v2(a, host, sizeof host));
     ok(cuMemcpyHtoD_v2(b, twice, sizeof twice));
     modules();
+    refused();
     functions();
     launches();
     graphs();

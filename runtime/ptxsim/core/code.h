@@ -177,6 +177,7 @@ struct sim_function {
     const char *name;
     struct sim_module *module;
     bool entry, defined;
+    const char *refused; /* what it has, or a function that it calls, that is not simulated */
     struct sim_inst *code;
     struct sim_line *lines;
     uint32_t count;

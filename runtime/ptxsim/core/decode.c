@@ -4,12 +4,6 @@
 #include "number.h"
 #include <stdlib.h>
 
-bool dec_unsupported(struct decoder *d, const char *what)
-{
-    d->log->unsupported = true;
-    return FAIL(d, "%s is not simulated", what);
-}
-
 static void *need(struct decoder *d, size_t bytes)
 {
     void *p = ptx_alloc(d->mem, bytes);
@@ -18,6 +12,34 @@ static void *need(struct decoder *d, size_t bytes)
         FAIL(d, "the module is too large");
     }
     return p;
+}
+
+/* The first reason counts. */
+static void refuse(struct decoder *d, const char *reason)
+{
+    size_t n = strlen(reason) + 1;
+    char *text = d->f->refused ? NULL : need(d, n);
+    if (text)
+        d->f->refused = memcpy(text, reason, n);
+}
+
+bool dec_unsupported(struct decoder *d, const char *what)
+{
+    char text[384];
+    if (!d->f) {
+        d->log->unsupported = true;
+        return FAIL(d, "%s is not simulated", what);
+    }
+    int n = snprintf(text, sizeof text, "ptx line %d: ", d->line);
+    if (d->ins) {
+        n += snprintf(text + n, sizeof text - (size_t)n, "`%.64s", d->ins->name);
+        for (const struct ptx_word *w = d->ins->s->words; w && n < 200; w = w->next)
+            n += snprintf(text + n, sizeof text - (size_t)n, ".%.32s", w->text);
+        n += snprintf(text + n, sizeof text - (size_t)n, what ? "`: " : "`");
+    }
+    snprintf(text + n, sizeof text - (size_t)n, "%.100s is not simulated", what ? what : "");
+    refuse(d, text);
+    return false;
 }
 
 /* Doubles an array of the arena. */
@@ -387,7 +409,6 @@ static const struct opcode opcodes[] = {
     {"prefetch", decode_prefetch},
     {"prefetchu", decode_prefetch},
     {"applypriority", decode_prefetch},
-    {"discard", decode_discard},
     {"bra", decode_bra},
     {"brx", decode_brx},
     {"call", decode_call},
@@ -441,11 +462,11 @@ static const char *const not_simulated[] = {
     "vset4",     "tcgen05",
     "multimem",  "clusterlaunchcontrol",
     "stacksave", "stackrestore",
+    "discard",
 };
 
 static bool words_of(struct decoder *d, struct ptx_stmt *s, struct ins *x)
 {
-    *x = (struct ins){.s = s, .name = s->name};
     for (struct ptx_word *w = s->words; w; w = w->next) {
         if (x->words == MAX_WORDS)
             return FAIL(d, "`%s` has too many modifiers", s->name);
@@ -459,26 +480,34 @@ static bool words_of(struct decoder *d, struct ptx_stmt *s, struct ins *x)
     return true;
 }
 
-static void instruction(struct decoder *d, struct ptx_stmt *s)
+static void decode_instruction(struct decoder *d, struct ins *x)
 {
-    struct ins x;
-    if (!words_of(d, s, &x))
+    struct ptx_stmt *s = x->s;
+    for (size_t i = 0; i < sizeof not_simulated / sizeof not_simulated[0]; i++)
+        if (!strcmp(not_simulated[i], s->name)) {
+            dec_unsupported(d, NULL);
+            return;
+        }
+    if (!words_of(d, s, x))
         return;
     for (size_t i = 0; i < sizeof opcodes / sizeof opcodes[0]; i++)
         if (!strcmp(opcodes[i].name, s->name)) {
             uint32_t first = d->count;
-            if (opcodes[i].fn(d, &x) && !dec_words_done(d, &x))
+            if (opcodes[i].fn(d, x) && !dec_words_done(d, x))
                 return;
             for (uint32_t k = first; k < d->count; k++)
-                dec_guard_of(d, &x, &d->code[k]);
-            return;
-        }
-    for (size_t i = 0; i < sizeof not_simulated / sizeof not_simulated[0]; i++)
-        if (!strcmp(not_simulated[i], s->name)) {
-            dec_unsupported(d, s->name);
+                dec_guard_of(d, x, &d->code[k]);
             return;
         }
     FAIL(d, "unknown instruction `%s`", s->name);
+}
+
+static void instruction(struct decoder *d, struct ptx_stmt *s)
+{
+    struct ins x = {.s = s, .name = s->name};
+    d->ins = &x;
+    decode_instruction(d, &x);
+    d->ins = NULL;
 }
 
 static const char *file_name(const struct ptx_module *t, int number)
@@ -527,7 +556,13 @@ static void body(struct decoder *d, struct ptx_stmt *first)
             collect_labels(d, s->next);
             break;
         case PTX_CLOSE: scope_close(d, d->depth - 1); break;
-        case PTX_DECL: declare(d, s->decls); break;
+        case PTX_DECL: {
+            bool before = d->f->refused;
+            declare(d, s->decls);
+            if (d->f->refused && !before)
+                return; /* what names it would seem wrong */
+            break;
+        }
         case PTX_LOC:
             if (s->source_line) {
                 d->here.source = (uint32_t)s->source_line;
@@ -669,10 +704,11 @@ static void function(struct decoder *d, struct sim_function *f, struct ptx_funct
         declare_params(d, t, false);
     }
     d->depth = 2;
-    body(d, t->body);
+    if (!f->refused)
+        body(d, t->body);
     d->line = t->end_line;
     dec_emit(d, NULL, k ? RUN_EXIT : RUN_RETURN, SIM_CONTROL);
-    if (!d->log->errors && resolve(d)) {
+    if (!d->log->errors && !f->refused && resolve(d)) {
         f->code = d->code, f->lines = d->lines, f->count = d->count;
         f->ext = d->ext, f->ext_count = d->ext_count;
         f->presets = d->preset, f->preset_count = d->preset_count;
@@ -683,6 +719,31 @@ static void function(struct decoder *d, struct sim_function *f, struct ptx_funct
         f->registers = dec_registers(d);
     }
     scope_close(d, 0);
+    d->f = NULL;
+}
+
+/* What calls a refused function is refused. */
+static void refuse_callers(struct decoder *d)
+{
+    struct sim_module *m = d->m;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < m->functions; i++)
+            for (uint32_t c = 0; c < m->function[i]->call_count; c++) {
+                const struct sim_function *to = m->function[i]->call[c].callee;
+                if (m->function[i]->refused || !to || !to->refused)
+                    continue;
+                char text[480];
+                snprintf(text, sizeof text, "%.300s%s%.100s%s", to->refused,
+                         strchr(to->refused, '(') ? "" : " (in `",
+                         strchr(to->refused, '(') ? "" : to->name,
+                         strchr(to->refused, '(') ? "" : "`, which it calls)");
+                d->f = m->function[i];
+                refuse(d, text);
+                d->f = NULL;
+                changed = changed || m->function[i]->refused;
+            }
+    }
 }
 
 /* ---- module scope ---- */
@@ -730,6 +791,10 @@ static void module_variable(struct decoder *d, struct ptx_decl *v, struct sim_va
     d->line = v->line;
     if (v->space == PTX_SHARED && extent(d, v, &bytes, &align)) {
         declare_shared(d, v, bytes, align);
+        return;
+    }
+    if (v->type && strstr(v->type, "ref")) { /* what names it is refused */
+        symbol_add(d, SYM_VARIABLE, v->name, 0);
         return;
     }
     if (v->space != PTX_GLOBAL && v->space != PTX_CONST) {
@@ -870,6 +935,7 @@ static void facts(struct decoder *d, struct sim_kernel *k, const struct ptx_func
         x->required[i] = (uint32_t)t->req_ntid[i];
     x->ptx_version = (uint32_t)d->m->tree->version;
     x->target = (uint32_t)d->m->tree->target;
+    x->refused = f->refused;
 }
 
 static struct ptx_function *definition(struct ptx_module *m, const char *name)
@@ -914,6 +980,7 @@ bool sim_decode(struct sim_module *m, struct ptx_log *log)
     decode_functions(d, false); /* first: their shared variables lie beside all others' */
     uint32_t module_shared = d->shared;
     decode_functions(d, true);
+    refuse_callers(d);
     if (!log->errors)
         init_variables(d);
     stack_needs(d);

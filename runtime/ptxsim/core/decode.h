@@ -83,6 +83,7 @@ struct decoder {
     uint32_t shared_align;
     int line;
     struct sim_line here;
+    const struct ins *ins; /* the instruction under way; NULL: a declaration */
     bool out_of_memory;
 };
 
@@ -106,7 +107,10 @@ struct type {
 };
 
 /* ---- decode.c ---- */
+/* The text is no PTX: the module is not loaded. */
 #define FAIL(d, ...) ptx_error((d)->log, (d)->line, __VA_ARGS__)
+/* Sound PTX that is not simulated: the function under way is refused, the rest of the module is
+ * not. `what`: NULL: the instruction as a whole. False. */
 bool dec_unsupported(struct decoder *d, const char *what);
 struct symbol *dec_symbol_find(struct decoder *d, const char *name);
 uint32_t dec_row_alloc(struct decoder *d, uint8_t size); /* 0: a predicate */
@@ -130,6 +134,9 @@ const char *dec_has_any(struct ins *x,
 bool dec_type_of(const char *word, struct type *t);
 bool dec_take_type(struct ins *x, struct type *t); /* the first unused word that is a type */
 bool dec_words_done(struct decoder *d, struct ins *x);
+/* The words are not of one form that is known: a word that PTX does not have is an error, else the
+ * form is not simulated. False. */
+bool dec_unknown_form(struct decoder *d, struct ins *x);
 bool dec_operands_are(struct decoder *d, struct ins *x, int least, int most);
 /* letter: h w l (16, 32, 64 bits), H F D the same as floats, p a predicate, x any width. */
 bool dec_source(struct decoder *d, struct ptx_operand *o, char letter, uint32_t *at);
@@ -157,6 +164,6 @@ decode_fn decode_arith, decode_setp, decode_set, decode_lop3, decode_slct, decod
     decode_activemask, decode_cp, decode_mma, decode_ldmatrix, decode_stmatrix, decode_wmma,
     decode_mbarrier, decode_wgmma, decode_nanosleep, decode_elect, decode_prefetch,
     decode_movmatrix, decode_griddep, decode_mapa, decode_getctarank, decode_createpolicy,
-    decode_tensormap, decode_discard, decode_half_set;
+    decode_tensormap, decode_half_set;
 
 #endif

@@ -70,7 +70,7 @@ static const struct sim_row *row_of(struct decoder *d, struct ins *x, const char
         r = dec_row_find(d, key);
     }
     if (!r)
-        FAIL(d, "unknown form `%s.%s`", head, t->text);
+        dec_unknown_form(d, x);
     return r;
 }
 

@@ -117,8 +117,9 @@ bool decode_call(struct decoder *d, struct ins *x)
             return true;
         }
         if (!s->function->defined) {
-            d->log->unsupported = true;
-            return FAIL(d, "a call of the external function `%s` is not simulated", callee->name);
+            char what[100];
+            snprintf(what, sizeof what, "the external function `%.70s`", callee->name);
+            return dec_unsupported(d, what);
         }
         c->callee = s->function;
         return call_matches(d, c, t->params, t->results);

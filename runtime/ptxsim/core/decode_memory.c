@@ -291,7 +291,6 @@ bool decode_prefetch(struct decoder *d, struct ins *x)
     return true;
 }
 
-bool decode_discard(struct decoder *d, struct ins *x) { return dec_unsupported(d, x->name); }
 bool decode_nothing(struct decoder *d, struct ins *x)
 {
     for (int k = 0; k < x->words; k++)

@@ -60,11 +60,48 @@ bool dec_take_type(struct ins *x, struct type *t)
     return false;
 }
 
+/* Words of PTX 9 beside types and those with `::`. */
+static const char words_of_ptx[] =
+    " 1d 2d 3d 4d 5d a1d a2d acube cube a2dms 2dms abs acq_rel acquire add address aligned all "
+    "alloc and any approx arrive arrive_drop async atom b1024 b128 b1 b4x16_p64 b6x16_p32 "
+    "b8x16 ballot bfly block16 block32 block_scale bulk bulk_group ca cas cc cg clamp cluster "
+    "col commit commit_group complete_tx const cp cp_mask cs cta cv dealloc dec down e2m1 "
+    "e2m1x2 e2m1x4 e2m3 e2m3x2 e2m3x4 e3m2 e3m2x2 e3m2x4 e4m3x4 e5m2x4 elect entry eq equ "
+    "exch exit expect_tx f4e full fence finite ftz ge geu global gpu gt gtu hi hs i8x4 idx "
+    "ignore_oob im2col inc infinite init inval ld le leu level lo local ls lt ltu lu m16n16 "
+    "m16n8 m64n8 m8n16 m8n8 masked max min mma mma_async mmio mul nan nc ne neu noComplete "
+    "noftz noinc normal notanumber num oob op or pack param pending_count popc prefetch "
+    "prefetchu proxy r red reduce relaxed release relu relinquish_alloc_permit rm rmi rn rna "
+    "rni row rp rpi rs rz rzi s2f6x2 s4 s8x4 sat satfinite scatter shared shift sp spin st "
+    "subnormal sync sys tensor test_wait tile to trans try_wait tryget transA u4 u8x4 ue4m3 "
+    "ue8m0 ue8m0x2 uni unified unordered_metadata up v2 v4 v8 volatile wait wait_group warp "
+    "weak wide wrap write wt x1 x2 x4 xor xorsign ";
+
+static bool word_known(const char *word)
+{
+    char padded[40];
+    struct type t;
+    if (strstr(word, "::") || dec_type_of(word, &t))
+        return true;
+    if (strlen(word) > sizeof padded - 3)
+        return false;
+    snprintf(padded, sizeof padded, " %s ", word);
+    return strstr(words_of_ptx, padded);
+}
+
+bool dec_unknown_form(struct decoder *d, struct ins *x)
+{
+    for (int i = 0; i < x->words; i++)
+        if (!word_known(x->word[i]))
+            return FAIL(d, "`.%s` of `%s` is not known", x->word[i], x->name);
+    return dec_unsupported(d, "this form");
+}
+
 bool dec_words_done(struct decoder *d, struct ins *x)
 {
     for (int i = 0; i < x->words; i++)
         if (!x->used[i])
-            return FAIL(d, "`.%s` of `%s` is not known here", x->word[i], x->name);
+            return dec_unknown_form(d, x);
     return true;
 }
 
@@ -207,6 +244,8 @@ uint64_t dec_symbol_address(const struct symbol *s)
 static bool variable_source(struct decoder *d, const struct symbol *s, int64_t add, uint8_t size,
                             uint32_t *at)
 {
+    if (s->kind == SYM_VARIABLE && !s->space)
+        return dec_unsupported(d, "a texture, sampler or surface");
     if (size < 4)
         return FAIL(d, "the address of `%s` does not fit 16 bits", s->name);
     if (s->kind == SYM_FUNCTION) {

@@ -101,6 +101,10 @@ static void call(struct sim_warp *w, struct sim_group *g, const struct sim_inst 
             return;
         }
         f = m->function[n];
+        if (f->refused) {
+            sim_report(w, SIM_FAULT_UNSUPPORTED, lane, "a call of `%s`, %s", f->name, f->refused);
+            return;
+        }
         uint32_t same = 0;
         for (int l = 0; l < SIM_LANES; l++)
             same |= (mask >> l & 1 && sim_row64(w, i->a)[l] == p ? 1u : 0u) << l;

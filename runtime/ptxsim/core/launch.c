@@ -286,6 +286,8 @@ static void run_workers(struct sim_device *d, struct sim_job *j)
 enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct sim_launch *l,
                         struct sim_counters *counters, struct sim_fault *fault)
 {
+    if (k->f->refused)
+        return SIM_UNSUPPORTED;
     struct sim_job *j = calloc(1, sizeof *j);
     if (!j)
         return SIM_NO_MEMORY;

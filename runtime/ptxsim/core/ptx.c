@@ -248,9 +248,10 @@ void ptx_qual_word(struct ptx_parser *p, struct ptx_decl *q, const char *word, i
 {
     static const char *const spaces[] = {NULL,    "reg",   "global", "shared",
                                          "local", "const", "param"};
-    static const char *const types[] = {"b8",  "b16", "b32",   "b64",  "b128",   "u8",  "u16",
-                                        "u32", "u64", "s8",    "s16",  "s32",    "s64", "f16",
-                                        "f32", "f64", "f16x2", "bf16", "bf16x2", "pred"};
+    static const char *const types[] = {"b8",     "b16",  "b32",    "b64",        "b128",   "u8",
+                                        "u16",    "u32",  "u64",    "s8",         "s16",    "s32",
+                                        "s64",    "f16",  "f32",    "f64",        "f16x2",  "bf16",
+                                        "bf16x2", "pred", "texref", "samplerref", "surfref"};
     for (int i = 1; i < 7; i++)
         if (!strcmp(word, spaces[i])) {
             if (q->space && !q->pointer)

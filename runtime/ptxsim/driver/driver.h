@@ -232,6 +232,7 @@ void module_end(struct module *m);
 void function_end(struct function *f);
 CUresult function_of(struct module *m, size_t kernel, struct function **f);
 CUresult function_named(struct module *m, const char *name, struct function **f);
+CUresult function_runs(const struct function *f); /* else a line on stderr */
 char *file_read(const char *path,
                 size_t *bytes); /* with a 0 behind it; NULL if it cannot be read */
 

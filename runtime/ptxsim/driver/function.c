@@ -6,6 +6,9 @@
 static CUresult attribute_get(int *value, CUfunction_attribute attribute, const struct function *f)
 {
     const struct sim_chip *chip = f->o.context->device->chip;
+    CUresult r = function_runs(f);
+    if (r)
+        return r;
     switch (attribute) {
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
         *value = (int)f->facts->max_threads;

@@ -127,7 +127,9 @@ CUresult launch_op(struct context *c, const struct launch *l, struct op *op)
     *op = (struct op){.kind = OP_KERNEL, .context = c, .context_handle = c->o.handle};
     if (!f)
         return CUDA_ERROR_INVALID_HANDLE;
-    CUresult r = limits(f, l);
+    CUresult r = function_runs(f);
+    if (!r)
+        r = limits(f, l);
     if (!r && l->cooperative)
         r = cooperative_fits(f, l->grid, l->block, l->shared);
     if (!r)
@@ -304,6 +306,9 @@ static CUresult occupancy(struct context *c, int *blocks, CUfunction function, i
         return CUDA_ERROR_INVALID_VALUE;
     if (!f)
         return CUDA_ERROR_INVALID_HANDLE;
+    CUresult r = function_runs(f);
+    if (r)
+        return r;
     *blocks = active_blocks(f, (uint64_t)threads, dynamic);
     return CUDA_SUCCESS;
 }

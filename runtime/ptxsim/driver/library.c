@@ -210,6 +210,8 @@ CUresult cuLibraryGetKernel(CUkernel *kernel, CUlibrary library, const char *nam
     CUresult r = any_module(l, call.context, &m);
     if (!r && m)
         r = function_named(m, name, &f);
+    if (!r && m)
+        r = function_runs(f);
     return r ? r : kernel_of(l, name, kernel);
 }
 
@@ -263,6 +265,8 @@ CUresult cuKernelGetFunction(CUfunction *function, CUkernel kernel)
     if (!function)
         return CUDA_ERROR_INVALID_VALUE;
     CUresult r = kernel_function(call.context, kernel, &f);
+    if (!r)
+        r = function_runs(f);
     if (!r)
         *function = f->o.handle;
     return r;

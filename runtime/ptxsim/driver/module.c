@@ -280,6 +280,14 @@ CUresult function_of(struct module *m, size_t i, struct function **found)
     return CUDA_SUCCESS;
 }
 
+CUresult function_runs(const struct function *f)
+{
+    if (!f->facts->refused)
+        return CUDA_SUCCESS;
+    say("kernel %s is not run: %s", f->facts->name, f->facts->refused);
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
 CUresult function_named(struct module *m, const char *name, struct function **f)
 {
     for (size_t i = 0; i < m->functions; i++)
@@ -298,6 +306,8 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
     if (!m)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult r = function_named(m, name, &f);
+    if (!r)
+        r = function_runs(f);
     if (!r)
         *function = f->o.handle;
     return r;

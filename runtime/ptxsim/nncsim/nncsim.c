@@ -406,7 +406,10 @@ static int load(struct state *s)
         return usage(s->o.entry ? "no kernel %s in the file"
                                 : "--entry is needed: there is not just one kernel%s",
                      s->o.entry ? s->o.entry : "");
-    return 0;
+    const struct sim_kernel_facts *f = sim_kernel_facts(s->kernel);
+    if (f->refused)
+        fprintf(stderr, "nncsim: kernel %s is not run: %s\n", f->name, f->refused);
+    return f->refused ? 1 : 0;
 }
 
 static int chips(void)
