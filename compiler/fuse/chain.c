@@ -3,23 +3,12 @@
  * contractions: it has the rows of the one's result and what the other sums over. For a block of
  * rows all of it is computed in a buffer of the thread's, stage by stage: each stage is a cluster
  * as it would be alone, over the block's rows only. The chain that has the softmax's own rows
- * stores its two numbers a row; the others take these and compute its values again.
- *
- * Nothing is gained if a square value is stored in the end: then all stays as it was. */
+ * stores its two numbers a row; the others take these and compute its values again. */
 #include "fuse/chain.h"
 
-enum {
-    BLOCK_BYTES = 256 << 10, /* of all that a block keeps */
-    MOST_ROWS = 128,
-    GPU_BYTES = 32 << 10, /* the same in a GPU's shared memory */
-    MOST_GPU_ROWS = 64,
-    LEAST_ROWS = 4,
-    MOST_STAGES = 16,
-    MOST_LOCALS = 16,
-    NONE = FUSE_NO_AXIS,
-};
+enum { MOST_STAGES = 16, MOST_LOCALS = 16, NONE = FUSE_NO_AXIS };
 
-static bool stored_member(const struct fuse_cluster *c, ir_id node)
+bool chain_has_member(const struct fuse_cluster *c, ir_id node)
 {
     for (uint32_t i = 0; i < c->members.n; i++)
         if (c->members.p[i].node == node)
@@ -29,24 +18,11 @@ static bool stored_member(const struct fuse_cluster *c, ir_id node)
 
 /* ---- a stage ---- */
 
-/* Where a cluster reads a square value: the coordinate of each of its axes, an axis of the space.
- */
-struct read {
-    ir_id node;
-    bool plain; /* every coordinate is one axis, the same for all reads */
-    uint8_t axis[IR_MAX_AXES];
-};
-struct square_reads {
-    const struct chains *w;
-    const struct fuse_cluster *c;
-    VEC(struct read) p;
-};
-
 static void note_square(void *ctx, const struct fx *x, fx_id id)
 {
     struct square_reads *r = ctx;
     const struct fx_val *v = &x->val.p[id];
-    if (v->kind != FX_LOAD || !r->w->square[v->node] || stored_member(r->c, v->node))
+    if (v->kind != FX_LOAD || !r->w->square[v->node] || chain_has_member(r->c, v->node))
         return;
     struct read one = {.node = v->node, .plain = true};
     uint32_t axis;
@@ -67,8 +43,8 @@ static void note_square(void *ctx, const struct fx *x, fx_id id)
     vec_push(&r->p, one);
 }
 
-static void read_squares(const struct chains *w, const struct fuse_cluster *c,
-                         struct square_reads *r)
+void chain_read_squares(const struct chains *w, const struct fuse_cluster *c,
+                        struct square_reads *r)
 {
     struct fx x;
     uint8_t *mode;
@@ -124,7 +100,7 @@ static bool set_space(struct fuse_cluster *c, uint32_t rows, const uint8_t *row,
 
 /* ---- building ---- */
 
-static struct square *find_local(struct chain *c, ir_id node)
+struct square *chain_local(struct chain *c, ir_id node)
 {
     for (uint32_t i = 0; i < c->local.n; i++)
         if (c->local.p[i].node == node)
@@ -139,7 +115,7 @@ static bool need_all(struct chains *w, struct chain *c, const struct fuse_cluste
                      const uint8_t *row)
 {
     struct square_reads r;
-    read_squares(w, from, &r);
+    chain_read_squares(w, from, &r);
     bool good = true;
     for (uint32_t i = 0; i < r.p.n && good; i++) {
         uint8_t own[IR_MAX_AXES];
@@ -161,7 +137,7 @@ static bool need_all(struct chains *w, struct chain *c, const struct fuse_cluste
 /* The stage that computes the value, after those that it needs. */
 static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *row)
 {
-    struct square *have = find_local(c, node);
+    struct square *have = chain_local(c, node);
     if (have) {
         have->read = true;
         return !memcmp(have->row, row, c->rows);
@@ -222,7 +198,7 @@ static bool set_rows(const struct chains *w, struct chain *c, const struct fuse_
 {
     struct square_reads r;
     uint32_t common = UINT32_MAX, split = 0;
-    read_squares(w, last, &r);
+    chain_read_squares(w, last, &r);
     for (uint32_t i = 0; i < r.p.n; i++) {
         uint32_t axes = 0;
         for (uint32_t a = 0; a < ir_rank(ir_at(w->p->g, r.p.p[i].node)); a++)
@@ -249,7 +225,7 @@ static bool set_rows(const struct chains *w, struct chain *c, const struct fuse_
     return true;
 }
 
-static void free_chain(struct chains *w, struct chain *c)
+void chain_free(struct chains *w, struct chain *c)
 {
     for (uint32_t i = 0; i < c->stage.n; i++)
         fuse_cluster_free(&c->stage.p[i]);
@@ -270,11 +246,12 @@ static bool build(struct chains *w, uint32_t last, struct chain *c)
         if (need_all(w, c, own, row) && set_space(&stage, c->rows, row, 1)) {
             vec_push(&c->stage, stage);
             vec_push(&c->final, last);
+            c->square = c->local.p[0].node;
             return true;
         }
         fuse_cluster_free(&stage);
     }
-    free_chain(w, c);
+    chain_free(w, c);
     return false;
 }
 
@@ -314,7 +291,7 @@ static bool alike(const struct chains *w, struct chain *a, struct chain *b)
     if (a->rows != b->rows || memcmp(a->dim, b->dim, a->rows * sizeof *a->dim) != 0)
         return false;
     for (uint32_t i = 0; i < a->local.n; i++) {
-        const struct square *s = find_local(b, a->local.p[i].node);
+        const struct square *s = chain_local(b, a->local.p[i].node);
         if (s && memcmp(s->row, a->local.p[i].row, a->rows) != 0)
             return false;
         common = common || s;
@@ -336,7 +313,7 @@ static void join(struct chains *w, struct chain *a, struct chain *b)
             vec_push(&a->stage, b->stage.p[i]);
     }
     for (uint32_t i = 0; i < b->local.n; i++) {
-        struct square *have = find_local(a, b->local.p[i].node);
+        struct square *have = chain_local(a, b->local.p[i].node);
         if (have)
             have->read = have->read || b->local.p[i].read;
         else
@@ -346,264 +323,7 @@ static void join(struct chains *w, struct chain *a, struct chain *b)
         vec_push(&a->final, b->final.p[i]);
     a->softmax = a->softmax || b->softmax;
     b->stage.n = b->final.n = 0;
-    free_chain(w, b);
-}
-
-/* ---- is it worth it ---- */
-
-static bool is_final(const struct chains *w, uint32_t cluster)
-{
-    for (uint32_t i = 0; i < w->all.n; i++)
-        for (uint32_t k = 0; k < w->all.p[i].final.n; k++)
-            if (w->all.p[i].final.p[k] == cluster)
-                return true;
-    return false;
-}
-
-static void keep_alive(const struct chains *w, uint8_t *alive, uint32_t cluster)
-{
-    const struct fuse_cluster *c = &w->p->clusters.p[cluster];
-    if (alive[cluster] || is_final(w, cluster))
-        return;
-    alive[cluster] = 1;
-    for (uint32_t i = 0; i < c->inputs.n; i++)
-        if (w->owner[c->inputs.p[i]] != UINT32_MAX)
-            keep_alive(w, alive, w->owner[c->inputs.p[i]]);
-}
-
-/* With the chains in place no cluster that is still needed has to do with a square value. */
-static bool none_stored(const struct chains *w)
-{
-    const struct fuse_plan *p = w->p;
-    uint8_t *alive = xcalloc(p->clusters.n, 1);
-    bool good = true;
-    for (uint32_t i = 0; i < p->clusters.n; i++)
-        for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
-            if (fuse_is_root(p, p->clusters.p[i].members.p[k].node))
-                keep_alive(w, alive, i);
-    for (uint32_t i = 0; i < w->all.n; i++)
-        for (uint32_t s = 0; s < w->all.p[i].stage.n; s++) {
-            const struct fuse_cluster *c = &w->all.p[i].stage.p[s];
-            for (uint32_t k = 0; k < c->inputs.n; k++)
-                if (!w->square[c->inputs.p[k]] && w->owner[c->inputs.p[k]] != UINT32_MAX)
-                    keep_alive(w, alive, w->owner[c->inputs.p[k]]);
-        }
-    for (uint32_t i = 0; i < p->clusters.n; i++)
-        for (uint32_t k = 0; alive[i] && k < p->clusters.p[i].inputs.n; k++)
-            good = good && !w->square[p->clusters.p[i].inputs.p[k]];
-    free(alive);
-    return good;
-}
-
-/* ---- in place ---- */
-
-/* The buffers' sizes, for a block of one row, in bytes. */
-static double row_bytes(const struct chains *w, const struct chain *c)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < c->local.n; i++) {
-        double bytes = chain_bytes(ir_at(w->p->g, c->local.p[i].node));
-        for (uint32_t k = 0; k < c->rows; k++)
-            bytes /= (double)c->dim[k];
-        sum += bytes;
-    }
-    return sum;
-}
-
-/* On a GPU a block is in shared memory, beside the tiles of its contractions: so that some blocks
- * share a multiprocessor, but of 16 rows where they fit. */
-static int64_t most_rows(const struct chains *w, const struct chain *c)
-{
-    const struct target *t = w->p->target;
-    double row = row_bytes(w, c);
-    if (t->kind == TARGET_CPU)
-        return BLOCK_BYTES / row > MOST_ROWS ? MOST_ROWS : (int64_t)(BLOCK_BYTES / row);
-    double all = ((double)t->shared_block - FUSE_TILE_BYTES) / row, rows = GPU_BYTES / row;
-    if (rows < 16)
-        rows = all < 16 ? all : 16;
-    return rows > MOST_GPU_ROWS ? MOST_GPU_ROWS : (int64_t)(rows < all ? rows : all);
-}
-
-static int64_t block_of(const struct chains *w, const struct chain *c)
-{
-    int64_t n = c->dim[c->rows - 1], rows = most_rows(w, c);
-    rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
-    if (rows >= n)
-        return n;
-    for (int64_t i = rows; 2 * i >= rows; i--) /* without a short block at the end */
-        if (n % i == 0)
-            return i;
-    return rows > 8 ? rows / 8 * 8 : rows;
-}
-
-static struct fx_local *make_locals(const struct chains *w, const struct chain *c, int64_t block)
-{
-    struct fx_local *l = ARENA_ARRAY(w->p->g->m->mem, struct fx_local, c->local.n);
-    for (uint32_t i = 0; i < c->local.n; i++) {
-        const struct ir_node *n = ir_at(w->p->g, c->local.p[i].node);
-        l[i].node = c->local.p[i].node;
-        for (uint32_t k = 0; k < ir_rank(n); k++)
-            l[i].dim[k] = ir_axes(n)[k].n;
-        for (uint32_t k = 0; k + 1 < c->rows; k++) {
-            l[i].apart |= 1u << c->local.p[i].row[k];
-            l[i].dim[c->local.p[i].row[k]] = 1;
-        }
-        l[i].split = c->local.p[i].row[c->rows - 1];
-        l[i].dim[l[i].split] = block;
-    }
-    return l;
-}
-
-static int by_id(const void *x, const void *y)
-{
-    ir_id a = *(const ir_id *)x, b = *(const ir_id *)y;
-    return (a > b) - (a < b);
-}
-
-static void add_inputs(struct chain *from, struct fuse_cluster *c, const struct fuse_cluster *stage)
-{
-    for (uint32_t k = 0; k < stage->inputs.n; k++) {
-        bool have = find_local(from, stage->inputs.p[k]) != NULL;
-        for (uint32_t i = 0; i < c->inputs.n; i++)
-            have = have || c->inputs.p[i] == stage->inputs.p[k];
-        for (uint32_t i = 0; i < from->stage.n; i++)
-            have = have || stored_member(&from->stage.p[i], stage->inputs.p[k]);
-        if (!have)
-            vec_push(&c->inputs, stage->inputs.p[k]);
-    }
-}
-
-static bool drop_member(struct fuse_cluster *stage, ir_id node)
-{
-    uint32_t members = 0, had = stage->members.n;
-    for (uint32_t m = 0; m < had; m++)
-        if (stage->members.p[m].node != node)
-            stage->members.p[members++] = stage->members.p[m];
-    stage->members.n = members;
-    return members < had;
-}
-
-/* The stage's other members would read the node if it were none. */
-static bool reads_own(const struct chains *w, const struct fuse_cluster *stage, ir_id node)
-{
-    struct fuse_cluster rest = *stage;
-    struct square_reads r;
-    bool found = false;
-    rest.members.p = NULL;
-    rest.members.n = rest.members.cap = 0;
-    for (uint32_t m = 0; m < stage->members.n; m++)
-        vec_push(&rest.members, stage->members.p[m]);
-    if (drop_member(&rest, node)) {
-        read_squares(w, &rest, &r);
-        for (uint32_t i = 0; i < r.p.n; i++)
-            found = found || r.p.p[i].node == node;
-        vec_free(&r.p);
-    }
-    vec_free(&rest.members);
-    return found;
-}
-
-/* What a softmax's loops gave for other chains, which compute it again. */
-static void drop_unread(const struct chains *w, struct chain *c)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < c->local.n; i++) {
-        struct square s = c->local.p[i];
-        for (uint32_t k = 0; k < c->stage.n && !s.read; k++)
-            s.read = reads_own(w, &c->stage.p[k], s.node);
-        for (uint32_t k = 0; k < c->stage.n && !s.read; k++)
-            drop_member(&c->stage.p[k], s.node);
-        if (s.read)
-            c->local.p[kept++] = s;
-    }
-    c->local.n = kept;
-}
-
-/* The sizes at which its rows end. */
-static void add_sizes(const struct fuse_plan *p, struct fuse_cluster *c)
-{
-    for (uint32_t i = 0; i < c->outer; i++) {
-        const struct ir_live *l = fuse_axis_live(p, c, i);
-        ir_id size = l ? fuse_size_node(p->g, l->slot) : 0;
-        bool have = !size;
-        for (uint32_t k = 0; k < c->inputs.n; k++)
-            have = have || c->inputs.p[k] == size;
-        if (!have)
-            vec_push(&c->inputs, size);
-    }
-}
-
-/* The chain as a cluster, in place of those that it computes. */
-static struct fuse_cluster assemble(struct chains *w, struct chain *from)
-{
-    drop_unread(w, from);
-    int64_t block = block_of(w, from);
-    struct fx_local *local = make_locals(w, from, block);
-    struct fuse_cluster c = {.skeleton = FUSE_CHAIN,
-                             .anchor = w->p->clusters.p[vec_last(&from->final)].anchor,
-                             .outer = from->rows,
-                             .block = block,
-                             .local = local,
-                             .nlocal = from->local.n};
-    memcpy(c.dim, from->dim, from->rows * sizeof *c.dim);
-    for (uint32_t i = 0; i < from->stage.n; i++) {
-        struct fuse_cluster stage = from->stage.p[i];
-        stage.dim[stage.split] = block;
-        stage.dim[stage.outer + stage.inner + stage.fixed - 1] += 1 - block;
-        stage.local = local;
-        stage.nlocal = from->local.n;
-        fuse_read_inputs(w->p, &stage);
-        add_inputs(from, &c, &stage);
-        vec_push(&c.stages, stage);
-    }
-    from->stage.n = 0;
-    add_sizes(w->p, &c);
-    if (c.inputs.n)
-        qsort(c.inputs.p, c.inputs.n, sizeof *c.inputs.p, by_id);
-    for (uint32_t i = 0; i < from->final.n; i++) {
-        const struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
-        for (uint32_t k = 0; k < old->members.n; k++)
-            if (!w->square[old->members.p[k].node])
-                vec_push(&c.members, old->members.p[k]);
-    }
-    c.streams = w->p->target->kind == TARGET_GPU && fuse_streams(w->p, &c);
-    return c;
-}
-
-/* A GPU has no room for rows that are long, unless they come by tiles. */
-static bool fits(const struct chains *w, const struct chain *c, const struct fuse_cluster *made)
-{
-    return w->p->target->kind == TARGET_CPU || made->streams || most_rows(w, c) >= LEAST_ROWS;
-}
-
-static void place(struct chains *w, const struct chain *from, struct fuse_cluster made)
-{
-    for (uint32_t i = 0; i < from->final.n; i++) {
-        struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
-        fuse_cluster_free(old);
-        *old = (struct fuse_cluster){0};
-    }
-    w->p->clusters.p[vec_last(&from->final)] = made;
-}
-
-/* All of them, or none: a square value that one needs stored costs what the others save. */
-static bool place_all(struct chains *w)
-{
-    struct fuse_cluster *made = xcalloc(w->all.n + 1, sizeof *made);
-    bool worth = w->all.n && none_stored(w);
-    for (uint32_t i = 0; i < w->all.n && worth; i++) {
-        made[i] = assemble(w, &w->all.p[i]);
-        worth = fits(w, &w->all.p[i], &made[i]);
-    }
-    for (uint32_t i = 0; i < w->all.n; i++) {
-        if (worth)
-            place(w, &w->all.p[i], made[i]);
-        else
-            fuse_cluster_free(&made[i]);
-        free_chain(w, &w->all.p[i]);
-    }
-    free(made);
-    return worth;
+    chain_free(w, b);
 }
 
 void fuse_chains(struct fuse_plan *p, bool always)
@@ -612,7 +332,6 @@ void fuse_chains(struct fuse_plan *p, bool always)
                        .always = always,
                        .owner = xmalloc(p->g->nodes.n * sizeof *w.owner),
                        .square = xcalloc(p->g->nodes.n, 1)};
-    uint32_t before = p->clusters.n;
     memset(w.owner, 0xff, p->g->nodes.n * sizeof *w.owner);
     for (uint32_t i = 0; i < p->clusters.n; i++)
         for (uint32_t k = 0; k < p->clusters.p[i].members.n; k++)
@@ -635,8 +354,8 @@ void fuse_chains(struct fuse_plan *p, bool always)
         if (one.final.n)
             vec_push(&w.all, one);
     }
-    if (!place_all(&w))
-        chain_join_rows(&w, before);
+    chain_place_all(&w);
+    chain_join_rows(&w);
     for (uint32_t i = 0; i < w.parted.n; i++)
         fuse_cluster_free(&w.parted.p[i].c);
     vec_free(&w.parted);

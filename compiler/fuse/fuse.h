@@ -3,8 +3,8 @@
  * profit: a merge is refused with a reason, and a policy (a row of a table) only chooses among
  * legal ones.
  *
- * Sections: fx.c (values at points), store.c, cluster.c, merge.c, across.c, chain.c, square.c,
- * stream.c, product.c, bundle.c, policy.c, pad.c, print.c. */
+ * Sections: fx.c (values at points), store.c, cluster.c, merge.c, across.c, chain.c, chain_place.c,
+ * square.c, stream.c, product.c, bundle.c, policy.c, pad.c, print.c. */
 #ifndef NNC_FUSE_H
 #define NNC_FUSE_H
 

@@ -276,13 +276,30 @@ void chain_part_rows(struct chains *w)
     }
 }
 
-void chain_join_rows(struct chains *w, uint32_t clusters)
+static bool any_square(const struct chains *w, const struct fuse_cluster *c)
 {
-    while (w->p->clusters.n > clusters)
-        fuse_cluster_free(&w->p->clusters.p[--w->p->clusters.n]);
+    for (uint32_t k = 0; k < c->members.n; k++)
+        if (w->square[c->members.p[k].node])
+            return true;
+    return false;
+}
+
+void chain_join_rows(struct chains *w)
+{
     for (uint32_t i = 0; i < w->parted.n; i++) {
-        fuse_cluster_free(&w->p->clusters.p[w->parted.p[i].at]);
-        w->p->clusters.p[w->parted.p[i].at] = w->parted.p[i].c;
+        struct parted *was = &w->parted.p[i];
+        if (any_square(w, &was->c))
+            continue;
+        for (uint32_t k = 0; k < was->c.members.n; k++) {
+            uint32_t *owner = &w->owner[was->c.members.p[k].node];
+            if (*owner == was->at)
+                continue;
+            fuse_cluster_free(&w->p->clusters.p[*owner]);
+            w->p->clusters.p[*owner] = (struct fuse_cluster){0};
+            *owner = was->at;
+        }
+        fuse_cluster_free(&w->p->clusters.p[was->at]);
+        w->p->clusters.p[was->at] = was->c;
+        was->c = (struct fuse_cluster){0};
     }
-    w->parted.n = 0;
 }
