@@ -496,8 +496,14 @@ static bool complain(struct budget *b)
         text_printf(&t, " of sums over the parts");
     }
     text_printf(&t, "; then these are alive at once:\n%s", holders.p ? holders.p : "");
-    if (p->refused) {
+    if (!p->refused && why.random) {
+        text_printf(&t, "  Parts save little: each computes for the whole batch what hangs on ");
+        place_text(b->c, why.random, &t);
+        text_printf(&t, ", since ");
+    } else if (p->refused) {
         text_printf(&t, "  The batch does not go through in parts: ");
+    }
+    if (p->refused || why.random) {
         place_text(b->c, why.origin, &t);
         text_printf(&t, " %s\n", why.why);
     }

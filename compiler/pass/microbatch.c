@@ -15,6 +15,10 @@
  * inputs whole, once more, and computes it from them, as an EVEN value. A variance over the batch
  * is made of two sums (moments.c) where parts are refused otherwise.
  *
+ * A random tensor whose leading axis has the batch's size, or a multiple, is EACH: each part reads
+ * its share of the whole batch's numbers. Where that is refused (a generator's noise in a loss that
+ * sees the other model's update) such a tensor becomes EVEN, whole in every part.
+ *
  * Refused, with the node's origin: WHOLE beside EACH (a batch norm), two axes of samples in one
  * node (a contrastive loss), order among samples (cumsum, argmax), a batch that each run chooses.
  */
@@ -35,7 +39,8 @@ struct fact {
     uint16_t axis;    /* EACH: of the value */
     uint32_t uses;    /* EVEN: the axes of its value on which it depends, a mask */
     ir_id part, rest; /* the node in each of the new graphs; 0: not there (yet) */
-    ir_id wide;       /* early, where folds are computed ahead: in `part`, of the whole batch */
+    ir_id wide;       /* in `part`, of the whole batch: early, where folds are computed ahead; of a
+                       * random tensor that is EACH */
 };
 struct split {
     const struct ir_graph *g;
@@ -46,12 +51,15 @@ struct split {
     struct ir_graph *part, *rest;
     uint32_t slot; /* of the part's number */
     ir_id number;  /* its read in `part` */
+    bool *even;    /* of random nodes: refused as EACH */
+    ir_id refused;
     struct pass_refusal *why;
 };
 
 static bool refuse(struct split *s, ir_id id, const char *text)
 {
-    *s->why = (struct pass_refusal){ir_at(s->g, id)->origin, text};
+    *s->why = (struct pass_refusal){ir_at(s->g, id)->origin, text, 0};
+    s->refused = id;
     return false;
 }
 
@@ -249,6 +257,55 @@ static void fold_ahead(struct fact *f)
     f->uses = UINT32_MAX;
 }
 
+static bool has_role(const struct split *s, ir_id id, const char *role)
+{
+    const char *own = s->m->origins.p[ir_at(s->g, id)->origin].role;
+    return own && !strcmp(own, role);
+}
+
+/* The last value of the forward pass among those of the whole batch on which the node hangs; 0: all
+ * are of the backward pass. */
+static ir_id whole_cause(const struct split *s, ir_id id)
+{
+    ir_id cause = 0;
+    bool *reached = xcalloc(id + 1u, sizeof *reached);
+    reached[id] = true;
+    for (ir_id at = id; !cause && at; at--) {
+        const struct ir_node *n = ir_at(s->g, at);
+        if (reached[at] && at != id && !pass_is_backward(s->m, n))
+            cause = at;
+        for (uint32_t k = 0; reached[at] && k < n->nin; k++)
+            reached[n->in[k].node] |= operand(s, n, k) == SUM || operand(s, n, k) == WHOLE;
+    }
+    free(reached);
+    return cause;
+}
+
+/* Where the gradient of a value needs it, the line is the value's. */
+static bool refuse_whole(struct split *s, ir_id id)
+{
+    const struct ir_node *n = ir_at(s->g, id);
+    bool back = pass_is_backward(s->m, n), updated = false;
+    ir_id cause = back ? whole_cause(s, id) : 0;
+    for (uint32_t k = 0; k < n->nin; k++)
+        updated |= operand(s, n, k) != EVEN && has_role(s, n->in[k].node, "upd");
+    refuse(s, id,
+           cause     ? "is of the whole batch, and each sample's gradient needs it"
+           : updated ? "reads what the whole batch has updated"
+                     : "needs a value of the whole batch for each sample");
+    if (cause)
+        s->why->origin = ir_at(s->g, cause)->origin;
+    return false;
+}
+
+/* A random tensor's samples. */
+static bool sown(const struct split *s, ir_id id, uint16_t *axis)
+{
+    const struct ir_node *n = ir_at(s->g, id);
+    *axis = n->op == IR_random && !s->even[id] ? leading(s, n->nd, n->dom) : (uint16_t)NO_AXIS;
+    return *axis != NO_AXIS;
+}
+
 static bool classify(struct split *s, ir_id id)
 {
     const struct ir_node *n = ir_at(s->g, id);
@@ -262,6 +319,11 @@ static bool classify(struct split *s, ir_id id)
         f->dom = f->axis = 0;
         return true;
     }
+    if (sown(s, id, &a)) {
+        f->kind = EACH;
+        f->dom = f->axis = a;
+        return true;
+    }
     if (!domain_axis(s, id, &a))
         return false;
     for (uint32_t k = 0; k < n->nin; k++) {
@@ -269,7 +331,7 @@ static bool classify(struct split *s, ir_id id)
         whole = whole || operand(s, n, k) == WHOLE;
     }
     if (a != NO_AXIS && (sum || whole))
-        return refuse(s, id, "needs a value of the whole batch for each sample");
+        return refuse_whole(s, id);
     if (a != NO_AXIS && !each(s, id, a))
         return false;
     if (a != NO_AXIS && f->fold && f->early && s->ahead)
@@ -540,12 +602,40 @@ static void accumulate(struct split *s, ir_id id)
     f->rest = ir_cast(&r, own, ir_slot_read(&r, at));
 }
 
+/* The part's share of a random tensor: it is read where it is of the whole batch, so that the
+ * numbers are the same. */
+static ir_id random_share(struct split *s, ir_id id)
+{
+    const struct ir_node *n = ir_at(s->g, id);
+    struct ir_node copy = {
+        .op = IR_copy, .dtype = n->dtype, .inlined = true, .nd = n->nd, .origin = n->origin};
+    int64_t dim[IR_MAX_AXES];
+    bool any = false;
+    uint16_t a = s->f[id].dom;
+    copy.dom = shortened(s, n->dom, n->nd, a);
+    copy.nin = 1;
+    ir_dims(&copy, dim);
+    struct ir_node user = copy; /* over the whole batch */
+    user.dom = n->dom;
+    struct ir_access x = ir_identity(s->m, n->nd, n->dom);
+    struct ir_in in[] = {
+        {s->f[id].wide, part_access(s, &user, a, &x, NO_AXIS, UINT32_MAX, dim, &any)},
+        {part_number(s), scalar_access()}};
+    copy.in = in;
+    copy.nin = 2;
+    return ir_append(s->part, &copy);
+}
+
 /* Both graphs, in the order of the old one; what neither needs goes with dce. */
 static void build(struct split *s)
 {
     for (ir_id id = 1; id < s->g->nodes.n; id++) {
         struct fact *f = &s->f[id];
-        if (f->kind == EACH || f->fold) {
+        if (f->kind == EACH && ir_at(s->g, id)->op == IR_random) {
+            struct ir_node n = copied(s, id, true);
+            f->wide = ir_append_shared(s->part, &n);
+            f->part = random_share(s, id);
+        } else if (f->kind == EACH || f->fold) {
             struct ir_node n = part_node(s, id);
             f->part = ir_append_shared(s->part, &n);
             if (s->ahead && f->early) {
@@ -615,21 +705,65 @@ static bool sort_out(struct split *s)
     return good && choose_kept(s);
 }
 
+/* The random tensors on which the refused node hangs become EVEN: those whose samples it reads,
+ * without any all of them. One of them; 0: there is none. */
+static ir_id give_up(struct split *s)
+{
+    ir_id random = 0;
+    bool *reached = xcalloc(s->refused + 1u, sizeof *reached);
+    for (int all = 0; !random && all < 2; all++) {
+        reached[s->refused] = true;
+        for (ir_id id = s->refused; id; id--) {
+            const struct ir_node *n = ir_at(s->g, id);
+            uint16_t axis;
+            if (reached[id] && sown(s, id, &axis)) {
+                s->even[id] = true;
+                random = id;
+            }
+            for (uint32_t k = 0; reached[id] && k < n->nin; k++)
+                reached[n->in[k].node] |= all || operand(s, n, k) == EACH;
+        }
+    }
+    free(reached);
+    return random;
+}
+
+/* With random tensors in parts, as many as can be. */
+static bool sort_out_random(struct split *s)
+{
+    struct pass_refusal first = {0};
+    memset(s->even, 0, s->g->nodes.n * sizeof *s->even);
+    while (!sort_out(s)) {
+        ir_id random = give_up(s);
+        if (!random)
+            return false;
+        first = first.random ? first : *s->why;
+        first.random = first.random ? first.random : ir_at(s->g, random)->origin;
+    }
+    *s->why = first;
+    return true;
+}
+
 static bool try_split(struct ir_graph *g, struct pass_refusal *why)
 {
-    struct split s = {
-        .g = g, .m = g->m, .f = xcalloc(g->nodes.n, sizeof *s.f), .parts = g->parts, .why = why};
+    struct split s = {.g = g,
+                      .m = g->m,
+                      .f = xcalloc(g->nodes.n, sizeof *s.f),
+                      .even = xcalloc(g->nodes.n, sizeof *s.even),
+                      .parts = g->parts,
+                      .why = why};
     *why = (struct pass_refusal){0};
     bool good = find_batch(&s);
     for (int ahead = 0; good && ahead < 2; ahead++) {
         s.ahead = ahead;
-        if (sort_out(&s))
+        if (sort_out_random(&s))
             break;
         good = !ahead;
     }
     if (good)
         replace(&s, g);
     free(s.f);
+    free(s.even);
     return good;
 }
 

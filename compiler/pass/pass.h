@@ -70,8 +70,11 @@ double pass_extent(const struct pass_extents *x, struct ir_graph *copy, uint32_t
 
 /* ---- microbatch.c ---- */
 struct pass_refusal {
-    uint32_t origin; /* of the node */
+    uint32_t origin; /* of the node; not one of the backward pass where the cause is not */
     const char *why; /* what it does that stands against it: "sets samples against each other" */
+    uint32_t random; /* 0, or where the graph did go: the origin of a random tensor that each part
+                      * computes for the whole batch, and what hangs on it, since that stood
+                      * against parts of it */
 };
 /* Pass microbatch on a graph that wants parts. False: refused, the graph is as it was. */
 bool pass_split(struct ir_graph *g, struct pass_refusal *why);
