@@ -7,7 +7,7 @@
  * Softmax, y = e/s with e = exp x, s = sum e: dx = y*(g - sum g*y). Where y, or y
  * under dropout, is only a factor of a contraction o = sum y*v, sum g*y over y's row is sum do*o
  * over o's row, known without g: attention's backward then needs no reduction over the score
- * matrix. */
+ * matrix. A number that all of x's row is less or more by (its maximum) has no gradient. */
 #include "pass/gradient.h"
 #include <math.h>
 
@@ -465,6 +465,56 @@ static struct ref row_sum(struct rule *r, struct ir_in in)
     return rule_compose(r, &in.a, t, r->nd, r->dom);
 }
 
+/* Its gradient is asked for: no contribution may pass it by. */
+static bool is_asked(const struct gradient *s, ir_id id)
+{
+    for (ir_id i = 1; i < s->nold; i++)
+        if (s->old[i].op == IR_grad && s->map[s->old[i].in[1].node] == id)
+            return true;
+    return false;
+}
+
+/* Operand k of n, over y's axes, is one value for each of y's rows. */
+static bool is_of_row(const struct gradient *s, const struct ir_node *n, uint32_t k, uint32_t mask)
+{
+    struct ir_in in = see(s, n, k);
+    if (in.a.nguard || rule_uses_operand(&in.a))
+        return false;
+    for (uint32_t i = 0; i < n->nd; i++)
+        if ((mask >> i & 1) && rule_uses_axis(&in.a, i))
+            return false;
+    return true;
+}
+
+/* What moves a whole row by one number (its maximum, mostly) leaves y as it is: over a row the
+ * gradient d of exp's argument sums to 0, so that the number's own is 0. d goes past it to what is
+ * moved; factors of a row, without a gradient, may stand between. */
+static void past_shift(struct rule *r, uint32_t mask, ir_id *to, struct ref *d)
+{
+    struct gradient *s = r->s;
+    struct ref scaled = *d;
+    for (ir_id id = *to; !is_asked(s, id);) {
+        const struct ir_node n = *ir_at(s->g, id);
+        bool shift = n.op == IR_add || n.op == IR_sub, scale = n.op == IR_mul || n.op == IR_div;
+        uint32_t k = 0;
+        if ((!shift && !scale) || n.nin != 2)
+            return;
+        if ((n.op == IR_add || n.op == IR_mul) && is_of_row(s, &n, 0, mask))
+            k = 1;
+        struct ref number = {n.in[1 - k].node, n.in[1 - k].a};
+        if (!identity(&n, k) || !is_of_row(s, &n, 1 - k, mask) || (scale && s->wanted[number.node]))
+            return;
+        id = n.in[k].node;
+        if (scale)
+            scaled = rule_emit(r, (enum ir_op)n.op, (enum nn_dtype)n.dtype, 2,
+                               (struct ref[]){scaled, number});
+        if (shift) {
+            *to = id;
+            *d = scaled;
+        }
+    }
+}
+
 bool rule_softmax(struct rule *r)
 {
     struct gradient *s = r->s;
@@ -482,6 +532,9 @@ bool rule_softmax(struct rule *r)
         dot = row_sum(r, in);
     struct ref less = rule_emit(r, IR_sub, t, 2, (struct ref[]){rule_grad(r), dot});
     struct ref d = rule_emit(r, IR_mul, t, 2, (struct ref[]){rule_out(r), less});
-    gradient_contribute(s, exponential.in[0].node, d);
+    ir_id to = exponential.in[0].node;
+    past_shift(r, mask, &to, &d);
+    if (s->wanted[to])
+        gradient_contribute(s, to, d);
     return true;
 }
