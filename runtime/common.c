@@ -64,23 +64,33 @@ double nn_now(void)
 }
 
 /* Large blocks begin at a huge page and ask for such pages: fewer misses when matrices are walked.
+ * calloc knows which pages are new and need no clearing; what it gave stands in front of the block.
  */
 static void *own_alloc(size_t bytes)
 {
     size_t align = bytes >= LARGE ? HUGE_PAGE : 64;
-    void *p = aligned_alloc(align, nn_round_up(bytes, align));
-    if (p && align == HUGE_PAGE)
-        madvise(p, nn_round_up(bytes, align), MADV_HUGEPAGE);
+    char *all = calloc(1, bytes + align);
+    if (!all)
+        return NULL;
+    char *p = all + (align - (uintptr_t)all % align); /* malloc's alignment, 16, is the least gap */
+    if (align == HUGE_PAGE)
+        madvise(p, bytes, MADV_HUGEPAGE);
+    memcpy(p - sizeof all, &all, sizeof all);
     return p;
 }
 
-void *nn_alloc(const struct nn_allocator *a, size_t bytes)
+void *nn_alloc_any(const struct nn_allocator *a, size_t bytes)
 {
     if (bytes > SIZE_MAX / 2)
         return NULL;
     bytes = bytes ? nn_round_up(bytes, 64) : 64;
-    void *p = a ? a->alloc(a->user, bytes) : own_alloc(bytes);
-    if (p)
+    return a ? a->alloc(a->user, bytes) : own_alloc(bytes);
+}
+
+void *nn_alloc(const struct nn_allocator *a, size_t bytes)
+{
+    void *p = nn_alloc_any(a, bytes);
+    if (p && a)
         memset(p, 0, bytes);
     return p;
 }
@@ -89,10 +99,13 @@ void nn_release(const struct nn_allocator *a, void *p, size_t bytes)
 {
     if (!p)
         return;
-    if (a)
+    if (a) {
         a->release(a->user, p, bytes ? nn_round_up(bytes, 64) : 64);
-    else
-        free(p);
+        return;
+    }
+    void *all;
+    memcpy(&all, (char *)p - sizeof all, sizeof all);
+    free(all);
 }
 
 bool nn_mul(size_t count, size_t size, size_t *product)

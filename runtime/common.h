@@ -28,9 +28,11 @@ void nn_append_number(char *text, size_t size, double v);
 double nn_now(void); /* seconds, monotonic */
 
 /* 64-byte aligned, zeroed, at least one byte; NULL if there is no memory. `a` NULL: the C
- * library's. */
+ * library's, whose new pages cost nothing until they are touched. nn_release gives it back. */
 void *nn_alloc(const struct nn_allocator *a, size_t bytes);
-void nn_release(const struct nn_allocator *a, void *p, size_t bytes);
+/* The same, but what comes from the caller's allocator is as it came. */
+void *nn_alloc_any(const struct nn_allocator *a, size_t bytes);
+void nn_release(const struct nn_allocator *a, void *p, size_t bytes); /* told to `a` alone */
 /* count * size, false where it does not fit size_t. */
 bool nn_mul(size_t count, size_t size, size_t *product);
 static inline uint64_t nn_round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }

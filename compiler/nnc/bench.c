@@ -256,7 +256,7 @@ static int measure(struct bench *b, size_t i, struct figures *f)
     if (!bad && b->o.kernels && !b->o.json)
         bad = count_work(b, graph, (const void *const *)in);
     for (uint32_t k = 0; k < g->input_count; k++)
-        free(in[k]);
+        nn_release(NULL, in[k], 0);
     free(in);
     return bad;
 }

@@ -156,7 +156,7 @@ int cmd_sample(int argc, char **argv)
     if (!bad)
         bad = run(&x);
     free(x.text);
-    free(x.tokens);
+    nn_release(NULL, x.tokens, 0);
     nnc_session_close(&x.s);
     nnc_free_options(&x.o);
     return bad;

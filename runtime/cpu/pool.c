@@ -160,7 +160,7 @@ static void shut(struct nn_pool *p, int workers)
     pthread_cond_destroy(&p->wake);
     pthread_cond_destroy(&p->finished);
     free(p->worker);
-    nn_release(NULL, p, sizeof *p);
+    nn_release(NULL, p, 0);
 }
 
 void nn_pool_close(struct nn_pool *p)
@@ -178,7 +178,7 @@ enum nn_status nn_pool_open(struct nn_pool **pool, int threads, struct nn_messag
     struct nn_pool *p = nn_alloc(NULL, sizeof *p);
     struct worker *w = calloc((size_t)threads, sizeof *w);
     if (!p || !w) {
-        free(p);
+        nn_release(NULL, p, 0);
         free(w);
         return nn_fail(m, NN_MACHINE, "out of memory");
     }

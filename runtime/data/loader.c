@@ -167,7 +167,7 @@ void nn_loader_close(struct nn_loader *l)
         pthread_join(l->thread, NULL);
     }
     for (size_t i = 0; l->buffer && i < SETS * (size_t)l->fields; i++)
-        free(l->buffer[i]);
+        nn_release(NULL, l->buffer[i], 0);
     for (int s = 0; s < SETS; s++)
         free(l->pointer[s]);
     free(l->buffer);

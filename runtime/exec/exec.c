@@ -251,19 +251,31 @@ static enum nn_status open_all(struct nn_exec *e, struct nn_message *m)
     return s ? s : e->device->ops->prepare(e->device, &e->c, m);
 }
 
+/* Of the memory just taken; the C library's is zero already. */
 static enum nn_status clear(struct nn_exec *e, unsigned char *at, size_t bytes,
                             struct nn_message *m)
 {
     static unsigned char zero[1 << 16]; /* never written: no bytes of the library */
     enum nn_status s = NN_OK;
     if (!e->device->ops->apart) {
-        memset(at, 0, bytes);
+        if (e->allocator)
+            memset(at, 0, bytes);
         return s;
     }
     for (size_t n; !s && bytes; at += n, bytes -= n) {
         n = bytes < sizeof zero ? bytes : sizeof zero;
         s = e->device->ops->write(e->device, at, zero, n, m);
     }
+    return s;
+}
+
+/* Slots on a device of its own are written from their copy, which is zero. */
+static enum nn_status open_slots(struct nn_exec *e, struct nn_message *m)
+{
+    enum nn_status s =
+        e->device->ops->apart ? NN_OK : clear(e, e->c.memory.slots, e->memory.slots, m);
+    if (!s)
+        nn_exec_reset_accumulators(e);
     return s;
 }
 
@@ -326,8 +338,9 @@ enum nn_status nn_exec_open(struct nn_exec **out, const struct nn_image *image, 
         return s;
     }
     e->memory.scratch = e->own ? nn_host_scratch(e->own) : e->c.memory.own_bytes;
-    nn_exec_reset_accumulators(e);
-    s = open_sizes(e, m);
+    s = open_slots(e, m);
+    if (!s)
+        s = open_sizes(e, m);
     if (s) {
         nn_exec_close(e);
         return s;

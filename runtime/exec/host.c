@@ -58,7 +58,7 @@ static enum nn_status load(struct nn_device *d, const struct nn_program *c, size
 
 static enum nn_status alloc(struct nn_device *d, size_t bytes, void **at, struct nn_message *m)
 {
-    *at = nn_alloc(host_of(d)->allocator, bytes);
+    *at = nn_alloc_any(host_of(d)->allocator, bytes);
     return *at ? NN_OK
                : nn_fail(m, NN_MACHINE,
                          "out of memory: the model needs %zu bytes of slots, arena and outputs",

@@ -69,7 +69,6 @@ enum nn_status nn_sizes_open(struct nn_context *c, struct nn_message *m)
         return nn_fail(m, NN_MACHINE,
                        "out of memory: inputs laid out for the largest sizes need %zu bytes",
                        c->wide_bytes);
-    memset(c->wide, 0, c->wide_bytes);
     return NN_OK;
 }
 
