@@ -129,7 +129,8 @@ struct nn_dlmanaged {
 enum nn_status nn_context_open(const struct nn_model *model, const struct nn_options *o,
                                struct nn_context **c);
 void nn_context_close(struct nn_context *c); /* NULL is fine */
-/* The text of the context's last failure; of the thread's last failed opening for NULL. */
+/* The text of the context's last failure; for NULL of the thread's last failed opening, or call
+ * whose context was NULL: such a call gives NN_USAGE, or NULL or 0 where it has no status. */
 const char *nn_context_error(const struct nn_context *c);
 const char *nn_context_device(const struct nn_context *c); /* the level that it runs: x86-64-v3 */
 

@@ -54,6 +54,8 @@ const struct nn_graph_rec *pack_graph(const struct nn_image *i, const char *name
     return NULL;
 }
 
+bool pack_is_loss(const char *output) { return !strncmp(output, "loss", 4); }
+
 /* ---- building one function ---- */
 
 static struct pack_function *add(struct api *a, const char *suffix, const char *callee,
@@ -132,7 +134,8 @@ static void opening(struct api *a)
     context(a, f, "");
     f = add(
         a, "error", "nn_context_error",
-        "The text of the context's last failure; for NULL, of this thread's last failed opening.");
+        "The text of the context's last failure; for NULL, of this thread's last failed opening,\n"
+        "or call without a context.");
     f->result = "const char *";
     f->letter = 'p';
     context(a, f, "const ");
@@ -160,7 +163,7 @@ static void training(struct api *a, const struct nn_image *i)
     pack_begin(f);
     const struct nn_value_rec *v = nn_image_at(i, step->outputs_at);
     for (uint32_t k = 0; k < step->output_count; k++)
-        if (!strncmp(nn_image_text(i, v[k].name), "loss", 4))
+        if (pack_is_loss(nn_image_text(i, v[k].name)))
             packed(a, f, 'p',
                    arena_printf(a->mem, "float *%s",
                                 pack_identifier(a->mem, nn_image_text(i, v[k].name))));

@@ -81,11 +81,32 @@ static void value_list(struct header *h, uint32_t at, uint32_t n)
     }
 }
 
-static void graph_line(struct header *h, const struct nn_graph_rec *g, const char *what)
+static void begin_line(struct header *h, const struct nn_graph_rec *g, const char *what)
 {
     text_printf(h->out, " *   %-12s ", what);
     value_list(h, g->inputs_at, g->input_count);
     text_printf(h->out, " -> ");
+}
+
+/* What the step puts out beside its losses is for the training loop's log. */
+static void step_line(struct header *h, const struct nn_graph_rec *g)
+{
+    const struct nn_value_rec *v = nn_image_at(h->i, g->outputs_at);
+    const char *between = "";
+    begin_line(h, g, "train_step");
+    for (uint32_t k = 0; k < g->output_count; k++) {
+        const char *name = nn_image_text(h->i, v[k].name);
+        if (!pack_is_loss(name))
+            continue;
+        text_printf(h->out, "%s%s f32", between, name);
+        between = ", ";
+    }
+    text_printf(h->out, "\n");
+}
+
+static void forward_line(struct header *h, const struct nn_graph_rec *g)
+{
+    begin_line(h, g, "forward");
     value_list(h, g->outputs_at, g->output_count);
     text_printf(h->out, "\n");
 }
@@ -110,10 +131,10 @@ static void shapes(struct header *h)
         " *\n * Arrays are dense and row-major, f16 and bf16 as their bits in uint16_t, bool "
         "as bytes 0 and 1:\n");
     if (step)
-        graph_line(h, step, "train_step");
+        step_line(h, step);
     const struct nn_graph_rec *forward = pack_graph(h->i, "forward");
     if (forward) {
-        graph_line(h, forward, "forward");
+        forward_line(h, forward);
         ranges(h, forward);
     }
 }

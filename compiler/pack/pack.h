@@ -50,6 +50,8 @@ const char *pack_identifier(struct arena *mem, const char *name);
 const char *pack_ctype(enum nn_dtype t);
 /* A graph of an image by name; NULL if there is none. */
 const struct nn_graph_rec *pack_graph(const struct nn_image *i, const char *name);
+/* Whether the step's output is one of the losses, which the caller gets. */
+bool pack_is_loss(const char *output);
 
 /* ---- header.c ---- */
 void pack_header(const struct pack_model *m, struct text *out);

@@ -33,6 +33,18 @@ static enum nn_status only_cpu(const struct nn_program *c, struct nn_message *m)
     return NN_OK;
 }
 
+/* Whether the allocator gave what kernels can work in. */
+static enum nn_status taken(const void *p, size_t bytes, const char *what, struct nn_message *m)
+{
+    if (!p)
+        return nn_fail(m, NN_MACHINE, "out of memory: the model needs %zu bytes of %s", bytes,
+                       what);
+    return (uintptr_t)p % 64
+               ? nn_fail(m, NN_USAGE, "the allocator's memory for %s is not aligned to 64 bytes",
+                         what)
+               : NN_OK;
+}
+
 static enum nn_status load(struct nn_device *d, const struct nn_program *c, size_t *own_bytes,
                            struct nn_message *m)
 {
@@ -50,19 +62,18 @@ static enum nn_status load(struct nn_device *d, const struct nn_program *c, size
     if (!h->scratch_bytes)
         return NN_OK;
     h->scratch = nn_alloc(h->allocator, h->scratch_bytes);
-    return h->scratch
-               ? NN_OK
-               : nn_fail(m, NN_MACHINE, "out of memory: the model needs %zu bytes of scratch",
-                         h->scratch_bytes);
+    return taken(h->scratch, h->scratch_bytes, "scratch", m);
 }
 
 static enum nn_status alloc(struct nn_device *d, size_t bytes, void **at, struct nn_message *m)
 {
     *at = nn_alloc_any(host_of(d)->allocator, bytes);
-    return *at ? NN_OK
-               : nn_fail(m, NN_MACHINE,
-                         "out of memory: the model needs %zu bytes of slots, arena and outputs",
-                         bytes);
+    enum nn_status s = taken(*at, bytes, "slots, arena and outputs", m);
+    if (s) {
+        nn_release(host_of(d)->allocator, *at, bytes);
+        *at = NULL;
+    }
+    return s;
 }
 
 static enum nn_status prepare(struct nn_device *d, const struct nn_program *c, struct nn_message *m)

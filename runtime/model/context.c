@@ -173,6 +173,9 @@ static enum nn_status open_context(struct nn_context *c, struct nn_message *m)
     if (c->model->version != NN_PACKAGE_VERSION)
         return nn_fail(m, NN_REFUSED, "%s was built for another version of libnnrt",
                        c->model->name);
+    const struct nn_allocator *a = c->options.allocator;
+    if (a && (!a->alloc || !a->release))
+        return nn_fail(m, NN_USAGE, "options: the allocator lacks alloc or release");
     if (c->options.steps < 0 || c->options.steps_per_epoch < 0)
         return nn_fail(m, NN_USAGE, "options: steps %lld and steps_per_epoch %lld: less than 0",
                        (long long)c->options.steps, (long long)c->options.steps_per_epoch);
@@ -216,6 +219,8 @@ enum nn_status nn_context_open(const struct nn_model *model, const struct nn_opt
     if (!out)
         return nn_fail(&open_message, NN_USAGE, "there is no place for the context: it is NULL");
     *out = NULL;
+    if (!model)
+        return nn_fail(&open_message, NN_USAGE, "the model is NULL");
     struct nn_context *c = calloc(1, sizeof *c);
     if (!c)
         return nn_fail(&open_message, NN_MACHINE, "out of memory");
@@ -266,12 +271,19 @@ void nn_context_close(struct nn_context *c)
     nn_context_release(c);
 }
 
+enum nn_status nn_context_given(struct nn_context *c, const void *p, const char *what)
+{
+    if (!c)
+        return nn_fail(&open_message, NN_USAGE, "the context is NULL");
+    return p ? NN_OK : nn_fail(&c->message, NN_USAGE, "%s is NULL", what);
+}
+
 const char *nn_context_error(const struct nn_context *c)
 {
     return c ? c->message.text : open_message.text;
 }
 
-const char *nn_context_device(const struct nn_context *c) { return c->level->target; }
+const char *nn_context_device(const struct nn_context *c) { return c ? c->level->target : NULL; }
 
 /* ---- training ---- */
 
@@ -280,27 +292,49 @@ static enum nn_status no_training(struct nn_context *c)
     return nn_fail(&c->message, NN_USAGE, "%s was built for inference only", c->model->name);
 }
 
+static enum nn_status aligned(struct nn_context *c, const struct nn_value_rec *v, const void *p)
+{
+    size_t size = nn_dtype_size((enum nn_dtype)v->dtype);
+    return (uintptr_t)p % size
+               ? nn_fail(&c->message, NN_USAGE, "the array for `%s` is not aligned to %zu bytes",
+                         nn_exec_text(c->exec, v->name), size)
+               : NN_OK;
+}
+
 static enum nn_status all_given(struct nn_context *c, int graph, const void *const *in)
 {
     const struct nn_value_rec *v = nn_exec_inputs(c->exec, graph);
-    for (uint32_t i = 0; i < nn_exec_graph_rec(c->exec, graph)->input_count; i++)
+    uint32_t n = nn_exec_graph_rec(c->exec, graph)->input_count;
+    enum nn_status s = n ? nn_context_given(c, in, "the inputs' list") : NN_OK;
+    for (uint32_t i = 0; !s && i < n; i++) {
         if (!in[i])
-            return nn_fail(&c->message, NN_USAGE, "the array for `%s` is NULL",
-                           nn_exec_text(c->exec, v[i].name));
-    return NN_OK;
+            s = nn_fail(&c->message, NN_USAGE, "the array for `%s` is NULL",
+                        nn_exec_text(c->exec, v[i].name));
+        else
+            s = aligned(c, &v[i], in[i]);
+    }
+    return s;
 }
 
-enum nn_status nn_context_given(struct nn_context *c, const void *p, const char *what)
+/* An output may be NULL. */
+static enum nn_status places_given(struct nn_context *c, int graph, void *const *out)
 {
-    return p ? NN_OK : nn_fail(&c->message, NN_USAGE, "%s is NULL", what);
+    const struct nn_value_rec *v = nn_exec_outputs(c->exec, graph);
+    enum nn_status s = nn_context_given(c, out, "the outputs' list");
+    for (uint32_t i = 0; !s && i < nn_exec_graph_rec(c->exec, graph)->output_count; i++)
+        s = aligned(c, &v[i], out[i]);
+    return s;
 }
 
 enum nn_status nn_context_init(struct nn_context *c, int64_t seed)
 {
+    enum nn_status s = nn_context_given(c, c, "the context");
+    if (s)
+        return s;
     if (c->init < 0)
         return no_training(c);
     int slot = nn_exec_find_slot(c->exec, "seed");
-    enum nn_status s = nn_context_settle(c);
+    s = nn_context_settle(c);
     nn_exec_set_scalar(c->exec, "step", 0);
     if (slot >= 0 && nn_exec_slot_rec(c->exec, slot)->dtype == NN_i64)
         nn_exec_set_i64(c->exec, slot, seed);
@@ -350,6 +384,9 @@ static void read_losses(const struct nn_context *c, int graph, float *const *los
 
 enum nn_status nn_context_step(struct nn_context *c, const void *const *in, float *const *loss)
 {
+    enum nn_status s = nn_context_given(c, loss, "the losses' list");
+    if (s)
+        return s;
     if (c->step < 0)
         return no_training(c);
     if (c->length_missing)
@@ -358,7 +395,7 @@ enum nn_status nn_context_step(struct nn_context *c, const void *const *in, floa
             "%s's schedule asks how long training is: set steps (and steps_per_epoch) in "
             "the options",
             c->model->name);
-    enum nn_status s = all_given(c, c->step, in);
+    s = all_given(c, c->step, in);
     if (!s)
         s = run_step(c, in, loss);
     if (!s)
@@ -380,11 +417,14 @@ static enum nn_status evaluate_at(struct nn_context *c, int graph, int64_t batch
 
 enum nn_status nn_context_evaluate(struct nn_context *c, int64_t count, const void *const *in)
 {
+    enum nn_status s = nn_context_given(c, c, "the context");
+    if (s)
+        return s;
     if (c->eval < 0 || c->eval_one < 0)
         return no_training(c);
     if (count < 0)
         return nn_fail(&c->message, NN_USAGE, "%lld samples", (long long)count);
-    enum nn_status s = count ? all_given(c, c->eval, in) : NN_OK;
+    s = count ? all_given(c, c->eval, in) : NN_OK;
     if (!s)
         s = nn_context_settle(c);
     for (int64_t at = 0; !s && at < count;) {
@@ -399,13 +439,13 @@ enum nn_status nn_context_evaluate(struct nn_context *c, int64_t count, const vo
 
 enum nn_status nn_context_metrics(struct nn_context *c, float *value)
 {
+    enum nn_status s = nn_context_given(c, value, "the place for the metrics");
+    if (s)
+        return s;
     if (c->metrics < 0)
         return no_training(c);
     if (!c->evaluated)
         return nn_fail(&c->message, NN_USAGE, "no sample was evaluated since the last metrics");
-    enum nn_status s = nn_context_given(c, value, "the place for the metrics");
-    if (s)
-        return s;
     s = nn_context_settle(c);
     if (!s)
         s = nn_exec_run(c->exec, c->metrics, NULL, &c->message);
@@ -424,14 +464,19 @@ enum nn_status nn_context_forward(struct nn_context *c, const int64_t *size, con
                                   void *const *out)
 {
     int graph;
+    enum nn_status s = nn_context_given(c, size, "the sizes' list");
+    if (s)
+        return s;
     if (!c->filled)
         return nn_fail(&c->message, NN_USAGE,
                        "forward: the parameters have no values yet: load them first");
-    enum nn_status s = nn_context_settle(c);
+    s = nn_context_settle(c);
     if (!s)
         s = nn_sizes_set(c, size, &graph);
     if (!s)
         s = all_given(c, graph, in);
+    if (!s)
+        s = places_given(c, graph, out);
     if (!s)
         s = nn_exec_run(c->exec, graph, nn_sizes_in(c, graph, in), &c->message);
     if (!s)

@@ -44,7 +44,7 @@ enum nn_status nn_level_exec(const struct nn_context *c, struct nn_exec **e,
 /* Waits for training steps that are under way; to be called before anything else is done. */
 enum nn_status nn_context_settle(struct nn_context *c);
 
-/* Refuses a pointer of the caller's that is NULL; `what`: the path. */
+/* Refuses a context that is NULL, and a pointer of the caller's that is; `what`: the path. */
 enum nn_status nn_context_given(struct nn_context *c, const void *p, const char *what);
 
 /* Sets what schedules read: how long training is, as far as options and model say. */

@@ -61,8 +61,9 @@ enum nn_status nn_context_save_state(struct nn_context *c, const char *path)
 enum nn_status nn_context_load(struct nn_context *c, const char *path)
 {
     enum nn_status s = nn_context_given(c, path, "the path");
-    if (!s)
-        s = nn_context_settle(c);
+    if (s)
+        return s;
+    s = nn_context_settle(c);
     if (!s)
         s = c->model->part ? nn_weights_load_part(c->exec, path, c->model->part, &c->message)
                            : nn_weights_load(c->exec, path, "", &c->message);

@@ -31,11 +31,11 @@ enum nn_status nn_params_open(struct nn_context *c, struct nn_message *m)
     return NN_OK;
 }
 
-uint32_t nn_context_params(const struct nn_context *c) { return c->params; }
+uint32_t nn_context_params(const struct nn_context *c) { return c ? c->params : 0; }
 
 const char *nn_context_param_name(const struct nn_context *c, uint32_t i)
 {
-    return i < c->params
+    return c && i < c->params
                ? nn_exec_text(c->exec, nn_exec_slot_rec(c->exec, (int)c->param[i].slot)->name)
                : NULL;
 }

@@ -90,6 +90,9 @@ static enum nn_status compare(const struct nn_context *c, const struct nn_probe 
 
 enum nn_status nn_context_selftest(struct nn_context *c)
 {
+    enum nn_status s = nn_context_given(c, c, "the context");
+    if (s)
+        return s;
     const struct nn_probe_rec *want = c->model->probe;
     struct nn_message *m = &c->message;
     if (!want->count)
@@ -97,7 +100,7 @@ enum nn_status nn_context_selftest(struct nn_context *c)
     struct nn_probe p = {.forward_limit = want->forward_limit, .step_limit = want->step_limit};
     struct nn_exec *e = NULL;
     struct nn_gpu_device gpu = {0};
-    enum nn_status s = nn_context_settle(c);
+    s = nn_context_settle(c);
     if (!s)
         s = nn_level_exec(c, &e, &gpu, m);
     if (!s)

@@ -71,6 +71,8 @@ static void refusals(struct mlp *ctx)
           strstr(mlp_error(ctx), "`label` is NULL"));
     CHECK(mlp_evaluate(ctx, 1, NULL, NULL) == NN_USAGE &&
           mlp_evaluate(ctx, 0, NULL, NULL) == NN_OK);
+    CHECK(mlp_forward(ctx, 1, image[0], (float *)(void *)((char *)&v + 1)) == NN_USAGE &&
+          strstr(mlp_error(ctx), "`output` is not aligned to 4 bytes"));
     CHECK(mlp_load(ctx, "/nowhere/w") && strstr(mlp_error(ctx), "/nowhere/w"));
     CHECK(mlp_param(ctx, "fc9.weight", &v) == NN_USAGE && strstr(mlp_error(ctx), "fc9"));
     CHECK(!mlp_param_dlpack(ctx, "fc9.weight"));
@@ -89,6 +91,41 @@ static void nothing_given(struct mlp *ctx)
     CHECK(mlp_param(ctx, NULL, &view) == NN_USAGE && strstr(mlp_error(ctx), "name is NULL"));
     CHECK(mlp_param(ctx, "fc1.weight", NULL) == NN_USAGE && strstr(mlp_error(ctx), "view is NULL"));
     CHECK(!mlp_param_dlpack(ctx, NULL) && strstr(mlp_error(ctx), "name is NULL"));
+}
+
+static void no_context(void)
+{
+    struct mlp *const ctx = NULL;
+    struct mlp_metrics m;
+    struct nn_dltensor view;
+    float y[MLP_OUTPUT_SIZE];
+    const char *why = "the context is NULL";
+    CHECK(mlp_train_step(ctx, image[0], label, NULL) == NN_USAGE && !strcmp(mlp_error(NULL), why));
+    CHECK(mlp_init(ctx, 1) == NN_USAGE && mlp_forward(ctx, 1, image[0], y) == NN_USAGE);
+    CHECK(mlp_evaluate(ctx, 0, NULL, NULL) == NN_USAGE && mlp_metrics(ctx, &m) == NN_USAGE);
+    CHECK(mlp_save(ctx, "w") == NN_USAGE && mlp_load(ctx, "w") == NN_USAGE);
+    CHECK(mlp_save_state(ctx, "w") == NN_USAGE && mlp_load_state(ctx, "w") == NN_USAGE);
+    CHECK(mlp_param(ctx, "fc1.weight", &view) == NN_USAGE && !mlp_param_dlpack(ctx, "fc1.weight"));
+    CHECK(mlp_selftest(ctx) == NN_USAGE && !mlp_param_name(ctx, 0) && !mlp_device(ctx));
+    mlp_close(ctx);
+}
+
+static void *take_odd(void *user, size_t n)
+{
+    char *p = take(user, n + 64);
+    return p ? p + 16 : NULL;
+}
+
+static void give_odd(void *user, void *p, size_t n) { give(user, (char *)p - 16, n); }
+
+static void bad_allocators(void)
+{
+    struct mlp *ctx = NULL;
+    struct nn_allocator none = {take, NULL, NULL}, odd = {take_odd, give_odd, NULL};
+    CHECK(mlp_open(&(struct nn_options){.allocator = &none}, &ctx) == NN_USAGE && !ctx &&
+          strstr(mlp_error(NULL), "lacks alloc or release"));
+    CHECK(mlp_open(&(struct nn_options){.allocator = &odd}, &ctx) == NN_USAGE && !ctx &&
+          strstr(mlp_error(NULL), "not aligned to 64 bytes"));
 }
 
 int main(int argc, char **argv)
@@ -120,6 +157,8 @@ int main(int argc, char **argv)
     CHECK(mlp_open(&o, NULL) == NN_USAGE && strstr(mlp_error(NULL), "NULL"));
     CHECK(mlp_open(&o, &ctx) == NN_OK && lines == 1);
     nothing_given(ctx);
+    no_context();
+    bad_allocators();
     CHECK(mlp_selftest(ctx) == NN_OK && lines == 2);
     for (int s = 0; s < STEPS; s++) {
         CHECK(mlp_train_step(ctx, image[s * MLP_BATCH], label + s * MLP_BATCH,
