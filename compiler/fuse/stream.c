@@ -299,22 +299,39 @@ static struct degree degree_of(const struct find *f, fx_id id)
     return d;
 }
 
-/* 0 where the conditions of x's pick leave a column out. */
-static bool left_out(const struct find *f, fx_id id)
+/* 0 where the conditions of `by`, a pick, leave a column out. */
+static bool left_out(const struct find *f, fx_id id, const struct fx_val *by)
 {
-    const struct fx_val *v = &f->x->val.p[id], *x = &f->x->val.p[f->out->x];
+    const struct fx_val *v = &f->x->val.p[id];
     if (v->kind == FX_PICK)
-        return v->f == 0 && ((v->pick == x->pick && v->cond == x->cond) || left_out(f, v->in[0]));
+        return v->f == 0 &&
+               ((v->pick == by->pick && v->cond == by->cond) || left_out(f, v->in[0], by));
     if (v->kind != FX_OP)
         return false;
     switch ((int)v->op) {
     case IR_cast:
     case IR_round_tf32:
     case IR_neg:
-    case IR_div: return left_out(f, v->in[0]);
-    case IR_mul: return left_out(f, v->in[0]) || left_out(f, v->in[1]);
+    case IR_div: return left_out(f, v->in[0], by);
+    case IR_mul: return left_out(f, v->in[0], by) || left_out(f, v->in[1], by);
     }
     return false;
+}
+
+/* x, which is -inf where the conditions of `sum` leave a column out, without these; a mask's own
+ * conditions may be among x's. */
+static fx_id within_columns(const struct find *f, const struct fx_val *x, const struct fx_val *sum)
+{
+    const struct fx_val *e = &f->x->val.p[sum->in[0]], *z, *known;
+    if (x->cond != sum->cond)
+        return 0;
+    if (x->pick == sum->pick)
+        return x->in[0];
+    z = &f->x->val.p[e->in[0]];
+    known = &f->x->val.p[z->in[0]];
+    bool masked = known->kind == FX_PICK && known->f == -INFINITY && known->in[0] == x->in[0] &&
+                  known->pick == x->pick && known->cond == sum->pick;
+    return masked ? z->in[0] : 0;
 }
 
 /* max folds x, total exp(x - max). Where conditions leave columns out of both (beyond a size that
@@ -328,10 +345,10 @@ static bool find_softmax(struct find *f, const fx_id *value)
     o->e = value[o->total];
     const struct fx_val *x = &f->x->val.p[o->x], *sum = &f->x->val.p[o->e];
     if (x->kind == FX_PICK && x->f == -INFINITY && sum->kind == FX_PICK && sum->f == 0 &&
-        x->pick == sum->pick && x->cond == sum->cond) {
-        o->known = x->in[0];
+        (o->known = within_columns(f, x, sum)) != 0)
         o->e = sum->in[0];
-    }
+    else
+        o->known = o->x;
     const struct fx_val *e = &f->x->val.p[o->e], *z = &f->x->val.p[e->in[0]];
     if (e->kind != FX_OP || e->op != IR_exp || z->kind != FX_OP || z->op != IR_sub ||
         z->in[0] != o->known || e->dtype != NN_f32)
@@ -342,7 +359,7 @@ static bool find_softmax(struct find *f, const fx_id *value)
     for (uint32_t i = 0; i < o->nsum; i++) {
         struct degree d = degree_of(f, o->sum[i].square);
         if (!d.good || d.e != 1 || (d.l != -1 && d.l != 0) ||
-            (o->known != o->x && !left_out(f, o->sum[i].square)))
+            (o->known != o->x && !left_out(f, o->sum[i].square, sum)))
             return false;
         o->sum[i].divided = d.l == -1;
     }

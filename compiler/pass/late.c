@@ -3,6 +3,7 @@
  * rounded to few bits that is the better order: the largest e is 1, which no rounding touches, and
  * a kernel that does not know the total until its row has ended (a GPU's attention) rounds the same
  * numbers as any other. */
+#include "image.h"
 #include "pass/pass.h"
 
 /* A move or a mark that changes no value. */
@@ -46,8 +47,18 @@ static int way_down(const struct ir_graph *g, const struct ir_node *n, uint32_t 
     return good ? (int)k : -1;
 }
 
-/* The division by a total below the value, its operands from there to the value; 0: none. */
-static ir_id find_division(const struct ir_graph *g, ir_id id, uint32_t depth)
+/* The choice leaves out what the softmax that is divided there has left out, too: a row may have
+ * nothing else, and its total is NaN then. */
+static bool same_choice(const struct ir_graph *g, const struct ir_node *choice, ir_id division)
+{
+    const struct ir_node *e = ir_at(g, ir_at(g, division)->in[0].node);
+    const struct ir_node *x = ir_at(g, ir_at(g, e->in[0].node)->in[0].node);
+    return choice->op == IR_select && x->op == IR_select && x->in[0].node == choice->in[0].node;
+}
+
+/* The division by a total below the value, its operands from there to the value; 0: none. *masked
+ * becomes true where a row's elements between them may all be zeros by choice. */
+static ir_id find_division(const struct ir_graph *g, ir_id id, uint32_t depth, bool *masked)
 {
     enum { DEEP = 8 };
     const struct ir_node *n = ir_at(g, id);
@@ -55,29 +66,73 @@ static ir_id find_division(const struct ir_graph *g, ir_id id, uint32_t depth)
         ir_access_is_identity(&n->in[0].a, n))
         return id;
     for (uint32_t k = 0; k < n->nin && depth < DEEP; k++) {
-        ir_id found = way_down(g, n, k) < 0 ? 0 : find_division(g, n->in[k].node, depth + 1);
+        if (way_down(g, n, k) < 0)
+            continue;
+        ir_id found = find_division(g, n->in[k].node, depth + 1, masked);
+        *masked = *masked || (found && same_choice(g, n, found));
         if (found)
             return found;
     }
     return 0;
 }
 
-/* How the sum's points see the total; false: some of what is summed has one of its own. */
-static bool see_total(struct ir_module *m, const struct ir_graph *g, const struct ir_node *sum,
-                      uint32_t factor, const struct ir_node *division, struct ir_access *at)
+/* The guard holds where these axes are at 0, whatever the others and the run's sizes. */
+static bool holds_at_first(const struct ir_graph *g, const struct ir_node *n,
+                           const struct ir_term *t, uint32_t axes)
+{
+    int64_t zero[IR_MAX_AXES] = {0}, *least = ARENA_ARRAY(g->m->mem, int64_t, n->nin);
+    for (uint32_t a = 0; a < n->nd; a++)
+        if (ix_uses_axis(t->e, a) && !(axes >> a & 1))
+            return false;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        const struct ir_node *x = ir_at(g, n->in[k].node);
+        const struct ir_slot *size = x->op == IR_slot ? &g->m->slots.p[x->attr.i] : NULL;
+        if (!ix_mentions_operand(t->e, k))
+            continue;
+        if (!size || size->kind != NN_SLOT_SIZE)
+            return false;
+        least[k] = size->least;
+    }
+    return t->q == 1 && ix_eval(t->e, zero, least) >= 0;
+}
+
+/* Operand k's access as it is where its guards hold; false: elsewhere it finds something else than
+ * 0. folded: the axes of n that are summed. */
+static bool unguarded(const struct ir_graph *g, const struct ir_node *n, uint32_t k,
+                      uint32_t folded, struct pass_late *late, struct ir_access *a)
+{
+    *a = n->in[k].a;
+    for (uint32_t i = 0; i < a->nguard; i++)
+        late->masked = late->masked || !holds_at_first(g, n, &a->guard[i], folded);
+    bool zeros = !a->nguard || a->fill == 0;
+    a->nguard = 0;
+    return zeros;
+}
+
+/* How the sum's points see the total, under guards (a size that the run chooses has them) or not;
+ * false: some of what is summed has one of its own. */
+static bool see_total(const struct ir_graph *g, const struct ir_node *sum,
+                      const struct ir_node *division, struct pass_late *late)
 {
     const struct ir_node *product = ir_at(g, sum->in[0].node);
+    struct ir_access outer, inner, value;
     int64_t dim[IR_MAX_AXES], within[IR_MAX_AXES];
-    struct ir_access value;
+    uint32_t axis, first = (uint32_t)sum->nd - sum->nred, folded = 0;
     ir_dims(sum, dim);
     ir_dims(product, within);
-    if (!ir_access_total(&sum->in[0].a, dim) || !ir_access_total(&product->in[factor].a, within) ||
-        !ir_compose(m, &sum->in[0].a, &product->in[factor].a, dim, 0, &value) ||
-        !ir_compose(m, &value, &division->in[1].a, dim, 0, at) || !ir_access_total(at, dim))
+    for (uint32_t i = 0; i < product->nd; i++)
+        if (ix_is_axis(sum->in[0].a.at[i].e, &axis) && axis >= first)
+            folded |= 1u << i;
+    if (!unguarded(g, sum, 0, ~0u << first, late, &outer) ||
+        !unguarded(g, product, late->factor, folded, late, &inner) ||
+        !ir_access_total(&outer, dim) || !ir_access_total(&inner, within) ||
+        !ir_compose(g->m, &outer, &inner, dim, 0, &value) ||
+        !ir_compose(g->m, &value, &division->in[1].a, dim, 0, &late->at) ||
+        !ir_access_total(&late->at, dim))
         return false;
-    for (uint32_t i = 0; i < at->rank; i++)
-        for (uint32_t a = sum->nd - sum->nred; a < sum->nd; a++)
-            if (ix_uses_axis(at->at[i].e, a))
+    for (uint32_t i = 0; i < late->at.rank; i++)
+        for (uint32_t a = first; a < sum->nd; a++)
+            if (ix_uses_axis(late->at.at[i].e, a))
                 return false;
     return true;
 }
@@ -90,10 +145,12 @@ static ir_id undivided(struct pass_rewrite *r, ir_id id, ir_id division)
         return r->map[old->in[0].node];
     struct ir_node n = pass_rewrite_map(r, id);
     struct ir_in *in = arena_dup(r->g->m->mem, n.in, n.nin * sizeof *in);
-    for (uint32_t k = 0; k < n.nin; k++)
+    for (uint32_t k = 0; k < n.nin; k++) {
+        bool masked = false;
         if (way_down(&r->old, old, k) >= 0 &&
-            find_division(&r->old, old->in[k].node, 0) == division)
+            find_division(&r->old, old->in[k].node, 0, &masked) == division)
             in[k].node = undivided(r, old->in[k].node, division);
+    }
     n.in = in;
     return ir_append_shared(r->g, &n);
 }
@@ -102,10 +159,10 @@ bool pass_find_late(struct pass_rewrite *r, ir_id id, struct pass_late *late)
 {
     const struct ir_node *sum = ir_at(&r->old, id), *product = ir_at(&r->old, sum->in[0].node);
     for (uint32_t k = 0; k < 2; k++) {
-        ir_id at = find_division(&r->old, product->in[k].node, 0);
-        const struct ir_node *division = at ? ir_at(&r->old, at) : NULL;
         *late = (struct pass_late){.factor = k};
-        if (!at || !see_total(r->g->m, &r->old, sum, k, division, &late->at))
+        ir_id at = find_division(&r->old, product->in[k].node, 0, &late->masked);
+        const struct ir_node *division = at ? ir_at(&r->old, at) : NULL;
+        if (!at || !see_total(&r->old, sum, division, late))
             continue;
         late->total = r->map[division->in[1].node];
         late->value = undivided(r, product->in[k].node, at);
@@ -116,17 +173,15 @@ bool pass_find_late(struct pass_rewrite *r, ir_id id, struct pass_late *late)
 
 ir_id pass_divide_late(struct ir_graph *g, ir_id sum, const struct pass_late *late)
 {
-    struct ir_node like = *ir_at(g, sum);
-    struct ir_in in[2] = {{sum, ir_identity(g->m, ir_rank(&like), ir_axes(&like))},
-                          {late->total, late->at}};
-    struct ir_node n = {.op = IR_div,
-                        .dtype = NN_f32,
-                        .nd = (uint16_t)ir_rank(&like),
-                        .nin = 2,
-                        .checkpoint = like.checkpoint,
-                        .again = like.again,
-                        .origin = like.origin,
-                        .dom = ir_axes(&like),
-                        .in = in};
-    return ir_append(g, &n);
+    struct ir_in in[3] = {pass_identity(g, sum), {late->total, late->at}};
+    ir_id quotient = pass_element(g, sum, IR_div, NN_f32, in);
+    if (!late->masked)
+        return quotient;
+    /* a sum of nothing is 0, whatever the total of what was left out */
+    struct ir_builder b = {.g = g, .origin = ir_at(g, sum)->origin};
+    ir_id zero = ir_const_f(&b, NN_f32, 0);
+    in[1] = (struct ir_in){.node = zero};
+    in[0] = pass_identity(g, pass_element(g, sum, IR_eq, NN_bool, in));
+    in[2] = pass_identity(g, quotient);
+    return pass_element(g, sum, IR_select, NN_f32, in);
 }

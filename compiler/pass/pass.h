@@ -35,12 +35,17 @@ struct ir_node pass_rewrite_map(const struct pass_rewrite *r,
                                 ir_id old);                 /* a copy, operands mapped */
 ir_id pass_rewrite_copy(struct pass_rewrite *r, ir_id old); /* appends, sets and returns map[old] */
 void pass_rewrite_end(struct pass_rewrite *r);              /* outputs and updates are mapped */
+struct ir_in pass_identity(const struct ir_graph *g, ir_id x); /* x, element by element */
+/* An element-wise node over the axes of like's value, in its place. */
+ir_id pass_element(struct ir_graph *g, ir_id like, enum ir_op op, enum nn_dtype t,
+                   const struct ir_in *in);
 
 /* ---- late.c ---- */
 /* A factor of a sum of products that is divided by a softmax's total: which, without the division,
- * and the total as the sum's points see it. */
+ * and the total as the sum's points see it. `masked`: some of what is summed may be left out. */
 struct pass_late {
     uint32_t factor;
+    bool masked;
     ir_id value, total;
     struct ir_access at;
 };

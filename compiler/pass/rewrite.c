@@ -40,3 +40,25 @@ void pass_rewrite_end(struct pass_rewrite *r)
     vec_free(&r->old.nodes);
     free(r->map);
 }
+
+struct ir_in pass_identity(const struct ir_graph *g, ir_id x)
+{
+    const struct ir_node *n = ir_at(g, x);
+    return (struct ir_in){x, ir_identity(g->m, ir_rank(n), ir_axes(n))};
+}
+
+ir_id pass_element(struct ir_graph *g, ir_id like, enum ir_op op, enum nn_dtype t,
+                   const struct ir_in *in)
+{
+    struct ir_node of = *ir_at(g, like);
+    struct ir_node n = {.op = (uint8_t)op,
+                        .dtype = (uint8_t)t,
+                        .nd = (uint16_t)ir_rank(&of),
+                        .nin = (uint16_t)ir_op_arity(op),
+                        .checkpoint = of.checkpoint,
+                        .again = of.again,
+                        .origin = of.origin,
+                        .dom = ir_axes(&of),
+                        .in = in};
+    return ir_append(g, &n);
+}
