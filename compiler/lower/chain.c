@@ -82,7 +82,7 @@ static void stages(struct sk *s, const uint32_t *buf, const struct lo_lin *at, i
         sk_begin_stage(&stage, s, &one, buf);
         for (uint32_t k = 0; k < c->outer; k++)
             sk_axis(&stage, one.outer + one.inner + k, at[k]);
-        if (limits->on)
+        if (limits->from || limits->to)
             stage.limit[limits->column[i]] =
                 chain_limit(&stage, limits, limits->column[i], at[c->outer - 1], rows);
         sk_stage(&stage);
@@ -116,7 +116,7 @@ void sk_chain(struct sk *s)
         tasks *= c->dim[i];
     struct lo_lin from, to, at[IR_MAX_AXES];
     sk_phase(s, sk_chunks(s, tasks, 1), &from, &to);
-    if (limits.on)
+    if (limits.from || limits.to)
         clear(s, buf);
     lo_id task = lo_for(b, LO_SERIAL, from, to, 1), block = decode(s, task, at);
     for (uint32_t i = 0; i < c->outer; i++)

@@ -4,11 +4,11 @@
 
 #include "lower/skeleton.h"
 
-/* Only columns with sign * (column - row) + first >= 0 count for anything that the chain gives. */
+/* Only columns with first <= column - row (`from`) and column - row <= last (`to`) count for
+ * anything that the chain gives: first <= 0 <= last. */
 struct chain_limits {
-    bool on;
-    int sign; /* 1: columns from some place on; -1: up to some place */
-    int64_t first;
+    bool from, to;
+    int64_t first, last;
     uint32_t column[64]; /* of each stage: the axis of its space */
 };
 struct chain_limits chain_find_limits(const struct fuse_plan *p, const struct fuse_cluster *c);

@@ -114,7 +114,7 @@ static void place_block(struct gs *g, const struct fuse_cluster *chain, lo_id ta
     lo_id block;
     task = gc_split(&g->c, task, blocks, &block);
     struct lo_lin at = lo_lin_mul(b, lo_lin_v(b, block), g->block);
-    if (g->limits.on && g->limits.sign < 0)
+    if (g->limits.to && !g->limits.from)
         at = gc_plus(&g->c, lo_lin_mul(b, at, -1), (blocks - 1) * g->block);
     g->row0 = at;
     for (uint32_t i = chain->outer - 1; i-- > 0;) {
@@ -154,7 +154,7 @@ static void go_over_columns(struct gs *g)
 {
     struct lo_builder *b = &g->s->b;
     struct lo_lin from = lo_lin_c(0), to = lo_lin_c(gc_ceil(g->ncolumn, g->wide));
-    if (g->limits.on) {
+    if (g->limits.from || g->limits.to) {
         struct sk_limit l = chain_limit(g->s, &g->limits, g->column, g->row0, g->block);
         from = lo_lin_v(b, divided(g, l.from, g->wide));
         to = lo_lin_v(b, divided(g, gc_plus(&g->c, l.to, g->wide - 1), g->wide));
@@ -216,16 +216,13 @@ static double bytes_of(const struct gs *g, fx_id v)
 /* Columns that block `k` of rows visits. */
 static int64_t visited(const struct gs *g, int64_t k)
 {
-    int64_t n = gc_ceil(g->ncolumn, g->wide) * g->wide, from = 0, to = n;
-    int64_t edge =
-        k * g->block + (g->limits.sign < 0 ? g->block : 0) - g->limits.sign * g->limits.first;
-    if (g->limits.on && g->limits.sign < 0)
-        to = edge < 1 ? 1 : edge;
-    else if (g->limits.on)
-        from = edge < g->ncolumn - 1 ? edge : g->ncolumn - 1;
-    from = from < 0 ? 0 : from / g->wide * g->wide;
-    to = gc_ceil(to, g->wide) * g->wide;
-    to = to < n ? to : n;
+    int64_t from = 0, to = g->ncolumn;
+    if (g->limits.from)
+        from = k * g->block + g->limits.first;
+    if (g->limits.to)
+        to = (k + 1) * g->block + g->limits.last;
+    from = from < 0 ? 0 : (from < g->ncolumn ? from : g->ncolumn - 1) / g->wide * g->wide;
+    to = gs_up(to, g->wide);
     return (to < g->ncolumn ? to : g->ncolumn) - from;
 }
 
