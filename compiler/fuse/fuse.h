@@ -273,6 +273,8 @@ struct fuse_sum {
     fx_id square, col;
     uint32_t n;   /* mask of axes */
     bool divided; /* its terms are divided by the softmax's total */
+    bool masked;  /* what a mask leaves out of the softmax is left out here, too: maybe all of a row
+                   */
 };
 struct fuse_stream {
     uint32_t

@@ -201,7 +201,7 @@ static bool add_sum(struct find *f, uint32_t member, const fx_id *in, uint32_t n
     if (o->nsum == COUNT(o->sum) || is_bound(f, col) || !within(axes_of(f, col), columns) ||
         !within(axes_of(f, square), f->rows | f->column) || !n || size_of(f, n) > FUSE_STREAM_DEPTH)
         return false;
-    o->sum[o->nsum++] = (struct fuse_sum){member, square, col, n, true};
+    o->sum[o->nsum++] = (struct fuse_sum){.member = member, .square = square, .col = col, .n = n};
     return true;
 }
 
@@ -318,6 +318,27 @@ static bool left_out(const struct find *f, fx_id id, const struct fx_val *by)
     return false;
 }
 
+/* 0 where the choice or the conditions that make known -inf do so. */
+static bool masked(const struct find *f, fx_id id)
+{
+    const struct fx_val *v = &f->x->val.p[id], *known = &f->x->val.p[f->out->known];
+    if (v->kind == FX_PICK)
+        return (known->kind == FX_PICK && v->pick == known->pick) || masked(f, v->in[0]);
+    if (v->kind != FX_OP || id == f->out->e)
+        return false;
+    switch ((int)v->op) {
+    case IR_select:
+        return (known->kind == FX_OP && known->op == IR_select && known->in[0] == v->in[0]) ||
+               masked(f, v->in[1]) || masked(f, v->in[2]);
+    case IR_cast:
+    case IR_round_tf32:
+    case IR_neg:
+    case IR_div: return masked(f, v->in[0]);
+    case IR_mul: return masked(f, v->in[0]) || masked(f, v->in[1]);
+    }
+    return false;
+}
+
 /* x, which is -inf where the conditions of `sum` leave a column out, without these; a mask's own
  * conditions may be among x's. */
 static fx_id within_columns(const struct find *f, const struct fx_val *x, const struct fx_val *sum)
@@ -362,6 +383,7 @@ static bool find_softmax(struct find *f, const fx_id *value)
             (o->known != o->x && !left_out(f, o->sum[i].square, sum)))
             return false;
         o->sum[i].divided = d.l == -1;
+        o->sum[i].masked = masked(f, o->sum[i].square);
     }
     return true;
 }

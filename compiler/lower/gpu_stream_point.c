@@ -326,6 +326,17 @@ static bool reads_more(struct gs *g, uint32_t sum)
     return more;
 }
 
+/* The sum over the softmax's total; 0 where a mask leaves nothing of a row, whose total is NaN. */
+static lo_id divide(struct gs *g, uint32_t sum, lo_id v, lo_id total)
+{
+    struct lo_builder *b = &g->s->b;
+    struct lo_type t = b->k->insns.p[v].type;
+    lo_id zero = lo_const_f(b, t, 0), q = lo_op(b, IR_div, t, v, lo_splat(b, total, t.lanes), 0);
+    if (!g->f.sum[sum].masked)
+        return q;
+    return lo_op(b, IR_select, t, lo_op(b, IR_eq, t, v, zero, 0), zero, q);
+}
+
 static void finish_sum(struct gs *g, uint32_t sum, const lo_id *total)
 {
     struct lo_builder *b = &g->s->b;
@@ -341,7 +352,7 @@ static void finish_sum(struct gs *g, uint32_t sum, const lo_id *total)
         if (softmax(g))
             bind(g, member(g, g->f.total)->node, total[r]);
         if (softmax(g) && g->f.sum[sum].divided)
-            v = lo_op(b, IR_div, t, v, lo_splat(b, total[r], t.lanes), 0);
+            v = divide(g, sum, v, total[r]);
         lo_id valid = live(g, r);
         stand_row(g, r);
         for (int64_t l = 0; l < (vec > 1 ? 1 : t.lanes); l++)
