@@ -173,24 +173,6 @@ static int read_sizes(struct build *b)
     return 0;
 }
 
-const char *build_prefix(struct build *b)
-{
-    const char *file = b->o.args.p[0], *slash = strrchr(file, '/'),
-               *stem = slash ? slash + 1 : file;
-    const char *dot = strrchr(stem, '.');
-    char *s = b->o.prefix  ? arena_printf(b->mem, "%s", b->o.prefix)
-              : b->o.model ? arena_printf(b->mem, "%s", b->o.model)
-                           : arena_strndup(b->mem, stem, dot ? (size_t)(dot - stem) : strlen(stem));
-    for (char *c = s; !b->o.prefix && *c; c++)
-        *c = (char)tolower((unsigned char)*c);
-    const char *name = pack_identifier(b->mem, s);
-    if (b->o.prefix && strcmp(name, s) != 0) {
-        fprintf(stderr, "nnc build: --prefix %s: no name in C\n", s);
-        exit(EXIT_USAGE);
-    }
-    return name;
-}
-
 static int read_file(struct build *b)
 {
     b->front = nnc_front(b->diag, &b->o);
@@ -207,7 +189,6 @@ static int read_file(struct build *b)
                 exports ? "; its functions are built with --kernels" : "");
         return EXIT_REFUSED;
     }
-    b->prefix = build_prefix(b);
     return read_sizes(b);
 }
 
@@ -353,6 +334,8 @@ static int build(struct build *b)
     if (!bad)
         bad = build_read_parts(b);
     if (!bad)
+        bad = build_find_linker(b);
+    if (!bad)
         bad = read_gemm(b);
     if (!bad)
         bad = read_file(b);
@@ -406,24 +389,35 @@ static int check_options(const struct nnc_options *o)
     return wrong ? EXIT_USAGE : 0;
 }
 
+static int make(struct build *b)
+{
+    if (!b->o.out) {
+        fprintf(stderr, "nnc build: -o DIR is missing\n");
+        return EXIT_USAGE;
+    }
+    int bad = check_folder(b);
+    if (bad)
+        return bad;
+    return b->o.functions ? build_kernels(b) : build(b);
+}
+
 int cmd_build(int argc, char **argv)
 {
     struct build b = {.diag = diag_new(), .mem = arena_new()};
     nnc_parse_options(
         &b.o, "build", argc, argv,
         "define include_opt model target gemm policy budget batch epochs steps seed folder emit "
-        "prefix max inference depfile functions with_gradient instance",
+        "prefix print_prefix runtime max inference depfile functions with_gradient instance",
         1);
     b.o.out = b.o.folder;
     int bad = check_options(&b.o);
-    if (!bad && !b.o.out) {
-        fprintf(stderr, "nnc build: -o DIR is missing\n");
-        bad = EXIT_USAGE;
-    }
     if (!bad)
-        bad = check_folder(&b);
-    if (!bad)
-        bad = b.o.functions ? build_kernels(&b) : build(&b);
+        bad = build_read_prefix(&b);
+    bool name_only = !bad && b.o.print_prefix;
+    if (name_only)
+        puts(b.prefix);
+    if (!bad && !name_only)
+        bad = make(&b);
     for (uint32_t i = 0; i < b.levels; i++) {
         if (b.c[i].m)
             nnc_compile_end(&b.c[i]);

@@ -1,5 +1,5 @@
 /* nnc build: what its files share: build.c asks and compiles a model, build_kernels.c functions
- * (--kernels), build_write.c writes. */
+ * (--kernels), build_name.c names, build_link.c links, build_write.c writes. */
 #ifndef NNC_BUILD_H
 #define NNC_BUILD_H
 
@@ -40,6 +40,7 @@ struct build {
     struct nn_probe probe;
     bool probed;
     const char *prefix;
+    const char *linker, *runtime;       /* of a shared library: a command, libnnrt.a; else NULL */
     const struct pack_kernels *kernels; /* --kernels; NULL: a model */
 };
 
@@ -47,11 +48,20 @@ struct build {
 const char *build_next_word(struct arena *mem, const char **list);
 int build_read_parts(struct build *b);
 int build_read_targets(struct build *b);
-/* mlp.nn gives mlp; where --model chooses among several its name does. */
-const char *build_prefix(struct build *b);
+
+/* ---- build_name.c ---- b->prefix: --prefix; else mlp.nn gives mlp, and where --model chooses
+ * among several its name does. 0 or the exit status. */
+int build_read_prefix(struct build *b);
 
 /* ---- build_kernels.c ---- All of `nnc build --kernels`: 0 or the exit status. */
 int build_kernels(struct build *b);
+
+/* ---- build_link.c ---- For --emit so: before anything is compiled, what links, and libnnrt.a for
+ * a model. 0 or the exit status. */
+int build_find_linker(struct build *b);
+/* Links the objects, which stand in the folder, with libnnrt inside where a model needs it; exports
+ * the header's functions. */
+int build_link_shared(struct build *b, const pack_files *f);
 
 /* ---- build_write.c ---- What a result of f32 may differ by, relative to its output's largest. */
 double build_tolerance(const struct build *b);

@@ -325,8 +325,9 @@ static int run(struct kernels *k)
     if (!bad)
         bad = build_read_parts(b);
     if (!bad)
+        bad = build_find_linker(b);
+    if (!bad)
         bad = read_instances(k);
-    b->prefix = build_prefix(b);
     for (uint32_t i = 0; i < k->instance.n; i++) {
         const char *name = k->instance.p[i].name;
         k->instance.p[i].name = pack_identifier(

@@ -3,13 +3,8 @@
 #include "nnc/build.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static int write_file(const struct build *b, const char *name, const struct text *t)
 {
@@ -73,68 +68,6 @@ static int write_depfile(const struct build *b)
     return bad ? EXIT_MACHINE : 0;
 }
 
-/* ---- a shared library, by the system's compiler ---- */
-
-/* libnnrt.a beside the program, as installed or as built. */
-static const char *runtime_library(struct build *b)
-{
-    static const char *const places[] = {NNC_LIBDIR "/libnnrt.a", "lib/libnnrt.a"};
-    char exe[PATH_MAX + 1];
-    ssize_t n = readlink("/proc/self/exe", exe, PATH_MAX);
-    char *slash = n > 0 ? memrchr(exe, '/', (size_t)n) : NULL;
-    if (!slash)
-        return NULL;
-    *slash = 0;
-    const char *path = arena_printf(b->mem, "%s/libnnrt.a", exe);
-    for (size_t i = 0; i < COUNT(places) && access(path, R_OK); i++)
-        path = arena_printf(b->mem, "%s/../%s", exe, places[i]);
-    return access(path, R_OK) ? NULL : path;
-}
-
-static int run(char *const *argv, const char *what)
-{
-    pid_t child;
-    int status = -1;
-    if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ)) {
-        fprintf(stderr, "nnc build: cannot run %s to %s\n", argv[0], what);
-        return EXIT_MACHINE;
-    }
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (WIFEXITED(status) && !WEXITSTATUS(status))
-        return 0;
-    fprintf(stderr, "nnc build: %s could not %s\n", argv[0], what);
-    return EXIT_MACHINE;
-}
-
-/* Links the objects, which stand in the folder, with libnnrt inside where a model needs it; exports
- * the header's functions. */
-static int link_shared(struct build *b, const pack_files *f)
-{
-    VEC(char *) argv = {0};
-    const char *runtime = b->kernels ? NULL : runtime_library(b), *cc = getenv("CC");
-    if (!runtime && !b->kernels) {
-        fprintf(stderr, "nnc build: --emit so: libnnrt.a is not where it was installed\n");
-        return EXIT_MACHINE;
-    }
-    const char *out = arena_printf(b->mem, "%s/lib%s.so", b->o.out, b->prefix);
-    const char *head[] = {cc && *cc ? cc : "cc", "-shared", "-o", out};
-    const char *tail[] = {
-        "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-z,defs", "-lm", "-ldl", "-pthread"};
-    for (size_t i = 0; i < COUNT(head); i++)
-        vec_push(&argv, arena_printf(b->mem, "%s", head[i]));
-    for (uint32_t i = 0; i < f->n; i++)
-        vec_push(&argv, arena_printf(b->mem, "%s/%s", b->o.out, f->p[i].name));
-    if (runtime)
-        vec_push(&argv, arena_printf(b->mem, "%s", runtime));
-    for (size_t i = 0; i < COUNT(tail); i++)
-        vec_push(&argv, arena_printf(b->mem, "%s", tail[i]));
-    vec_push(&argv, NULL);
-    int bad = run(argv.p, "link the shared library");
-    vec_free(&argv);
-    return bad;
-}
-
 /* ---- all ---- */
 
 /* The objects of the model or of --kernels in one form, as the parts want them. */
@@ -155,7 +88,7 @@ static int write_code(struct build *b, const struct pack_model *m, enum back_for
     if (!bad && objects && b->parts & PART_LIB)
         bad = write_archive(b, &f);
     if (!bad && objects && b->parts & PART_SO)
-        bad = link_shared(b, &f);
+        bad = build_link_shared(b, &f);
     if (!keep && b->parts & PART_SO)
         remove_loose(b, &f);
     free(message);

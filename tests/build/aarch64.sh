@@ -1,10 +1,12 @@
-# A library for another kind of processor, with the runtime compiled for it: the self-test under an emulator
-# compares with what this machine's compiler stored.
+# Libraries for another kind of processor: libnnrt alone compiled for it, installed, found by a project with
+# nnc_add_model; a shared library by the cross compiler. The self-test under an emulator compares with what this
+# machine's compiler stored.
 set -e
-for tool in aarch64-linux-gnu-gcc qemu-aarch64; do
+for tool in aarch64-linux-gnu-gcc qemu-aarch64 cmake; do
     command -v "$tool" >/dev/null || { echo "no $tool here"; exit 77; }
 done
-"$NNC" build "$SOURCE/examples/mnist/lenet.nn" -o "$TMP" --target aarch64 --batch 4
+[ -z "$CFLAGS" ] || { echo "not with sanitizers"; exit 77; }
+nnc=$(cd "${NNC%/*}" && pwd)/nnc
 cat >"$TMP/test.c" <<'END'
 #include "lenet.h"
 #include <stdio.h>
@@ -23,9 +25,30 @@ int main(void)
     return bad || !(loss < first);
 }
 END
-cd "$SOURCE/runtime"
-aarch64-linux-gnu-gcc -O1 -static -std=c11 -D_GNU_SOURCE -I. -I"$TMP" "$TMP/test.c" "$TMP/liblenet.a" \
-    ./*.c cpu/*.c exec/*.c model/context.c model/files.c model/params.c model/probe.c \
-    model/selftest.c model/sizes.c data/file.c data/json.c data/saver.c data/tensors.c \
-    "$TMP/liblenet.a" -lm -pthread -o "$TMP/test"
-qemu-aarch64 "$TMP/test" | grep 'self-test passed on aarch64'
+cat >"$TMP/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.20)
+project(test LANGUAGES C)
+find_package(nnc REQUIRED)
+nnc_add_model(lenet "$SOURCE/examples/mnist/lenet.nn" OPTIONS --batch 4)
+add_executable(test test.c)
+target_link_libraries(test lenet -static)
+END
+cross="-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
+cd "$TMP"
+# shellcheck disable=SC2086
+cmake -S "$SOURCE" -B runtime -DNNC_RUNTIME_ONLY=ON -DNNC_WERROR=ON -DCMAKE_BUILD_TYPE=MinSizeRel $cross >log
+cmake --build runtime -j2 >log || { cat log; exit 1; }
+cmake --install runtime --prefix "$TMP/arm" >log
+# shellcheck disable=SC2086
+cmake -B build -DCMAKE_PREFIX_PATH="$TMP/arm" -DNNC_EXECUTABLE="$nnc" $cross >log || { cat log; exit 1; }
+cmake --build build >log || { cat log; exit 1; }
+qemu-aarch64 build/test | grep 'self-test passed on aarch64'
+
+# Without a runtime for it, or with another machine's, a shared library is refused.
+"$nnc" build "$SOURCE/examples/mnist/mlp.nn" -o so --target aarch64 --inference --emit so 2>err && exit 1
+grep -qF -- '--emit so for aarch64: libnnrt.a for it is not where it is installed: give it with --runtime' err
+[ ! -e so ]
+"$nnc" build "$SOURCE/examples/mnist/mlp.nn" -o so --target aarch64 --inference --emit so,header --runtime arm/lib/libnnrt.a
+printf '#include "mlp.h"\nint main(void) { struct mlp *c; return mlp_open(0, &c) || mlp_selftest(c); }\n' >so/t.c
+aarch64-linux-gnu-gcc so/t.c -I so -I arm/include so/libmlp.so -o so/t
+qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=so so/t

@@ -23,6 +23,21 @@ touch prefix/share/nnc/stdlib/std/layers.nn
 cmake --build build >log
 grep -q 'Compiling the model' log
 
+# A name that C or the system has, and one that gives none.
+mkdir -p names
+printf 'use std\nmodel M(x: f32[batch, 3]) -> f32[batch, 2] = Linear(2)(x)\n' >names/int.nn
+printf 'cmake_minimum_required(VERSION 3.20)\nproject(n LANGUAGES C)\nfind_package(nnc REQUIRED)\n' >names/head
+cat names/head - >names/CMakeLists.txt <<'END'
+nnc_add_model(i int.nn TARGETS x86-64)
+add_library(t OBJECT t.c)
+target_link_libraries(t i)
+END
+printf '#include "int_.h"\nint t(struct int_ *c);\nint t(struct int_ *c) { return int__forward(c, 1, 0, 0); }\n' >names/t.c
+cmake -S names -B n -DCMAKE_PREFIX_PATH="$prefix" >log && cmake --build n >log || { cat log; exit 1; }
+printf 'nnc_add_model(i int.nn PREFIX m)\n' | cat names/head - >names/CMakeLists.txt
+! cmake -S names -B n2 -DCMAKE_PREFIX_PATH="$prefix" >log 2>err
+tr -s ' \n' ' ' <err | grep -qF "nnc_add_model: nnc build: --prefix m: m.h, libm.a or m_… are the system's"
+
 # Functions alone.
 cmake -S examples/kernels -B kernels -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_FLAGS="$CFLAGS" >log
 cmake --build kernels >log || { cat log; exit 1; }

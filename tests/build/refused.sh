@@ -26,6 +26,15 @@ refuses 2 "--max batch=0: names and bounds" "$model" -o "$TMP/lib" --max batch=0
 refuses 2 "--max: batch is given twice" "$model" -o "$TMP/lib" --max batch=9,batch=8
 refuses 2 "names and bounds" "$model" -o "$TMP/lib" --max ""
 refuses 2 "--prefix a-b: no name in C" "$model" -o "$TMP/lib" --prefix a-b
+refuses 2 "--prefix : no name in C" "$model" -o "$TMP/lib" --prefix ""
+refuses 2 "--prefix m: m.h, libm.a or m_… are the system's" "$model" -o "$TMP/lib" --prefix m
+refuses 2 "класс gives no name in C: give one with --prefix" "$TMP/класс.nn" -o "$TMP/lib"
+refuses 2 "--runtime is for a model's --emit so" "$model" -o "$TMP/lib" --runtime "${NNC%/*}/libnnrt.a"
+refuses 3 "--runtime /nowhere: No such file" "$model" -o "$TMP/lib" --emit so --runtime /nowhere
+if [ "$(uname -m)" != aarch64 ]; then
+    env PATH=/nowhere CC=none "$NNC" build "$model" -o "$TMP/lib" --target aarch64 --emit so 2>"$TMP/err" && exit 1
+    grep -q "^nnc build: --emit so for aarch64: no compiler is found that links for it: install aarch64" "$TMP/err" || exit 1
+fi
 refuses 2 "no input of MLP has a dim seq that is free" "$model" -o "$TMP/lib" --max seq=8
 refuses 2 "has a dim batch that is free" "$model" -o "$TMP/lib" --max batch=8 -D batch=3
 refuses 1 "a slice's bound 129 is beyond 128" "$SOURCE/examples/gpt/char.nn" -o "$TMP/lib" --max seq=129
@@ -34,6 +43,11 @@ refuses 3 "cannot make the folder" "$model" -o /proc/nowhere
 refuses 3 "cannot write to $model: Not a directory" "$model" -o "$model"
 refuses 1 "error" tests/none.nn -o "$TMP/lib"
 [ ! -e "$TMP/lib" ] || exit 1
+# What files and functions are called: a keyword of C or C++, or a name that is the system's, gets a `_`.
+for pair in m.nn:m_ Int.nn:int_ two.layers-a.nn:two_layers_a 2d.nn:_2d string.nn:string_ sem:sem_; do
+    [ "$("$NNC" build "${pair%:*}" --print-prefix)" = "${pair#*:}" ] || { echo "$pair"; exit 1; }
+done
+[ "$("$NNC" build x.nn --model M --print-prefix)" = m_ ] || exit 1
 if command -v nm >/dev/null && [ -z "$CFLAGS" ]; then
     "$NNC" build "$model" -o "$TMP/lib" --inference --emit so || exit 1
     [ "$(ls "$TMP/lib")" = libmlp.so ] || exit 1
