@@ -103,6 +103,9 @@ struct sim_kernel_facts {
     uint32_t registers;           /* an estimate, a bound by .maxnreg */
     uint32_t max_threads;         /* by .maxntid, .reqntid, else the chip's */
     uint32_t required[3];         /* .reqntid; 0: none */
+    uint32_t cluster[3];          /* .reqnctapercluster; 0: none */
+    uint32_t max_cluster;         /* .maxclusterrank; 0: none */
+    bool explicit_cluster;        /* it wants to be launched in clusters */
     uint32_t ptx_version, target; /* 80 for 8.0; 90 for sm_90 */
     /* NULL: it runs. Else the PTX line and what there, in it or in a function that it calls, is not
      * simulated: the rest of the module runs, this kernel's launch is SIM_UNSUPPORTED. Of the other
@@ -150,11 +153,12 @@ struct sim_counters {
 };
 struct sim_launch {
     uint32_t grid[3], block[3];
-    uint32_t shared;    /* dynamic bytes */
-    const void *params; /* param_bytes of the kernel, laid out as sim_param says */
-    bool unchecked;     /* no race and no uninitialised checks: speed only */
-    uint64_t limit;     /* of thread instructions; 0: none */
-    bool cooperative;   /* blocks may wait for each other: all are under way at once */
+    uint32_t cluster[3]; /* of blocks; 0: as the kernel's directive says, else of one block */
+    uint32_t shared;     /* dynamic bytes */
+    const void *params;  /* param_bytes of the kernel, laid out as sim_param says */
+    bool unchecked;      /* no race and no uninitialised checks: speed only */
+    uint64_t limit;      /* of thread instructions; 0: none */
+    bool cooperative;    /* blocks may wait for each other: all are under way at once */
     /* What the kernel's printf writes, one call at a time; NULL: it goes nowhere. */
     void (*print)(const char *text, size_t bytes);
     uint32_t shared_allowed; /* dynamic + static must not pass it; 0: 48 KB */

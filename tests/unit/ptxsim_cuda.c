@@ -1,10 +1,7 @@
 /* Kernels that nvcc compiles from ordinary CUDA C (tests/cuda) run on the software GPU with checks
  * on, and give what they give when they are computed here. One call of the compiler for all of
  * them; skipped without it. */
-#include "simgpu.h"
-#include <dirent.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "simcuda.h"
 
 static float from_half(uint16_t h)
 {
@@ -414,33 +411,10 @@ static void integers(struct gpu *g)
     }
 }
 
-/* All of tests/cuda in one text; NULL: no compiler. */
-static char *compile(void)
-{
-    char dir[] = "/tmp/nnc-cuda-XXXXXX", command[2048];
-    if (system("nvcc --version > /dev/null 2>&1") || !mkdtemp(dir))
-        return NULL;
-    snprintf(command, sizeof command,
-             "cd %s && for f in '%s'/tests/cuda/*.cu; do echo \"#include \\\"$f\\\"\"; done > "
-             "all.cu && nvcc -ptx -arch=sm_80 -lineinfo all.cu -o all.ptx",
-             dir, TEST_SOURCE);
-    int status = system(command);
-    snprintf(command, sizeof command, "%s/all.ptx", dir);
-    FILE *f = status ? NULL : fopen(command, "rb");
-    char *text = f ? calloc(1, 4 << 20) : NULL;
-    if (text && !fread(text, 1, (4 << 20) - 1, f))
-        text[0] = 0;
-    if (f)
-        fclose(f);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    test(!status && !system(command) && text && *text);
-    return text ? text : calloc(1, 1);
-}
-
 int main(void)
 {
     static struct gpu g;
-    char *text = compile();
+    char *text = cuda_compile("tests/cuda", "sm_80");
     if (!text) {
         printf("skipped: nvcc is not found\n");
         return 77;

@@ -209,7 +209,7 @@ static void launches(void)
     test(sums_are_right());
     config.attrs = &cluster;
     config.numAttrs = 1;
-    gives(cuLaunchKernelEx(&config, add, params, NULL), CUDA_ERROR_NOT_SUPPORTED);
+    gives(cuLaunchKernelEx(&config, add, params, NULL), CUDA_ERROR_INVALID_CLUSTER_SIZE);
     gives(cuLaunchKernelEx(NULL, add, params, NULL), INVALID);
     ok(cuLaunchCooperativeKernel(add, 8, 1, 1, 128, 1, 1, 0, NULL, params));
     gives(cuLaunchCooperativeKernel(add, 2000, 1, 1, 128, 1, 1, 0, NULL, params),

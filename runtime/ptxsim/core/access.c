@@ -33,15 +33,33 @@ static const char *space_name(enum ptx_space s)
 }
 
 /* ---- reports ---- */
+static void report_shared(struct sim_warp *w, int lane, uint64_t at, uint32_t n, const char *what)
+{
+    const char *why = NULL;
+    const struct sim_block_state *b = sim_shared_block(w, &at, &why);
+    if (b == w->block)
+        sim_report(w, SIM_FAULT_BOUNDS, lane,
+                   "%s of %u bytes at shared address %llu, outside of the block's %u bytes", what,
+                   n, (unsigned long long)at, b->shared_bytes);
+    else if (b)
+        sim_report(w, SIM_FAULT_BOUNDS, lane,
+                   "%s of %u bytes at shared address %llu of the cluster's block %u, %s", what, n,
+                   (unsigned long long)at, b->rank,
+                   at < b->shared_bytes ? "which shared::cta does not reach"
+                                        : "outside of its bytes");
+    else
+        sim_report(w, why == sim_block_has_ended ? SIM_FAULT_FREED : SIM_FAULT_BOUNDS, lane,
+                   "%s of %u bytes at shared address %llu %s", what, n, (unsigned long long)at,
+                   why);
+}
+
 static void report_bounds(struct sim_warp *w, enum ptx_space space, int lane, uint64_t at,
                           uint32_t n, bool write)
 {
     const char *what = write ? "store" : "load";
     w->worker->fault.address = at;
     if (space == PTX_SHARED) {
-        sim_report(w, SIM_FAULT_BOUNDS, lane,
-                   "%s of %u bytes at shared address %llu, outside of the block's %u bytes", what,
-                   n, (unsigned long long)at, w->block->shared_bytes);
+        report_shared(w, lane, at, n, what);
         return;
     }
     if (space == PTX_LOCAL || space == PTX_PARAM) {
@@ -78,16 +96,26 @@ static void report_bounds(struct sim_warp *w, enum ptx_space space, int lane, ui
 }
 
 /* ---- regions ---- */
-static bool shared_region(struct sim_warp *w, struct sim_region *r)
+/* `lo`: the address of its first byte. */
+static void shared_region(struct sim_block_state *b, uint64_t lo, struct sim_region *r)
 {
-    struct sim_block_state *b = w->block;
     *r = (struct sim_region){.host = b->shared,
-                             .lo = 0,
-                             .hi = b->shared_bytes,
+                             .lo = lo,
+                             .hi = lo + b->shared_bytes,
                              .known = b->shared_known,
                              .reads = b->reads,
                              .writes = b->writes};
-    return true;
+}
+
+/* Where the address is one of another block of the cluster, or without a rank. */
+static bool far_region(struct sim_warp *w, uint64_t at, struct sim_region *r)
+{
+    const char *why;
+    uint64_t offset = at;
+    struct sim_block_state *b = sim_shared_block(w, &offset, &why);
+    if (b && (b == w->block || w->reaches))
+        shared_region(b, at - offset, r);
+    return b && (b == w->block || w->reaches);
 }
 
 static bool global_region(struct sim_warp *w, uint64_t lo, uint64_t hi, struct sim_region *r)
@@ -157,7 +185,7 @@ static struct sim_region *lane_region(struct sim_warp *w, enum ptx_space space, 
 {
     bool ok = false;
     if (space == PTX_SHARED)
-        ok = shared_region(w, r) && at <= r->hi && n <= r->hi - at;
+        ok = far_region(w, at, r) && at <= r->hi && n <= r->hi - at;
     else if (at < UINT64_MAX - n)
         ok = global_region(w, at, at + n, r);
     if (ok && write && r->mem && r->mem->read_only) {
@@ -186,8 +214,8 @@ struct sim_region *sim_access_region(struct sim_warp *w, enum ptx_space space, c
     if (hi < UINT64_MAX - n) {
         if (space == PTX_SHARED) {
             static _Thread_local struct sim_region shared;
-            shared_region(w, &shared);
-            if (hi <= shared.hi && n <= shared.hi - hi) {
+            shared_region(w->block, w->block->window, &shared);
+            if (lo >= shared.lo && hi <= shared.hi && n <= shared.hi - hi) {
                 *part = mask;
                 return &shared;
             }
@@ -558,6 +586,7 @@ static void load_or_store(struct sim_warp *w, const struct sim_inst *i, uint32_t
     if (w->tainted && !sim_taint_address(w, i, mask))
         return;
     enum ptx_space space = (enum ptx_space)i->space;
+    w->reaches = !space || i->mods & MOD_REACH;
     if (write && i->mods & MOD_STRONG && w->worker->job->checked)
         sim_race_release(w, i);
     if (space) {
@@ -736,6 +765,7 @@ void sim_atomic(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     if (w->tainted && !sim_taint_address(w, i, mask))
         return;
     w->worker->n.atomics += (uint64_t)__builtin_popcount(mask);
+    w->reaches = !space || i->mods & MOD_REACH;
     bool checked = w->worker->job->checked;
     if (checked)
         sim_race_release(w, i);
@@ -756,6 +786,6 @@ void sim_fence(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     static _Atomic uint32_t order; /* in the place of a fence, which TSan does not know */
     (void)mask;
     if (!i->count && w->worker->job->checked)
-        sim_race_fence(w, i->mods & MOD_NARROW);
+        sim_race_fence(w, i->mods);
     order |= 0;
 }

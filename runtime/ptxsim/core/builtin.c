@@ -57,9 +57,12 @@ static const uint8_t *bytes_at(struct sim_warp *w, uint64_t at, uint64_t *left, 
         *left = w->worker->job->local_stride - place;
         return local_at(w, lane, place);
     }
-    if (window == SIM_WINDOW_SHARED && place < w->block->shared_bytes) {
-        *left = w->block->shared_bytes - place;
-        return w->block->shared + place;
+    const char *why;
+    const struct sim_block_state *b =
+        window == SIM_WINDOW_SHARED ? sim_shared_block(w, &place, &why) : NULL;
+    if (b && place < b->shared_bytes) {
+        *left = b->shared_bytes - place;
+        return b->shared + place;
     }
     struct sim_region r = window ? (struct sim_region){0} : sim_global_region(w, at);
     if (!r.host) {

@@ -16,6 +16,7 @@ enum sim_kind {
     RUN_SYNC,    /* fn, once all lanes that the mask row names are there; may report */
     RUN_WARPBAR, /* bar.warp.sync */
     RUN_BARRIER, /* bar, barrier */
+    RUN_CLUSTER, /* barrier.cluster */
     RUN_BRANCH,
     RUN_INDEXED, /* brx.idx */
     RUN_CALL,
@@ -48,7 +49,9 @@ enum {
     MOD_BFLOAT = 262144,
     MOD_RNA = 524288,
     MOD_SHARED_TO = 1 << 20,
-    MOD_NARROW = 1 << 21, /* of scope .cta (or a cluster, which is one block) */
+    MOD_NARROW = 1 << 21,     /* of scope .cta */
+    MOD_IN_CLUSTER = 1 << 22, /* of scope .cluster */
+    MOD_REACH = 1 << 23,      /* shared::cluster: other blocks' shared memory too */
 };
 #define SIM_RESERVED_SHARED 1024u /* bytes; the first part is hardware's */
 #define NO_OPERAND 0xFFFFFFFFu
@@ -103,7 +106,14 @@ struct sim_rows sim_rows_avx2(void);
 struct sim_rows sim_rows(void); /* the best that this machine runs */
 
 /* What a window holds before its function runs. */
-enum sim_preset_kind { PRESET_32, PRESET_64, PRESET_PARAM, PRESET_SPECIAL, PRESET_LOCAL };
+enum sim_preset_kind {
+    PRESET_32,
+    PRESET_64,
+    PRESET_PARAM,
+    PRESET_SPECIAL,
+    PRESET_LOCAL,
+    PRESET_SHARED /* an address of the block's shared memory */
+};
 enum sim_special {
     SP_TID_X,
     SP_TID_Y,
@@ -138,8 +148,22 @@ enum sim_special {
     SP_RESERVED_1,
     SP_WORKSPACE, /* of a cooperative launch: its address's upper and lower half */
     SP_WORKSPACE_LO,
+    SP_CLUSTERID_X,
+    SP_CLUSTERID_Y,
+    SP_CLUSTERID_Z,
+    SP_NCLUSTERID_X,
+    SP_NCLUSTERID_Y,
+    SP_NCLUSTERID_Z,
+    SP_CLUSTER_CTAID_X,
+    SP_CLUSTER_CTAID_Y,
+    SP_CLUSTER_CTAID_Z,
+    SP_CLUSTER_NCTAID_X,
+    SP_CLUSTER_NCTAID_Y,
+    SP_CLUSTER_NCTAID_Z,
+    SP_CLUSTER_RANK,
+    SP_CLUSTER_SIZE,
+    SP_EXPLICIT_CLUSTER, /* a predicate */
     SP_ZERO,
-    SP_ONE,
     SP_CLOCK,
     SP_CLOCK_HI,
     SP_CLOCK64,
@@ -229,6 +253,11 @@ struct sim_variable {
 #define SIM_WINDOW_PARAM ((uint64_t)0x0300 << 48)
 #define SIM_WINDOW_CODE ((uint64_t)0x0400 << 48)
 #define SIM_WINDOW_MASK ((uint64_t)0xFF00 << 48)
+/* Shared addresses in a cluster of several blocks: above these bits the block's rank and 1; with 0
+ * there, as in a cluster of one block, the executing block's own. */
+#define SIM_RANK_AT 24
+#define SIM_OFFSET_MASK (((uint64_t)1 << SIM_RANK_AT) - 1)
+#define SIM_MAX_CLUSTER 16
 
 /* ---- decode.c ---- */
 /* Decodes the tree: symbols, presets, instructions. Errors are in the log. */

@@ -124,6 +124,9 @@ const struct sim_row *dec_row_find(struct decoder *d, const char *key);
 
 void dec_span(struct decoder *d, struct symbol *s); /* the register is mentioned here */
 
+/* ---- decode_opcode.c ---- */
+void dec_instruction(struct decoder *d, struct ptx_stmt *s);
+
 /* ---- registers.c ---- */
 uint32_t dec_registers(const struct decoder *d);
 

@@ -67,6 +67,15 @@ static bool arrive(struct decoder *d, struct ins *x, enum mbar_op op)
            FAIL(d, "expect_tx needs a count of bytes");
 }
 
+bool decode_landed(struct decoder *d, struct ins *x, uint32_t bytes)
+{
+    struct sim_inst *i = dec_emit(d, sim_mbar, RUN_ACCESS, SIM_MEMORY);
+    i->sub = MBAR_LANDED;
+    i->b = NO_OPERAND;
+    i->ext = bytes;
+    return barrier_at(d, x->op[2], i);
+}
+
 bool decode_mbarrier(struct decoder *d, struct ins *x)
 {
     static const struct {
@@ -175,16 +184,24 @@ static uint32_t reduction(struct ins *x, bool reduces)
     return 0;
 }
 
+/* .multicast::cluster: which blocks get the copy. */
+static bool block_mask(struct decoder *d, struct ins *x, bool to_shared, int at, struct bulk *b)
+{
+    if (!to_shared || x->ops <= at)
+        return FAIL(d, "a copy to several blocks goes to shared memory and has their mask");
+    return dec_source(d, x->op[at], 'h', &b->mask);
+}
+
 static bool tensor(struct decoder *d, struct ins *x, bool reduces)
 {
-    struct bulk b = {.reduce = reduction(x, reduces)};
+    struct bulk b = {.reduce = reduction(x, reduces), .mask = NO_OPERAND};
     static const char *const dims[] = {"1d", "2d", "3d", "4d", "5d"};
     bool to_shared, from_shared;
     for (uint32_t k = 0; k < 5; k++)
         if (dec_has(x, dims[k]))
             b.rank = k + 1;
     dec_has(x, "tile");
-    dec_has(x, "multicast::cluster"); /* of one block */
+    bool several = dec_has(x, "multicast::cluster");
     bool barrier = dec_has(x, "mbarrier::complete_tx::bytes"), group = dec_has(x, "bulk_group");
     if (reduces != (b.reduce != 0) || (reduces && barrier) || !b.rank ||
         !direction(x, &to_shared, &from_shared) || to_shared == from_shared ||
@@ -204,16 +221,18 @@ static bool tensor(struct decoder *d, struct ins *x, bool reduces)
     if (!place(d, memory, &b.shared) || !place(d, map, &b.global) ||
         (to_shared && !place(d, x->op[2], &b.barrier)))
         return false;
+    if (several && !block_mask(d, x, to_shared, 3, &b))
+        return false;
     return finish(d, &b, sizeof b, sim_bulk_tensor);
 }
 
 static bool flat(struct decoder *d, struct ins *x, bool reduces)
 {
-    struct bulk b = {.reduce = reduction(x, reduces)};
+    struct bulk b = {.reduce = reduction(x, reduces), .mask = NO_OPERAND};
     bool to_shared, from_shared;
     struct type t;
     dec_has(x, "noftz");
-    dec_has(x, "multicast::cluster"); /* of one block */
+    bool several = dec_has(x, "multicast::cluster");
     if (reduces && (!b.reduce || !dec_take_type(x, &t)))
         return FAIL(d, "a reduction needs an operation and a type");
     if (reduces)
@@ -229,6 +248,8 @@ static bool flat(struct decoder *d, struct ins *x, bool reduces)
     if (!place(d, x->op[0], to_shared ? &b.shared : &b.global) ||
         !place(d, x->op[1], to_shared ? &b.global : &b.shared) ||
         !dec_source(d, x->op[2], 'w', &b.bytes) || (to_shared && !place(d, x->op[3], &b.barrier)))
+        return false;
+    if (several && !block_mask(d, x, to_shared, 4, &b))
         return false;
     return finish(d, &b, sizeof b, sim_bulk_flat);
 }

@@ -149,6 +149,21 @@ bool decode_trap(struct decoder *d, struct ins *x)
     return dec_operands_are(d, x, 0, 0);
 }
 
+/* sub: 0 arrive, 1 wait; MOD_PAIR: not aligned. */
+static bool cluster_bar(struct decoder *d, struct ins *x)
+{
+    bool arrive = dec_has(x, "arrive"), relaxed = arrive && dec_has(x, "relaxed");
+    struct sim_inst *i = dec_emit(d, NULL, RUN_CLUSTER, SIM_CONTROL);
+    if (!arrive && !dec_has(x, "wait"))
+        return FAIL(d, "a barrier of the cluster needs .arrive or .wait");
+    dec_has(x, arrive ? "release" : "acquire");
+    i->sub = !arrive;
+    i->mods = (dec_has(x, "aligned") ? 0 : MOD_PAIR) | (!arrive   ? MOD_ACQUIRE
+                                                        : relaxed ? 0
+                                                                  : MOD_RELEASE);
+    return dec_operands_are(d, x, 0, 0);
+}
+
 /* sub: 0 sync, 1 arrive, 2 red.and, 3 red.or, 4 red.popc; a: number, b: threads (or NO_OPERAND);
  * MOD_PAIR: not aligned (barrier without .aligned). */
 bool decode_bar(struct decoder *d, struct ins *x)
@@ -159,18 +174,8 @@ bool decode_bar(struct decoder *d, struct ins *x)
         return dec_has(x, "sync") && dec_operands_are(d, x, 1, 1) &&
                dec_source(d, x->op[0], 'w', &i->a);
     }
-    if (dec_has(x, "cluster")) { /* a cluster is one block */
-        bool arrive = dec_has(x, "arrive"), wait = dec_has(x, "wait");
-        dec_has_any(x, "release acquire relaxed");
-        dec_has(x, "aligned");
-        struct sim_inst *i = dec_emit(d, NULL, RUN_BARRIER, SIM_CONTROL);
-        i->a = dec_constant(d, 4, 15);
-        i->b = NO_OPERAND;
-        i->mods = MOD_PAIR;
-        if (arrive)
-            d->count--;
-        return (arrive || wait) && dec_operands_are(d, x, 0, 0);
-    }
+    if (dec_has(x, "cluster"))
+        return cluster_bar(d, x);
     dec_has(x, "cta");
     bool aligned = dec_has(x, "aligned") || !barrier;
     struct sim_inst *i = dec_emit(d, NULL, RUN_BARRIER, SIM_CONTROL);

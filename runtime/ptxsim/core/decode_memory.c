@@ -1,6 +1,7 @@
 /* decode_memory: ld, st, atom, red, fences, prefetches. */
 #include "decode.h"
 #include "exec.h"
+#include "tensor.h"
 
 /* Words that do not change what is loaded: caches, priorities, non-coherence. */
 static void cache_words(struct ins *x)
@@ -12,6 +13,14 @@ static void cache_words(struct ins *x)
     dec_has_any(x, "ca cg cs lu cv wb wt");
     dec_has(x, "nc");
     dec_has(x, "unified");
+}
+
+static uint32_t scope_of(const char *word)
+{
+    return !word                      ? 0
+           : !strcmp(word, "cta")     ? MOD_NARROW
+           : !strcmp(word, "cluster") ? MOD_IN_CLUSTER
+                                      : 0;
 }
 
 static uint32_t order_words(struct ins *x)
@@ -29,7 +38,9 @@ static uint32_t order_words(struct ins *x)
     if (dec_has(x, "acq_rel") || dec_has(x, "sc"))
         m |= MOD_STRONG | MOD_ACQUIRE | MOD_RELEASE;
     const char *scope = dec_has_any(x, "cta cluster gpu sys");
-    return m | (scope && *scope == 'c' ? MOD_NARROW : 0);
+    for (int k = 0; k < x->words; k++)
+        m |= strcmp(x->word[k], "shared::cluster") ? 0 : MOD_REACH;
+    return m | scope_of(scope);
 }
 
 /* The values of ld and st: one register or a vector, any register that is wide enough. */
@@ -141,13 +152,14 @@ bool decode_st(struct decoder *d, struct ins *x)
     struct type t;
     enum ptx_space space;
     struct symbol *s;
-    if (dec_has(x, "async"))
-        return dec_unsupported(d, "st.async");
+    bool async = dec_has(x, "async");
+    if (async && !dec_has(x, "mbarrier::complete_tx::bytes")) /* to global memory */
+        return dec_unsupported(d, NULL);
     cache_words(x);
     uint32_t mods = order_words(x);
     dec_space_of(x, &space);
     int n = vector_of(x);
-    if (!dec_take_type(x, &t) || !dec_operands_are(d, x, 2, 3))
+    if (!dec_take_type(x, &t) || !dec_operands_are(d, x, async ? 3 : 2, 3))
         return FAIL(d, "st needs a type");
     if (t.size > 8 || (t.size * n > 32))
         return dec_unsupported(d, "a store this wide");
@@ -157,7 +169,8 @@ bool decode_st(struct decoder *d, struct ins *x)
         return false;
     if (i->space == PTX_CONST || (i->space == PTX_PARAM))
         return FAIL(d, "a store to a space that is read only");
-    return values(d, x->op[1], &t, n, false, i);
+    return values(d, x->op[1], &t, n, false, i) &&
+           (!async || decode_landed(d, x, (uint32_t)n * t.size));
 }
 
 static const char *const atom_words = "add min max inc dec cas exch and or xor";
@@ -259,9 +272,15 @@ bool decode_atom(struct decoder *d, struct ins *x) { return atomic(d, x, true); 
 
 bool decode_red(struct decoder *d, struct ins *x)
 {
-    if (dec_has(x, "async"))
-        return dec_unsupported(d, "red.async");
-    return atomic(d, x, false);
+    if (!dec_has(x, "async"))
+        return atomic(d, x, false);
+    if (!dec_has(x, "mbarrier::complete_tx::bytes"))
+        return dec_unsupported(d, NULL);
+    struct type t;
+    bool typed = false;
+    for (int k = 0; k < x->words && !typed; k++)
+        typed = dec_type_of(x->word[k], &t);
+    return dec_operands_are(d, x, 3, 3) && atomic(d, x, false) && decode_landed(d, x, t.size);
 }
 
 bool decode_fence(struct decoder *d, struct ins *x)
@@ -278,7 +297,7 @@ bool decode_fence(struct decoder *d, struct ins *x)
     dec_has_any(x, "shared::cta shared::cluster");
     const char *within = dec_has_any(x, "cta cluster");
     struct sim_inst *i = dec_emit(d, sim_fence, RUN_ACCESS, SIM_MEMORY);
-    i->mods = within || (scope && *scope == 'c') ? MOD_NARROW : 0;
+    i->mods = scope_of(scope) | scope_of(within);
     i->count = proxy;
     return true;
 }

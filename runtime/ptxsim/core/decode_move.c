@@ -1,5 +1,6 @@
 /* decode_move: mov (with packing and special registers), cvt, cvta, isspacep. */
 #include "decode.h"
+#include "exec.h"
 #include "number.h"
 #include "taint.h"
 #include <fenv.h>
@@ -587,53 +588,55 @@ bool decode_cvta(struct decoder *d, struct ins *x)
 static void isspacep_lanes(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 {
     uint32_t yes = 0, *d = sim_pred(w, i->d);
-    for (int l = 0; l < SIM_LANES; l++)
-        yes |= ((sim_row64(w, i->a)[l] & SIM_WINDOW_MASK) == (uint64_t)i->imm ? 1u : 0u) << l;
+    for (int l = 0; l < SIM_LANES; l++) {
+        uint64_t a = sim_row64(w, i->a)[l], rank = (a & ~SIM_WINDOW_MASK) >> SIM_RANK_AT;
+        bool own = !i->sub || !rank || rank == w->block->window >> SIM_RANK_AT;
+        yes |= ((a & SIM_WINDOW_MASK) == (uint64_t)i->imm && own ? 1u : 0u) << l;
+    }
     *d = (*d & ~mask) | (yes & mask);
 }
 
 bool decode_isspacep(struct decoder *d, struct ins *x)
 {
     enum ptx_space s;
-    if (!dec_space_of(x, &s) || !dec_operands_are(d, x, 2, 2))
+    bool far = dec_has(x, "shared::cluster");
+    s = PTX_SHARED;
+    if ((!far && !dec_space_of(x, &s)) || !dec_operands_are(d, x, 2, 2))
         return FAIL(d, "isspacep needs a state space");
     struct sim_inst *i = dec_emit(d, isspacep_lanes, RUN_LANES, SIM_ALU);
+    i->sub = s == PTX_SHARED && !far;
     i->op = SIM_OP_SPACE;
     i->imm = (int64_t)window_of(s);
     return dec_target(d, x->op[0], 'p', &i->d) && dec_source(d, x->op[1], 'l', &i->a);
 }
 
-/* Of a cluster of one block: the same address, for rank 0, the only one. */
 bool decode_mapa(struct decoder *d, struct ins *x)
 {
     struct type t;
     enum ptx_space s;
-    uint32_t rank;
     dec_space_of(x, &s);
     if (!dec_take_type(x, &t) || t.letter != 'u' || t.size < 4 || !dec_operands_are(d, x, 3, 3))
         return FAIL(d, "mapa needs a type and three operands");
-    const struct sim_row *r = dec_row_find(d, t.size == 8 ? "mov.b64" : "mov.b32");
-    struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
-    i->op = (uint16_t)(r - d->rows.row);
+    struct sim_inst *i = dec_emit(d, sim_mapa, RUN_ACCESS, SIM_ALU);
+    i->op = SIM_OP_RANK;
+    i->size = t.size;
     return dec_target(d, x->op[0], dec_letter_of(t.size), &i->d) &&
            dec_source(d, x->op[1], dec_letter_of(t.size), &i->a) &&
-           dec_source(d, x->op[2], 'w', &rank);
+           dec_source(d, x->op[2], 'w', &i->b);
 }
 
 bool decode_getctarank(struct decoder *d, struct ins *x)
 {
     struct type t;
     enum ptx_space s;
-    uint32_t address;
     dec_space_of(x, &s);
     if (!dec_take_type(x, &t) || t.letter != 'u' || t.size < 4 || !dec_operands_are(d, x, 2, 2))
         return FAIL(d, "getctarank needs a type and two operands");
-    const struct sim_row *r = dec_row_find(d, "mov.b32");
-    struct sim_inst *i = dec_emit(d, r->fn, RUN_LANES, SIM_ALU);
-    i->op = (uint16_t)(r - d->rows.row);
-    i->a = dec_constant(d, 4, 0);
+    struct sim_inst *i = dec_emit(d, sim_getctarank, RUN_LANES, SIM_ALU);
+    i->op = SIM_OP_RANK;
+    i->size = t.size;
     return dec_target(d, x->op[0], 'w', &i->d) &&
-           dec_source(d, x->op[1], dec_letter_of(t.size), &address);
+           dec_source(d, x->op[1], dec_letter_of(t.size), &i->a);
 }
 
 /* A cache's policy is a number that nothing looks at. */

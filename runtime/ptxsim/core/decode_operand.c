@@ -159,20 +159,20 @@ static const struct special specials[] = {
     {"%reserved_smem_offset_0", NULL, SP_RESERVED, 4},
     {"%reserved_smem_offset_1", NULL, SP_RESERVED_1, 4},
     {"%current_graph_exec", NULL, SP_ZERO, 8},
-    {"%clusterid", "x", SP_CTAID_X, 4},
-    {"%clusterid", "y", SP_CTAID_Y, 4},
-    {"%clusterid", "z", SP_CTAID_Z, 4},
-    {"%nclusterid", "x", SP_NCTAID_X, 4},
-    {"%nclusterid", "y", SP_NCTAID_Y, 4},
-    {"%nclusterid", "z", SP_NCTAID_Z, 4},
-    {"%cluster_ctaid", "x", SP_ZERO, 4},
-    {"%cluster_ctaid", "y", SP_ZERO, 4},
-    {"%cluster_ctaid", "z", SP_ZERO, 4},
-    {"%cluster_nctaid", "x", SP_ONE, 4},
-    {"%cluster_nctaid", "y", SP_ONE, 4},
-    {"%cluster_nctaid", "z", SP_ONE, 4},
-    {"%cluster_ctarank", NULL, SP_ZERO, 4},
-    {"%cluster_nctarank", NULL, SP_ONE, 4},
+    {"%clusterid", "x", SP_CLUSTERID_X, 4},
+    {"%clusterid", "y", SP_CLUSTERID_Y, 4},
+    {"%clusterid", "z", SP_CLUSTERID_Z, 4},
+    {"%nclusterid", "x", SP_NCLUSTERID_X, 4},
+    {"%nclusterid", "y", SP_NCLUSTERID_Y, 4},
+    {"%nclusterid", "z", SP_NCLUSTERID_Z, 4},
+    {"%cluster_ctaid", "x", SP_CLUSTER_CTAID_X, 4},
+    {"%cluster_ctaid", "y", SP_CLUSTER_CTAID_Y, 4},
+    {"%cluster_ctaid", "z", SP_CLUSTER_CTAID_Z, 4},
+    {"%cluster_nctaid", "x", SP_CLUSTER_NCTAID_X, 4},
+    {"%cluster_nctaid", "y", SP_CLUSTER_NCTAID_Y, 4},
+    {"%cluster_nctaid", "z", SP_CLUSTER_NCTAID_Z, 4},
+    {"%cluster_ctarank", NULL, SP_CLUSTER_RANK, 4},
+    {"%cluster_nctarank", NULL, SP_CLUSTER_SIZE, 4},
     {"%clock", NULL, SP_CLOCK, 4},
     {"%clock_hi", NULL, SP_CLOCK_HI, 4},
     {"%clock64", NULL, SP_CLOCK64, 8},
@@ -258,6 +258,8 @@ static bool variable_source(struct decoder *d, const struct symbol *s, int64_t a
         *at = dec_preset(d, PRESET_SPECIAL, size, SP_DYNAMIC_SHARED, 0, false);
     } else if ((s->space == PTX_GLOBAL || s->space == PTX_CONST) && size < 8) {
         return FAIL(d, "the address of `%s` does not fit 32 bits", s->name);
+    } else if (s->space == PTX_SHARED) {
+        *at = dec_preset(d, PRESET_SHARED, size, s->address + (uint64_t)add, 0, false);
     } else {
         *at = dec_constant(d, size, s->address + (uint64_t)add);
     }
@@ -349,7 +351,7 @@ bool dec_pred_source(struct decoder *d, struct ptx_operand *o, uint32_t *at, boo
         return true;
     }
     if (o->kind == PTX_NAME && !strcmp(o->name, "%is_explicit_cluster")) {
-        *at = dec_constant(d, 4, 0);
+        *at = dec_preset(d, PRESET_SPECIAL, 4, SP_EXPLICIT_CLUSTER, 0, false);
         return true;
     }
     if (!s || s->kind != SYM_REGISTER || s->size)

@@ -160,6 +160,7 @@ static void return_from(struct sim_warp *w, struct sim_group *g, uint32_t mask)
 static void exit_lanes(struct sim_warp *w, struct sim_group *g, uint32_t mask)
 {
     w->exited |= mask;
+    sim_cluster_exit(w, mask);
     for (struct sim_frame *fr = g->frame, *up; fr && fr->caller; fr = up) {
         up = fr->caller;
         fr->inside &= ~mask;
@@ -346,6 +347,25 @@ static bool warpbar_masks(struct sim_warp *w, const struct sim_inst *i, struct s
     return false;
 }
 
+static void cluster_barrier(struct sim_warp *w, struct sim_group *g, const struct sim_inst *i,
+                            uint32_t m)
+{
+    if (!i->sub) {
+        if (sim_cluster_arrive(w, i, m))
+            g->pc++;
+        return;
+    }
+    uint32_t go = sim_cluster_wait(w, i, m);
+    if (go && go != m)
+        group_add(w, m & ~go, g->pc, g->frame);
+    if (go) {
+        g->mask = go;
+        g->pc++;
+    } else if (!w->worker->failed) {
+        g->state = SIM_AT_CLUSTER;
+    }
+}
+
 enum outcome { GO_ON, RESCHEDULE };
 
 /* An instruction that is not a plain function. `m`: lanes whose guard holds; g->pc is here. */
@@ -451,6 +471,18 @@ static enum outcome control(struct sim_warp *w, int at, const struct sim_inst *i
         }
         if (barrier(w, g, i, m))
             g->pc++;
+        return RESCHEDULE;
+    case RUN_CLUSTER:
+        if (rest) {
+            group_add(w, rest, pc + 1, g->frame);
+            g->mask = m;
+        }
+        if (!(i->mods & MOD_PAIR) && missing(w, m)) { /* aligned */
+            g->state = SIM_AT_SYNC;
+            g->members = SIM_ALL;
+            return RESCHEDULE;
+        }
+        cluster_barrier(w, g, i, m);
         return RESCHEDULE;
     case RUN_WAIT:
         w->yield = true;
@@ -567,7 +599,8 @@ static void check_limit(struct sim_warp *w, uint32_t pc, uint32_t mask)
 static bool run_warp(struct sim_warp *w)
 {
     struct sim_worker *k = w->worker;
-    const uint32_t most = k->job->launch->cooperative ? SLICE_COOPERATIVE : SLICE;
+    const uint32_t most =
+        k->job->launch->cooperative || k->job->cluster_size > 1 ? SLICE_COOPERATIVE : SLICE;
     uint32_t slice = most, skip = 0;
     w->awaits = false;
     bool ran = false;
@@ -597,17 +630,30 @@ static bool run_warp(struct sim_warp *w)
     return ran;
 }
 
-void sim_block_begin(struct sim_worker *k, uint64_t index)
+static void block_place(struct sim_block_state *b, const struct sim_job *j, uint64_t number,
+                        uint32_t rank)
+{
+    const uint32_t *grid = j->launch->grid, *c = j->cluster;
+    uint32_t across = grid[0] / c[0], down = grid[1] / c[1];
+    b->id[0] = (uint32_t)(number % across) * c[0] + rank % c[0];
+    b->id[1] = (uint32_t)(number / across % down) * c[1] + rank / c[0] % c[1];
+    b->id[2] = (uint32_t)(number / across / down) * c[2] + rank / c[0] / c[1];
+    b->index = ((uint64_t)b->id[2] * grid[1] + b->id[1]) * grid[0] + b->id[0];
+    b->order = number * j->cluster_size + rank;
+    b->rank = rank;
+    b->window = j->cluster_size > 1 ? (rank + 1) << SIM_RANK_AT : 0;
+}
+
+void sim_block_begin(struct sim_worker *k, struct sim_cluster *c, uint64_t number, uint32_t rank)
 {
     struct sim_job *j = k->job;
     struct sim_block_state *b = &k->block;
-    const uint32_t *grid = j->launch->grid;
-    b->index = index;
-    k->idle = 0;
+    block_place(b, j, number, rank);
+    b->cluster = c;
+    b->threads = (uint32_t)j->threads;
     k->waits = false;
-    b->id[0] = (uint32_t)(index % grid[0]);
-    b->id[1] = (uint32_t)(index / grid[0] % grid[1]);
-    b->id[2] = (uint32_t)(index / grid[0] / grid[1]);
+    memset(b->coming, 0, sizeof b->coming);
+    memset(b->came, 0, sizeof b->came);
     b->clock = b->base = 1;
     b->acquired = 0;
     b->releases = false;
@@ -631,7 +677,7 @@ void sim_block_begin(struct sim_worker *k, uint64_t index)
         struct sim_warp *w = &b->warp[i];
         struct sim_frame *fr = w->frame = w->entry;
         w->clock = 1;
-        w->exited = 0;
+        w->exited = w->came = w->may_go = 0;
         w->fenced = 0;
         w->stored = SIM_NEAR | SIM_FAR;
         w->fenced_below = w->fenced_far = w->learned = 0;
@@ -662,9 +708,10 @@ static void block_end(struct sim_worker *k)
     sim_report_settle(k);
     if (!k->failed)
         return;
+    k->block.cluster->failed = true;
     pthread_mutex_lock(&j->lock);
-    if (k->block.index < atomic_load(&j->faulty)) {
-        atomic_store(&j->faulty, k->block.index);
+    if (k->block.order < atomic_load(&j->faulty)) {
+        atomic_store(&j->faulty, k->block.order);
         j->fault = k->fault;
     }
     pthread_mutex_unlock(&j->lock);
@@ -675,15 +722,16 @@ static void block_end(struct sim_worker *k)
 static bool in_vain(const struct sim_worker *k)
 {
     uint64_t faulty = atomic_load_explicit(&k->job->faulty, memory_order_relaxed);
-    return faulty < k->block.index ||
+    return faulty < k->block.order || k->block.cluster->failed ||
            (faulty != UINT64_MAX && (k->waits || k->job->launch->cooperative));
 }
 
 bool sim_block_turn(struct sim_worker *k)
 {
     struct sim_block_state *b = &k->block;
+    struct sim_cluster *c = b->cluster;
     bool left = false, moved = false, awaits = true;
-    for (uint32_t i = 0; i < b->warps && !k->failed; i++) {
+    for (uint32_t i = 0; i < b->warps && !k->failed && !c->failed; i++) {
         if (!b->warp[i].groups)
             continue;
         left = true;
@@ -692,11 +740,12 @@ bool sim_block_turn(struct sim_worker *k)
             awaits = awaits && b->warp[i].awaits;
         }
     }
-    if (left && !moved && !k->failed)
-        sim_report_stuck(k);
-    k->idle = left && awaits ? k->idle + 1 : 0;
-    if (k->idle > IDLE_ROUNDS && !k->failed)
-        sim_report_idle(k);
+    c->still = left && !moved ? c->still + 1 : 0;
+    if (c->still >= c->live && !k->failed)
+        sim_report_stuck(c);
+    c->idle = left && awaits ? c->idle + 1 : 0;
+    if (c->idle > IDLE_ROUNDS * c->live && !k->failed)
+        sim_report_idle(c);
     bool end = !left || k->failed || in_vain(k);
     if (end)
         block_end(k);

@@ -34,9 +34,26 @@ struct sim_barrier {
     uint32_t know[SIM_LANES]; /* race.c: by warp, what those that came had done and knew */
 };
 
+/* The blocks of a cluster run on one thread of the launch, in turns. */
+struct sim_cluster {
+    uint32_t size, live; /* blocks; those that have not ended */
+    struct sim_worker *block[SIM_MAX_CLUSTER];
+    uint32_t threads, arrived; /* of the barrier: those that have not left the kernel */
+    uint32_t generation;
+    uint32_t still, idle; /* turns of blocks in which nothing moved; in which all waited for
+                             mbarriers */
+    bool failed;
+};
+
 struct sim_block_state {
     uint32_t id[3];
-    uint64_t index; /* linear */
+    uint64_t index;        /* linear */
+    uint64_t order;        /* the cluster's number, then the rank: whose fault counts */
+    uint32_t rank, window; /* window: where its shared memory begins as an address */
+    struct sim_cluster *cluster;
+    uint32_t threads; /* that have not left the kernel */
+    /* race.c: by warp, what those that came to the cluster's barrier knew, now and last time */
+    uint32_t coming[SIM_LANES], came[SIM_LANES];
     uint8_t *shared;
     uint32_t shared_bytes;
     uint8_t *shared_known;
@@ -56,13 +73,16 @@ struct sim_job { /* one launch */
     const struct sim_kernel *kernel;
     const struct sim_launch *launch;
     uint64_t blocks, threads;
+    uint64_t clusters; /* of cluster_size blocks */
+    uint32_t cluster[3], cluster_size;
+    bool explicit_cluster; /* launch or kernel say its size */
     uint32_t warps, shared_bytes, shared_user, dynamic_at, local_stride;
     bool checked;
     sim_quiet_fn *quiet;
     uint64_t resident, share; /* blocks a thread may have under way, and has from the start */
     uint64_t workspace;       /* of a cooperative launch */
-    _Atomic uint64_t next_block;
-    _Atomic uint64_t faulty; /* lowest block with a fault */
+    _Atomic uint64_t next_cluster;
+    _Atomic uint64_t faulty; /* lowest block with a fault, by its order */
     _Atomic uint64_t executed;
     pthread_mutex_t lock;
     struct sim_fault fault;
@@ -75,8 +95,8 @@ struct sim_job { /* one launch */
 struct sim_worker { /* runs one block */
     struct sim_job *job;
     struct sim_worker *next;
-    uint32_t idle; /* turns in which all warps waited for mbarriers */
-    bool waits;    /* the block has had its turns and goes on */
+    bool waits;             /* the block has had its turns and goes on */
+    struct sim_cluster own; /* the cluster of which this block is the first */
     struct sim_block_state block;
     struct sim_counters n;
     uint64_t classes[SIM_CLASSES];
@@ -90,9 +110,23 @@ struct sim_worker { /* runs one block */
 };
 
 /* ---- exec.c ---- */
-void sim_block_begin(struct sim_worker *k, uint64_t index);
+/* The block of this rank in the cluster of this number, which is begun. */
+void sim_block_begin(struct sim_worker *k, struct sim_cluster *c, uint64_t number, uint32_t rank);
 /* Every warp that can goes on for a while; true: the block has ended, its fault is filed. */
 bool sim_block_turn(struct sim_worker *k);
+
+/* ---- cluster.c ---- */
+void sim_cluster_begin(struct sim_cluster *c, const struct sim_job *j); /* before its blocks */
+/* barrier.cluster.arrive; false: reported. */
+bool sim_cluster_arrive(struct sim_warp *w, const struct sim_inst *i, uint32_t mask);
+/* barrier.cluster.wait: the lanes that go on; the others wait. */
+uint32_t sim_cluster_wait(struct sim_warp *w, const struct sim_inst *i, uint32_t mask);
+void sim_cluster_exit(struct sim_warp *w, uint32_t mask); /* these lanes leave the kernel */
+/* The block whose shared memory holds this shared address, which becomes an offset in it. NULL:
+ * there is none, *why says so. */
+struct sim_block_state *sim_shared_block(struct sim_warp *w, uint64_t *at, const char **why);
+extern const char sim_block_has_ended[]; /* a reason */
+sim_handler sim_mapa, sim_getctarank;    /* size: of the address */
 
 /* ---- frame.c ---- */
 struct sim_frame *sim_frame_new(struct sim_warp *w, const struct sim_function *f);
@@ -116,8 +150,8 @@ void sim_report(struct sim_warp *w, enum sim_fault_kind k, int lane, const char 
 void sim_report_later(struct sim_worker *k);
 void sim_report_settle(struct sim_worker *k);
 void sim_thread_id(const struct sim_warp *w, uint32_t thread, uint32_t id[3]);
-void sim_report_stuck(struct sim_worker *k); /* nothing of the block moves any more */
-void sim_report_idle(struct sim_worker *k);  /* all wait for mbarriers that nobody completes */
+void sim_report_stuck(struct sim_cluster *c); /* nothing of its blocks moves any more */
+void sim_report_idle(struct sim_cluster *c);  /* all wait for mbarriers that nobody completes */
 
 /* ---- access.c ---- */
 sim_handler sim_load, sim_store, sim_atomic, sim_fence, sim_prefetch, sim_param_load;
@@ -142,7 +176,10 @@ void sim_race_warp_sync(struct sim_warp *w);
 /* What the warp knows and has done is joined into `know`; its later accesses are not. */
 void sim_race_give(struct sim_warp *w, uint32_t *know);
 void sim_race_take(struct sim_warp *w, const uint32_t *know);
-void sim_race_fence(struct sim_warp *w, bool narrow);
+void sim_race_fence(struct sim_warp *w, uint32_t mods);
+/* What the warp, or `knew` (by warp) of its block, did is there for blocks that acquire. */
+void sim_race_far_release(struct sim_warp *w, const uint32_t *knew);
+void sim_race_far_acquire(struct sim_warp *w);
 void sim_race_sweep(sim_mem *m,
                     struct sim_counters *n); /* after a launch: counts and clears the cells */
 void sim_race_free(struct sim_sync *s);

@@ -33,7 +33,7 @@ static uint64_t special(const struct sim_warp *w, enum sim_special s, uint32_t l
     case SP_GT: return ~((2u << lane) - 1);
     case SP_GE: return ~((1u << lane) - 1);
     case SP_EQ: return 1u << lane;
-    case SP_DYNAMIC_SHARED: return j->dynamic_at;
+    case SP_DYNAMIC_SHARED: return w->block->window + j->dynamic_at;
     case SP_DYNAMIC_BYTES: return l->shared;
     case SP_WORKSPACE: return j->workspace >> 32;
     case SP_WORKSPACE_LO: return (uint32_t)j->workspace;
@@ -44,7 +44,21 @@ static uint64_t special(const struct sim_warp *w, enum sim_special s, uint32_t l
     case SP_RESERVED_END: return j->shared_bytes;
     case SP_RESERVED_CAP: return SIM_RESERVED_SHARED;
     case SP_RESERVED_1: return j->shared_bytes - SIM_RESERVED_SHARED + 128;
-    case SP_ONE: return 1;
+    case SP_CLUSTERID_X: return w->block->id[0] / j->cluster[0];
+    case SP_CLUSTERID_Y: return w->block->id[1] / j->cluster[1];
+    case SP_CLUSTERID_Z: return w->block->id[2] / j->cluster[2];
+    case SP_NCLUSTERID_X: return l->grid[0] / j->cluster[0];
+    case SP_NCLUSTERID_Y: return l->grid[1] / j->cluster[1];
+    case SP_NCLUSTERID_Z: return l->grid[2] / j->cluster[2];
+    case SP_CLUSTER_CTAID_X: return w->block->id[0] % j->cluster[0];
+    case SP_CLUSTER_CTAID_Y: return w->block->id[1] % j->cluster[1];
+    case SP_CLUSTER_CTAID_Z: return w->block->id[2] % j->cluster[2];
+    case SP_CLUSTER_NCTAID_X: return j->cluster[0];
+    case SP_CLUSTER_NCTAID_Y: return j->cluster[1];
+    case SP_CLUSTER_NCTAID_Z: return j->cluster[2];
+    case SP_CLUSTER_RANK: return w->block->rank;
+    case SP_CLUSTER_SIZE: return j->cluster_size;
+    case SP_EXPLICIT_CLUSTER: return j->explicit_cluster ? SIM_ALL : 0;
     case SP_ZERO:
     case SP_CLOCK:
     case SP_CLOCK_HI:
@@ -94,6 +108,10 @@ void sim_fill_presets(struct sim_warp *w, struct sim_frame *fr, bool varying)
         case PRESET_LOCAL:
             if (!varying)
                 fill(fr->regs, p, fr->local_base + p->value);
+            break;
+        case PRESET_SHARED:
+            if (!varying || w->worker->job->cluster_size > 1)
+                fill(fr->regs, p, w->block->window + p->value);
             break;
         case PRESET_SPECIAL:
             for (uint32_t l = 0; l < SIM_LANES; l++) {

@@ -1,5 +1,5 @@
-/* launch: a kernel's launch. Blocks are handed to workers in their order, each with memory for one
- * block; the first faulty block's report counts. */
+/* launch: a kernel's launch. Clusters of blocks (of one, if nothing is said) are handed to workers
+ * in their order, each with memory for one block; the first faulty block's report counts. */
 #include "exec.h"
 #include <fenv.h>
 #include <stdlib.h>
@@ -150,37 +150,73 @@ static void workers_free(struct sim_job *j, struct sim_worker *k)
     }
 }
 
-/* Begins the launch's next block; false: there is none for this thread. */
-static bool block_take(struct sim_job *j, struct blocks *b)
+static struct sim_worker *worker_get(struct sim_job *j, struct blocks *b)
 {
-    uint64_t i = atomic_load(&j->next_block);
-    if (i >= j->blocks || atomic_load(&j->faulty) != UINT64_MAX)
-        return false;
     struct sim_worker *k = b->idle ? b->idle : worker_new(j);
-    if (!k) {
-        pthread_mutex_lock(&j->lock);
-        j->out_of_memory = true;
-        pthread_mutex_unlock(&j->lock);
-        return false;
-    }
-    b->idle = k->next;
-    i = atomic_fetch_add(&j->next_block, 1);
-    if (i >= j->blocks) {
-        k->next = b->idle;
-        b->idle = k;
-        return false;
-    }
-    k->next = b->running;
-    b->running = k;
-    b->count++;
-    sim_block_begin(k, i);
+    if (k)
+        b->idle = k->next;
+    return k;
+}
+
+static void worker_put(struct blocks *b, struct sim_worker *k)
+{
+    k->next = b->idle;
+    b->idle = k;
+}
+
+/* Workers for a cluster's blocks, one in a list of `next`; false: no memory. */
+static bool cluster_get(struct sim_job *j, struct blocks *b, struct sim_worker **block)
+{
+    for (uint32_t r = 0; r < j->cluster_size; r++)
+        if (!(block[r] = worker_get(j, b))) {
+            while (r)
+                worker_put(b, block[--r]);
+            pthread_mutex_lock(&j->lock);
+            j->out_of_memory = true;
+            pthread_mutex_unlock(&j->lock);
+            return false;
+        }
     return true;
 }
 
-/* Each block's turn; false: all of them only went on. */
-static bool blocks_turn(struct sim_job *j, struct blocks *b)
+/* Begins the launch's next cluster; false: there is none for this thread. */
+static bool cluster_take(struct sim_job *j, struct blocks *b)
 {
-    int turns = j->launch->cooperative ? 1 : b->count > 1 ? TURNS_BESIDE : TURNS_ALONE;
+    struct sim_worker *block[SIM_MAX_CLUSTER];
+    uint64_t i = atomic_load(&j->next_cluster);
+    if (i >= j->clusters || atomic_load(&j->faulty) != UINT64_MAX || !cluster_get(j, b, block))
+        return false;
+    i = atomic_fetch_add(&j->next_cluster, 1);
+    if (i >= j->clusters) {
+        for (uint32_t r = j->cluster_size; r-- > 0;)
+            worker_put(b, block[r]);
+        return false;
+    }
+    struct sim_cluster *c = &block[0]->own;
+    sim_cluster_begin(c, j);
+    for (uint32_t r = j->cluster_size; r-- > 0;) {
+        c->block[r] = block[r];
+        sim_block_begin(block[r], c, i, r);
+        block[r]->next = b->running;
+        b->running = block[r];
+        b->count++;
+    }
+    return true;
+}
+
+/* The block's memory serves the others of its cluster until all have ended. */
+static void block_ended(struct blocks *b, struct sim_worker *k)
+{
+    struct sim_cluster *c = k->block.cluster;
+    b->count--;
+    if (!--c->live)
+        for (uint32_t r = c->size; r-- > 0;)
+            worker_put(b, c->block[r]);
+}
+
+/* Some turns of each block, one after the other; false: all of them only went on. */
+static bool blocks_round(struct blocks *b, int turns)
+{
     bool ended = false;
     for (struct sim_worker **at = &b->running; *at;) {
         struct sim_worker *k = *at;
@@ -188,16 +224,28 @@ static bool blocks_turn(struct sim_job *j, struct blocks *b)
         for (int t = 0; t < turns && !end; t++)
             end = sim_block_turn(k);
         if (!end) {
-            k->waits = true;
             at = &k->next;
             continue;
         }
         *at = k->next;
-        k->next = b->idle;
-        b->idle = k;
-        b->count--;
+        block_ended(b, k);
         ended = true;
     }
+    return ended;
+}
+
+/* Each block's turns; false: all of them only went on. */
+static bool blocks_turn(struct sim_job *j, struct blocks *b)
+{
+    bool together = j->cluster_size > 1 && !j->launch->cooperative, ended = false;
+    for (int round = 0; together && round < TURNS_ALONE && !ended; round++)
+        ended = blocks_round(b, 1);
+    if (!together)
+        ended = blocks_round(b, j->launch->cooperative ? 1
+                                : b->count > 1         ? TURNS_BESIDE
+                                                       : TURNS_ALONE);
+    for (struct sim_worker *k = b->running; k && (!together || !ended); k = k->next)
+        k->waits = true;
     return ended;
 }
 
@@ -210,11 +258,11 @@ static void *work(void *arg)
     fegetenv(&env);
     fesetenv(FE_DFL_ENV); /* kernels say themselves where they flush */
     do {
-        while (b.count < j->resident && (more || b.count < j->share) && block_take(j, &b))
+        while (b.count < j->resident && (more || b.count < j->share) && cluster_take(j, &b))
             more = false;
         more = !blocks_turn(j, &b) || !b.running;
     } while (b.running || (!j->out_of_memory && atomic_load(&j->faulty) == UINT64_MAX &&
-                           atomic_load(&j->next_block) < j->blocks));
+                           atomic_load(&j->next_cluster) < j->clusters));
     workers_free(j, b.running);
     workers_free(j, b.idle);
     fesetenv(&env);
@@ -223,6 +271,25 @@ static void *work(void *arg)
 
 /* ---- launches ---- */
 #define GRID_WORKSPACE 256 /* for the barrier of a cooperative launch: %envreg1, %envreg2 */
+
+/* The launch's cluster or that of the kernel's directive, which must agree. */
+static bool cluster_fits(const struct sim_device *d, const struct sim_kernel *k,
+                         const struct sim_launch *l, struct sim_job *j)
+{
+    const uint32_t *own = k->facts.cluster, *to = l->cluster[0] ? l->cluster : own;
+    j->cluster_size = 1;
+    j->explicit_cluster = to[0];
+    for (int i = 0; i < 3; i++) {
+        j->cluster[i] = to[0] ? to[i] : 1;
+        if ((own[0] && own[i] != j->cluster[i]) || !j->cluster[i] ||
+            j->cluster[i] > SIM_MAX_CLUSTER || l->grid[i] % j->cluster[i])
+            return false;
+        j->cluster_size *= j->cluster[i];
+    }
+    j->clusters = j->blocks / j->cluster_size;
+    return (to[0] || !k->facts.explicit_cluster) && j->cluster_size <= SIM_MAX_CLUSTER &&
+           (j->cluster_size == 1 || d->chip->major >= 9);
+}
 
 static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
                       const struct sim_launch *l, struct sim_job *j)
@@ -248,6 +315,8 @@ static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
         return false;
     j->threads = threads;
     j->blocks = blocks;
+    if (!cluster_fits(d, k, l, j))
+        return false;
     j->warps = (uint32_t)((threads + SIM_LANES - 1) / SIM_LANES);
     j->shared_bytes = j->shared_user = (uint32_t)shared;
     if (k->f->module->reserved_shared) /* on hardware it comes first; here it lies behind */
@@ -270,7 +339,7 @@ static void sweep(struct sim_device *d, struct sim_job *j)
 static void run_workers(struct sim_device *d, struct sim_job *j)
 {
     pthread_t thread[64];
-    uint64_t n = (uint64_t)d->workers < j->blocks ? (uint64_t)d->workers : j->blocks;
+    uint64_t n = (uint64_t)d->workers < j->clusters ? (uint64_t)d->workers : j->clusters;
     n = n > 64 ? 64 : n;
     j->resident = j->launch->cooperative ? j->blocks : MOST_BESIDE;
     j->share = j->launch->cooperative ? (j->blocks + n - 1) / n : 1;

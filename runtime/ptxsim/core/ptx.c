@@ -353,9 +353,10 @@ void ptx_function_begin(struct ptx_parser *p, struct ptx_decl q, bool entry,
 void ptx_function_directive(struct ptx_parser *p, const char *word, struct ptx_ints v, int line)
 {
     struct ptx_function *f = p->current;
-    int *to = !strcmp(word, "maxntid")   ? f->max_ntid
-              : !strcmp(word, "reqntid") ? f->req_ntid
-                                         : NULL;
+    int *to = !strcmp(word, "maxntid")             ? f->max_ntid
+              : !strcmp(word, "reqntid")           ? f->req_ntid
+              : !strcmp(word, "reqnctapercluster") ? f->cluster
+                                                   : NULL;
     for (int i = 0; i < v.count; i++)
         if (v.v[i] < 0 || v.v[i] > 1 << 24) {
             ptx_syntax(p, line, "a size that no chip has");
@@ -367,9 +368,10 @@ void ptx_function_directive(struct ptx_parser *p, const char *word, struct ptx_i
         ptx_syntax(p, line, "this directive needs sizes");
     if (!strcmp(word, "maxnreg") && v.count)
         f->max_registers = (int)v.v[0];
-    if (!strcmp(word, "reqnctapercluster"))
-        for (int i = 0; i < v.count; i++)
-            f->cluster = f->cluster || v.v[i] > 1;
+    if (!strcmp(word, "maxclusterrank") && v.count)
+        f->max_cluster = (int)v.v[0];
+    f->explicit_cluster = f->explicit_cluster || !strcmp(word, "explicitcluster");
+    f->blocks_are_clusters = f->blocks_are_clusters || !strcmp(word, "blocksareclusters");
 }
 
 void ptx_function_end(struct ptx_parser *p, bool defined, struct ptx_stmts body, int line)

@@ -116,7 +116,8 @@ struct ptx_function {
     struct ptx_stmt *body;
     int max_ntid[3], req_ntid[3]; /* 0: not stated */
     int max_registers;
-    bool cluster; /* asks for a cluster of more than one block */
+    int cluster[3], max_cluster; /* 0: not stated */
+    bool explicit_cluster, blocks_are_clusters;
     struct ptx_function *next;
 };
 

@@ -81,19 +81,20 @@ static struct sim_sync *sync_of(struct sim_job *j)
     return j->sync;
 }
 
-/* What the warp knows of others beyond the block's last barrier: a copy. False: no memory. */
-static bool view_of(struct sim_sync *s, const struct sim_warp *w, uint32_t **seen)
+/* What it is known of others beyond the block's last barrier: a copy. False: no memory. */
+static bool view_of(struct sim_sync *s, const struct sim_warp *w, const uint32_t *knew,
+                    uint32_t **seen)
 {
     const struct sim_block_state *b = w->block;
     bool more = false;
     for (uint32_t k = 0; k < b->warps; k++)
-        more = more || (k != w->index && w->seen[k] > b->base);
+        more = more || ((k != w->index || knew != w->seen) && knew[k] > b->base);
     *seen = NULL;
     if (!more)
         return true;
     *seen = s->views < MAX_VIEWS ? malloc(b->warps * sizeof **seen) : NULL;
     if (*seen)
-        memcpy(*seen, w->seen, b->warps * sizeof **seen);
+        memcpy(*seen, knew, b->warps * sizeof **seen);
     s->views++;
     return *seen;
 }
@@ -109,7 +110,7 @@ static bool log_room(struct sim_sync *s)
     return log;
 }
 
-static void job_release(struct sim_warp *w, uint32_t below)
+static void job_release(struct sim_warp *w, uint32_t below, const uint32_t *knew)
 {
     struct sim_job *j = w->worker->job;
     struct sim_block_state *b = w->block;
@@ -118,7 +119,7 @@ static void job_release(struct sim_warp *w, uint32_t below)
     pthread_mutex_lock(&j->lock);
     struct sim_sync *s = sync_of(j);
     if (s && r.block < s->head_size && !s->full) {
-        s->full = !view_of(s, w, &r.seen) || !log_room(s);
+        s->full = !view_of(s, w, knew, &r.seen) || !log_room(s);
         r.before = s->head[r.block];
         r.at = ++s->time;
         const struct release *last = r.before ? &s->log[r.before - 1] : NULL;
@@ -469,6 +470,12 @@ SIM_NO_TSAN static bool only_read(const struct access *a, const uint64_t *at, ui
     return !wrote && (all & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL;
 }
 
+/* Whether this scope ends with the block. */
+static bool is_narrow(const struct sim_warp *w, uint32_t mods)
+{
+    return mods & MOD_NARROW || (mods & MOD_IN_CLUSTER && w->worker->job->cluster_size == 1);
+}
+
 static struct access begin(struct sim_warp *w, struct sim_region *r, bool write, uint32_t mods)
 {
     uint32_t block = block_number(w);
@@ -478,7 +485,7 @@ static struct access begin(struct sim_warp *w, struct sim_region *r, bool write,
                            .base = w->block->base,
                            .write = write,
                            .strong = (mods & MOD_STRONG ? CELL_STRONG : 0) |
-                                     (mods & MOD_STRONG && mods & MOD_NARROW ? CELL_NARROW : 0),
+                                     (mods & MOD_STRONG && is_narrow(w, mods) ? CELL_NARROW : 0),
                            .mine = (uint64_t)block << CELL_BLOCK_AT | (uint64_t)w->clock
                                                                           << CELL_CLOCK_AT};
 }
@@ -651,20 +658,21 @@ void sim_race_store(struct sim_warp *w, const struct sim_inst *i, struct sim_reg
 /* ---- what synchronises ---- */
 static uint32_t scopes(bool narrow) { return narrow ? SIM_NEAR : SIM_NEAR | SIM_FAR; }
 
-void sim_race_fence(struct sim_warp *w, bool narrow)
+void sim_race_fence(struct sim_warp *w, uint32_t mods)
 {
-    w->fenced |= scopes(narrow);
-    w->stored &= ~scopes(narrow);
+    uint32_t s = scopes(is_narrow(w, mods));
+    w->fenced |= s;
+    w->stored &= ~s;
 }
 
 void sim_race_release(struct sim_warp *w, const struct sim_inst *i)
 {
-    bool narrow = i->mods & MOD_NARROW;
+    bool narrow = is_narrow(w, i->mods);
     w->fenced |= i->mods & MOD_RELEASE ? scopes(narrow) : 0;
     if (w->fenced)
         part(w);
     if (!narrow && w->fenced_far && w->worker->job->blocks > 1) {
-        job_release(w, w->fenced_far);
+        job_release(w, w->fenced_far, w->seen);
         w->fenced_far = 0;
     }
     if (w->fenced_below)
@@ -674,10 +682,23 @@ void sim_race_release(struct sim_warp *w, const struct sim_inst *i)
 
 void sim_race_acquire(struct sim_warp *w, const struct sim_inst *i)
 {
-    if (w->worker->job->sync && !(i->mods & MOD_NARROW))
+    if (w->worker->job->sync && !is_narrow(w, i->mods))
         job_acquire(w);
     if (w->block->releases)
         block_acquire(w);
+}
+
+void sim_race_far_release(struct sim_warp *w, const uint32_t *knew)
+{
+    job_release(w, knew ? 0 : w->clock + 1, knew ? knew : w->seen);
+    if (!knew)
+        step(w);
+}
+
+void sim_race_far_acquire(struct sim_warp *w)
+{
+    if (w->worker->job->sync)
+        job_acquire(w);
 }
 
 /* ---- after a launch ---- */

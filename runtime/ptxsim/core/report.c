@@ -105,8 +105,8 @@ static void describe_rest(struct sim_warp *w, uint32_t mask, char *text, size_t 
     snprintf(text, size, "no lane can come");
 }
 
-/* Nothing moves any more: say why, by the first warp that waits. */
-void sim_report_stuck(struct sim_worker *k)
+/* Nothing of the block moves any more: say why, by the first warp that waits. */
+static void block_stuck(struct sim_worker *k)
 {
     struct sim_block_state *b = &k->block;
     char rest[128];
@@ -121,7 +121,7 @@ void sim_report_stuck(struct sim_worker *k)
                 int lane = sim_first(g->mask);
                 if (!pass && (g->state == SIM_AT_SYNC || g->state == SIM_AT_WARPBAR)) {
                     describe_rest(w, g->members & w->lanes & ~g->mask, rest, sizeof rest);
-                    bool bar = in->kind == RUN_BARRIER;
+                    bool bar = in->kind == RUN_BARRIER || in->kind == RUN_CLUSTER;
                     if (bar)
                         sim_report(
                             w, SIM_FAULT_BARRIER, lane,
@@ -155,17 +155,27 @@ void sim_report_stuck(struct sim_worker *k)
         }
 }
 
-/* All warps ask for mbarriers again and again, and nothing that could complete one is under way. */
-void sim_report_idle(struct sim_worker *k)
+/* Who waits for the cluster's barrier alone is held up by another block. */
+void sim_report_stuck(struct sim_cluster *c)
 {
-    for (uint32_t i = 0; i < k->block.warps; i++) {
-        struct sim_warp *w = &k->block.warp[i];
+    for (uint32_t r = 0; r < c->size && !c->failed; r++) {
+        block_stuck(c->block[r]);
+        c->failed = c->block[r]->failed;
+    }
+}
+
+/* All warps ask for mbarriers again and again, and nothing that could complete one is under way. */
+void sim_report_idle(struct sim_cluster *c)
+{
+    for (uint32_t i = 0; i < c->size * c->block[0]->block.warps && !c->failed; i++) {
+        struct sim_worker *k = c->block[i / c->block[0]->block.warps];
+        struct sim_warp *w = &k->block.warp[i % c->block[0]->block.warps];
         if (!w->groups || !w->awaits)
             continue;
         w->frame = w->group[0].frame;
         w->pc = w->group[0].pc;
         sim_report(w, SIM_FAULT_BARRIER, sim_first(w->group[0].mask),
                    "an mbarrier is waited for that nobody completes");
-        return;
+        c->failed = true;
     }
 }

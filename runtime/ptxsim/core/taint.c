@@ -364,6 +364,12 @@ void sim_taint_step(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     case SIM_OP_CVT_PAIR: step_any(w, i, mask, i->size == 2 ? "hww" : "www"); break;
     case SIM_OP_CVT_ONE: step_any(w, i, mask, i->size == 2 ? "hw" : "ww"); break;
     case SIM_OP_ADDRESS: step_any(w, i, mask, "ll"); break;
+    case SIM_OP_RANK:
+        step_any(w, i, mask,
+                 i->fn == sim_mapa ? (i->size == 8 ? "llw" : "www")
+                 : i->size == 8    ? "wl"
+                                   : "ww");
+        break;
     case SIM_OP_SPACE: step_any(w, i, mask, "pl"); break;
     case SIM_OP_LOW_HALF: step_shift_half(w, i, mask, false); break;
     case SIM_OP_JOIN: step_shift_half(w, i, mask, true); break;

@@ -17,6 +17,7 @@ enum {
     SIM_OP_CVT_ONE,  /* any of a */
     SIM_OP_ADDRESS,  /* cvta */
     SIM_OP_SPACE,    /* isspacep */
+    SIM_OP_RANK,     /* mapa: any of a, b; getctarank: of a */
     SIM_OP_LOW_HALF,
     SIM_OP_JOIN,
     SIM_OP_FRESH, /* the result depends on no register; size bytes */

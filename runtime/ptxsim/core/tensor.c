@@ -243,6 +243,7 @@ void sim_mma(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 static bool rows_at(struct sim_warp *w, enum ptx_space space, uint64_t *at, uint32_t mask,
                     uint32_t n, bool write, uint8_t **host, struct sim_region **region)
 {
+    w->reaches = false;
     if (!space) {
         uint32_t part = sim_generic(at, mask, &space);
         if (part != mask) {
@@ -577,22 +578,23 @@ void sim_cp_commit(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 static void land(struct sim_warp *w, const struct copy *x)
 {
     struct sim_block_state *b = w->block;
+    uint64_t place = x->to & SIM_OFFSET_MASK;
     struct sim_region to = {.host = b->shared,
                             .lo = 0,
                             .hi = b->shared_bytes,
                             .known = b->shared_known,
                             .reads = b->reads,
                             .writes = b->writes};
-    memcpy(b->shared + x->to, (const void *)(uintptr_t)x->from, x->real);
-    memset(b->shared + x->to + x->real, 0, (size_t)(x->bytes - x->real));
+    memcpy(b->shared + place, (const void *)(uintptr_t)x->from, x->real);
+    memset(b->shared + place + x->real, 0, (size_t)(x->bytes - x->real));
     if (!w->worker->job->checked)
         return;
     uint64_t at[SIM_LANES];
-    at[x->lane] = x->to;
+    at[x->lane] = place;
     sim_race_access(w, &to, at, 1u << x->lane, x->bytes, true, 0);
     struct sim_region from = sim_global_region(w, x->from);
     for (unsigned k = 0; k < x->bytes; k++)
-        byte_know(&to, x->to + k, k >= x->real || !from.mem || byte_known(&from, x->from + k));
+        byte_know(&to, place + k, k >= x->real || !from.mem || byte_known(&from, x->from + k));
 }
 
 void sim_cp_land(struct sim_warp *w, int lane)

@@ -44,7 +44,8 @@ enum mbar_op {
     MBAR_ARRIVE_EXPECT,
     MBAR_DROP,
     MBAR_DROP_EXPECT,
-    MBAR_CP_ASYNC
+    MBAR_CP_ASYNC,
+    MBAR_LANDED /* ext bytes of st.async or red.async */
 };
 struct bulk_place { /* an address: a row, its width, and a number added */
     uint32_t row, width, low, high;
@@ -53,6 +54,7 @@ struct bulk {
     uint32_t rank, to_shared, from_shared;
     uint32_t reduce, type, size, lanes; /* reduce: 1 + sim_atomic's operation, of such elements */
     uint32_t bytes;                     /* row, of a flat copy */
+    uint32_t mask;                      /* row, of a copy to several blocks; or NO_OPERAND */
     uint32_t at[5];                     /* rows of coordinates */
     struct bulk_place shared, global, barrier; /* global: the tensor map's, of a tensor copy */
 };
@@ -87,7 +89,9 @@ sim_handler sim_mbar, sim_mbar_wait, sim_bulk_tensor, sim_bulk_flat, sim_wgmma;
 sim_handler sim_map_replace, sim_map_copy;
 /* All copies of a lane's cp.async land now. */
 void sim_cp_land(struct sim_warp *w, int lane);
-bool decode_bulk(struct decoder *d, struct ins *x);        /* cp.async.bulk… */
+bool decode_bulk(struct decoder *d, struct ins *x); /* cp.async.bulk… */
+/* The bytes of st.async or red.async, at their third operand, the mbarrier. */
+bool decode_landed(struct decoder *d, struct ins *x, uint32_t bytes);
 bool decode_cp_mbarrier(struct decoder *d, struct ins *x); /* cp.async.mbarrier.arrive */
 
 #endif

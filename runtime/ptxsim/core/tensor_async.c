@@ -20,6 +20,7 @@ struct mbar_state {
 struct sim_mbar_clock {
     uint64_t at;
     uint32_t coming[SIM_LANES], done[SIM_LANES]; /* of this phase's arrivers; of complete phases */
+    bool far; /* other blocks of the cluster have arrived at it too */
 };
 
 static struct mbar_state unpack(uint64_t v)
@@ -40,16 +41,29 @@ static uint64_t place_of(struct sim_warp *w, uint32_t row, uint32_t width, uint6
     return (a & SIM_WINDOW_MASK) == SIM_WINDOW_SHARED ? a & ~SIM_WINDOW_MASK : a;
 }
 
-/* The object at a shared address; NULL: reported. */
-static uint8_t *object(struct sim_warp *w, uint64_t at, int lane, bool init)
+/* An mbarrier of the block, or of another one of the cluster. */
+struct mbar {
+    struct sim_block_state *block;
+    uint64_t at; /* in its shared memory */
+    uint8_t *p;
+};
+
+/* False: reported. */
+static bool object(struct sim_warp *w, uint64_t at, int lane, bool init, bool far, struct mbar *m)
 {
-    struct sim_block_state *b = w->block;
+    const char *why = "which is of another block";
+    struct sim_block_state *b = sim_shared_block(w, &at, &why);
+    if (!b || (b != w->block && !far)) {
+        sim_report(w, SIM_FAULT_BOUNDS, lane, "an mbarrier at shared address %llu %s",
+                   (unsigned long long)at, why);
+        return false;
+    }
     if (at & 7 || at > b->shared_bytes || b->shared_bytes - at < 8) {
         w->worker->fault.address = at;
         sim_report(w, at & 7 ? SIM_FAULT_ALIGN : SIM_FAULT_BOUNDS, lane,
                    "an mbarrier at shared address %llu of the block's %u bytes",
                    (unsigned long long)at, b->shared_bytes);
-        return NULL;
+        return false;
     }
     if (b->shared_known && init)
         memset(b->shared_known + at / 4, 15, 2);
@@ -57,16 +71,20 @@ static uint8_t *object(struct sim_warp *w, uint64_t at, int lane, bool init)
         sim_report(w, SIM_FAULT_UNINIT, lane,
                    "the mbarrier at shared address %llu was not initialised",
                    (unsigned long long)at);
-        return NULL;
+        return false;
     }
-    return b->shared + at;
+    *m = (struct mbar){b, at, b->shared + at};
+    return true;
 }
 
-static struct sim_mbar_clock *clock_of(struct sim_warp *w, uint64_t at)
+/* NULL: no memory, or nothing is checked. */
+static struct sim_mbar_clock *clock_of(struct sim_warp *w, const struct mbar *m)
 {
-    struct sim_block_state *b = w->block;
+    struct sim_block_state *b = m->block;
+    if (!w->worker->job->checked)
+        return NULL;
     for (uint32_t i = 0; i < b->mbars; i++)
-        if (b->mbar[i].at == at)
+        if (b->mbar[i].at == m->at)
             return &b->mbar[i];
     if (b->mbars == b->mbar_cap) {
         uint32_t cap = b->mbar_cap ? 2 * b->mbar_cap : 16;
@@ -75,8 +93,20 @@ static struct sim_mbar_clock *clock_of(struct sim_warp *w, uint64_t at)
             return NULL;
         b->mbar = more, b->mbar_cap = cap;
     }
-    b->mbar[b->mbars] = (struct sim_mbar_clock){.at = at};
+    b->mbar[b->mbars] = (struct sim_mbar_clock){.at = m->at};
     return &b->mbar[b->mbars++];
+}
+
+/* What the warp did is there for those that wait for the mbarrier. */
+static void give(struct sim_warp *w, const struct mbar *m, struct sim_mbar_clock *c)
+{
+    if (c && m->block == w->block)
+        sim_race_give(w, c->coming);
+    if (c && m->block->cluster->size > 1) {
+        c->far = c->far || m->block != w->block;
+        if (m->block != w->block)
+            sim_race_far_release(w, NULL);
+    }
 }
 
 /* A phase is complete when nobody and nothing is awaited. */
@@ -92,18 +122,17 @@ static void settle(struct mbar_state *s, struct sim_mbar_clock *c)
     }
 }
 
-static bool arrive(struct sim_warp *w, struct mbar_state *s, uint64_t at, uint32_t count,
+static bool arrive(struct sim_warp *w, struct mbar_state *s, const struct mbar *m, uint32_t count,
                    uint32_t drop, int lane)
 {
-    struct sim_mbar_clock *c = w->worker->job->checked ? clock_of(w, at) : NULL;
+    struct sim_mbar_clock *c = clock_of(w, m);
     if ((uint32_t)s->pending < count) {
         sim_report(w, SIM_FAULT_BARRIER, lane,
                    "%u arrivals at the mbarrier at shared address %llu, which awaits %d", count,
-                   (unsigned long long)at, s->pending);
+                   (unsigned long long)m->at, s->pending);
         return false;
     }
-    if (c)
-        sim_race_give(w, c->coming);
+    give(w, m, c);
     s->pending -= (int32_t)count;
     s->count -= (int32_t)drop;
     settle(s, c);
@@ -115,11 +144,13 @@ void sim_mbar(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     for (int l = 0; l < SIM_LANES && !w->worker->failed; l++) {
         if (!(mask >> l & 1))
             continue;
-        uint64_t at = place_of(w, i->a, i->size, (uint64_t)i->imm, l), v;
-        uint8_t *p = object(w, at, l, i->sub == MBAR_INIT);
-        if (!p)
+        struct mbar m;
+        uint64_t v;
+        bool far = i->sub != MBAR_INIT && i->sub != MBAR_INVAL && i->sub != MBAR_CP_ASYNC;
+        if (!object(w, place_of(w, i->a, i->size, (uint64_t)i->imm, l), l, i->sub == MBAR_INIT, far,
+                    &m))
             return;
-        memcpy(&v, p, 8);
+        memcpy(&v, m.p, 8);
         struct mbar_state s = unpack(v);
         uint32_t n = i->b == NO_OPERAND ? 1 : sim_row32(w, i->b)[l];
         switch ((enum mbar_op)i->sub) {
@@ -130,33 +161,38 @@ void sim_mbar(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
             break;
         case MBAR_INVAL:
             if (w->block->shared_known)
-                memset(w->block->shared_known + at / 4, 0, 2);
+                memset(w->block->shared_known + m.at / 4, 0, 2);
             break;
         case MBAR_EXPECT: s.tx += (int32_t)n; break;
         case MBAR_COMPLETE:
             s.tx -= (int32_t)n;
-            settle(&s, w->worker->job->checked ? clock_of(w, at) : NULL);
+            settle(&s, clock_of(w, &m));
             break;
-        case MBAR_ARRIVE: arrive(w, &s, at, n, 0, l); break;
+        case MBAR_LANDED:
+            give(w, &m, clock_of(w, &m));
+            s.tx -= (int32_t)i->ext;
+            settle(&s, clock_of(w, &m));
+            break;
+        case MBAR_ARRIVE: arrive(w, &s, &m, n, 0, l); break;
         case MBAR_ARRIVE_EXPECT:
             s.tx += (int32_t)n;
-            arrive(w, &s, at, 1, 0, l);
+            arrive(w, &s, &m, 1, 0, l);
             break;
-        case MBAR_DROP: arrive(w, &s, at, n, n, l); break;
+        case MBAR_DROP: arrive(w, &s, &m, n, n, l); break;
         case MBAR_DROP_EXPECT:
             s.tx += (int32_t)n;
-            arrive(w, &s, at, 1, 1, l);
+            arrive(w, &s, &m, 1, 1, l);
             break;
         case MBAR_CP_ASYNC:
             sim_cp_land(w, l);
             if (i->count)
-                arrive(w, &s, at, 1, 0, l);
+                arrive(w, &s, &m, 1, 0, l);
             break;
         }
         if (i->d != NO_OPERAND)
             sim_row64(w, i->d)[l] = v;
         v = pack(s);
-        memcpy(p, &v, 8);
+        memcpy(m.p, &v, 8);
     }
 }
 
@@ -166,19 +202,19 @@ void sim_mbar_wait(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
     for (int l = 0; l < SIM_LANES; l++) {
         if (!(mask >> l & 1))
             continue;
-        uint64_t at = place_of(w, i->a, i->size, (uint64_t)i->imm, l), v;
-        const uint8_t *p = object(w, at, l, false);
-        if (!p)
+        struct mbar m;
+        uint64_t v;
+        if (!object(w, place_of(w, i->a, i->size, (uint64_t)i->imm, l), l, false, false, &m))
             return;
-        memcpy(&v, p, 8);
+        memcpy(&v, m.p, 8);
         bool phase = i->count ? sim_row32(w, i->b)[l] & 1 : sim_row64(w, i->b)[l] >> PHASE_AT;
         bool done = (bool)(v >> PHASE_AT) != phase;
         yes |= (done ? 1u : 0u) << l;
-        if (done && w->worker->job->checked) {
-            struct sim_mbar_clock *c = clock_of(w, at);
-            if (c)
-                sim_race_take(w, c->done);
-        }
+        struct sim_mbar_clock *c = done ? clock_of(w, &m) : NULL;
+        if (c)
+            sim_race_take(w, c->done);
+        if (c && c->far)
+            sim_race_far_acquire(w);
     }
     *d = (*d & ~mask) | yes;
     w->yield = w->awaits = yes != mask;
@@ -195,6 +231,7 @@ static bool check_as(struct sim_warp *w, bool shared, uint64_t at, uint64_t n, b
                      uint32_t mods, int lane)
 {
     uint64_t where[SIM_LANES];
+    w->reaches = true;
     for (uint64_t k = 0; k < n; k += 16) {
         uint32_t part, step = n - k < 16 ? (uint32_t)(n - k) : 16;
         where[lane] = at + k;
@@ -238,21 +275,68 @@ static void reduce(const struct bulk *b, uint8_t *to, const uint8_t *from, uint6
 }
 
 /* The bytes have come: the barrier awaits fewer. */
-static void complete(struct sim_warp *w, const struct bulk *b, uint64_t bytes, int lane)
+static void complete(struct sim_warp *w, uint64_t at, uint64_t bytes, int lane)
 {
-    uint64_t at = bulk_address(w, &b->barrier, lane), v;
-    uint8_t *p = object(w, at, lane, false);
-    if (!p)
+    struct mbar m;
+    uint64_t v;
+    if (!object(w, at, lane, false, true, &m))
         return;
-    memcpy(&v, p, 8);
+    memcpy(&v, m.p, 8);
     struct mbar_state s = unpack(v);
-    struct sim_mbar_clock *c = w->worker->job->checked ? clock_of(w, at) : NULL;
-    if (c)
-        sim_race_give(w, c->coming);
+    struct sim_mbar_clock *c = clock_of(w, &m);
+    give(w, &m, c);
     s.tx -= (int32_t)bytes;
     settle(&s, c);
     v = pack(s);
-    memcpy(p, &v, 8);
+    memcpy(m.p, &v, 8);
+}
+
+/* The byte at a shared address that was checked. */
+static uint8_t *shared_byte(struct sim_warp *w, uint64_t at)
+{
+    const char *why;
+    struct sim_block_state *b = sim_shared_block(w, &at, &why);
+    return b->shared + at;
+}
+
+/* The blocks that the copy goes to, by rank: those of its mask, or 1 << 16: just where it says. 0:
+ * reported. */
+#define AS_IT_SAYS (1u << SIM_MAX_CLUSTER)
+static uint32_t targets(struct sim_warp *w, const struct bulk *b, int lane)
+{
+    uint32_t size = w->block->cluster->size;
+    if (b->mask == NO_OPERAND)
+        return AS_IT_SAYS;
+    uint32_t mask = sim_row32(w, b->mask)[lane] & 0xFFFF;
+    if (!mask || mask >> size)
+        sim_report(w, SIM_FAULT_BOUNDS, lane,
+                   "a copy to the blocks of mask %04x in a cluster of %u", mask, size);
+    return !mask || mask >> size ? 0 : size == 1 ? AS_IT_SAYS : mask;
+}
+
+/* The same place in the block of this rank. */
+static uint64_t place_in(uint64_t at, uint32_t rank)
+{
+    return rank == SIM_MAX_CLUSTER ? at
+                                   : (at & SIM_OFFSET_MASK) | (uint64_t)(rank + 1) << SIM_RANK_AT;
+}
+
+static bool flat_copy(struct sim_warp *w, const struct bulk *b, uint64_t shared, uint64_t global,
+                      uint64_t n, int lane)
+{
+    bool both = b->to_shared && b->from_shared;
+    if (!check(w, true, shared, n, b->to_shared, lane) ||
+        !check_as(w, both, global, n, !b->to_shared, b->reduce ? MOD_STRONG : 0, lane))
+        return false;
+    if (!n)
+        return true;
+    uint8_t *s = shared_byte(w, shared),
+            *g = both ? shared_byte(w, global) : (uint8_t *)(uintptr_t)global;
+    if (b->reduce)
+        reduce(b, g, s, n);
+    else
+        memcpy(b->to_shared ? s : g, b->to_shared ? g : s, (size_t)n);
+    return true;
 }
 
 void sim_bulk_flat(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -270,19 +354,14 @@ void sim_bulk_flat(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
                        (unsigned long long)n);
             return;
         }
-        bool both = b.to_shared && b.from_shared;
-        if (!check(w, true, shared, n, b.to_shared, l) ||
-            !check_as(w, both, global, n, !b.to_shared, b.reduce ? MOD_STRONG : 0, l))
-            return;
-        uint8_t *s = w->block->shared + shared,
-                *g = both ? w->block->shared + global : (uint8_t *)(uintptr_t)global;
-        if (b.reduce)
-            reduce(&b, g, s, n);
-        else
-            memcpy(b.to_shared ? s : g, b.to_shared ? g : s, (size_t)n);
+        for (uint32_t to = targets(w, &b, l); to; to &= to - 1) {
+            uint32_t rank = (uint32_t)sim_first(to);
+            if (!flat_copy(w, &b, place_in(shared, rank), global, n, l))
+                return;
+            if (b.to_shared)
+                complete(w, place_in(bulk_address(w, &b.barrier, l), rank), n, l);
+        }
         w->worker->n.async_copies++;
-        if (b.to_shared)
-            complete(w, &b, n, l);
     }
 }
 
@@ -376,7 +455,7 @@ static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_
                 !check_as(w, false, g, m->element, !b->to_shared, strong, lane))
                 return false;
             if (!inside && b->to_shared)
-                put_fill(w->block->shared + s, m);
+                put_fill(shared_byte(w, s), m);
         }
         if (count && !check_as(w, false, run, count * m->element, !b->to_shared, strong, lane))
             return false;
@@ -385,7 +464,7 @@ static bool copy_box(struct sim_warp *w, const struct bulk *b, const struct sim_
                 s = swizzled(m->swizzle, shared + ((uint64_t)r * inner + k[0]) * m->element);
             if (!element_at(m, at, k, &g))
                 continue;
-            uint8_t *in = w->block->shared + s, *out = (uint8_t *)(uintptr_t)g;
+            uint8_t *in = shared_byte(w, s), *out = (uint8_t *)(uintptr_t)g;
             if (b->reduce)
                 reduce(b, out, in, m->element);
             else
@@ -423,11 +502,14 @@ void sim_bulk_tensor(struct sim_warp *w, const struct sim_inst *i, uint32_t mask
             sim_report(w, SIM_FAULT_UNSUPPORTED, l, "a reduction of such elements");
             return;
         }
-        if (!copy_box(w, &b, &m, at, shared, l))
-            return;
+        for (uint32_t to = targets(w, &b, l); to; to &= to - 1) {
+            uint32_t rank = (uint32_t)sim_first(to);
+            if (!copy_box(w, &b, &m, at, place_in(shared, rank), l))
+                return;
+            if (b.to_shared)
+                complete(w, place_in(bulk_address(w, &b.barrier, l), rank), n * m.element, l);
+        }
         w->worker->n.async_copies++;
-        if (b.to_shared)
-            complete(w, &b, n * m.element, l);
     }
 }
 
@@ -474,7 +556,7 @@ static uint8_t *map_bytes(struct sim_warp *w, bool shared, uint64_t at, bool wri
     }
     if (!check(w, shared, at, sizeof(struct sim_tensor_map), write, lane))
         return NULL;
-    return shared ? w->block->shared + at : (uint8_t *)(uintptr_t)at;
+    return shared ? shared_byte(w, at) : (uint8_t *)(uintptr_t)at;
 }
 
 void sim_map_replace(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -513,5 +595,5 @@ void sim_map_copy(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         return;
     memcpy(q, p, sizeof(struct sim_tensor_map));
     if (w->worker->job->checked)
-        sim_race_fence(w, false);
+        sim_race_fence(w, 0);
 }

@@ -18,7 +18,7 @@ struct sim_frame {
     struct sim_frame *caller, *next_free;
 };
 
-enum sim_state { SIM_RUN, SIM_AT_SYNC, SIM_AT_WARPBAR, SIM_AT_BARRIER, SIM_AT_WAIT };
+enum sim_state { SIM_RUN, SIM_AT_SYNC, SIM_AT_WARPBAR, SIM_AT_BARRIER, SIM_AT_CLUSTER };
 /* Lanes that are at one place. */
 struct sim_group {
     uint32_t mask, pc;
@@ -40,10 +40,14 @@ struct sim_warp {
     uint8_t *local_known;
     bool local_dirty;
     uint32_t index, lanes, exited; /* lanes: those that exist */
-    uint32_t pc;                   /* of the instruction under way, for reports */
-    uint32_t active;               /* lanes of the group under way */
-    bool tainted;                  /* some register has undefined bits */
-    uint32_t undef_line;           /* the PTX line that loaded such bits last */
+    /* Lanes that came to the cluster's barrier: which is not complete; which is, but they have not
+     * waited yet. */
+    uint32_t came, may_go;
+    uint32_t pc;         /* of the instruction under way, for reports */
+    uint32_t active;     /* lanes of the group under way */
+    bool tainted;        /* some register has undefined bits */
+    bool reaches;        /* the access under way may go to other blocks' shared memory */
+    uint32_t undef_line; /* the PTX line that loaded such bits last */
     struct sim_worker *worker;
     struct sim_block_state *block;
     /* race.c: of the scopes SIM_NEAR (within the block) and SIM_FAR, as bits */

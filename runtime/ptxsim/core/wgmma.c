@@ -67,20 +67,23 @@ static bool operand(struct sim_warp *w, const struct wgmma *m, uint64_t desc, ui
     uint32_t bytes = (uint32_t)sim_element_bits(e) / 8, per = 16 / bytes, part, lanes = 0;
     uint64_t at[SIM_LANES];
     uint32_t outer = trans ? m->k : rows, inner = trans ? rows : m->k;
+    w->reaches = false;
     for (uint32_t o = 0; o < outer; o++)
         for (uint32_t p = 0; p < inner; p += per) {
-            at[lanes++] = trans ? element(&d, true, first + p, o, bytes)
-                                : element(&d, false, first + o, p, bytes);
+            at[lanes++] = w->block->window + (trans ? element(&d, true, first + p, o, bytes)
+                                                    : element(&d, false, first + o, p, bytes));
             if (lanes < SIM_LANES && (o + 1 < outer || p + per < inner))
                 continue;
             uint32_t mask = lanes == SIM_LANES ? SIM_ALL : (1u << lanes) - 1;
-            struct sim_region *r = sim_access_region(w, PTX_SHARED, at, mask, 16, false, &part);
-            if (!r)
-                return false;
-            if (w->worker->job->checked)
-                sim_race_access(w, r, at, mask, 16, false, 0);
-            if (w->worker->failed)
-                return false;
+            for (; mask; mask &= ~part) {
+                struct sim_region *r = sim_access_region(w, PTX_SHARED, at, mask, 16, false, &part);
+                if (!r)
+                    return false;
+                if (w->worker->job->checked)
+                    sim_race_access(w, r, at, part, 16, false, 0);
+                if (w->worker->failed)
+                    return false;
+            }
             lanes = 0;
         }
     for (uint32_t x = 0; x < rows; x++)

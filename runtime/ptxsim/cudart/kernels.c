@@ -286,6 +286,20 @@ cudaError_t __cudaLaunchKernel_ptsz(CUkernel kernel, dim3 grid, dim3 block, void
     return launch(kernel, grid, block, args, shared, stream ? stream : CU_STREAM_PER_THREAD);
 }
 
+static CUlaunchConfig config_of(const cudaLaunchConfig_t *c)
+{
+    return (CUlaunchConfig){c->gridDim.x,
+                            c->gridDim.y,
+                            c->gridDim.z,
+                            c->blockDim.x,
+                            c->blockDim.y,
+                            c->blockDim.z,
+                            (unsigned)c->dynamicSmemBytes,
+                            c->stream,
+                            c->attrs,
+                            c->numAttrs};
+}
+
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *c, const void *function, void **args)
 {
     CUfunction f = NULL;
@@ -295,16 +309,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *c, const void *functio
         e = kernel_of(function, &f);
     if (e)
         return rt_end(e);
-    CUlaunchConfig d = {c->gridDim.x,
-                        c->gridDim.y,
-                        c->gridDim.z,
-                        c->blockDim.x,
-                        c->blockDim.y,
-                        c->blockDim.z,
-                        (unsigned)c->dynamicSmemBytes,
-                        c->stream,
-                        c->attrs,
-                        c->numAttrs};
+    CUlaunchConfig d = config_of(c);
     return rt_end((cudaError_t)cuLaunchKernelEx(&d, f, args, NULL));
 }
 
@@ -344,12 +349,12 @@ cudaError_t cudaFuncSetCacheConfig(const void *function, int config)
 cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *a, const void *function)
 {
     CUfunction f;
-    int v[10] = {0};
+    int v[CU_FUNC_ATTRIBUTE_MAX] = {0};
     RT_ENTER();
     if (!a)
         return rt_end(CUDA_ERROR_INVALID_VALUE);
     cudaError_t e = kernel_of(function, &f);
-    for (int i = 0; !e && i < 10; i++)
+    for (int i = 0; !e && i < CU_FUNC_ATTRIBUTE_MAX; i++)
         e = (cudaError_t)cuFuncGetAttribute(&v[i], (CUfunction_attribute)i, f);
     if (e)
         return rt_end(e);
@@ -363,6 +368,13 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *a, const void *func
     a->binaryVersion = v[CU_FUNC_ATTRIBUTE_BINARY_VERSION];
     a->maxDynamicSharedSizeBytes = v[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES];
     a->preferredShmemCarveout = v[CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT];
+    a->clusterDimMustBeSet = v[CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET];
+    a->requiredClusterWidth = v[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH];
+    a->requiredClusterHeight = v[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT];
+    a->requiredClusterDepth = v[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH];
+    a->nonPortableClusterSizeAllowed = v[CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED];
+    a->clusterSchedulingPolicyPreference =
+        v[CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE];
     return 0;
 }
 
@@ -384,4 +396,28 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const voi
 {
     return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, shared,
                                                                   0);
+}
+
+static cudaError_t of_clusters(int *to, const void *function, const cudaLaunchConfig_t *c,
+                               CUresult (*ask)(int *, CUfunction, const CUlaunchConfig *))
+{
+    CUfunction f;
+    RT_ENTER();
+    cudaError_t e = c ? kernel_of(function, &f) : CUDA_ERROR_INVALID_VALUE;
+    if (e)
+        return rt_end(e);
+    CUlaunchConfig d = config_of(c);
+    return rt_end((cudaError_t)ask(to, f, &d));
+}
+
+cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, const void *function,
+                                           const cudaLaunchConfig_t *config)
+{
+    return of_clusters(clusters, function, config, cuOccupancyMaxActiveClusters);
+}
+
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int *size, const void *function,
+                                                 const cudaLaunchConfig_t *config)
+{
+    return of_clusters(size, function, config, cuOccupancyMaxPotentialClusterSize);
 }

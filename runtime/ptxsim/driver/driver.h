@@ -112,6 +112,7 @@ struct function {
     const struct sim_kernel_facts *facts;
     uint32_t dynamic; /* the most dynamic shared memory that a launch may ask for */
     int carveout, cache, nonportable, policy;
+    uint32_t cluster[3]; /* that was set for it; 0: none */
 };
 
 struct pool {
@@ -256,7 +257,7 @@ enum op_kind {
 struct op_kernel {
     struct function *function;
     CUfunction handle;
-    uint32_t grid[3], block[3], shared;
+    uint32_t grid[3], block[3], cluster[3], shared;
     bool cooperative;
     uint32_t param_count, param_bytes;
     void *params;
@@ -296,7 +297,7 @@ CUresult op_run(const struct op *op);   /* without the lock */
 /* ---- launch.c ---- */
 struct launch {
     CUfunction function;
-    uint32_t grid[3], block[3], shared;
+    uint32_t grid[3], block[3], cluster[3], shared; /* cluster 0: not said */
     void **params, **extra;
     bool cooperative;
 };
@@ -306,6 +307,8 @@ CUresult launch_run(struct context *c, const struct op_kernel *k);
 /* Blocks that wait for each other must all be there at once. */
 CUresult cooperative_fits(const struct function *f, const uint32_t *grid, const uint32_t *block,
                           uint32_t shared);
+/* Sets the kernel's cluster, as the launch's `given` or the function says. */
+CUresult launch_cluster(const struct function *f, const uint32_t *given, struct op_kernel *k);
 void launches_done(void); /* waits until none runs: before memory and modules come and go */
 
 /* ---- stream.c ---- */

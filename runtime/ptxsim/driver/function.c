@@ -39,11 +39,17 @@ static CUresult attribute_get(int *value, CUfunction_attribute attribute, const 
     case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
         *value = f->policy;
         return CUDA_SUCCESS;
-    case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
     case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
+        *value = f->facts->explicit_cluster;
+        return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
-    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH: *value = 0; return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH: {
+        int i = (int)attribute - CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH;
+        *value = (int)(f->cluster[0] ? f->cluster[i] : f->facts->cluster[i]);
+        return CUDA_SUCCESS;
+    }
+    case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA: *value = 0; return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_MAX: break;
     }
     return CUDA_ERROR_INVALID_VALUE;
@@ -74,9 +80,10 @@ static CUresult attribute_set(struct function *f, CUfunction_attribute attribute
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
-        if (value > 1)
-            return not_simulated("cuFuncSetAttribute", "clusters of blocks are not simulated");
-        return value < 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+        if (value < 0 || value > 16 || f->facts->cluster[0]) /* compiled in: it stays */
+            return CUDA_ERROR_INVALID_VALUE;
+        f->cluster[attribute - CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH] = (uint32_t)value;
+        return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
     case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES:
     case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES:

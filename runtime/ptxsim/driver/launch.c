@@ -67,6 +67,39 @@ CUresult cooperative_fits(const struct function *f, const uint32_t *grid, const 
                : CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
 }
 
+enum { PORTABLE_CLUSTER = 8, LARGEST_CLUSTER = 16, SMS_TOGETHER = 16 };
+
+/* The blocks of a cluster: as the launch says, or was set for the function, or the kernel's text
+ * says; 0: nobody says. */
+static CUresult cluster_of(const struct function *f, const uint32_t *given, const uint32_t *grid,
+                           uint32_t *cluster)
+{
+    const struct sim_kernel_facts *k = f->facts;
+    const uint32_t *from = given[0] ? given : f->cluster[0] ? f->cluster : k->cluster;
+    uint32_t most = f->nonportable ? LARGEST_CLUSTER : PORTABLE_CLUSTER, size = 1;
+    memset(cluster, 0, 3 * sizeof *cluster);
+    if (!from[0])
+        return k->explicit_cluster ? CUDA_ERROR_INVALID_CLUSTER_SIZE : CUDA_SUCCESS;
+    most = k->max_cluster && k->max_cluster < most ? k->max_cluster : most;
+    for (int i = 0; i < 3; i++) {
+        if (!from[i] || from[i] > most || grid[i] % from[i] ||
+            (k->cluster[0] && k->cluster[i] != from[i]))
+            return CUDA_ERROR_INVALID_CLUSTER_SIZE;
+        size *= cluster[i] = from[i];
+    }
+    bool ok = size <= most && (size == 1 || f->o.context->device->chip->major >= 9);
+    return ok ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CLUSTER_SIZE;
+}
+
+CUresult launch_cluster(const struct function *f, const uint32_t *given, struct op_kernel *k)
+{
+    uint32_t cluster[3];
+    CUresult r = cluster_of(f, given, k->grid, cluster);
+    if (!r)
+        memcpy(k->cluster, cluster, sizeof cluster);
+    return r;
+}
+
 /* `extra` is a list of names and values up to CU_LAUNCH_PARAM_END. */
 static CUresult from_buffer(const struct sim_kernel_facts *k, void **extra, void *params)
 {
@@ -144,7 +177,10 @@ CUresult launch_op(struct context *c, const struct launch *l, struct op *op)
     op->kernel.cooperative = l->cooperative;
     memcpy(op->kernel.grid, l->grid, sizeof l->grid);
     memcpy(op->kernel.block, l->block, sizeof l->block);
-    return CUDA_SUCCESS;
+    r = launch_cluster(f, l->cluster, &op->kernel);
+    if (r)
+        op_free(op);
+    return r;
 }
 
 /* ---- running, without the lock ---- */
@@ -180,6 +216,7 @@ CUresult launch_run(struct context *c, const struct op_kernel *k)
     struct sim_launch l = {
         .grid = {k->grid[0], k->grid[1], k->grid[2]},
         .block = {k->block[0], k->block[1], k->block[2]},
+        .cluster = {k->cluster[0], k->cluster[1], k->cluster[2]},
         .shared = k->shared,
         .params = k->params,
         .unchecked = settings.unchecked,
@@ -232,7 +269,8 @@ CUresult cuLaunchKernel(CUfunction f, unsigned grid_x, unsigned grid_y, unsigned
 {
     ENTER(NEED_CONTEXT);
     struct launch l = {
-        f, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, params, extra, false};
+        f,    {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, {0}, shared, params, extra,
+        false};
     return launch(call.context, &l, stream);
 }
 
@@ -242,7 +280,7 @@ CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned grid_x, unsigned grid_
 {
     ENTER(NEED_CONTEXT);
     struct launch l = {
-        f, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, params, NULL, true};
+        f, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, {0}, shared, params, NULL, true};
     return launch(call.context, &l, stream);
 }
 
@@ -254,9 +292,11 @@ static CUresult launch_attribute(struct launch *l, const CUlaunchAttribute *a)
         l->cooperative = a->value.cooperative != 0;
         return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-        if ((uint64_t)a->value.clusterDim.x * a->value.clusterDim.y * a->value.clusterDim.z <= 1)
-            return CUDA_SUCCESS;
-        return not_simulated("cuLaunchKernelEx", "clusters of blocks are not simulated");
+        l->cluster[0] = a->value.clusterDim.x;
+        l->cluster[1] = a->value.clusterDim.y;
+        l->cluster[2] = a->value.clusterDim.z;
+        return l->cluster[0] && l->cluster[1] && l->cluster[2] ? CUDA_SUCCESS
+                                                               : CUDA_ERROR_INVALID_CLUSTER_SIZE;
     case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
     case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
         return not_simulated("cuLaunchKernelEx", "events within a launch are not simulated");
@@ -278,21 +318,27 @@ static CUresult launch_attribute(struct launch *l, const CUlaunchAttribute *a)
     return CUDA_ERROR_INVALID_VALUE;
 }
 
+static CUresult launch_from(struct launch *l, const CUlaunchConfig *config, CUfunction f)
+{
+    if (!config || (config->numAttrs && !config->attrs))
+        return CUDA_ERROR_INVALID_VALUE;
+    *l = (struct launch){.function = f,
+                         .grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
+                         .block = {config->blockDimX, config->blockDimY, config->blockDimZ},
+                         .shared = config->sharedMemBytes};
+    CUresult r = CUDA_SUCCESS;
+    for (unsigned i = 0; !r && i < config->numAttrs; i++)
+        r = launch_attribute(l, &config->attrs[i]);
+    return r;
+}
+
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **params, void **extra)
 {
     ENTER(NEED_CONTEXT);
-    if (!config || (config->numAttrs && !config->attrs))
-        return CUDA_ERROR_INVALID_VALUE;
-    struct launch l = {f,
-                       {config->gridDimX, config->gridDimY, config->gridDimZ},
-                       {config->blockDimX, config->blockDimY, config->blockDimZ},
-                       config->sharedMemBytes,
-                       params,
-                       extra,
-                       false};
-    CUresult r = CUDA_SUCCESS;
-    for (unsigned i = 0; !r && i < config->numAttrs; i++)
-        r = launch_attribute(&l, &config->attrs[i]);
+    struct launch l;
+    CUresult r = launch_from(&l, config, f);
+    l.params = params;
+    l.extra = extra;
     return r ? r : launch(call.context, &l, config->hStream);
 }
 
@@ -378,5 +424,54 @@ CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t *bytes, CUfunction funct
     uint64_t each = chip->shared_sm / (uint64_t)blocks / 128 * 128;
     uint64_t taken = f->facts->shared_static + (chip->major >= 8 ? 1024u : 0u);
     *bytes = each > taken ? least(each - taken, chip->shared_optin - f->facts->shared_static) : 0;
+    return CUDA_SUCCESS;
+}
+
+/* A cluster lies within a group of multiprocessors, which is taken to have 16. */
+static uint64_t active_clusters(const struct function *f, const struct launch *l, uint64_t size)
+{
+    uint64_t threads = (uint64_t)l->block[0] * l->block[1] * l->block[2];
+    uint64_t each = threads ? (uint64_t)active_blocks(f, threads, l->shared) : 0;
+    uint64_t sms = f->o.context->device->chip->sms;
+    return each * least(sms, SMS_TOGETHER) / size * (sms > SMS_TOGETHER ? sms / SMS_TOGETHER : 1);
+}
+
+CUresult cuOccupancyMaxActiveClusters(int *clusters, CUfunction function,
+                                      const CUlaunchConfig *config)
+{
+    ENTER(NEED_CONTEXT);
+    struct function *f = function_get(call.context, function);
+    struct launch l;
+    uint32_t c[3];
+    CUresult r = clusters ? launch_from(&l, config, function) : CUDA_ERROR_INVALID_VALUE;
+    if (r)
+        return r;
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if ((r = function_runs(f)) || (r = cluster_of(f, l.cluster, l.grid, c)))
+        return r;
+    *clusters = (int)active_clusters(f, &l, c[0] ? (uint64_t)c[0] * c[1] * c[2] : 1);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuOccupancyMaxPotentialClusterSize(int *size, CUfunction function,
+                                            const CUlaunchConfig *config)
+{
+    ENTER(NEED_CONTEXT);
+    struct function *f = function_get(call.context, function);
+    struct launch l;
+    CUresult r = size ? launch_from(&l, config, function) : CUDA_ERROR_INVALID_VALUE;
+    if (r)
+        return r;
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if ((r = function_runs(f)))
+        return r;
+    uint64_t n = call.context->device->chip->major < 9 ? 1
+                 : f->nonportable                      ? LARGEST_CLUSTER
+                                                       : PORTABLE_CLUSTER;
+    while (n > 1 && !active_clusters(f, &l, n))
+        n /= 2;
+    *size = (int)n;
     return CUDA_SUCCESS;
 }

@@ -40,6 +40,7 @@ CUresult kernel_node_op(struct context *current, const CUDA_KERNEL_NODE_PARAMS *
     struct launch l = {p->func ? p->func : (CUfunction)p->kern,
                        {p->gridDimX, p->gridDimY, p->gridDimZ},
                        {p->blockDimX, p->blockDimY, p->blockDimZ},
+                       {0},
                        p->sharedMemBytes,
                        p->kernelParams,
                        p->extra,
@@ -244,7 +245,7 @@ CUresult cuGraphKernelNodeSetParams(CUgraphNode node, const CUDA_KERNEL_NODE_PAR
     return r ? r : exchange(node_get(node, OP_KERNEL), &op);
 }
 
-/* Attributes are hints, of which none is kept; but for being cooperative. */
+/* Attributes are hints, of which none is kept; but for being cooperative, and the cluster. */
 CUresult cuGraphKernelNodeSetAttribute(CUgraphNode node, CUlaunchAttributeID attribute,
                                        const CUlaunchAttributeValue *value)
 {
@@ -252,9 +253,14 @@ CUresult cuGraphKernelNodeSetAttribute(CUgraphNode node, CUlaunchAttributeID att
     struct node *n = node_get(node, OP_KERNEL);
     if (!n || !value)
         return CUDA_ERROR_INVALID_VALUE;
+    struct op_kernel *k = &n->op.kernel;
+    if (attribute == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+        uint32_t c[3] = {value->clusterDim.x, value->clusterDim.y, value->clusterDim.z};
+        return c[0] && c[1] && c[2] ? launch_cluster(k->function, c, k)
+                                    : CUDA_ERROR_INVALID_CLUSTER_SIZE;
+    }
     if (attribute != CU_LAUNCH_ATTRIBUTE_COOPERATIVE)
         return CUDA_SUCCESS;
-    struct op_kernel *k = &n->op.kernel;
     CUresult r = value->cooperative ? cooperative_fits(k->function, k->grid, k->block, k->shared)
                                     : CUDA_SUCCESS;
     if (!r)
@@ -272,6 +278,11 @@ CUresult cuGraphKernelNodeGetAttribute(CUgraphNode node, CUlaunchAttributeID att
     memset(value, 0, sizeof *value);
     if (attribute == CU_LAUNCH_ATTRIBUTE_COOPERATIVE)
         value->cooperative = n->op.kernel.cooperative;
+    if (attribute == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+        value->clusterDim.x = n->op.kernel.cluster[0];
+        value->clusterDim.y = n->op.kernel.cluster[1];
+        value->clusterDim.z = n->op.kernel.cluster[2];
+    }
     return CUDA_SUCCESS;
 }
 

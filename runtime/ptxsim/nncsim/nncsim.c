@@ -34,6 +34,7 @@ static const char usage_text[] =
     "  --entry NAME        the kernel (not needed if there is one)\n"
     "  --grid X[,Y[,Z]]    blocks, 1 if not given\n"
     "  --block X[,Y[,Z]]   threads of a block, 1 if not given\n"
+    "  --cluster X[,Y[,Z]] blocks of a cluster, as the kernel says if not given\n"
     "  --shared BYTES      dynamic shared memory\n"
     "  --args LIST         the parameters, separated by commas: type:count is a buffer with "
     "numbers\n"
@@ -121,6 +122,8 @@ static bool option(struct options *o, const char *name, const char *value)
         return triple(value, o->launch.grid);
     if (!strcmp(name, "--block"))
         return triple(value, o->launch.block);
+    if (!strcmp(name, "--cluster"))
+        return triple(value, o->launch.cluster);
     if (!strcmp(name, "--out"))
         return out_word(o, value);
     if (!strcmp(name, "--print") && number(value, MAX_ARGS - 1, &n) && o->prints < MAX_OUTS) {
@@ -146,9 +149,9 @@ static void print_text(const char *text, size_t bytes) { fwrite(text, 1, bytes, 
 
 static int parse(struct options *o, int argc, char **argv)
 {
-    static const char *const known[] = {"--entry",  "--args",    "--chip", "--grid",
-                                        "--block",  "--out",     "--seed", "--limit",
-                                        "--shared", "--workers", "--print"};
+    static const char *const known[] = {"--entry",  "--args",    "--chip",  "--grid",
+                                        "--block",  "--out",     "--seed",  "--limit",
+                                        "--shared", "--workers", "--print", "--cluster"};
     *o = (struct options){.chip = "sm_90a",
                           .launch = {.grid = {1, 1, 1}, .block = {1, 1, 1}, .print = print_text},
                           .seed = 1};
