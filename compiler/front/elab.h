@@ -344,7 +344,7 @@ struct elab {
     uint32_t solved;     /* sizes that front_solve has found */
     uint32_t checkpoints;
     struct dim_sym *batch;
-    const char *apart; /* a model's free dim that is the batch; NULL: none is */
+    const char *apart;  /* a model's free dim that is the batch; NULL: none is */
     uint32_t version;   /* of parameters: rises with each update */
     val sys[SYS_COUNT]; /* as read in this graph; NULL before */
     VEC(struct param *) params;
@@ -528,6 +528,9 @@ void live_node(struct elab *e, struct ir_node *n, const struct dim *const *axes)
 /* The expression, over a domain of these axes, stays below n for all sizes. */
 bool live_inside(struct elab *e, const struct ix *x, const struct dim *const *axes,
                  const struct dim *n);
+/* Where lo <= hi does not hold for all sizes up to one's bound: "--max seq=40 would do", or NULL.
+ */
+const char *live_better(struct elab *e, const struct dim *lo, const struct dim *hi);
 /* What a run's entry must check becomes the least of the sizes; reports what cannot. */
 bool live_entry(struct elab *e);
 

@@ -50,7 +50,7 @@ static void refuse(struct elab *e, const struct dim *d, const char *what)
         k++;
     if (elab_error(e, e->place, "%s: %s, which a run chooses up to a bound", what,
                    v_dim_text(e, d))) {
-        diag_label(e->d, "-D %s=… fixes it", n ? y[k]->name : "NAME");
+        diag_label(e->d, "it must be fixed: -D %s=…", n ? y[k]->name : "NAME");
         elab_called(e);
     }
 }
@@ -515,6 +515,29 @@ static bool entry_holds(struct elab *e, const struct entry_check *c)
     return true;
 }
 
+/* The largest value of its symbol up to which l is not positive. */
+static int64_t most_of(const struct dim_line *l)
+{
+    int64_t k = floor_div(-l->more, l->times);
+    return floor_div(k * l->over + l->over - 1 - l->plus, l->by);
+}
+
+const char *live_better(struct elab *e, const struct dim *lo, const struct dim *hi)
+{
+    const struct dim *d = dim_sub(e->dims, hi, lo);
+    struct dim_line l;
+    int64_t most = 0;
+    if (!live_dim(e, d))
+        return NULL;
+    if (dim_line(e->dims, d, &l))
+        most = least_of(&l);
+    else if (dim_line(e->dims, dim_sub(e->dims, dim_const(e->dims, 0), d), &l))
+        most = most_of(&l);
+    if (most < 1)
+        return NULL;
+    return arena_printf(e->mem, "--max %s=%lld would do", l.y->name, (long long)most);
+}
+
 bool live_entry(struct elab *e)
 {
     for (uint32_t i = 0; i < e->entry.n; i++) {
@@ -522,13 +545,14 @@ bool live_entry(struct elab *e)
         int64_t lo, hi, least;
         if (entry_holds(e, c))
             continue;
+        const char *better = live_better(e, c->lo, c->hi);
         bool both =
             dim_bounds(e->dims, c->lo, &least, &lo) && dim_bounds(e->dims, c->hi, &least, &hi);
         if (elab_error(e, c->at, "%s",
                        both && lo > hi
                            ? bound_text(e, c->what, dim_const(e->dims, lo), dim_const(e->dims, hi))
                            : bound_text(e, c->what, c->lo, c->hi)))
-            diag_label(e->d, "for some size up to the bound");
+            diag_label(e->d, "%s", better ? better : "for some size up to the bound");
         return false;
     }
     return true;

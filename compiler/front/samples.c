@@ -176,6 +176,8 @@ const char *samples_met(const struct elab *e, ir_id id, bool folds, ir_id *where
             why = folds ? "this is over the batch, and what hangs on it is reduced over the batch "
                           "again"
                         : "this is over all samples of the batch";
+        else if (!folds && n->op == IR_random && fact_of(e, k).batch_axes)
+            why = "random numbers are counted through all samples of the batch";
         else
             why = samples_mixed(e, k);
         *where = k;

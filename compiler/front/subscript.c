@@ -48,8 +48,12 @@ bool require_le(struct elab *e, const struct dim *lo, const struct dim *hi, stru
     bool known = dim_value(e->dims, lo, &a) && dim_value(e->dims, hi, &b) && a > b;
     bool never = b < 0 && !known;
     if (known || never) {
-        if (elab_error(e, at, "%s", bound_text(e, what, lo, hi)))
+        const char *better = live_better(e, lo, hi);
+        if (elab_error(e, at, "%s", bound_text(e, what, lo, hi))) {
+            if (better)
+                diag_label(e->d, "%s", better);
             elab_called(e);
+        }
         return false;
     }
     if (!e->quiet)

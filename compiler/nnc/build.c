@@ -194,35 +194,45 @@ static int read_file(struct build *b)
 
 /* ---- compiling ---- */
 
-static int graph(struct build *b, struct nnc_compiled *c, enum front_graph which, const char *name,
-                 int64_t batch)
+/* NULL: refused. */
+static struct ir_graph *build_graph(struct build *b, struct nnc_compiled *c, enum front_graph which,
+                                    const char *name, int64_t batch)
 {
     struct ir_graph *g = front_build(b->front, c->m, which, name, batch, b->dim, b->dims);
     diag_print(b->diag, stderr);
-    if (!g)
-        return EXIT_REFUSED;
-    for (uint32_t i = 0; which == FRONT_FORWARD && i < b->sizes; i++) {
+    for (uint32_t i = 0; g && which == FRONT_FORWARD && i < b->sizes; i++) {
         const struct front_dim *d = bound_of(b, b->size[i]);
         uint32_t slot = ir_slot_find(c->m, arena_printf(b->mem, "dim.%s", d->name));
         vec_push(&g->sizes, ((struct ir_size){d->name, d->live ? slot + 1 : 0, d->n}));
     }
-    nnc_compile_graph(c, g);
-    return 0;
+    return g;
+}
+
+static int graph(struct build *b, struct nnc_compiled *c, enum front_graph which, const char *name,
+                 int64_t batch)
+{
+    struct ir_graph *g = build_graph(b, c, which, name, batch);
+    if (g)
+        nnc_compile_graph(c, g);
+    return g ? 0 : EXIT_REFUSED;
 }
 
 /* For all sizes up to the bounds; before it, since one sample is asked for most, one with the first
- * size at 1. */
+ * size at 1, where the model takes that. */
 static int forward_graphs(struct build *b, struct nnc_compiled *c)
 {
     struct front_dim *first = b->sizes ? bound_of(b, b->size[0]) : NULL, bound;
-    int bad = 0;
-    if (first && first->n > 1) {
+    struct ir_graph *any = build_graph(b, c, FRONT_FORWARD, "forward", 0);
+    int bad = any ? 0 : EXIT_REFUSED;
+    if (any && first && first->n > 1 && c->m->slots.p[any->sizes.p[0].slot - 1].least <= 1) {
         bound = *first;
         *first = (struct front_dim){first->name, 1, false};
         bad = graph(b, c, FRONT_FORWARD, "forward.1", 0);
         *first = bound;
     }
-    return bad ? bad : graph(b, c, FRONT_FORWARD, "forward", 0);
+    if (!bad)
+        nnc_compile_graph(c, any);
+    return bad;
 }
 
 /* init, step, eval for whole batches and for single samples, metrics. */

@@ -83,40 +83,73 @@ static bool apart(struct nnc_session *s, const struct inputs *x, int i, bool rep
 static int refuse_cut(struct nnc_session *s, const struct inputs *x, int i)
 {
     const struct front_dim *d = &x->dim[i];
-    fprintf(stderr, "nnc run: --max %s=%lld: the inputs have %lld, and cannot go in parts\n",
-            d->name, (long long)d->n, (long long)x->size[i]);
+    long long have = (long long)x->size[i];
+    fprintf(stderr, "nnc run: --max %s=%lld: the inputs have %lld", d->name, (long long)d->n, have);
     if (x->cut >= 0)
-        fprintf(stderr, "nnc run: %s is beyond its bound, too\n", x->dim[x->cut].name);
-    else if (!leads(x->model, d->name))
+        fprintf(stderr, ", and %s goes in parts already: %s=%lld would do\n", x->dim[x->cut].name,
+                d->name, have);
+    else
+        fprintf(stderr, ", which cannot go in parts: %s=%lld would do\n", d->name, have);
+    if (x->cut < 0 && !leads(x->model, d->name))
         fprintf(stderr, "nnc run: %s is not the first axis of every input that has it\n", d->name);
     diag_print(s->diag, stderr);
     return EXIT_REFUSED;
 }
 
-/* What --max leaves free. */
-static int set_bounds(struct nnc_session *s, const struct nnc_options *o, struct inputs *x)
+/* The inputs' dim of this name, -1: there is none. */
+static int dim_of(const struct inputs *x, const char *name)
 {
-    struct front_dim max[NNC_DIMS];
-    uint32_t n = nnc_dims("run", o, s->c.m->mem, max);
+    for (size_t k = 0; k < x->dims; k++)
+        if (!strcmp(x->dim[k].name, name))
+            return (int)k;
+    return -1;
+}
+
+/* -D of a dim that the inputs have says the same or is refused. */
+static int check_fixed(const struct inputs *x, const struct front_dim *given, uint32_t n)
+{
     for (uint32_t i = 0; i < n; i++) {
-        size_t k = 0;
-        while (k < x->dims && strcmp(x->dim[k].name, max[i].name) != 0)
-            k++;
-        if (!max[i].live)
+        int k = dim_of(x, given[i].name);
+        if (given[i].live || k < 0)
             continue;
-        if (k == x->dims) {
-            fprintf(stderr, "nnc run: --max %s: no input of %s has a dim %s that is free\n",
-                    max[i].name, x->model->name, max[i].name);
-            return EXIT_USAGE;
+        if (x->size[k] != given[i].n) {
+            fprintf(stderr, "nnc run: -D %s=%lld: the inputs have %lld\n", given[i].name,
+                    (long long)given[i].n, (long long)x->size[k]);
+            return EXIT_REFUSED;
         }
-        x->dim[k] = max[i];
-        if (x->size[k] <= max[i].n)
-            continue;
-        if (x->cut >= 0 || !apart(s, x, (int)k, true))
-            return refuse_cut(s, x, (int)k);
-        x->cut = (int)k;
+        for (uint32_t j = 0; j < n; j++)
+            if (given[j].live && !strcmp(given[j].name, given[i].name)) {
+                fprintf(stderr, "nnc run: --max %s: -D %s=%lld fixes it\n", given[i].name,
+                        given[i].name, (long long)given[i].n);
+                return EXIT_USAGE;
+            }
     }
     return 0;
+}
+
+/* What --max leaves free, and -D does not. */
+static int set_bounds(struct nnc_session *s, const struct nnc_options *o, struct inputs *x)
+{
+    struct front_dim given[NNC_DIMS];
+    uint32_t n = nnc_dims("run", o, s->c.m->mem, given);
+    int bad = check_fixed(x, given, n);
+    for (uint32_t i = 0; !bad && i < n; i++) {
+        int k = dim_of(x, given[i].name);
+        if (!given[i].live)
+            continue;
+        if (k < 0) {
+            fprintf(stderr, "nnc run: --max %s: no input of %s has a dim %s that is free\n",
+                    given[i].name, x->model->name, given[i].name);
+            return EXIT_USAGE;
+        }
+        x->dim[k] = given[i];
+        if (x->size[k] <= given[i].n)
+            continue;
+        if (x->cut >= 0 || !apart(s, x, k, true))
+            return refuse_cut(s, x, k);
+        x->cut = k;
+    }
+    return bad;
 }
 
 /* Without --max, many samples that stand by themselves go in parts as large as training's. */
@@ -145,8 +178,8 @@ static int compile(struct nnc_session *s, const struct nnc_options *o, struct in
         return EXIT_REFUSED;
     for (size_t i = 0; i < x->dims; i++)
         x->size[i] = x->dim[i].n;
-    int bad = o->max ? set_bounds(s, o, x) : 0;
-    if (!o->max)
+    int bad = set_bounds(s, o, x);
+    if (!bad && !o->max)
         divide(s, x);
     if (!bad)
         bad = nnc_session_graph(s, FRONT_FORWARD, "forward", 0, x->dim, x->dims);

@@ -38,6 +38,9 @@ fi
 refuses 2 "no input of MLP has a dim seq that is free" "$model" -o "$TMP/lib" --max seq=8
 refuses 2 "has a dim batch that is free" "$model" -o "$TMP/lib" --max batch=8 -D batch=3
 refuses 1 "a slice's bound 129 is beyond 128" "$SOURCE/examples/gpt/char.nn" -o "$TMP/lib" --max seq=129
+refuses 1 "--max seq=128 would do" "$SOURCE/examples/gpt/char.nn" -o "$TMP/lib" --max seq=129
+printf 'model M(x: u8[batch, n]) -> u8[batch] = x[:, 4]\n' >"$TMP/at.nn"
+refuses 1 "--max n=5 would do" "$TMP/at.nn" -o "$TMP/lib" --max n=4 -D batch=2
 refuses 1 "give it with -D seq=" "$SOURCE/examples/gpt/char.nn" -o "$TMP/lib"
 refuses 3 "cannot make the folder" "$model" -o /proc/nowhere
 refuses 3 "cannot write to $model: Not a directory" "$model" -o "$model"

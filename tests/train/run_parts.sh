@@ -8,7 +8,9 @@ model M(x: u8[batch, 3], w: u8[3]) -> (y: i32[batch, 4], i32[3]) {
   return concat([y, sum(y, 1, keep = true)], 1), 2 * i32(w)
 }
 model Mean(x: u8[batch, 3]) -> f32[batch, 3] = x - mean(f32(x), 0)
+model Noisy(x: u8[batch, 3]) -> f32[batch, 3] = x + random_uniform() * f32(x) + random_uniform(batch, 3)
 model Turned(x: u8[seq, batch, 3]) -> u8[seq, batch, 3] = flip(x, 0)
+model Pair(x: u8[batch, seq, 3]) -> u8[batch, seq, 3] = x
 END
 npy() { # FILE SHAPE BYTES
     header="{'descr': '|u1', 'fortran_order': False, 'shape': ($2), }"
@@ -52,6 +54,12 @@ in="--input x=x.npy --input w=w.npy"
 }
 run Mean --input x.npy --output a.npy && run Mean --input x.npy --max batch=200 --output b.npy && cmp a.npy b.npy || exit 1
 refuses 1 "m.nn:6:52: error: output cannot go through batch in parts: this is over all samples" Mean --input x.npy --max batch=64
+refuses 1 "--max batch=64: the inputs have 150, which cannot go in parts: batch=150 would do" Mean --input x.npy --max batch=64
+run Noisy --input x.npy --output a.npy && run Noisy --input x.npy --max batch=150 --output b.npy && cmp a.npy b.npy || exit 1
+refuses 1 "random numbers are counted through all samples of the batch" Noisy --input x.npy --max batch=64
+refuses 1 "-D batch=3: the inputs have 150" Mean --input x.npy -D batch=3
+refuses 2 "--max batch: -D batch=150 fixes it" Mean --input x.npy --max batch=200 -D batch=150
 run Turned --input t.npy --output a.npy && run Turned --input t.npy --max batch=30,seq=6 --output b.npy && cmp a.npy b.npy || exit 1
 refuses 1 "batch is not the first axis of every input that has it" Turned --input t.npy --max batch=24
 refuses 1 "output cannot go through seq in parts" Turned --input t.npy --max seq=5
+refuses 1 "--max seq=5: the inputs have 25, and batch goes in parts already: seq=25 would do" Pair --input t.npy --max batch=3,seq=5
