@@ -8,11 +8,11 @@
 
 static uint64_t hash_ix(uint64_t h, const struct ix *e)
 {
-    h = hash_bytes(h, &e->c0, sizeof e->c0);
+    h = hash_words(h, &(uint64_t){(uint64_t)e->c0}, 1);
     for (uint32_t i = 0; i < e->n; i++) {
         const struct ix_part *p = &e->part[i];
         uint64_t w[4] = {(uint64_t)p->c, (uint64_t)p->a.kind, p->a.v, (uint64_t)p->a.q};
-        h = hash_bytes(h, w, sizeof w);
+        h = hash_words(h, w, COUNT(w));
         if (p->a.e)
             h = hash_ix(h, p->a.e);
     }
@@ -45,7 +45,7 @@ static uint64_t hash_val(const struct fx_val *v)
                      0,
                      v->rank};
     memcpy(&w[6], &v->f, sizeof v->f);
-    uint64_t h = hash_bytes(0, w, sizeof w);
+    uint64_t h = hash_words(0, w, COUNT(w));
     if (v->at)
         h = hash_ix(h, v->at);
     for (uint32_t i = 0; i < v->rank; i++)

@@ -66,15 +66,21 @@ static void set_value(struct simplify *s, lo_id id, uint32_t depth, struct lo_ra
 
 static uint64_t hash_insn(const struct lo_insn *in, uint32_t version)
 {
-    uint64_t head[] = {in->kind, in->op,  in->type.dtype, in->type.lanes,
-                       in->buf,  version, (uint64_t)in->i};
-    uint64_t h = hash_bytes(0, head, sizeof head);
-    h = hash_bytes(h, in->in, sizeof in->in);
-    h = hash_bytes(h, &in->f, sizeof in->f);
-    h = hash_bytes(h, &in->lin.c0, sizeof in->lin.c0);
+    uint64_t head[9] = {in->kind | (uint64_t)in->op << 8 | (uint64_t)in->type.dtype << 16 |
+                            (uint64_t)in->type.lanes << 32,
+                        in->buf,
+                        version,
+                        (uint64_t)in->i,
+                        in->in[0] | (uint64_t)in->in[1] << 32,
+                        in->in[2],
+                        0,
+                        (uint64_t)in->lin.c0,
+                        in->lin.n};
+    memcpy(&head[6], &in->f, sizeof in->f);
+    uint64_t h = hash_words(0, head, COUNT(head));
     for (uint32_t i = 0; i < in->lin.n; i++) {
         uint64_t part[] = {(uint64_t)in->lin.part[i].c, in->lin.part[i].v};
-        h = hash_bytes(h, part, sizeof part);
+        h = hash_words(h, part, COUNT(part));
     }
     return h;
 }

@@ -183,7 +183,8 @@ static bool is_gpu_contraction(const struct fuse_plan *p, const struct fuse_clus
     return p->target->kind == TARGET_GPU && c->skeleton == FUSE_CONTRACT;
 }
 
-static struct low_launch lower_cluster(const struct fuse_plan *p, const struct fuse_cluster *c)
+static struct low_launch lower_cluster(const struct fuse_plan *p, const struct fuse_cluster *c,
+                                       bool simple)
 {
     struct low_launch l = {0};
     struct fuse_product product;
@@ -200,6 +201,8 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
             l.args.p[i].pointwise = pointwise(&s, l.args.p[i].node);
     set_figures(&s);
     sk_end(&s);
+    if (!simple)
+        return l;
     check(l.kernel, "lower");
     lo_simplify(l.kernel);
     check(l.kernel, "simplify");
@@ -228,13 +231,13 @@ static void bundle(const struct fuse_plan *p, struct low_launches *l, uint32_t f
     vec_push(&l->p, r);
 }
 
-struct low_launches *lower_plan(const struct fuse_plan *p)
+static struct low_launches *lower_clusters(const struct fuse_plan *p, bool simple)
 {
     struct low_launches *l = xcalloc(1, sizeof *l);
     uint32_t segment = 0, from = 0;
     for (uint32_t i = 0; i < p->clusters.n; i++) {
         const struct fuse_cluster *c = &p->clusters.p[i];
-        struct low_launch one = lower_cluster(p, c);
+        struct low_launch one = lower_cluster(p, c, simple || c->segment);
         const struct lo_kernel *first = from < l->p.n ? l->p.p[from].kernel : one.kernel;
         bool joins = c->segment && c->segment == segment && low_may_bundle(one.kernel, first);
         if (!joins) {
@@ -247,6 +250,10 @@ struct low_launches *lower_plan(const struct fuse_plan *p)
     bundle(p, l, from);
     return l;
 }
+
+struct low_launches *lower_plan(const struct fuse_plan *p) { return lower_clusters(p, true); }
+
+struct low_launches *lower_arguments(const struct fuse_plan *p) { return lower_clusters(p, false); }
 
 static void print_price(const struct fuse_plan *p, ir_id sum, struct text *out)
 {

@@ -29,6 +29,8 @@ struct low_launches {
  * become one launch. Every output and update has a node of its own (fuse_graph). Kernels still hold
  * maths operators. */
 struct low_launches *lower_plan(const struct fuse_plan *p);
+/* The same launches and arguments, for a plan of memory: not all kernels are simplified. */
+struct low_launches *lower_arguments(const struct fuse_plan *p);
 void lower_free(struct low_launches *l);
 /* How each contraction of a plan for a GPU is computed (tile, parts of k, or the library), a line
  * each. */

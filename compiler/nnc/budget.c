@@ -15,6 +15,7 @@ struct outcome {
     struct way way;
     uint64_t arena, slots; /* slots: of its accumulators */
     double more;           /* work, as a share */
+    uint64_t choice;       /* as pass_extent has it; 0: no extent */
 };
 struct plan {
     struct ir_graph *g; /* passes done, and nothing else */
@@ -46,10 +47,12 @@ static struct program_memory module_memory(struct ir_module *m)
 
 static const char *const tidy[] = {"simplify", "cse", "dce"};
 
-/* Does it to the graph. False: it does not go through in parts. */
-static bool carry_out(struct ir_graph *g, struct way w, double *more, struct pass_refusal *why)
+/* Does o->way to the graph and says what it costs. False: it does not go through in parts. */
+static bool carry_out(struct ir_graph *g, struct outcome *o, struct pass_refusal *why)
 {
-    *more = 0;
+    struct way w = o->way;
+    o->more = 0;
+    o->choice = 0;
     g->parts = w.parts;
     if (w.parts > 1 && !pass_split(g, why)) {
         g->parts = 0;
@@ -61,11 +64,20 @@ static bool carry_out(struct ir_graph *g, struct way w, double *more, struct pas
     if (w.extent) {
         struct ir_graph *whole = ir_graph_copy(h);
         struct pass_extents *x = pass_extents_new(whole, w.segments);
-        *more = pass_extent(x, h, w.extent);
+        o->more = pass_extent(x, h, w.extent, &o->choice);
         pass_extents_free(x);
         ir_graph_free(whole);
     }
     return true;
+}
+
+/* What came of another way to the same graph; NULL: none has. */
+static const struct outcome *same_graph(const struct plan *p, const struct outcome *o)
+{
+    for (uint32_t i = 0; i < p->tried.n; i++)
+        if (p->tried.p[i].way.parts == o->way.parts && p->tried.p[i].choice == o->choice)
+            return &p->tried.p[i];
+    return NULL;
 }
 
 /* Plans a copy of the graph. False: refused. `holders`: what is alive where most is, if wanted. */
@@ -74,11 +86,15 @@ static bool plan(struct budget *b, struct plan *p, struct outcome *o, struct tex
     struct ir_module *m = b->c->m;
     struct ir_graph *g = ir_graph_copy(p->g);
     uint32_t slots = m->slots.n;
-    bool good = carry_out(g, o->way, &o->more, &p->refusal);
-    if (good) {
+    bool good = carry_out(g, o, &p->refusal);
+    const struct outcome *same = good && !holders ? same_graph(p, o) : NULL;
+    if (same) {
+        o->arena = same->arena;
+        o->slots = same->slots;
+    } else if (good) {
         struct program *program = program_new(m);
         program_for(program, b->c->target);
-        nnc_add_graph(b->c, program, g);
+        nnc_add_graph(b->c, program, g, false);
         struct program_memory memory = program_memory(program);
         o->arena = memory.arena;
         o->slots = memory.slots - b->fixed.slots;
@@ -577,7 +593,7 @@ bool nnc_budget_fit(struct nnc_compiled *c, struct ir_graph *const *g, uint32_t 
     if (good && !c->quiet)
         report(&b);
     for (uint32_t i = 0; good && i < n; i++)
-        good = carry_out(g[i], b.plan[i].now.way, &b.plan[i].now.more, &b.plan[i].refusal);
+        good = carry_out(g[i], &b.plan[i].now, &b.plan[i].refusal);
     for (uint32_t i = 0; i < n; i++)
         vec_free(&b.plan[i].tried);
     free(b.plan);

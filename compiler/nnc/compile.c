@@ -53,18 +53,18 @@ bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_
     return true;
 }
 
-static struct low_launches *lower(const struct nnc_compiled *c, struct ir_graph *g)
+static struct low_launches *lower(const struct nnc_compiled *c, struct ir_graph *g, bool code)
 {
     struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
-    struct low_launches *l = lower_plan(plan);
+    struct low_launches *l = code ? lower_plan(plan) : lower_arguments(plan);
     fuse_free(plan);
     return l;
 }
 
-void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g)
+void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g, bool code)
 {
-    struct low_launches *part = g->part ? lower(c, g->part) : NULL;
-    program_add(p, g, part, lower(c, g));
+    struct low_launches *part = g->part ? lower(c, g->part, code) : NULL;
+    program_add(p, g, part, lower(c, g, code));
 }
 
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g)
@@ -73,7 +73,7 @@ void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g)
     if (c->budget)
         vec_push(&c->waiting, g);
     else
-        nnc_add_graph(c, c->program, g);
+        nnc_add_graph(c, c->program, g, true);
 }
 
 bool nnc_compile_fit(struct nnc_compiled *c)
@@ -81,7 +81,9 @@ bool nnc_compile_fit(struct nnc_compiled *c)
     if (c->waiting.n && !nnc_budget_fit(c, c->waiting.p, c->waiting.n))
         return false;
     for (uint32_t i = 0; i < c->waiting.n; i++)
-        nnc_add_graph(c, c->program, c->waiting.p[i]);
+        nnc_add_graph(c, c->program, c->waiting.p[i], true);
+    CHECK(!c->waiting.n || program_peak(program_memory(c->program)) <= c->budget,
+          "the program takes more than the budget that its plans fit");
     c->waiting.n = 0;
     return true;
 }

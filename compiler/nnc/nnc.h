@@ -107,8 +107,9 @@ void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g);
 /* After the last graph: what waits is made to fit the budget. False after printing why it cannot.
  */
 bool nnc_compile_fit(struct nnc_compiled *c);
-/* The graph (its passes done) and its part, fused, lowered and planned as one more of p's. */
-void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g);
+/* The graph (its passes done) and its part, fused, lowered and planned as one more of p's; without
+ * `code` for its memory alone. */
+void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g, bool code);
 /* Machine code for all kernels, and the image. False after printing LLVM's complaint. */
 bool nnc_link(struct nnc_compiled *c);
 void nnc_compile_end(struct nnc_compiled *c);

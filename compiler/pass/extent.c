@@ -254,7 +254,8 @@ static void network(const struct pass_extents *x, uint32_t extent, struct flow *
     }
 }
 
-double pass_extent(const struct pass_extents *x, struct ir_graph *g, uint32_t extent)
+double pass_extent(const struct pass_extents *x, struct ir_graph *g, uint32_t extent,
+                   uint64_t *choice)
 {
     uint32_t n = x->g->nodes.n;
     struct flow f = {.n = 2 * n};
@@ -273,6 +274,7 @@ double pass_extent(const struct pass_extents *x, struct ir_graph *g, uint32_t ex
     bool *kept = xcalloc(n, sizeof *kept);
     for (ir_id id = 1; id < n; id++)
         kept[id] = !x->forward[id] || x->forced[id] || f.level[2 * id];
+    *choice = hash_bytes(0, kept, n * sizeof *kept);
     pass_recompute_all(g, kept);
     pass_run(pass_find("dce"), g);
     free(kept);

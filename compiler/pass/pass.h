@@ -70,8 +70,10 @@ void pass_extents_free(struct pass_extents *x); /* NULL is fine */
 uint32_t pass_extents_count(const struct pass_extents *x);
 double
 pass_work(const struct ir_graph *g); /* points of all domains: how much there is to compute */
-/* Carries one out on a copy of the graph. How much more work it does, as a share of all. */
-double pass_extent(const struct pass_extents *x, struct ir_graph *copy, uint32_t extent);
+/* Carries one out on a copy of the graph. How much more work it does, as a share of all; `choice`
+ * is a hash of what it keeps: where equal, so are the graphs. */
+double pass_extent(const struct pass_extents *x, struct ir_graph *copy, uint32_t extent,
+                   uint64_t *choice);
 
 /* ---- microbatch.c ---- */
 struct pass_refusal {
