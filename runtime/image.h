@@ -7,7 +7,7 @@
 #include "nnrt.h"
 
 #define NN_IMAGE_MAGIC 0x31474d494e4eu /* "NNIMG1" */
-#define NN_IMAGE_VERSION 7
+#define NN_IMAGE_VERSION 8
 #define NN_IMAGE_ALIGN 256 /* of every argument's memory */
 
 /* The ABI of a CPU kernel: phase `phase` of it over the chunks [chunk0, chunk1). Phases run in
@@ -85,10 +85,13 @@ struct nn_extent_rec {
 
 struct nn_value_rec { /* an input or an output of a graph */
     uint32_t name;
-    uint8_t dtype, rank, pad[2];
+    uint8_t dtype, rank;
+    uint8_t spares; /* `spare` may be among integers with a limit */
+    uint8_t pad;
     uint32_t extents_at; /* nn_extent_rec, one an axis; 0: all axes are whole */
     uint32_t pad2;
     int64_t limit; /* integers must be in [0, limit); 0: unchecked */
+    int64_t spare;
     uint64_t bytes;
     int64_t dim[NN_MAX_RANK];
 };

@@ -253,6 +253,26 @@ static int train_graphs(struct build *b, struct nnc_compiled *c)
     return bad;
 }
 
+/* What the train block's fields may hold becomes part of the image: the calls that take them look
+ * before they begin. */
+static void limit_inputs(const struct build *b, struct nn_image *image)
+{
+    static const char *const graphs[] = {"step", "eval", "eval.1"};
+    for (size_t i = 0; b->train && i < COUNT(graphs); i++) {
+        const struct nn_graph_rec *g = pack_graph(image, graphs[i]);
+        struct nn_value_rec *v = (void *)((char *)image + (g ? g->inputs_at : 0));
+        for (uint32_t k = 0; g && k < g->input_count; k++)
+            for (uint32_t f = 0; f < b->train->nfields; f++) {
+                const struct front_field *x = &b->train->field[f];
+                if (strcmp(nn_image_text(image, v[k].name), x->name) != 0)
+                    continue;
+                v[k].limit = x->limit;
+                v[k].spares = x->spares;
+                v[k].spare = x->spare;
+            }
+    }
+}
+
 static int compile_level(struct build *b, uint32_t i)
 {
     struct nnc_options o = b->o;
@@ -266,9 +286,11 @@ static int compile_level(struct build *b, uint32_t i)
     if (!bad && !nnc_compile_fit(&b->c[i]))
         return EXIT_REFUSED;
     if (!bad && b->target[i]->kind == TARGET_GPU)
-        return nnc_link(&b->c[i]) ? 0 : EXIT_MACHINE; /* PTX, and the image with its names */
-    if (!bad)
+        bad = nnc_link(&b->c[i]) ? 0 : EXIT_MACHINE; /* PTX, and the image with its names */
+    else if (!bad)
         b->c[i].image = program_image(b->c[i].program);
+    if (!bad)
+        limit_inputs(b, b->c[i].image);
     return bad;
 }
 
@@ -315,6 +337,7 @@ static int make_probe(struct build *b)
         bad = EXIT_MACHINE;
     if (!bad) {
         size_t n;
+        limit_inputs(b, c.image);
         program_kernels(c.program, &n);
         enum nn_status s = nn_exec_open(&e, c.image, c.image->bytes, c.kernel, n, NULL, &m);
         if (!s)

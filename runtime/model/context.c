@@ -292,40 +292,6 @@ static enum nn_status no_training(struct nn_context *c)
     return nn_fail(&c->message, NN_USAGE, "%s was built for inference only", c->model->name);
 }
 
-static enum nn_status aligned(struct nn_context *c, const struct nn_value_rec *v, const void *p)
-{
-    size_t size = nn_dtype_size((enum nn_dtype)v->dtype);
-    return (uintptr_t)p % size
-               ? nn_fail(&c->message, NN_USAGE, "the array for `%s` is not aligned to %zu bytes",
-                         nn_exec_text(c->exec, v->name), size)
-               : NN_OK;
-}
-
-static enum nn_status all_given(struct nn_context *c, int graph, const void *const *in)
-{
-    const struct nn_value_rec *v = nn_exec_inputs(c->exec, graph);
-    uint32_t n = nn_exec_graph_rec(c->exec, graph)->input_count;
-    enum nn_status s = n ? nn_context_given(c, in, "the inputs' list") : NN_OK;
-    for (uint32_t i = 0; !s && i < n; i++) {
-        if (!in[i])
-            s = nn_fail(&c->message, NN_USAGE, "the array for `%s` is NULL",
-                        nn_exec_text(c->exec, v[i].name));
-        else
-            s = aligned(c, &v[i], in[i]);
-    }
-    return s;
-}
-
-/* An output may be NULL. */
-static enum nn_status places_given(struct nn_context *c, int graph, void *const *out)
-{
-    const struct nn_value_rec *v = nn_exec_outputs(c->exec, graph);
-    enum nn_status s = nn_context_given(c, out, "the outputs' list");
-    for (uint32_t i = 0; !s && i < nn_exec_graph_rec(c->exec, graph)->output_count; i++)
-        s = aligned(c, &v[i], out[i]);
-    return s;
-}
-
 enum nn_status nn_context_init(struct nn_context *c, int64_t seed)
 {
     enum nn_status s = nn_context_given(c, c, "the context");
@@ -395,7 +361,7 @@ enum nn_status nn_context_step(struct nn_context *c, const void *const *in, floa
             "%s's schedule asks how long training is: set steps (and steps_per_epoch) in "
             "the options",
             c->model->name);
-    s = all_given(c, c->step, in);
+    s = nn_inputs_given(c, c->step, c->model->batch, c->model->batch, in);
     if (!s)
         s = run_step(c, in, loss);
     if (!s)
@@ -424,7 +390,7 @@ enum nn_status nn_context_evaluate(struct nn_context *c, int64_t count, const vo
         return no_training(c);
     if (count < 0)
         return nn_fail(&c->message, NN_USAGE, "%lld samples", (long long)count);
-    s = count ? all_given(c, c->eval, in) : NN_OK;
+    s = count ? nn_inputs_given(c, c->eval, c->model->batch, count, in) : NN_OK;
     if (!s)
         s = nn_context_settle(c);
     for (int64_t at = 0; !s && at < count;) {
@@ -474,9 +440,9 @@ enum nn_status nn_context_forward(struct nn_context *c, const int64_t *size, con
     if (!s)
         s = nn_sizes_set(c, size, &graph);
     if (!s)
-        s = all_given(c, graph, in);
+        s = nn_inputs_given(c, graph, 1, 1, in);
     if (!s)
-        s = places_given(c, graph, out);
+        s = nn_outputs_given(c, graph, out);
     if (!s)
         s = nn_exec_run(c->exec, graph, nn_sizes_in(c, graph, in), &c->message);
     if (!s)

@@ -1,5 +1,5 @@
-/* model: a package opened. Sections: context.c (opening, training, inference), sizes.c, params.c
- * (names and views of what lasts), files.c (safetensors), selftest.c, probe.c. */
+/* model: a package opened. Sections: context.c (opening, training, inference), inputs.c, sizes.c,
+ * params.c (names and views of what lasts), files.c (safetensors), selftest.c, probe.c. */
 #ifndef NN_CONTEXT_H
 #define NN_CONTEXT_H
 
@@ -49,6 +49,13 @@ enum nn_status nn_context_given(struct nn_context *c, const void *p, const char 
 
 /* Sets what schedules read: how long training is, as far as options and model say. */
 void nn_context_set_length(struct nn_context *c);
+
+/* ---- inputs.c ---- The arrays for `count` samples; of the graph's inputs `samples` are in each.
+ * Nothing was computed where they are refused. */
+enum nn_status nn_inputs_given(struct nn_context *c, int graph, int64_t samples, int64_t count,
+                               const void *const *in);
+/* An output may be NULL. */
+enum nn_status nn_outputs_given(struct nn_context *c, int graph, void *const *out);
 
 /* ---- sizes.c ---- */
 enum nn_status nn_sizes_open(struct nn_context *c, struct nn_message *m); /* takes memory */

@@ -78,8 +78,11 @@ static void refusals(struct mlp *ctx)
     CHECK(!mlp_param_dlpack(ctx, "fc9.weight"));
     struct mlp_metrics m;
     CHECK(mlp_metrics(ctx, &m) == NN_USAGE);
-    label[0] = 99; /* no class: the step names the line and stops */
-    CHECK(mlp_train_step(ctx, image[0], label, NULL) == NN_REFUSED && strstr(mlp_error(ctx), "99"));
+    label[3] = 99; /* no class */
+    CHECK(mlp_train_step(ctx, image[0], label, NULL) == NN_REFUSED &&
+          !strcmp(mlp_error(ctx), "label: element 3 is 99; it must be in 0..10"));
+    CHECK(mlp_evaluate(ctx, 3, image[0], label) == NN_OK);
+    CHECK(mlp_evaluate(ctx, 4, image[0], label) == NN_REFUSED && strstr(mlp_error(ctx), "is 99"));
 }
 
 static void nothing_given(struct mlp *ctx)
