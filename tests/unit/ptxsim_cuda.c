@@ -411,6 +411,37 @@ static void integers(struct gpu *g)
     }
 }
 
+/* All forms of wmma, on the whole numbers that wmma_forms.cu makes. */
+static void wmma_forms(struct gpu *g)
+{
+    static const struct {
+        const char *name;
+        int shape; /* of m: 0 all three */
+        int k;
+    } forms[] = {{"wmma_f32_f16_f32", 0, 16},  {"wmma_f16_f16_f16", 0, 16},
+                 {"wmma_f32_f16_f16", 16, 16}, {"wmma_f16_f16_f32", 16, 16},
+                 {"wmma_f32_bf16_f32", 0, 16}, {"wmma_s32_s8_s32", 0, 16},
+                 {"wmma_s32_u8_s32", 0, 16},   {"wmma_tf32", 16, 8},
+                 {"wmma_f64", 8, 4}};
+    static float out[4 * 256];
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        for (int shape = 8; shape <= 32; shape *= 2) {
+            char name[32];
+            int m = shape, n = forms[i].k == 4 ? 8 : 256 / m, wrong = 0;
+            if (forms[i].shape && forms[i].shape != shape)
+                continue;
+            snprintf(name, sizeof name, forms[i].shape ? "%s" : "%s_%d", forms[i].name, shape);
+            LAUNCH(g, name, 1, 32, OUT(out));
+            for (int x = 0; x < 4 * m * n; x++) {
+                int r = x % (m * n) / n, c = x % n, s = x % (m * n) % 13 - 6;
+                for (int k = 0; k < forms[i].k; k++)
+                    s += (r * 7 + k * 3) % 11 * ((k * 5 + c * 2) % 7);
+                wrong += out[x] != (float)s;
+            }
+            test(!wrong);
+        }
+}
+
 int main(void)
 {
     static struct gpu g;
@@ -422,6 +453,7 @@ int main(void)
     test(gpu_open(&g, "sm_80", 2));
     if (gpu_load(&g, text)) {
         sums(&g);
+        wmma_forms(&g);
         matmul(&g);
         warps(&g);
         atomic_kernels(&g);

@@ -1,5 +1,6 @@
 /* decode_tensor: mma, wmma, ldmatrix and its kin, asynchronous copies. */
 #include "decode.h"
+#include "number.h"
 #include "tensor.h"
 
 /* Rows of a vector operand, or of one register. False where there are not just n. */
@@ -142,6 +143,46 @@ static int wmma_elements(const struct mma_shape *s, char which)
     return which == 'a' ? s->m * s->k : which == 'b' ? s->k * s->n : s->m * s->n;
 }
 
+/* What element types the fragments of a shape may have: d, a, b, c. */
+static bool wmma_sound(const struct mma_shape *s, const struct mma *m)
+{
+    int mn = s->m * s->n;
+    if (m->a != m->b)
+        return false;
+    switch ((enum element)m->a) {
+    case EL_F16:
+        return mn == 256 && s->k == 16 && (m->c == EL_F16 || m->c == EL_F32) &&
+               (m->d == EL_F16 || m->d == EL_F32);
+    case EL_BF16: return mn == 256 && s->k == 16 && m->c == EL_F32 && m->d == EL_F32;
+    case EL_S8:
+    case EL_U8: return mn == 256 && s->k == 16 && m->c == EL_S32 && m->d == EL_S32;
+    case EL_TF32: return mn == 256 && s->k == 8 && m->c == EL_F32 && m->d == EL_F32;
+    case EL_F64: return mn == 64 && s->k == 4 && m->c == EL_F64 && m->d == EL_F64;
+    case EL_F32:
+    case EL_S32:
+    case EL_E4M3:
+    case EL_E5M2: break;
+    }
+    return false;
+}
+
+/* Whether a fragment of such elements belongs to a shape. */
+static bool wmma_fragment(const struct mma_shape *s, char which, uint8_t e)
+{
+    static const uint8_t inputs[] = {EL_F16, EL_BF16, EL_S8, EL_U8, EL_TF32, EL_F64};
+    for (size_t k = 0; k < sizeof inputs; k++) {
+        uint8_t in = inputs[k],
+                sum = in == EL_F64                  ? EL_F64
+                      : in == EL_S8 || in == EL_U8 ? EL_S32
+                      : in == EL_F16 && e == EL_F16 ? EL_F16
+                                                    : EL_F32;
+        struct mma m = {.a = in, .b = in, .c = sum, .d = sum};
+        if ((which <= 'b' ? in : sum) == e && wmma_sound(s, &m))
+            return true;
+    }
+    return false;
+}
+
 /* Registers that the manual gives a fragment. */
 static int wmma_registers(const struct mma_shape *s, char which, uint8_t e)
 {
@@ -165,8 +206,11 @@ static bool wmma_memory(struct decoder *d, struct ins *x, bool load)
     dec_has(x, "row");
     const struct mma_shape *s = shape_of(x);
     dec_space_of(x, &space);
-    if (!s || !dec_take_type(x, &t) || !element(&t, &c.type) || !dec_operands_are(d, x, 2, 3))
+    if (!s || !dec_take_type(x, &t) || !element(&t, &c.type) ||
+        !wmma_fragment(s, *which == 'd' ? 'c' : *which, c.type))
         return dec_unsupported(d, "this wmma");
+    if (!dec_operands_are(d, x, 2, 3))
+        return false;
     c.rows = (uint8_t)(*which == 'b' ? s->k : s->m);
     c.cols = (uint8_t)(*which == 'a' ? s->k : s->n);
     c.count = (uint8_t)wmma_registers(s, *which == 'd' ? 'c' : *which, c.type);
@@ -193,11 +237,15 @@ static bool wmma_mma(struct decoder *d, struct ins *x)
     int n = 0;
     if (!dec_has(x, "sync") || !dec_has(x, "aligned"))
         return FAIL(d, "wmma needs .sync.aligned");
+    int layouts = 0;
     for (int k = 0; k < x->words; k++)
         if (!strcmp(x->word[k], "row") || !strcmp(x->word[k], "col"))
-            x->used[k] = true;
+            x->used[k] = true, layouts++;
+    if (layouts != 2)
+        return FAIL(d, "wmma.mma has two layouts");
     const struct mma_shape *s = shape_of(x);
     m.satfinite = dec_has(x, "satfinite");
+    const char *rounding = dec_has_any(x, "rn rz rm rp");
     while (n < 4 && dec_take_type(x, &t[n]))
         n++;
     if (n == 2) { /* f16: types of d and c */
@@ -206,8 +254,13 @@ static bool wmma_mma(struct decoder *d, struct ins *x)
         t[2] = t[1];
     }
     if (!s || (n != 2 && n != 4) || !element(&t[0], &m.d) || !element(&t[1], &m.a) ||
-        !element(&t[2], &m.b) || !element(&t[3], &m.c) || !dec_operands_are(d, x, 4, 4))
+        !element(&t[2], &m.b) || !element(&t[3], &m.c) || !wmma_sound(s, &m) ||
+        (rounding && m.a != EL_F64))
         return dec_unsupported(d, "this wmma.mma");
+    if (!dec_operands_are(d, x, 4, 4))
+        return false;
+    char to = rounding ? rounding[1] : 'n';
+    m.rounding = to == 'z' ? SIM_RZ : to == 'm' ? SIM_RM : to == 'p' ? SIM_RP : SIM_RN;
     m.m = (uint8_t)s->m, m.n = (uint8_t)s->n, m.k = (uint8_t)s->k;
     struct sim_inst *i = warp_inst(d, sim_mma, SIM_MMA);
     uint32_t number = (uint32_t)(i - d->code);

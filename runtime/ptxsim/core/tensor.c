@@ -5,6 +5,8 @@
 #include "access.h"
 #include "number.h"
 #include "taint.h"
+#include <fenv.h>
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- fragments ---- */
@@ -181,6 +183,7 @@ static void mma_int(struct sim_warp *w, const struct mma *m)
 static void mma_double(struct sim_warp *w, const struct mma *m)
 {
     const uint32_t *ext = w->frame->f->ext;
+    static const int modes[4] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD};
     double a[16][16], b[16][8], c[16][8];
     int row, col, per = m->m * m->n / SIM_LANES;
     bool bad = false;
@@ -200,9 +203,16 @@ static void mma_double(struct sim_warp *w, const struct mma *m)
         for (int j = 0; j < per; j++) {
             place_c(m, l, j, &row, &col);
             c[row][col] = sim_f64(sim_row64(w, ext[m->c_at + (uint32_t)j])[l]);
-            for (int k = 0; k < m->k; k++)
-                c[row][col] = fma(a[row][k], b[k][col], c[row][col]);
         }
+    fesetround(modes[m->rounding]);
+    for (row = 0; row < m->m; row++)
+        for (col = 0; col < m->n; col++) {
+            volatile double sum = c[row][col]; /* kept between the two changes of rounding */
+            for (int k = 0; k < m->k; k++)
+                sum = fma(a[row][k], b[k][col], sum);
+            c[row][col] = sum;
+        }
+    fesetround(FE_TONEAREST);
     for (int l = 0; l < SIM_LANES; l++)
         for (int j = 0; j < per; j++) {
             place_c(m, l, j, &row, &col);
@@ -385,21 +395,64 @@ void sim_movmatrix(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
 }
 
 /* ---- wmma in memory ---- */
+/* Element j of a lane's fragment: where it stands in a register, and what moves it. */
+struct wmma_element {
+    uint32_t row;
+    uint8_t size; /* of the register */
+    unsigned bytes, bit;
+    uint64_t field;
+};
+
+static void wmma_get(struct sim_warp *w, const struct wmma_element *e, int lane,
+                     const struct sim_region *r, uint64_t at, const uint8_t *host)
+{
+    uint64_t v = 0;
+    bool known = true;
+    for (unsigned b = 0; b < e->bytes; b++)
+        known = known && byte_known(r, at + b);
+    memcpy(&v, host, e->bytes);
+    if (e->size == 8)
+        sim_row64(w, e->row)[lane] = v;
+    else
+        sim_row32(w, e->row)[lane] =
+            (sim_row32(w, e->row)[lane] & (uint32_t)~e->field) | (uint32_t)v << e->bit;
+    if (known && !w->tainted)
+        return;
+    uint64_t undef = sim_taint_get(w, e->row, e->size, lane) & ~e->field;
+    sim_taint_copy(w, e->row, e->size, lane, known ? undef : undef | e->field);
+}
+
+static void wmma_put(struct sim_warp *w, const struct wmma_element *e, int lane,
+                     struct sim_region *r, uint64_t at, uint8_t *host)
+{
+    uint64_t v = e->size == 8 ? sim_row64(w, e->row)[lane] : sim_row32(w, e->row)[lane] >> e->bit;
+    memcpy(host, &v, e->bytes);
+    bool undef = w->tainted && sim_taint_get(w, e->row, e->size, lane) & e->field;
+    if (undef && r->mem && !w->worker->later.kind) {
+        sim_report(w, SIM_FAULT_UNINIT, lane,
+                   "a value from memory that was never written is stored to global memory");
+        sim_report_later(w->worker);
+    }
+    for (unsigned b = 0; b < e->bytes; b++)
+        byte_know(r, at + b, !undef);
+}
+
 static void wmma_move(struct sim_warp *w, const struct sim_inst *i, uint32_t mask, bool load)
 {
     struct wmma_copy c;
     memcpy(&c, w->frame->f->ext + i->ext, sizeof c);
     const uint32_t *row = w->frame->f->ext + c.at;
     uint64_t base[SIM_LANES];
-    unsigned bytes = (unsigned)sim_element_bits(c.type) / 8, per = c.type == EL_F64 ? 1 : 4 / bytes,
-             n = c.count * per;
-    unsigned total = (unsigned)c.rows * c.cols;
+    unsigned bytes = (unsigned)sim_element_bits(c.type) / 8, size = bytes == 8 ? 8 : 4,
+             per = size / bytes, n = c.count * per, total = (unsigned)c.rows * c.cols;
     if (!whole_warp(w, mask, "wmma"))
         return;
     sim_addresses(w, i, base);
     uint32_t stride =
         c.stride == NO_OPERAND ? (c.col ? c.rows : c.cols) : sim_row32(w, c.stride)[0];
     for (unsigned j = 0; j < n; j++) {
+        struct wmma_element e = {row[j / per], (uint8_t)size, bytes, 8 * bytes * (j % per),
+                                 UINT64_MAX >> (64 - 8 * bytes) << (8 * bytes * (j % per))};
         uint64_t at[SIM_LANES];
         uint8_t *host[SIM_LANES];
         struct sim_region *region[SIM_LANES];
@@ -412,44 +465,11 @@ static void wmma_move(struct sim_warp *w, const struct sim_inst *i, uint32_t mas
         }
         if (!use || !rows_at(w, (enum ptx_space)i->space, at, use, bytes, !load, host, region))
             return;
-        for (unsigned l = 0; l < SIM_LANES; l++) {
-            uint64_t v = 0;
-            if (!(use >> l & 1))
-                continue;
-            if (c.type == EL_F64) {
-                uint64_t *d = &sim_row64(w, row[j])[l];
-                if (load)
-                    memcpy(d, host[l], 8);
-                else
-                    memcpy(host[l], d, 8);
-                continue;
-            }
-            uint32_t *d = &sim_row32(w, row[j / per])[l], at_bit = 8 * bytes * (j % per);
-            uint32_t field = bytes == 4 ? SIM_ALL : ((1u << 8 * bytes) - 1) << at_bit;
-            bool known = true;
-            for (unsigned b = 0; b < bytes && load; b++)
-                known = known && byte_known(region[sim_first(use)], at[l] + b);
-            if (load) {
-                memcpy(&v, host[l], bytes);
-                *d = (*d & ~field) | (uint32_t)v << at_bit;
-                if (!known || w->tainted) {
-                    uint64_t u = sim_taint_get(w, row[j / per], 4, (int)l) & ~(uint64_t)field;
-                    sim_taint_copy(w, row[j / per], 4, (int)l, known ? u : u | field);
-                }
-            } else {
-                v = *d >> at_bit;
-                memcpy(host[l], &v, bytes);
-                bool undef = w->tainted && sim_taint_get(w, row[j / per], 4, (int)l) & field;
-                if (undef && region[sim_first(use)]->mem && !w->worker->later.kind) {
-                    sim_report(w, SIM_FAULT_UNINIT, (int)l,
-                               "a value from memory that was never written is stored to "
-                               "global memory");
-                    sim_report_later(w->worker);
-                }
-                for (unsigned b = 0; b < bytes; b++)
-                    byte_know(region[sim_first(use)], at[l] + b, !undef);
-            }
-        }
+        for (int l = 0; l < SIM_LANES; l++)
+            if (use >> l & 1 && load)
+                wmma_get(w, &e, l, region[sim_first(use)], at[l], host[l]);
+            else if (use >> l & 1)
+                wmma_put(w, &e, l, region[sim_first(use)], at[l], host[l]);
     }
 }
 

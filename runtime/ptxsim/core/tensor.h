@@ -22,7 +22,7 @@ struct mma_shape {
 struct mma {
     uint8_t m, n, k, satfinite;
     uint8_t a, b, c, d; /* enum element */
-    uint8_t wmma, a_count, b_count, unused;
+    uint8_t wmma, a_count, b_count, rounding; /* rounding: of f64 */
     uint32_t a_at, b_at, c_at, d_at; /* in ext: rows */
 };
 struct wmma_copy {
