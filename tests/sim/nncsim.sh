@@ -95,6 +95,32 @@ npy text.npy '<U4' False '1, ' 'abcd'
 wrong 2 'no numbers of 1, 2, 4 or 8 bytes' --entry copy --args @text.npy,i32:1,i32:1,u32=1
 npy short.npy '<i4' False '9, ' '1234'
 wrong 2 'shorter than its header says' --entry copy --args @short.npy,i32:1,i32:1,u32=1
+wrong 2 'no.npy: cannot be opened' --entry copy --args @no.npy,i32:1,i32:1,u32=1
+header() { # FILE VERSION HEADER, of four bytes of data
+    printf "\\223NUMPY\\00$2\\000\\$(printf %o $((${#3} % 256)))\\$(printf %o $((${#3} / 256 % 256)))" >"$1"
+    [ "$2" = 1 ] || printf "\\$(printf %o $((${#3} / 65536)))\\000" >>"$1"
+    printf '%s\0\0\200\077' "$3" >>"$1"
+}
+refused() { # TEXT VERSION HEADER
+    header bad.npy "$2" "$3"
+    wrong 2 "bad.npy: $1" --entry copy --args @bad.npy,i32:1,i32:1,u32=1
+}
+header long.npy 2 "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), $(printf %70000s)}"
+same "0: 1" "$("$SIM" run copy.ptx --entry copy --args @long.npy,i32:1,u32:1,u32=1 --print 0)"
+header three.npy 3 '{"shape": (), "fortran_order": True, "descr": "<f4"}'
+same "0: 1" "$("$SIM" run copy.ptx --entry copy --args @three.npy,i32:1,u32:1,u32=1 --print 0)"
+refused 'not an npy file' 4 "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }"
+refused 'not an npy file' 2 "$(printf %1048577s)"
+refused 'its header says one thing twice' 1 "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}"
+refused 'its header has more than' 1 "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}"
+refused 'no header of an array' 1 "{'descr': '<f4', 'shape': (1,), }"
+refused 'no header of an array' 1 "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), } and more"
+refused 'fortran_order is neither' 1 "{'descr': '<f4', 'fortran_order': 0, 'shape': (1,), }"
+for shape in 1 '(-1,)' '(1L,)' '(1 1)' '(1,' '(4294967296, 4294967296)' '(1, 1, 1, 1, 1, 1, 1, 1, 1)'; do
+    refused 'a shape that is not read' 1 "{'descr': '<f4', 'fortran_order': False, 'shape': $shape, }"
+done
+refused 'an array without elements' 1 "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 9), }"
+refused 'the elements are no numbers' 1 "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }"
 wrong 2 'has 8 bytes, the argument 4' --entry copy --args i32=1,i32:1,i32:1,u32=1
 wrong 2 'does not fit u8' --entry take --args u8=256
 wrong 2 '-1 does not fit u8' --entry take --args u8=-1

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_HEADER ((size_t)1 << 20)
+
 static bool bad(char *why, size_t size, const char *path, const char *text)
 {
     snprintf(why, size, "%s: %s", path, text);
@@ -37,28 +39,106 @@ static bool element(struct ns_arg *a, const char *d, size_t n, bool *swap)
     return true;
 }
 
-/* The header's text: a dict with descr, fortran_order, shape. */
-static bool header(struct ns_arg *a, const char *h, const char *path, bool *swap, char *why,
-                   size_t size)
+/* The header's text: a dict in Python's words, with descr, fortran_order and shape, each once. */
+struct header {
+    const char *path;
+    const char *at;
+    bool swap, fortran;
+    char *why;
+    size_t size;
+};
+
+static bool wrong(struct header *h, const char *text)
 {
-    const char *d = strstr(h, "'descr'"), *s = strstr(h, "'shape'");
-    d = d ? strchr(d + 7, '\'') : NULL;
-    s = s ? strchr(s, '(') : NULL;
-    if (!d || !s)
-        return bad(why, size, path, "no header of an array");
-    if (!element(a, d + 1, strcspn(d + 1, "'"), swap))
-        return bad(why, size, path, "the elements are no numbers of 1, 2, 4 or 8 bytes");
-    a->count = a->unit;
-    for (s++; *s && *s != ')';) {
+    return bad(h->why, h->size, h->path, text);
+}
+
+static bool mark(struct header *h, char c)
+{
+    h->at += strspn(h->at, " \n\t");
+    if (*h->at != c)
+        return false;
+    h->at++;
+    return true;
+}
+
+/* 'text': from *from, n characters. */
+static bool quoted(struct header *h, const char **from, size_t *n)
+{
+    char quote = mark(h, '\'') ? '\'' : '"';
+    if (quote == '"' && !mark(h, '"'))
+        return false;
+    *from = h->at;
+    *n = strcspn(h->at, quote == '"' ? "\"" : "'");
+    h->at += *n;
+    return mark(h, quote);
+}
+
+static bool descr(struct header *h, struct ns_arg *a)
+{
+    const char *d;
+    size_t n;
+    return (quoted(h, &d, &n) && element(a, d, n, &h->swap)) ||
+           wrong(h, "the elements are no numbers of 1, 2, 4 or 8 bytes");
+}
+
+static bool fortran_order(struct header *h, struct ns_arg *a)
+{
+    (void)a;
+    h->at += strspn(h->at, " \n\t");
+    h->fortran = !strncmp(h->at, "True", 4);
+    if (!h->fortran && strncmp(h->at, "False", 5) != 0)
+        return wrong(h, "fortran_order is neither True nor False");
+    h->at += h->fortran ? 4 : 5;
+    return true;
+}
+
+/* (3, 4): numbers alone. */
+static bool shape(struct header *h, struct ns_arg *a)
+{
+    bool open = mark(h, '('), more = true;
+    while (open && !mark(h, ')')) {
         char *end;
-        uint64_t v = strtoull(s, &end, 10);
-        if (end == s || a->rank == 8 || (v && a->count > ((uint64_t)1 << 40) / v))
-            return bad(why, size, path, "a shape that is not read");
+        uint64_t v = *h->at >= '0' && *h->at <= '9' ? strtoull(h->at, &end, 10) : 0;
+        if (!more || *h->at < '0' || *h->at > '9' || a->rank == 8 || v > (uint64_t)1 << 40)
+            return wrong(h, "a shape that is not read");
         a->shape[a->rank++] = v;
-        a->count *= v;
-        s = end + strspn(end, ", ");
+        h->at = end;
+        more = mark(h, ',');
     }
-    return a->count ? true : bad(why, size, path, "an array without elements");
+    return open || wrong(h, "a shape that is not read");
+}
+
+static bool header(struct header *h, struct ns_arg *a)
+{
+    static const struct {
+        const char *key;
+        bool (*read)(struct header *, struct ns_arg *);
+    } keys[3] = {{"descr", descr}, {"fortran_order", fortran_order}, {"shape", shape}};
+    const char *key;
+    size_t n, k;
+    unsigned seen = 0;
+    bool more = mark(h, '{');
+    while (more && quoted(h, &key, &n) && mark(h, ':')) {
+        for (k = 0; k < 3 && (strlen(keys[k].key) != n || memcmp(keys[k].key, key, n) != 0); k++)
+            ;
+        if (k == 3 || seen >> k & 1)
+            return wrong(h, k == 3 ? "its header has more than descr, fortran_order and shape"
+                                   : "its header says one thing twice");
+        seen |= 1u << k;
+        if (!keys[k].read(h, a))
+            return false;
+        more = mark(h, ',');
+    }
+    if (!mark(h, '}') || h->at[strspn(h->at, " \n\t")] || seen != 7)
+        return wrong(h, "no header of an array");
+    a->count = a->unit;
+    for (int d = 0; d < a->rank; d++) {
+        if (a->shape[d] && a->count > ((uint64_t)1 << 40) / a->shape[d])
+            return wrong(h, "a shape that is not read");
+        a->count *= a->shape[d];
+    }
+    return a->count ? true : wrong(h, "an array without elements");
 }
 
 static void turn_round(uint8_t *p, uint64_t count, uint32_t size)
@@ -91,38 +171,45 @@ static bool to_c_order(struct ns_arg *a)
     return true;
 }
 
+/* The header's text, to be freed; NULL: this is no npy file. */
+static char *header_text(FILE *f)
+{
+    uint8_t head[12] = {0};
+    if (fread(head, 1, 10, f) != 10 || memcmp(head, "\x93NUMPY", 6) != 0 || head[6] < 1 ||
+        head[6] > 3 || head[7] || (head[6] > 1 && fread(head + 10, 1, 2, f) != 2))
+        return NULL;
+    size_t n = head[8] | (size_t)head[9] << 8 | (size_t)head[10] << 16 | (size_t)head[11] << 24;
+    char *text = n <= MAX_HEADER ? malloc(n + 1) : NULL;
+    if (text && fread(text, 1, n, f) == n) {
+        text[n] = 0;
+        if (strlen(text) == n)
+            return text;
+    }
+    free(text);
+    return NULL;
+}
+
+static bool data(struct header *h, struct ns_arg *a, FILE *f)
+{
+    size_t bytes = (size_t)a->count * ns_size(a->type);
+    a->data = malloc(bytes);
+    if (!a->data || fread(a->data, 1, bytes, f) != bytes)
+        return wrong(h, "shorter than its header says");
+    if (h->swap)
+        turn_round(a->data, a->count, ns_size(a->type));
+    return !h->fortran || to_c_order(a) || wrong(h, "no memory");
+}
+
 bool ns_read_npy(struct ns_arg *a, const char *path, char *why, size_t size)
 {
+    struct header h = {.path = path, .why = why, .size = size};
     FILE *f = fopen(path, "rb");
-    uint8_t head[12];
-    char text[4096];
     if (!f)
         return bad(why, size, path, "cannot be opened");
-    size_t got = fread(head, 1, 10, f), n = head[8] | (size_t)head[9] << 8;
-    bool ok = got == 10 && !memcmp(head, "\x93NUMPY", 6);
-    if (ok && head[6] >= 2) {
-        ok = fread(head + 10, 1, 2, f) == 2;
-        n |= (size_t)head[10] << 16 | (size_t)head[11] << 24;
-    }
-    ok = ok && n < sizeof text && fread(text, 1, n, f) == n;
-    if (!ok) {
-        fclose(f);
-        return bad(why, size, path, "not an npy file");
-    }
-    text[n] = 0;
-    bool swap = false;
-    ok = header(a, text, path, &swap, why, size);
-    if (ok) {
-        size_t bytes = (size_t)a->count * ns_size(a->type);
-        a->data = malloc(bytes);
-        ok = a->data && fread(a->data, 1, bytes, f) == bytes;
-        if (!ok)
-            bad(why, size, path, "shorter than its header says");
-    }
-    if (ok && swap)
-        turn_round(a->data, a->count, ns_size(a->type));
-    if (ok && strstr(text, "'fortran_order': True") && !(ok = to_c_order(a)))
-        bad(why, size, path, "no memory");
+    char *text = header_text(f);
+    h.at = text;
+    bool ok = text ? header(&h, a) && data(&h, a, f) : wrong(&h, "not an npy file");
+    free(text);
     fclose(f);
     return ok;
 }
