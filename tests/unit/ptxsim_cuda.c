@@ -418,11 +418,10 @@ static void wmma_forms(struct gpu *g)
         const char *name;
         int shape; /* of m: 0 all three */
         int k;
-    } forms[] = {{"wmma_f32_f16_f32", 0, 16},  {"wmma_f16_f16_f16", 0, 16},
-                 {"wmma_f32_f16_f16", 16, 16}, {"wmma_f16_f16_f32", 16, 16},
-                 {"wmma_f32_bf16_f32", 0, 16}, {"wmma_s32_s8_s32", 0, 16},
-                 {"wmma_s32_u8_s32", 0, 16},   {"wmma_tf32", 16, 8},
-                 {"wmma_f64", 8, 4}};
+    } forms[] = {
+        {"wmma_f32_f16_f32", 0, 16},  {"wmma_f16_f16_f16", 0, 16},  {"wmma_f32_f16_f16", 16, 16},
+        {"wmma_f16_f16_f32", 16, 16}, {"wmma_f32_bf16_f32", 0, 16}, {"wmma_s32_s8_s32", 0, 16},
+        {"wmma_s32_u8_s32", 0, 16},   {"wmma_tf32", 16, 8},         {"wmma_f64", 8, 4}};
     static float out[4 * 256];
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         for (int shape = 8; shape <= 32; shape *= 2) {

@@ -171,11 +171,10 @@ static bool wmma_fragment(const struct mma_shape *s, char which, uint8_t e)
 {
     static const uint8_t inputs[] = {EL_F16, EL_BF16, EL_S8, EL_U8, EL_TF32, EL_F64};
     for (size_t k = 0; k < sizeof inputs; k++) {
-        uint8_t in = inputs[k],
-                sum = in == EL_F64                  ? EL_F64
-                      : in == EL_S8 || in == EL_U8 ? EL_S32
-                      : in == EL_F16 && e == EL_F16 ? EL_F16
-                                                    : EL_F32;
+        uint8_t in = inputs[k], sum = in == EL_F64                  ? EL_F64
+                                      : in == EL_S8 || in == EL_U8  ? EL_S32
+                                      : in == EL_F16 && e == EL_F16 ? EL_F16
+                                                                    : EL_F32;
         struct mma m = {.a = in, .b = in, .c = sum, .d = sum};
         if ((which <= 'b' ? in : sum) == e && wmma_sound(s, &m))
             return true;
