@@ -25,6 +25,10 @@ struct gen_machine {
     LLVMValueRef (*bit)(struct gen *g, const struct lo_insn *in);
     LLVMValueRef (*cast)(struct gen *g, enum nn_dtype from, enum nn_dtype to, LLVMValueRef x);
     LLVMValueRef (*any)(struct gen *g, LLVMValueRef mask, uint32_t lanes); /* of lanes > 1: an i1 */
+    /* A loop's index, as its body is to see it; what else is to be known of a loop is said at its
+     * branch back. */
+    LLVMValueRef (*index)(struct gen *g, const struct lo_insn *in, LLVMValueRef i);
+    void (*loop)(struct gen *g, const struct lo_insn *in, LLVMValueRef branch);
     bool libm; /* the C library's functions can be called */
 };
 extern const struct gen_machine gen_cpu, gen_nvptx;
@@ -113,9 +117,15 @@ LLVMValueRef gen_trade(struct gen *g, const struct lo_insn *in);
 char *nvptx_refuses(const struct target *t, const struct lo_kernel *k);
 /* A buffer's first byte in the phase's shared memory; all of it for buf 0. */
 uint64_t nvptx_shared(const struct lo_kernel *k, uint32_t phase, uint32_t buf);
-/* pressure.c: registers of 32 bits that the phase's values want at once; arrays of registers are not
- * among them. */
+/* pressure.c: registers of 32 bits that the phase's values want at once; arrays of registers are
+ * not among them. */
 uint32_t nvptx_pressure(const struct lo_kernel *k, uint32_t phase);
+/* What a trip of a loop does; of what loops in it do: whether they store or wait. */
+struct nvptx_trip {
+    uint32_t reads;     /* registers for what it reads of global memory */
+    bool stores, waits; /* there; for all threads */
+};
+void nvptx_trip(const struct lo_kernel *k, uint32_t block, struct nvptx_trip *trip);
 LLVMValueRef nvptx_load(struct gen *g, const struct lo_insn *in);
 void nvptx_store(struct gen *g, const struct lo_insn *in);
 LLVMValueRef nvptx_gpu(struct gen *g, const struct lo_insn *in);

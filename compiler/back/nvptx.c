@@ -309,6 +309,38 @@ static void nvptx_kernel(struct gen *g, const char *symbol)
         entry(g, symbol, i);
 }
 
+/* A loop over rows or tiles, with results in each trip: LLVM would step a pointer for every buffer
+ * from trip to trip, which are more registers than the multiplications are worth. Of an index that
+ * comes by assembly it knows nothing. */
+static LLVMValueRef nvptx_index(struct gen *g, const struct lo_insn *in, LLVMValueRef i)
+{
+    struct nvptx_trip trip = {0};
+    nvptx_trip(g->k, in->body, &trip);
+    if (!trip.stores || !trip.waits || LLVMTypeOf(i) != g->i32)
+        return i;
+    return nvptx_asm(g, NVPTX_PURE, g->i32, "mov.u32 $0, $1;", "=r,r", &i, 1);
+}
+
+/* The assembler likes to put trips of a loop beside each other, which hides waiting. Where one trip
+ * reads much already, it is told not to: the registers would not do. */
+static void nvptx_loop(struct gen *g, const struct lo_insn *in, LLVMValueRef branch)
+{
+    enum { MUCH = 16 };
+    struct nvptx_trip trip = {0};
+    nvptx_trip(g->k, in->body, &trip);
+    if (trip.reads < MUCH)
+        return;
+    static const char key[] = "llvm.loop.unroll.disable";
+    LLVMMetadataRef word = LLVMMDStringInContext2(g->cx, key, sizeof key - 1);
+    LLVMMetadataRef self =
+        LLVMTemporaryMDNode(g->cx, NULL, 0); /* a loop's node begins with itself */
+    LLVMMetadataRef part[2] = {self, LLVMMDNodeInContext2(g->cx, &word, 1)};
+    LLVMMetadataRef node = LLVMMDNodeInContext2(g->cx, part, 2);
+    LLVMMetadataReplaceAllUsesWith(self, node);
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(g->cx, "llvm.loop", 9),
+                    LLVMMetadataAsValue(g->cx, node));
+}
+
 const struct gen_machine gen_nvptx = {.kernel = nvptx_kernel,
                                       .load = nvptx_load,
                                       .store = nvptx_store,
@@ -316,4 +348,6 @@ const struct gen_machine gen_nvptx = {.kernel = nvptx_kernel,
                                       .op = nvptx_op,
                                       .bit = nvptx_bit,
                                       .cast = nvptx_cast,
-                                      .any = nvptx_any};
+                                      .any = nvptx_any,
+                                      .index = nvptx_index,
+                                      .loop = nvptx_loop};

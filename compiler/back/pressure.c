@@ -172,3 +172,20 @@ uint32_t nvptx_pressure(const struct lo_kernel *k, uint32_t phase)
     vec_free(&p.places);
     return most;
 }
+
+void nvptx_trip(const struct lo_kernel *k, uint32_t block, struct nvptx_trip *trip)
+{
+    for (uint32_t i = 0; block && i < k->blocks.p[block].insn.n; i++) {
+        const struct lo_insn *in = &k->insns.p[k->blocks.p[block].insn.p[i]];
+        bool global = in->buf && k->buffers.p[in->buf].space == LO_ARG;
+        uint32_t before = trip->reads;
+        if (in->kind == LO_LOAD && global)
+            trip->reads += registers_of(in);
+        trip->stores = trip->stores || (in->kind == LO_STORE && global);
+        trip->waits = trip->waits || in->kind == LO_BARRIER;
+        nvptx_trip(k, in->body, trip);
+        nvptx_trip(k, in->other, trip);
+        if (in->kind == LO_FOR)
+            trip->reads = before;
+    }
+}

@@ -295,10 +295,14 @@ static void serial_for(struct gen *g, lo_id id, const struct lo_insn *in)
     LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b);
     LLVMPositionBuilderAtEnd(g->b, body);
     LLVMValueRef i = LLVMBuildPhi(g->b, type, "i");
-    g->value[id] = narrow ? gen_widen(g, i) : i;
+    LLVMValueRef at = g->machine->index ? g->machine->index(g, in, i) : i;
+    g->value[id] = narrow ? gen_widen(g, at) : at;
     gen_block(g, in->body);
     LLVMValueRef next = LLVMBuildNSWAdd(g->b, i, step, "");
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, next, to, ""), body, end);
+    LLVMValueRef more = LLVMBuildICmp(g->b, LLVMIntSLT, next, to, "");
+    LLVMValueRef branch = LLVMBuildCondBr(g->b, more, body, end);
+    if (g->machine->loop)
+        g->machine->loop(g, in, branch);
     LLVMAddIncoming(i, (LLVMValueRef[]){from, next},
                     (LLVMBasicBlockRef[]){before, LLVMGetInsertBlock(g->b)}, 2);
     LLVMPositionBuilderAtEnd(g->b, end);

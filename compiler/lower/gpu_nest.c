@@ -6,15 +6,16 @@
 
 enum {
     WARP = 32,
-    SECTOR = 32,         /* bytes that memory moves at least */
-    MOST_TURNS = 8,      /* of a thread whose values are kept, before the team grows */
-    KEPT_REGISTERS = 96, /* of a thread, in blocks of 256 */
-    OWN_REGISTERS = 96,  /* of a thread, for what it has in work */
-    WRITTEN_OUT = 32,    /* points of a row of its own at most */
-    TAIL_THREADS = 512,  /* of a block that keeps in registers what shared memory does not hold: */
-    TAIL_REGISTERS = 64, /* of a thread, of which a rest that is not kept wants some */
-    SHIFT_STEPS = 512,   /* of a row that is worth a shift */
-    SM_THREADS = 1024,   /* that keep a multiprocessor busy */
+    SECTOR = 32,          /* bytes that memory moves at least */
+    MOST_TURNS = 8,       /* of a thread whose values are kept, before the team grows */
+    KEPT_REGISTERS = 96,  /* of a thread, in blocks of 256 */
+    OWN_REGISTERS = 96,   /* of a thread, for what it has in work */
+    WRITTEN_OUT = 32,     /* points of a row of its own at most */
+    TAIL_THREADS = 512,   /* of a block that keeps in registers what shared memory does not hold: */
+    TAIL_REGISTERS = 104, /* of a thread, of which what is on its way wants some, and an address: */
+    TAIL_ADDRESS = 6,
+    SHIFT_STEPS = 512, /* of a row that is worth a shift */
+    SM_THREADS = 1024, /* that keep a multiprocessor busy */
     SM_BLOCKS = 4,
     MOST_RUN = 16,
     ACROSS = 8,  /* a team's threads past each other */
@@ -156,6 +157,16 @@ static void team_across(struct gpu *g)
         g->turns = gpu_ceil(g->points, count);
 }
 
+/* Turns of a thread for which registers keep `by` each, beside what others have on their way. */
+static int64_t tail_turns(struct gpu *g, int64_t by)
+{
+    int64_t addresses = 0;
+    for (uint32_t i = 0; i < g->n.access.n; i++)
+        addresses += g->n.access.p[i].memory;
+    int64_t room = TAIL_REGISTERS - TAIL_ADDRESS * addresses - gpu_registers(g, GPU_NEAR);
+    return room < by ? 0 : room / by;
+}
+
 /* What registers do not hold may fit shared memory, or the begin of the row does; then registers
  * take what follows, as far as they go. */
 static void try_shared(struct gpu *g)
@@ -176,9 +187,8 @@ static void try_shared(struct gpu *g)
     int64_t count = g->team.count, by = g->lanes * gpu_kept_most(g);
     g->held = (int64_t)((double)room / (double)bytes * (double)g->held) / count * count;
     int64_t left = gpu_ceil(gpu_steps(g) - g->held, count);
-    bool whole = left * by <= TAIL_REGISTERS;
-    g->tail = whole ? left : (TAIL_REGISTERS - 8) / by - GPU_NEAR;
-    g->tail = g->tail < 0 ? 0 : g->tail;
+    int64_t most = tail_turns(g, by);
+    g->tail = left < most ? left : most;
     g->shared = g->held && g->held + g->tail * count >= g->points / PART;
 }
 
@@ -410,11 +420,12 @@ static void one_run(struct gpu *g, struct lo_lin at)
     if (wanted)
         lo_if(b, wanted);
     bool guard = g->tasks % (g->team.group * g->per * g->blocks) != 0;
+    bool alone = g->team.count == 1 || g->team.group == 1; /* all threads agree on a barrier */
     struct lo_lin task = lo_lin_add(b, lo_lin_mul(b, at, g->team.group), g->team.g);
     lo_id valid = guard ? gpu_below(s, task, g->tasks) : 0;
     uint32_t mark = sk_open(s);
     g->valid = 0;
-    if (valid && g->team.count == 1) {
+    if (valid && alone) {
         lo_if(b, valid);
     } else if (valid) {
         g->valid = valid;
@@ -426,7 +437,7 @@ static void one_run(struct gpu *g, struct lo_lin at)
     gpu_find_shift(g);
     gpu_row(g);
     sk_close(s, mark);
-    if (valid && g->team.count == 1)
+    if (valid && alone)
         lo_end(b);
     if (wanted)
         lo_end(b);
