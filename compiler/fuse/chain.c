@@ -149,12 +149,14 @@ static bool need(struct chains *w, struct chain *c, ir_id node, const uint8_t *r
     struct fuse_cluster stage;
     uint8_t axis[IR_MAX_AXES];
     bool as_is = own->skeleton == FUSE_CONTRACT;
-    if (own->skeleton == FUSE_ROW && !w->taken[from]) { /* its rows must be the chain's */
+    if (own->skeleton == FUSE_ROW && !w->taken[from]) { /* its rows must be the chain's, and all */
         as_is = true;
-        for (uint32_t i = 0; i < own->members.n; i++)
+        for (uint32_t i = 0; i < own->members.n; i++) {
+            const struct fuse_member *m = &own->members.p[i];
+            as_is = as_is && m->role != FUSE_ACROSS && m->role != FUSE_AFTER;
             for (uint32_t k = 0; k < c->rows; k++)
-                as_is = as_is && (own->members.p[i].node != node ||
-                                  own->members.p[i].axis[row[k]] < own->outer);
+                as_is = as_is && (m->node != node || m->axis[row[k]] < own->outer);
+        }
     }
     stage = as_is ? chain_copy_cluster(own) : fuse_own_cluster(w->p, node);
     bool good = stage.skeleton == FUSE_CONTRACT || stage.skeleton == FUSE_MAP ||

@@ -178,6 +178,16 @@ static void check(const struct lo_kernel *k, const char *when)
     BUG("after %s: %s", when, wrong);
 }
 
+/* What the cluster is to give is stored somewhere, if it has elements. */
+static void check_stored(const struct low_launch *l)
+{
+    for (uint32_t i = 0; i < l->args.n; i++) {
+        const struct lo_buffer *b = &l->kernel->buffers.p[i + 1];
+        CHECK(!l->args.p[i].write || b->written || !b->count, "%s never stores %%%u",
+              l->kernel->name, l->args.p[i].node);
+    }
+}
+
 static bool is_gpu_contraction(const struct fuse_plan *p, const struct fuse_cluster *c)
 {
     return p->target->kind == TARGET_GPU && c->skeleton == FUSE_CONTRACT;
@@ -204,6 +214,7 @@ static struct low_launch lower_cluster(const struct fuse_plan *p, const struct f
     if (!simple)
         return l;
     check(l.kernel, "lower");
+    check_stored(&l);
     lo_simplify(l.kernel);
     check(l.kernel, "simplify");
     return l;
