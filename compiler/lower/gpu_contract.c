@@ -254,16 +254,16 @@ static struct lo_lin stage_of(struct gc *c, struct lo_lin t)
 
 /* The steps from..to of k. `more`: while one is multiplied, the one `stages` - 1 ahead is on its
  * way (else nothing is left to load: groups of copies are empty, so that waiting counts alike). */
-static void steps(struct gc *c, int64_t from, int64_t to, bool more)
+static void steps(struct gc *c, struct lo_lin from, struct lo_lin to, bool more)
 {
     struct sk *s = c->s;
     struct lo_builder *b = &s->b;
     int64_t ahead = c->stages - 1;
     bool async = c->a.async || c->b.async;
-    if (from >= to)
+    if (!from.n && !to.n && from.c0 >= to.c0)
         return;
     uint32_t mark = sk_open(s);
-    lo_id t = lo_for(b, LO_SERIAL, lo_lin_c(from), lo_lin_c(to), 1);
+    lo_id t = lo_for(b, LO_SERIAL, from, to, 1);
     struct lo_lin next = gc_plus(c, lo_lin_v(b, t), ahead), stage = stage_of(c, next);
     if (async)
         lo_wait(b, (int)ahead - 1);
@@ -279,10 +279,35 @@ static void steps(struct gc *c, int64_t from, int64_t to, bool more)
     sk_close(s, mark);
 }
 
+static struct lo_lin between(struct gc *c, struct lo_lin x, int64_t least, int64_t most)
+{
+    struct lo_builder *b = &c->s->b;
+    lo_id v = lo_op(b, IR_max, I64, lo_value(b, x), lo_const_i(b, I64, least), 0);
+    return lo_lin_v(b, lo_op(b, IR_min, I64, v, lo_const_i(b, I64, most), 0));
+}
+
+/* The steps of this part of k: they end where the run's size does, since what is beyond adds
+ * nothing. */
+static struct lo_lin steps_of_part(struct gc *c)
+{
+    struct sk *s = c->s;
+    struct lo_builder *b = &s->b;
+    uint32_t slowest = c->k.axis[0];
+    const struct ir_live *l = fuse_axis_live(s->plan, s->c, slowest);
+    if (!l || (s->c->fixed && slowest == s->c->split))
+        return lo_lin_c(c->part_k);
+    struct lo_lin end = lo_lin_mul(b, sk_extent(s, l), c->k.size / gc_dim(c, slowest));
+    lo_id tiles = lo_op(b, IR_idiv, I64, lo_value(b, gc_plus(c, end, c->tile.k - 1)),
+                        lo_const_i(b, I64, c->tile.k), 0);
+    end = lo_lin_add(b, lo_lin_v(b, tiles), lo_lin_mul(b, c->k0, -1));
+    return between(c, end, 0, c->part_k);
+}
+
 static void k_loop(struct gc *c)
 {
     struct sk *s = c->s;
-    int64_t ahead = c->stages - 1, full = c->part_k > ahead ? c->part_k - ahead : 0;
+    int64_t ahead = c->stages - 1, most = c->part_k > ahead ? c->part_k - ahead : 0;
+    struct lo_lin all = steps_of_part(c), full = gc_plus(c, all, -ahead);
     for (int64_t i = 0; i < ahead; i++) {
         uint32_t mark = sk_open(s);
         if (i < c->part_k) {
@@ -293,8 +318,9 @@ static void k_loop(struct gc *c)
             lo_commit(&s->b);
         sk_close(s, mark);
     }
-    steps(c, 0, full, true);
-    steps(c, full, c->part_k, false);
+    full = all.n ? between(c, full, 0, most) : lo_lin_c(most);
+    steps(c, lo_lin_c(0), full, true);
+    steps(c, full, all, false);
 }
 
 static void phase_multiply(struct gc *c)
