@@ -399,7 +399,9 @@ static struct plan *culprit(const struct budget *b)
 
 static void bytes_text(struct text *t, uint64_t bytes)
 {
-    if (bytes < 1000000)
+    if (bytes < 100 && bytes)
+        text_printf(t, "%u bytes", (unsigned)bytes);
+    else if (bytes < 1000000)
         text_printf(t, "%.1f KB", (double)bytes / 1e3);
     else
         text_printf(t, "%.1f MB", (double)bytes / 1e6);
@@ -476,7 +478,8 @@ static void slots_text(const struct budget *b, struct text *t)
     if (b->fixed.outputs >= b->fixed.slots) {
         text_printf(t, ", ");
         bytes_text(t, b->fixed.outputs);
-        text_printf(t, " of outputs");
+        text_printf(t, " of outputs%s",
+                    b->fixed.inputs ? ", likewise: a smaller --max takes less" : "");
     }
 }
 
@@ -566,7 +569,7 @@ static bool search(struct budget *b)
         b->fixed.outputs += p->outputs;
         b->fixed.inputs = p->inputs > b->fixed.inputs ? p->inputs : b->fixed.inputs;
     }
-    if (program_peak(b->fixed) >= b->c->budget)
+    if (program_peak(b->fixed) >= b->c->budget && !b->c->over)
         return too_small(b);
     while (!choose(b)) {
         struct plan *p = largest(b), *next;
@@ -578,7 +581,7 @@ static bool search(struct budget *b)
             continue;
         next = next_to_exhaust(b);
         if (!next)
-            return complain(b);
+            return b->c->over || complain(b);
         exhaust(b, next);
     }
     return true;

@@ -283,8 +283,11 @@ static int compile_level(struct build *b, uint32_t i)
     int bad = train_graphs(b, &b->c[i]);
     if (!bad)
         bad = forward_graphs(b, &b->c[i]);
-    if (!bad && !nnc_compile_fit(&b->c[i]))
+    if (!bad && !nnc_compile_fit(&b->c[i])) {
+        if (b->levels > 1)
+            fprintf(stderr, "nnc build: that is the level %s\n", b->target[i]->name);
         return EXIT_REFUSED;
+    }
     if (!bad && b->target[i]->kind == TARGET_GPU)
         bad = nnc_link(&b->c[i]) ? 0 : EXIT_MACHINE; /* PTX, and the image with its names */
     else if (!bad)
@@ -330,7 +333,7 @@ static int make_probe(struct build *b)
     int bad = train_graphs(b, &c);
     if (!bad)
         bad = forward_graphs(b, &c);
-    c.quiet = true;
+    c.quiet = c.over = true; /* the budget is of those who use the library */
     if (!bad && !nnc_compile_fit(&c))
         bad = EXIT_REFUSED;
     if (!bad && !nnc_link(&c))

@@ -1,6 +1,5 @@
-/* nnc check FILE: diagnostics only; --verbose lists the parameters, --budget plans a training's
- * memory.
- */
+/* nnc check FILE: diagnostics only; --verbose lists the parameters, --budget plans the memory of
+ * the training, and with --max, or where there is none, of forward calls up to those sizes. */
 #include "nnc/nnc.h"
 #include <inttypes.h>
 
@@ -27,23 +26,44 @@ static void list_parameters(struct front *f, struct diag *d)
     ir_module_free(m);
 }
 
-/* --budget: whether what training takes fits. */
-static bool fits(struct front *f, struct diag *d, const struct nnc_options *o)
+/* Whether every name of --max is a free dim of the forward graph. */
+static bool known_sizes(const struct ir_module *m, const struct front_dim *dim, uint32_t n)
 {
-    static const enum front_graph which[] = {FRONT_INIT, FRONT_STEP, FRONT_EVAL};
-    static const char *const name[] = {"init", "step", "eval"};
-    struct nnc_compiled c;
-    const struct front_train *t = front_train(f);
-    if (!t || !t->present) {
-        fprintf(stderr, "nnc check: --budget is of a training, and the file has no train block\n");
+    for (uint32_t i = 0; i < n; i++) {
+        if (!dim[i].live ||
+            ir_slot_find(m, arena_printf(m->mem, "dim.%s", dim[i].name)) != UINT32_MAX)
+            continue;
+        fprintf(stderr, "nnc check: --max %s: the model has no free dim of that name\n",
+                dim[i].name);
         return false;
     }
-    bool good = nnc_compile_begin(&c, d, o, NULL, "check");
-    if (!good)
+    return true;
+}
+
+/* --budget: whether what is to be run fits. */
+static bool fits(struct front *f, struct diag *d, const struct nnc_options *o)
+{
+    static const enum front_graph which[] = {FRONT_INIT, FRONT_STEP, FRONT_EVAL, FRONT_FORWARD};
+    static const char *const name[] = {"init", "step", "eval", "forward"};
+    struct nnc_compiled c;
+    struct front_dim dim[NNC_DIMS];
+    const struct front_train *t = front_train(f);
+    bool trains = t && t->present;
+    if (!trains && !front_model(f)) {
+        fprintf(stderr, "nnc check: --budget: the file has no model to choose\n");
         return false;
+    }
+    if (!nnc_compile_begin(&c, d, o, NULL, "check"))
+        return false;
+    uint32_t dims = nnc_dims("check", o, c.m->mem, dim);
+    bool good = true;
     for (size_t i = 0; good && i < COUNT(which); i++) {
-        struct ir_graph *g = front_build(f, c.m, which[i], name[i], 0, NULL, 0);
-        good = g != NULL;
+        bool forward = which[i] == FRONT_FORWARD;
+        if (forward ? trains && !o->max : !trains)
+            continue;
+        struct ir_graph *g =
+            front_build(f, c.m, which[i], name[i], 0, forward ? dim : NULL, forward ? dims : 0);
+        good = g && (!forward || known_sizes(c.m, dim, dims));
         if (good)
             nnc_compile_graph(&c, g);
     }
@@ -57,7 +77,12 @@ int cmd_check(int argc, char **argv)
 {
     struct nnc_options o;
     nnc_parse_options(&o, "check", argc, argv,
-                      "define include_opt model verbose target policy budget batch", 1);
+                      "define include_opt model verbose target policy budget batch max", 1);
+    if (o.max && !o.budget) {
+        fprintf(stderr,
+                "nnc check: --max is of forward calls, of which --budget plans the memory\n");
+        return EXIT_USAGE;
+    }
     struct diag *d = diag_new();
     struct front *f = nnc_front(d, &o);
     if (f)

@@ -88,6 +88,7 @@ struct nnc_compiled {
     enum fuse_gemm gemm;
     uint64_t budget;                /* bytes; 0: none */
     bool quiet;                     /* says nothing of how it was kept */
+    bool over;                      /* where it cannot be kept, what takes least is no mistake */
     VEC(struct ir_graph *) waiting; /* with a budget: passes done, until all graphs are there */
     struct nn_image *image;         /* set by nnc_link, with the kernels' functions */
     nn_kernel **kernel;

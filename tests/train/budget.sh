@@ -106,7 +106,15 @@ for more in 1 2 4 8 16; do
     peak=$(sed -n 's/.*peak \([0-9.]*\) KB.*/\1/p' said)
     says 0 "peak $peak KB" check least.nn --budget "${peak}KB"
 done
-for bad in '' 12x -5 1e99 0 0x10MB; do
+for bad in '' 12x -5 1e99 0 0x10MB 10XB nan; do
     says 2 "--budget $bad: bytes are wanted" check net.nn --budget "$bad"
 done
-says 1 'no train block' check "$SOURCE/tests/check/lenet.nn" --budget 1G
+# What has no train block, or is given bounds, is planned for forward calls.
+lenet="$SOURCE/tests/check/lenet.nn"
+says 1 'the size `batch` has no value here' check "$lenet" --budget 1G
+says 0 'it fits as it is' check "$lenet" --budget 4MB --max batch=8
+says 1 'forward does not fit into 4.0 MB' check "$lenet" --budget 4MB --max batch=64
+grep -q 'as long as a call says: a smaller --max takes less' said
+says 1 'forward does not fit into 150.0 KB' check net.nn --budget 150KB --max batch=500
+says 1 '--max row: the model has no free dim of that name' check net.nn --budget 1G --max row=2,batch=2
+says 2 '--max is of forward calls' check net.nn --max batch=2
