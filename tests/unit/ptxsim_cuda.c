@@ -156,6 +156,18 @@ static void atomic_kernels(struct gpu *g)
              bits[0] == or);
 }
 
+/* Loops that begin with a plain load of what they compare and swap: no races. */
+static void swap_loops(struct gpu *g)
+{
+    double sum[1] = {0};
+    uint16_t halves[2] = {0}, pair[2] = {0};
+    float most[1] = {0};
+    LAUNCH(g, "swap_loops", 2, 64, OUT(sum), OUT(halves), OUT(pair), OUT(most));
+    test(sum[0] == 127 * 64 && most[0] == 127);
+    test(from_bf16(halves[0]) == 64 && from_bf16(halves[1]) == 64);
+    test(from_bf16(pair[0]) == 128 && from_bf16(pair[1]) == 256);
+}
+
 static void halves(struct gpu *g)
 {
     uint16_t x[64], y[64], was[64];
@@ -456,6 +468,7 @@ int main(void)
         matmul(&g);
         warps(&g);
         atomic_kernels(&g);
+        swap_loops(&g);
         halves(&g);
         tensor_cores(&g);
         calls(&g);

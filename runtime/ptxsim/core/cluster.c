@@ -16,7 +16,7 @@ static void learn(struct sim_warp *w, const struct sim_inst *i)
 {
     if (!w->worker->job->checked || !(i->mods & MOD_ACQUIRE))
         return;
-    sim_race_warp_sync(w);
+    sim_race_warp_sync(w, SIM_ALL);
     sim_race_take(w, w->block->came);
     if (w->block->cluster->size > 1)
         sim_race_far_acquire(w);

@@ -52,6 +52,8 @@ enum {
     MOD_NARROW = 1 << 21,     /* of scope .cta */
     MOD_IN_CLUSTER = 1 << 22, /* of scope .cluster */
     MOD_REACH = 1 << 23,      /* shared::cluster: other blocks' shared memory too */
+    MOD_GUESS = 1 << 24,      /* a plain load for a compare and swap (decode_cas.c) */
+    MOD_BLIND = 1 << 25,      /* an atomic whose result is not used */
 };
 #define SIM_RESERVED_SHARED 1024u /* bytes; the first part is hardware's */
 #define NO_OPERAND 0xFFFFFFFFu

@@ -578,6 +578,7 @@ static void function(struct decoder *d, struct sim_function *f, struct ptx_funct
         f->window = d->window ? d->window : 128;
         f->local_bytes = (d->local + 15) & ~15u;
         patch_dynamic_shared(d);
+        dec_atomics(d);
         f->registers = dec_registers(d);
     }
     scope_close(d, 0);
@@ -846,6 +847,8 @@ bool sim_decode(struct sim_module *m, struct ptx_log *log)
     decode_functions(d, false); /* first: their shared variables lie beside all others' */
     uint32_t module_shared = d->shared;
     decode_functions(d, true);
+    if (m->tree->debug)
+        dec_guesses_of_debug(m);
     refuse_callers(d);
     if (!log->errors)
         init_variables(d);

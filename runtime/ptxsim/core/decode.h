@@ -130,6 +130,12 @@ void dec_instruction(struct decoder *d, struct ptx_stmt *s);
 /* ---- registers.c ---- */
 uint32_t dec_registers(const struct decoder *d);
 
+/* ---- decode_cas.c: once the function is decoded ---- */
+void dec_atomics(struct decoder *d);
+/* In code for debuggers (nvcc -G) values go through memory: with a compare and swap in the module
+ * every plain load counts as one for it. */
+void dec_guesses_of_debug(struct sim_module *m);
+
 /* ---- decode_operand.c ---- */
 bool dec_has(struct ins *x, const char *word); /* and uses it */
 const char *dec_has_any(struct ins *x,

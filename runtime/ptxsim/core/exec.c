@@ -280,7 +280,7 @@ static void warp_barrier_check(struct sim_warp *w)
                 w->group[j].pc++;
             }
         if (w->worker->job->checked)
-            sim_race_warp_sync(w);
+            sim_race_warp_sync(w, need);
     }
 }
 
@@ -679,6 +679,7 @@ void sim_block_begin(struct sim_worker *k, struct sim_cluster *c, uint64_t numbe
         w->clock = 1;
         w->exited = w->came = w->may_go = 0;
         w->fenced = 0;
+        w->parted = false;
         w->stored = SIM_NEAR | SIM_FAR;
         w->fenced_below = w->fenced_far = w->learned = 0;
         sim_tensor_begin(w);

@@ -172,7 +172,7 @@ void sim_race_access(struct sim_warp *w, struct sim_region *r, const uint64_t *a
 /* A warp comes to a barrier; goes_on: not all of it waits there. */
 void sim_race_arrive(struct sim_warp *w, uint32_t *know, bool goes_on);
 void sim_race_barrier(struct sim_block_state *b, const struct sim_barrier *x); /* all are there */
-void sim_race_warp_sync(struct sim_warp *w);
+void sim_race_warp_sync(struct sim_warp *w, uint32_t mask);                    /* of these lanes */
 /* What the warp knows and has done is joined into `know`; its later accesses are not. */
 void sim_race_give(struct sim_warp *w, uint32_t *know);
 void sim_race_take(struct sim_warp *w, const uint32_t *know);

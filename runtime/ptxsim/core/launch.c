@@ -76,6 +76,7 @@ static void worker_end(struct sim_worker *k)
         }
         sim_tensor_free(w);
         free(w->seen);
+        free(w->by_lane);
         free(w->local);
         free(w->local_known);
     }

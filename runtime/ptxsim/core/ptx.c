@@ -389,6 +389,7 @@ void ptx_function_end(struct ptx_parser *p, bool defined, struct ptx_stmts body,
 void ptx_target(struct ptx_parser *p, const char *name, int line)
 {
     if (strncmp(name, "sm_", 3)) {
+        p->module->debug = p->module->debug || !strcmp(name, "debug");
         if (strcmp(name, "texmode_independent") && strcmp(name, "texmode_unified") &&
             strcmp(name, "debug") && strcmp(name, "map_f64_to_f32"))
             ptx_error(p->log, line, "unknown target `%s`", name);

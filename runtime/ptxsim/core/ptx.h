@@ -132,6 +132,7 @@ struct ptx_module {
     int target;  /* 90 */
     char family; /* 'a' */
     int address_bits;
+    bool debug;
     struct ptx_decl *vars;
     struct ptx_function *functions;
     struct ptx_file *files;

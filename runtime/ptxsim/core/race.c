@@ -220,16 +220,51 @@ void sim_race_barrier(struct sim_block_state *b, const struct sim_barrier *x)
         b->base = b->clock;
 }
 
-void sim_race_warp_sync(struct sim_warp *w)
+/* By lane of the warp, what it knows of each other one: NULL without memory. */
+static uint32_t (*lanes_of(struct sim_warp *w))[SIM_LANES]
 {
+    if (!w->by_lane)
+        w->by_lane = malloc(SIM_LANES * sizeof *w->by_lane);
+    if (w->by_lane && !w->parted)
+        memset(w->by_lane, 0, SIM_LANES * sizeof *w->by_lane);
+    w->parted = w->by_lane;
+    return w->by_lane;
+}
+
+void sim_race_warp_sync(struct sim_warp *w, uint32_t mask)
+{
+    uint32_t(*known)[SIM_LANES] = w->lanes & ~mask ? lanes_of(w) : NULL;
     tick(w->block);
-    w->clock = w->seen[w->index] = w->block->clock;
+    w->clock = w->block->clock;
+    if (!known) {
+        w->seen[w->index] = w->clock;
+        return;
+    }
+    uint32_t all[SIM_LANES] = {0};
+    for (int l = 0; l < SIM_LANES; l++)
+        for (int k = 0; k < SIM_LANES && mask >> l & 1; k++)
+            all[k] = known[l][k] > all[k] ? known[l][k] : all[k];
+    for (int k = 0; k < SIM_LANES; k++)
+        all[k] = mask >> k & 1 ? w->clock : all[k];
+    for (int l = 0; l < SIM_LANES; l++)
+        if (mask >> l & 1)
+            memcpy(known[l], all, sizeof all);
+}
+
+/* The thread's clock below which accesses of thread `other` of its block are ordered before. */
+static uint32_t known(const struct sim_warp *w, uint32_t thread, uint32_t other)
+{
+    uint32_t of = other / SIM_LANES, all = w->seen[of];
+    if (of != w->index || !w->parted)
+        return all;
+    uint32_t lane = w->by_lane[thread % SIM_LANES][other % SIM_LANES];
+    return lane > all ? lane : all;
 }
 
 void sim_race_give(struct sim_warp *w, uint32_t *know)
 {
     join(w, know);
-    sim_race_warp_sync(w);
+    sim_race_warp_sync(w, SIM_ALL);
 }
 
 void sim_race_take(struct sim_warp *w, const uint32_t *know)
@@ -285,7 +320,7 @@ struct access {
     uint64_t mine;   /* block and clock as a cell */
     uint64_t strong; /* CELL_STRONG, with CELL_NARROW where it is; 0 */
     uint32_t block, base;
-    bool write;
+    bool write, blind; /* blind: MOD_BLIND */
 };
 
 /* Whether both are atomics, or the like, of a scope that holds the other. */
@@ -306,7 +341,7 @@ static bool concurrent(const struct access *a, uint64_t cell, uint32_t thread)
     /* Which threads read with this one is not known: they may be those it has heard of since. */
     if (cell_thread(cell) == thread && (!(cell & CELL_THREADS) || clock < w->learned))
         return false;
-    return clock >= w->seen[cell_thread(cell) / SIM_LANES];
+    return clock >= known(w, thread, cell_thread(cell));
 }
 
 static void report(const struct access *a, uint64_t cell, int lane, uint64_t at, bool wrote)
@@ -314,21 +349,24 @@ static void report(const struct access *a, uint64_t cell, int lane, uint64_t at,
     struct sim_worker *k = a->w->worker;
     struct sim_warp *w = a->w;
     const uint32_t *grid = k->job->launch->grid;
-    uint32_t id[3], other[3], b = cell_block(cell);
+    uint32_t id[3], b = cell_block(cell);
     sim_thread_id(w, cell_thread(cell), id);
-    other[0] = b % grid[0], other[1] = b / grid[0] % grid[1], other[2] = b / grid[0] / grid[1];
     k->fault.address = at;
     memcpy(k->fault.other, id, sizeof id);
-    bool far = b != a->block;
+    bool far = b != a->block || cell & CELL_BLOCKS;
     char where[64] = "";
     if (far)
-        snprintf(where, sizeof where, " of block (%u,%u,%u)", other[0], other[1], other[2]);
+        snprintf(where, sizeof where, " of block (%u,%u,%u)", b % grid[0], b / grid[0] % grid[1],
+                 b / grid[0] / grid[1]);
+    const char *several = cell & CELL_BLOCKS    ? "threads of several blocks, last "
+                          : cell & CELL_THREADS ? "several threads, last "
+                                                : "";
     sim_report(w, SIM_FAULT_RACE, lane,
-               "%s of %s memory at 0x%llx, which thread (%u,%u,%u)%s %s with nothing between that "
-               "orders the two",
+               "%s of %s memory at 0x%llx, which %sthread (%u,%u,%u)%s%s %s with nothing between "
+               "that orders the two",
                a->write ? (a->strong ? "atomic" : "store") : "load",
-               a->r->mem ? "global" : "shared", (unsigned long long)at, id[0], id[1], id[2], where,
-               wrote ? "wrote" : "read");
+               a->r->mem ? "global" : "shared", (unsigned long long)at, several, id[0], id[1],
+               id[2], where, *several ? "," : "", wrote ? "wrote" : "read");
 }
 
 static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, uint32_t bytes)
@@ -338,13 +376,15 @@ static uint64_t merged(const struct access *a, uint64_t old, uint32_t thread, ui
     if (!(cell_bytes(old) &
           bytes)) /* other bytes of the word: of these the cell knows one reader only */
         return cell;
+    /* With a plain reader among them several are plain. */
+    uint64_t all = a->write || old & CELL_STRONG ? cell : cell & ~(CELL_STRONG | CELL_NARROW);
     if (old & CELL_BLOCKS)
-        return cell | CELL_BLOCKS | (old & CELL_STRONG ? 0 : CELL_THREADS);
+        return all | CELL_BLOCKS | (old & CELL_STRONG ? 0 : CELL_THREADS);
     if (cell_block(old) != a->block)
-        return cell | CELL_BLOCKS;
+        return all | CELL_BLOCKS;
     if (cell_clock(old) >= a->base && (cell_thread(old) != thread || old & CELL_THREADS) &&
-        cell_clock(old) >= a->w->seen[cell_thread(old) / SIM_LANES])
-        return cell | CELL_THREADS;
+        cell_clock(old) >= known(a->w, thread, cell_thread(old)))
+        return all | CELL_THREADS;
     return cell;
 }
 
@@ -366,6 +406,13 @@ static bool stays(const struct access *a, uint64_t wrote, uint32_t bytes)
 /* Whether memory holds already what a lane stores. */
 typedef bool same_fn(void *with, int lane, uint64_t at);
 
+/* Whether plain readers of several blocks are on record of all bytes: there is nothing to add.
+ * all, any: what these cells have all, and any, of. */
+static inline bool shared_by_all(uint64_t all, uint64_t any)
+{
+    return (all & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL && !(any & CELL_STRONG);
+}
+
 /* One lane's access to one word; `same` may be NULL. False: reported. */
 static bool word(const struct access *a, uint64_t index, int lane, uint32_t thread, uint32_t bytes,
                  uint64_t at, same_fn *same, void *with)
@@ -378,7 +425,7 @@ static bool word(const struct access *a, uint64_t index, int lane, uint32_t thre
     }
     uint64_t read = load(&a->r->reads[index]);
     if (!a->write) {
-        if ((read & CELL_SHARED_BY_ALL) != CELL_SHARED_BY_ALL)
+        if (!shared_by_all(read, read))
             store(&a->r->reads[index], merged(a, read, thread, bytes));
         return true;
     }
@@ -391,7 +438,8 @@ static bool word(const struct access *a, uint64_t index, int lane, uint32_t thre
         return true;
     uint64_t cell = a->mine | thread | (uint64_t)bytes << CELL_BYTES_AT |
                     (uint64_t)bytes << CELL_UNION_AT | (wrote & CELL_UNION) | a->strong;
-    store(&a->r->writes[index], cell);
+    /* Who came before in a row of atomics, only one with a result tells. */
+    store(&a->r->writes[index], wrote && a->blind ? merged(a, wrote, thread, bytes) : cell);
     return true;
 }
 
@@ -437,7 +485,7 @@ SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uin
                     CELL_UNION | a->strong;
     if (any_write && ((a->write && a->strong) || !quiet_row(a, writes, words, cell)))
         return false;
-    if (!a->write && (all_read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
+    if (!a->write && shared_by_all(all_read, any_read))
         return true;
     if (any_read && !quiet_row(a, reads, words, cell))
         return false;
@@ -457,7 +505,7 @@ SIM_NO_TSAN static bool in_a_row(const struct access *a, const uint64_t *at, uin
 SIM_NO_TSAN static bool only_read(const struct access *a, const uint64_t *at, uint32_t mask,
                                   uint32_t n)
 {
-    uint64_t wrote = 0, all = UINT64_MAX;
+    uint64_t wrote = 0, all = UINT64_MAX, any = 0;
     if (a->write || n != 4 || mask != SIM_ALL)
         return false;
     const uint64_t *reads = (const uint64_t *)(const void *)a->r->reads,
@@ -466,8 +514,9 @@ SIM_NO_TSAN static bool only_read(const struct access *a, const uint64_t *at, ui
         uint64_t x = (at[l] - a->r->lo) / 4;
         wrote |= writes[x];
         all &= reads[x];
+        any |= reads[x];
     }
-    return !wrote && (all & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL;
+    return !wrote && shared_by_all(all, any);
 }
 
 /* Whether this scope ends with the block. */
@@ -484,7 +533,8 @@ static struct access begin(struct sim_warp *w, struct sim_region *r, bool write,
                            .block = block,
                            .base = w->block->base,
                            .write = write,
-                           .strong = (mods & MOD_STRONG ? CELL_STRONG : 0) |
+                           .blind = mods & MOD_BLIND,
+                           .strong = (mods & (MOD_STRONG | MOD_GUESS) ? CELL_STRONG : 0) |
                                      (mods & MOD_STRONG && is_narrow(w, mods) ? CELL_NARROW : 0),
                            .mine = (uint64_t)block << CELL_BLOCK_AT | (uint64_t)w->clock
                                                                           << CELL_CLOCK_AT};
@@ -553,7 +603,7 @@ SIM_NO_TSAN static uint32_t read_words(const struct access *a, const uint64_t *a
             if (read == cell || read == (cell | CELL_THREADS))
                 continue;
             if (read && !past(a, read)) {
-                if ((read & CELL_SHARED_BY_ALL) == CELL_SHARED_BY_ALL)
+                if (shared_by_all(read, read))
                     continue;
                 if (((read ^ cell) & ~(uint64_t)(1023 | CELL_THREADS)) != 0)
                     break;

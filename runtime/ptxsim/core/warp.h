@@ -58,6 +58,9 @@ struct sim_warp {
     uint32_t clock;   /* race.c: grows at what orders the warp's accesses */
     uint32_t learned; /* the clock when it last learned of another warp's release */
     uint32_t *seen;   /* by warp: all of its accesses below this clock are ordered before ours */
+    /* by lane: the same of each lane of the warp, where only some of it met (`parted`); or NULL */
+    uint32_t (*by_lane)[SIM_LANES];
+    bool parted;
     uint32_t groups;
     struct sim_group group[SIM_LANES];
     struct sim_frame *spare; /* frames to use again */
