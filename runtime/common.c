@@ -315,3 +315,15 @@ uint64_t nn_hash(const void *p, size_t n)
         h = (h ^ c[i]) * 0x100000001b3u;
     return h;
 }
+
+uint64_t nn_hash_code(const void *p, size_t n, const uint32_t *skip, size_t skips)
+{
+    const char *c = p;
+    uint64_t h = NN_SUM;
+    size_t at = 0;
+    for (size_t i = 0; i < skips; i++) {
+        h = nn_sum(h, c + at, skip[i] - at);
+        at = skip[i] + NN_CODE_SKIP;
+    }
+    return nn_sum(h, c + at, n - at);
+}

@@ -63,5 +63,9 @@ uint64_t nn_hash(const void *p, size_t n);
  * bytes before were a multiple of eight. */
 #define NN_SUM 0x9e3779b97f4a7c15u
 uint64_t nn_sum(uint64_t sum, const void *p, size_t n);
+/* Of `n` bytes of machine code but for the NN_CODE_SKIP at each of `skip`, ascending offsets, which
+ * linking fills in. */
+#define NN_CODE_SKIP 4
+uint64_t nn_hash_code(const void *p, size_t n, const uint32_t *skip, size_t skips);
 
 #endif

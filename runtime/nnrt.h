@@ -137,8 +137,8 @@ const char *nn_context_device(const struct nn_context *c); /* the level that it 
 /* Gives parameters and optimiser their first values, drawn from `seed`, and sets the step to 0. */
 enum nn_status nn_context_init(struct nn_context *c, int64_t seed);
 /* One step of training on one batch. in[i] is the step's input i, dense and row-major, aligned as
- * its elements are. *loss[i] receives the loss i; where loss[i] is NULL nothing waits for it. Labels
- * and indices that are out of range are refused before anything is done. */
+ * its elements are. *loss[i] receives the loss i; where loss[i] is NULL nothing waits for it.
+ * Labels and indices that are out of range are refused before anything is done. */
 enum nn_status nn_context_step(struct nn_context *c, const void *const *in, float *const *loss);
 /* Adds `count` samples (any number) to the evaluation's sums; parameters stay as they are. */
 enum nn_status nn_context_evaluate(struct nn_context *c, int64_t count, const void *const *in);

@@ -5,7 +5,7 @@
 
 #include "image.h"
 
-#define NN_PACKAGE_VERSION 5
+#define NN_PACKAGE_VERSION 6
 
 /* The code for one kind of machine. */
 struct nn_level {
@@ -18,6 +18,13 @@ struct nn_level {
     uint64_t code_bytes, code_hash;
     const void *cubin; /* the same as machine code, where ptxas was there to make it; NULL */
     uint64_t cubin_bytes, cubin_hash;
+    /* A CPU's code as it was linked: `function` stands function_at bytes behind its begin. Its hash
+     * (nn_hash_code) is without the NN_CODE_SKIP bytes at each of `skip`. text_bytes 0: there is
+     * none. */
+    const unsigned char *function;
+    uint64_t function_at, text_bytes, text_hash;
+    const uint32_t *skip;
+    uint64_t skips;
 };
 
 /* What a machine must compute: results of a probe (runtime/model/probe.h). */

@@ -409,16 +409,17 @@ static int check_options(const struct nnc_options *o)
     if (!o->functions)
         wrong = o->with_gradient ? "with-gradient" : o->instance.n ? "instance" : NULL;
     else
-        wrong = o->model         ? "model"
-                : o->batch >= 0  ? "batch"
-                : o->epochs >= 0 ? "epochs"
-                : o->steps >= 0  ? "steps"
-                : o->seed >= 0   ? "seed"
-                : o->max         ? "max"
-                : o->inference   ? "inference"
-                : o->gemm        ? "gemm"
-                : o->budget      ? "budget"
-                                 : NULL;
+        wrong = o->model          ? "model"
+                : o->batch >= 0   ? "batch"
+                : o->epochs >= 0  ? "epochs"
+                : o->steps >= 0   ? "steps"
+                : o->seed >= 0    ? "seed"
+                : o->max          ? "max"
+                : o->inference    ? "inference"
+                : o->gemm         ? "gemm"
+                : o->budget       ? "budget"
+                : o->no_code_hash ? "no-code-hash"
+                                  : NULL;
     if (wrong)
         fprintf(stderr, "nnc build: --%s is for %s\n", wrong,
                 o->functions ? "models, not for --kernels" : "functions: with --kernels");
@@ -443,7 +444,8 @@ int cmd_build(int argc, char **argv)
     nnc_parse_options(
         &b.o, "build", argc, argv,
         "define include_opt model target gemm policy budget batch epochs steps seed folder emit "
-        "prefix print_prefix runtime max inference depfile functions with_gradient instance",
+        "prefix print_prefix no_code_hash runtime max inference depfile functions with_gradient "
+        "instance",
         1);
     b.o.out = b.o.folder;
     int bad = check_options(&b.o);

@@ -239,6 +239,7 @@ int build_write(struct build *b)
                            .levels = b->levels,
                            .base = b->base,
                            .probe = b->probed ? &b->probe : NULL,
-                           .tolerance = build_tolerance(b)};
+                           .tolerance = build_tolerance(b),
+                           .hash_code = !b->o.no_code_hash};
     return write_all(b, &m);
 }

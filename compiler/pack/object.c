@@ -10,7 +10,8 @@ struct packing {
     enum back_form form;
     char **message;
     struct back_object *o;
-    VEC(const char *) symbols; /* of the object in work */
+    VEC(const char *) symbols;  /* of the object in work */
+    VEC(struct pack_code) code; /* by level */
 };
 
 /* x86-64-v3 as part of a symbol. */
@@ -60,6 +61,10 @@ static bool level_object(struct packing *p, const struct pack_level *l, pack_fil
     struct text bytes = {0};
     if (!back_emit(l->target, l->kernel, l->kernels, p->form, &bytes, p->message))
         return false;
+    struct pack_code code = {0};
+    if (p->m->hash_code && p->form == BACK_OBJECT && l->kernels)
+        pack_read_code(&bytes, l->kernel[0]->name, p->mem, &code);
+    vec_push(&p->code, code);
     finish_file(
         p, arena_printf(p->mem, "%s.%s.%s", p->m->prefix, l->target->name, pack_extension(p->form)),
         bytes, out);
@@ -89,8 +94,9 @@ static const char *kernel_table(struct packing *p, const struct pack_level *l, c
     return table;
 }
 
-/* A struct nn_level. */
-static const char *level_words(struct packing *p, const struct pack_level *l)
+/* A struct nn_level; `x`: code of a CPU's, all zero where there is no hash. */
+static const char *level_words(struct packing *p, const struct pack_level *l,
+                               const struct pack_code *x)
 {
     const char *word = level_word(p->mem, l);
     const char *image = named(p, "%s.%s.image%s", word, "");
@@ -104,6 +110,9 @@ static const char *level_words(struct packing *p, const struct pack_level *l)
         back_object_bytes(p->o, code, l->code->p, l->code->n + 1);
     if (machine)
         back_object_bytes(p->o, cubin, l->cubin->p, l->cubin->n);
+    const char *skip = x->skips ? named(p, "%s.%s.skip%s", word, "") : NULL;
+    if (skip)
+        back_object_bytes(p->o, skip, x->skip, x->skips * sizeof *x->skip);
     struct back_word level[] = {
         at(string(p, word, l->target->name)),
         at(image),
@@ -117,6 +126,12 @@ static const char *level_words(struct packing *p, const struct pack_level *l)
         at(cubin),
         number(machine ? l->cubin->n : 0),
         number(machine ? nn_hash(l->cubin->p, l->cubin->n) : 0),
+        at(x->symbol),
+        number(x->symbol_at),
+        number(x->bytes),
+        number(x->hash),
+        at(skip),
+        number(x->skips),
     };
     back_object_words(p->o, symbol, level, COUNT(level));
     return symbol;
@@ -152,8 +167,9 @@ static const char *model_words(struct packing *p)
 {
     const struct pack_model *m = p->m;
     struct back_word *l = xcalloc(m->levels, sizeof *l);
+    static const struct pack_code none;
     for (uint32_t i = 0; i < m->levels; i++)
-        l[i] = at(level_words(p, &m->level[i]));
+        l[i] = at(level_words(p, &m->level[i], i < p->code.n ? &p->code.p[i] : &none));
     const char *levels = named(p, "%s.levels%s%s", "", "");
     back_object_words(p->o, levels, l, m->levels);
     free(l);
@@ -207,6 +223,7 @@ bool pack_objects(const struct pack_model *m, enum back_form form, struct arena 
         ok = m->level[i].code || level_object(&p, &m->level[i], out);
     ok = ok && table_object(&p, out);
     vec_free(&p.symbols);
+    vec_free(&p.code);
     return ok;
 }
 

@@ -1,6 +1,6 @@
 /* pack: a compiled model as a C library: header, objects, archive; and the compile cache.
  * Sections: api.c (the functions, described once for the header and for the object), header.c,
- * object.c, kernels.c (functions without a model), kernels_header.c, archive.c, cache.c. */
+ * object.c, code.c, kernels.c (functions without a model), kernels_header.c, archive.c, cache.c. */
 #ifndef NNC_PACK_H
 #define NNC_PACK_H
 
@@ -29,6 +29,7 @@ struct pack_model {
     const struct target *base;    /* the processor that the functions are for */
     const struct nn_probe *probe; /* NULL: no self-test */
     double tolerance;
+    bool hash_code; /* of the CPU's levels; see code.c */
 };
 
 /* ---- api.c ---- The library's functions: how they are declared, and what they call. */
@@ -72,6 +73,16 @@ bool pack_objects(const struct pack_model *m, enum back_form form, struct arena 
                   pack_files *out, char **message);
 void pack_free(pack_files *f);
 const char *pack_extension(enum back_form form); /* ll, s, o */
+
+/* ---- code.c ---- What a level's object holds of code, for its hash. */
+struct pack_code {
+    const char *symbol; /* a function in it, NULL: no hash can be told */
+    uint64_t symbol_at, bytes, hash;
+    const uint32_t *skip; /* offsets of what a linker fills in, NN_CODE_SKIP bytes each */
+    size_t skips;
+};
+void pack_read_code(const struct text *object, const char *symbol, struct arena *mem,
+                    struct pack_code *out);
 
 /* ---- kernels.c, kernels_header.c ---- Exported functions without a model: each a graph of the
  * levels' images, called on the CPU and launched on a GPU with nothing of the runtime. */

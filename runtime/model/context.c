@@ -90,6 +90,9 @@ static enum nn_status check_content(const struct nn_context *c, struct nn_messag
     const char *bad = NULL;
     if (nn_hash(l->image, l->bytes) != l->hash)
         bad = "table";
+    else if (l->text_bytes && nn_hash_code(l->function - l->function_at, l->text_bytes, l->skip,
+                                           l->skips) != l->text_hash)
+        bad = "machine code";
     else if (l->code && nn_hash(l->code, l->code_bytes) != l->code_hash)
         bad = "code";
     else if (l->cubin && nn_hash(l->cubin, l->cubin_bytes) != l->cubin_hash)
