@@ -579,6 +579,42 @@ static void access(struct sim_warp *w, const struct sim_inst *i, enum ptx_space 
         sim_count_global(w, at, mask, n, write);
 }
 
+/* ---- waiting for memory ---- */
+#define SPINS 8 /* loads of the same value before others have their turn */
+
+/* A strong load, or an atomic that left memory as it was, found this. */
+static void found(struct sim_warp *w, uint64_t what)
+{
+    if (w->spin_pc != w->pc || w->spin_found != what) {
+        w->spin_pc = w->pc;
+        w->spin_found = what;
+        w->spun = 0;
+    } else if (++w->spun >= SPINS) {
+        w->spins = w->yield = true;
+    }
+}
+
+static uint64_t hash_row(const struct sim_warp *w, uint32_t row, uint32_t size, uint32_t mask,
+                         uint64_t h)
+{
+    for (int l = 0; l < SIM_LANES; l++) {
+        uint64_t v = 0;
+        memcpy(&v, w->r + row + (size_t)l * size, size);
+        h = (h ^ (mask >> l & 1 ? v + 1 : 0)) * 0x9E3779B97F4A7C15u;
+        h ^= h >> 29;
+    }
+    return h;
+}
+
+static void found_values(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
+{
+    const uint32_t *row = w->frame->f->ext + i->ext;
+    uint64_t h = mask;
+    for (uint32_t k = 0; k < i->count; k++)
+        h = hash_row(w, row[k], i->c == 8 ? 8 : 4, mask, h);
+    found(w, h);
+}
+
 static void load_or_store(struct sim_warp *w, const struct sim_inst *i, uint32_t mask, bool write)
 {
     uint64_t at[SIM_LANES];
@@ -597,8 +633,13 @@ static void load_or_store(struct sim_warp *w, const struct sim_inst *i, uint32_t
             access(w, i, space, at, part, write);
         }
     }
-    if (!write && i->mods & MOD_STRONG && w->worker->job->checked && !w->worker->failed)
-        sim_race_acquire(w, i);
+    if (write)
+        w->spun = 0;
+    else if (i->mods & MOD_STRONG && !w->worker->failed) {
+        found_values(w, i, mask);
+        if (w->worker->job->checked)
+            sim_race_acquire(w, i);
+    }
 }
 
 void sim_load(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
@@ -722,8 +763,9 @@ static void atomic_part(struct sim_warp *w, const struct sim_inst *i, struct sim
         if (!(mask >> l & 1))
             continue;
         uint64_t c = i->count == AT_CAS ? lane_value(w, i->c, i->size, l) : 0;
-        uint64_t old =
-            atomic_lane(i, (uint8_t *)(base + at[l]), lane_value(w, i->b, i->size, l), c);
+        uint64_t b = lane_value(w, i->b, i->size, l);
+        uint64_t old = atomic_lane(i, (uint8_t *)(base + at[l]), b, c);
+        w->changes = w->changes || atomic_value(i, old, b, c) != old;
         if (i->d == NO_OPERAND)
             continue;
         if (i->size == 8)
@@ -766,6 +808,7 @@ void sim_atomic(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
         return;
     w->worker->n.atomics += (uint64_t)__builtin_popcount(mask);
     w->reaches = !space || i->mods & MOD_REACH;
+    w->changes = false;
     bool checked = w->worker->job->checked;
     if (checked)
         sim_race_release(w, i);
@@ -777,6 +820,10 @@ void sim_atomic(struct sim_warp *w, const struct sim_inst *i, uint32_t mask)
             atomic_space(w, i, space, at, part);
         }
     }
+    if (w->changes)
+        w->spun = 0;
+    else if (!w->worker->failed)
+        found(w, i->d == NO_OPERAND ? mask : hash_row(w, i->d, i->size == 8 ? 8 : 4, mask, mask));
     if (checked && !w->worker->failed)
         sim_race_acquire(w, i);
 }

@@ -556,6 +556,8 @@ static void run_group(struct sim_warp *w, int at, uint32_t stop, uint32_t *slice
             if (k->failed)
                 break;
             pc++;
+            if (w->yield)
+                break;
             continue;
         }
         if (i->kind == RUN_BRANCH && m == mask) {
@@ -601,15 +603,15 @@ static bool run_warp(struct sim_warp *w)
     struct sim_worker *k = w->worker;
     const uint32_t most =
         k->job->launch->cooperative || k->job->cluster_size > 1 ? SLICE_COOPERATIVE : SLICE;
-    uint32_t slice = most, skip = 0;
-    w->awaits = false;
+    uint32_t slice = most;
+    w->awaits = w->spins = false;
     bool ran = false;
     while (w->groups && !k->failed) {
         if (w->groups > 1)
             merge(w);
-        int g = pick(w, skip);
-        if (g < 0 && skip) {
-            skip = 0;
+        int g = pick(w, w->skip);
+        if (g < 0 && w->skip) {
+            w->skip = 0;
             continue;
         }
         if (g < 0 || !slice)
@@ -617,7 +619,8 @@ static bool run_warp(struct sim_warp *w)
         ran = true;
         uint32_t before_pc = w->group[g].pc, mask = w->group[g].mask, had = slice;
         run_group(w, g, stop_of(w, g), &slice);
-        if (w->yield) {
+        bool yields = w->yield;
+        if (yields) {
             w->yield = false;
             slice = 0;
         }
@@ -625,7 +628,7 @@ static bool run_warp(struct sim_warp *w)
             check_limit(w, before_pc, mask);
         /* Lanes that spin at a low place must not starve those they wait for. */
         if (w->groups > 1 && had - slice > 0 && slice < most / 2)
-            skip = skip ? 0 : mask;
+            w->skip = w->skip && !yields ? 0 : mask;
     }
     return ran;
 }
@@ -652,6 +655,7 @@ void sim_block_begin(struct sim_worker *k, struct sim_cluster *c, uint64_t numbe
     b->cluster = c;
     b->threads = (uint32_t)j->threads;
     k->waits = false;
+    k->spins = 0;
     memset(b->coming, 0, sizeof b->coming);
     memset(b->came, 0, sizeof b->came);
     b->clock = b->base = 1;
@@ -678,6 +682,7 @@ void sim_block_begin(struct sim_worker *k, struct sim_cluster *c, uint64_t numbe
         struct sim_frame *fr = w->frame = w->entry;
         w->clock = 1;
         w->exited = w->came = w->may_go = 0;
+        w->skip = w->spun = 0;
         w->fenced = 0;
         w->parted = false;
         w->stored = SIM_NEAR | SIM_FAR;
@@ -731,7 +736,7 @@ bool sim_block_turn(struct sim_worker *k)
 {
     struct sim_block_state *b = &k->block;
     struct sim_cluster *c = b->cluster;
-    bool left = false, moved = false, awaits = true;
+    bool left = false, moved = false, awaits = true, spins = true;
     for (uint32_t i = 0; i < b->warps && !k->failed && !c->failed; i++) {
         if (!b->warp[i].groups)
             continue;
@@ -739,6 +744,7 @@ bool sim_block_turn(struct sim_worker *k)
         if (run_warp(&b->warp[i])) {
             moved = true;
             awaits = awaits && b->warp[i].awaits;
+            spins = spins && b->warp[i].spins;
         }
     }
     c->still = left && !moved ? c->still + 1 : 0;
@@ -747,6 +753,7 @@ bool sim_block_turn(struct sim_worker *k)
     c->idle = left && awaits ? c->idle + 1 : 0;
     if (c->idle > IDLE_ROUNDS * c->live && !k->failed)
         sim_report_idle(c);
+    k->spins = left && spins ? k->spins + (k->spins < UINT32_MAX) : 0;
     bool end = !left || k->failed || in_vain(k);
     if (end)
         block_end(k);

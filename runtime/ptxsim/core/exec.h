@@ -96,6 +96,7 @@ struct sim_worker { /* runs one block */
     struct sim_job *job;
     struct sim_worker *next;
     bool waits;             /* the block has had its turns and goes on */
+    uint32_t spins;         /* turns on end in which it asked only for memory that did not change */
     struct sim_cluster own; /* the cluster of which this block is the first */
     struct sim_block_state block;
     struct sim_counters n;

@@ -2,6 +2,7 @@
  * in their order, each with memory for one block; the first faulty block's report counts. */
 #include "exec.h"
 #include <fenv.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -119,10 +120,13 @@ static void add_counters(struct sim_counters *to, const struct sim_worker *k)
 #define TURNS_ALONE 64
 #define TURNS_BESIDE 4
 #define MOST_BESIDE 256
+#define SPINS_BESIDE 8    /* rounds of spinning before a block gets another beside it */
+#define SPINS_WAITING 256 /* turns of it after which a block counts as going on and on */
 
 struct blocks {
     struct sim_worker *running, *idle;
     uint64_t count; /* running */
+    uint32_t spun;  /* rounds on end in which all of them spun */
 };
 
 static struct sim_worker *worker_new(struct sim_job *j)
@@ -222,7 +226,7 @@ static bool blocks_round(struct blocks *b, int turns)
     for (struct sim_worker **at = &b->running; *at;) {
         struct sim_worker *k = *at;
         bool end = false;
-        for (int t = 0; t < turns && !end; t++)
+        for (int t = 0; t < turns && !end && (!t || !k->spins); t++)
             end = sim_block_turn(k);
         if (!end) {
             at = &k->next;
@@ -246,8 +250,21 @@ static bool blocks_turn(struct sim_job *j, struct blocks *b)
                                 : b->count > 1         ? TURNS_BESIDE
                                                        : TURNS_ALONE);
     for (struct sim_worker *k = b->running; k && (!together || !ended); k = k->next)
-        k->waits = true;
+        k->waits = k->waits || !k->spins || k->spins > SPINS_WAITING;
     return ended;
+}
+
+/* All blocks under way ask for memory that does not change. Another one is begun beside them after
+ * a few rounds: what they wait for may come from another thread of the launch. */
+static bool only_spin(struct blocks *b)
+{
+    const struct sim_worker *k = b->running;
+    while (k && k->spins)
+        k = k->next;
+    b->spun = k || !b->running ? 0 : b->spun + 1;
+    if (b->spun)
+        sched_yield();
+    return b->spun % SPINS_BESIDE;
 }
 
 static void *work(void *arg)
@@ -262,6 +279,7 @@ static void *work(void *arg)
         while (b.count < j->resident && (more || b.count < j->share) && cluster_take(j, &b))
             more = false;
         more = !blocks_turn(j, &b) || !b.running;
+        more = !only_spin(&b) && more;
     } while (b.running || (!j->out_of_memory && atomic_load(&j->faulty) == UINT64_MAX &&
                            atomic_load(&j->next_cluster) < j->clusters));
     workers_free(j, b.running);

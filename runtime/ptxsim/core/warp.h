@@ -46,6 +46,7 @@ struct sim_warp {
     uint32_t pc;         /* of the instruction under way, for reports */
     uint32_t active;     /* lanes of the group under way */
     bool tainted;        /* some register has undefined bits */
+    bool changes;        /* the atomic under way leaves memory other than it was */
     bool reaches;        /* the access under way may go to other blocks' shared memory */
     uint32_t undef_line; /* the PTX line that loaded such bits last */
     struct sim_worker *worker;
@@ -67,6 +68,10 @@ struct sim_warp {
     _Alignas(64) uint32_t carry[SIM_LANES];
     bool yield;                /* it waits for another warp: that one's turn */
     bool awaits;               /* … at an mbarrier */
+    bool spins;                /* … for memory that it asked for again and found as it was */
+    uint32_t skip;             /* lanes that yielded: the warp's others go first */
+    uint32_t spin_pc, spun;    /* where it last asked so, how often */
+    uint64_t spin_found;       /* what it found, hashed */
     struct sim_copies *copies; /* tensor.c: asynchronous copies under way */
 };
 
