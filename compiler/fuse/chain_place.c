@@ -184,7 +184,10 @@ static struct fuse_cluster assemble(struct chains *w, struct chain *from)
             if (!w->square[old->members.p[k].node])
                 vec_push(&c.members, old->members.p[k]);
     }
-    c.streams = w->p->target->kind == TARGET_GPU && fuse_streams(w->p, &c);
+    if (w->p->target->kind == TARGET_GPU) {
+        c.untiled = (uint8_t)fuse_streams(w->p, &c);
+        c.streams = c.untiled == FUSE_LEGAL;
+    }
     return c;
 }
 
@@ -281,22 +284,66 @@ static void find_alive(const struct groups *g, uint8_t *alive)
                 keep_alive(g, alive, owner[g->made[i].inputs.p[k]]);
 }
 
-/* Groups of which some value would be stored nonetheless stay apart; true: there was one. */
-static bool part_stored(struct groups *g)
+static bool has_softmax(const struct groups *g, ir_id group)
+{
+    for (uint32_t i = 0; i < g->w->all.n; i++)
+        if (g->w->all.p[i].softmax && group_of(g, g->w->all.p[i].square) == group)
+            return true;
+    return false;
+}
+
+/* The group stays apart; for people, if it has a softmax: why. */
+static void part(struct groups *g, struct fuse_matrix why)
+{
+    ir_id group = group_of(g, why.node);
+    g->apart[group] = true;
+    if (has_softmax(g, group))
+        vec_push(&g->w->p->matrices, why);
+}
+
+static bool has_square(const struct chains *w, const struct fuse_cluster *c)
+{
+    for (uint32_t k = 0; k < c->members.n; k++)
+        if (w->square[c->members.p[k].node])
+            return true;
+    return false;
+}
+
+/* Groups of which some value would be stored nonetheless stay apart; true: there was one. `first`:
+ * those only where what reads it is no such value itself, which is the cause. */
+static bool part_stored(struct groups *g, bool first)
 {
     const struct fuse_plan *p = g->w->p;
     uint8_t *alive = xcalloc(p->clusters.n, 1);
     bool any = false;
     find_alive(g, alive);
-    for (uint32_t i = 0; i < p->clusters.n; i++)
-        for (uint32_t k = 0; alive[i] && k < p->clusters.p[i].inputs.n; k++) {
-            ir_id node = p->clusters.p[i].inputs.p[k];
-            bool *apart = g->w->square[node] ? &g->apart[group_of(g, node)] : NULL;
-            if (apart && !*apart)
-                *apart = any = true;
+    for (uint32_t i = 0; i < p->clusters.n; i++) {
+        const struct fuse_cluster *c = &p->clusters.p[i];
+        if (!alive[i] || (first && has_square(g->w, c)))
+            continue;
+        for (uint32_t k = 0; k < c->inputs.n; k++) {
+            ir_id node = c->inputs.p[k];
+            if (!g->w->square[node] || g->apart[group_of(g, node)])
+                continue;
+            part(g, (struct fuse_matrix){.node = node, .by = c->anchor, .why = FUSE_WANTED});
+            any = true;
         }
+    }
     free(alive);
     return any;
+}
+
+static void part_large(struct groups *g)
+{
+    for (uint32_t i = 0; i < g->w->all.n; i++) {
+        const struct chain *c = &g->w->all.p[i];
+        if (fits(g->w, c, &g->made[i]) || !is_placed(g, i))
+            continue;
+        part(g, (struct fuse_matrix){.node = c->square,
+                                     .by = g->made[i].anchor,
+                                     .why = FUSE_ROWS,
+                                     .untiled = g->made[i].untiled});
+    }
 }
 
 /* ---- in place ---- */
@@ -320,12 +367,11 @@ void chain_place_all(struct chains *w)
                        .up = xcalloc(nodes, sizeof *g.up),
                        .apart = xcalloc(nodes, sizeof *g.apart)};
     find_groups(&g);
-    for (uint32_t i = 0; i < w->all.n; i++) {
+    for (uint32_t i = 0; i < w->all.n; i++)
         made[i] = assemble(w, &w->all.p[i]);
-        if (!fits(w, &w->all.p[i], &made[i]))
-            g.apart[group_of(&g, w->all.p[i].square)] = true;
-    }
-    while (part_stored(&g))
+    part_stored(&g, true);
+    part_large(&g);
+    while (part_stored(&g, false))
         ;
     for (uint32_t i = 0; i < w->all.n; i++) {
         if (is_placed(&g, i))

@@ -160,7 +160,8 @@ struct fuse_cluster {
     /* NULL, or what the members call axis a is through[a] over the space's axes: lowering walks the
      * points of a cluster in other orders so, by a copy of it. */
     const struct ix *const *through;
-    bool streams; /* GPU: a chain whose columns come tile by tile (stream.c) */
+    bool streams;    /* GPU: a chain whose columns come tile by tile (stream.c) */
+    uint8_t untiled; /* … or why they do not: enum fuse_reason */
 };
 
 /* Why two clusters do not share a kernel. FUSE_REASON(name, text) in reasons.def. */
@@ -174,6 +175,11 @@ const char *fuse_reason_text(enum fuse_reason r);
 struct fuse_refusal {
     ir_id a, b; /* the anchors */
     enum fuse_reason why;
+};
+/* A matrix between two contractions (attention's scores) that no chain keeps out of memory. */
+struct fuse_matrix {
+    ir_id node, by;                /* such a value; what stands against it */
+    enum fuse_reason why, untiled; /* FUSE_ROWS: and why not by tiles */
 };
 /* Who computes matrix products on a GPU. */
 enum fuse_gemm {
@@ -198,6 +204,7 @@ struct fuse_plan {
     VEC(struct fuse_price) prices; /* of all that the library could compute, if it was asked for */
     VEC(struct fuse_cluster) clusters;
     VEC(struct fuse_refusal) refusals;
+    VEC(struct fuse_matrix) matrices;
 };
 
 /* Of a GPU's shared memory a chain leaves so much to the tiles of its contractions. */
@@ -290,9 +297,10 @@ struct fuse_stream {
  * whatever the result. */
 bool fuse_stream_space(const struct fuse_plan *p, const struct fuse_cluster *chain,
                        struct fuse_cluster *all);
-bool fuse_stream_find(struct fx *x, const struct fuse_cluster *chain,
-                      const struct fuse_cluster *all, struct fuse_stream *out);
-bool fuse_streams(const struct fuse_plan *p, const struct fuse_cluster *chain);
+/* FUSE_LEGAL, or what does not fit. */
+enum fuse_reason fuse_stream_find(struct fx *x, const struct fuse_cluster *chain,
+                                  const struct fuse_cluster *all, struct fuse_stream *out);
+enum fuse_reason fuse_streams(const struct fuse_plan *p, const struct fuse_cluster *chain);
 void fuse_cluster_free(struct fuse_cluster *c);
 
 #endif

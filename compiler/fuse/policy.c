@@ -167,7 +167,7 @@ static void leave_products(struct fuse_plan *p, const struct fuse_policy *how)
     fuse_choose_library(p);
     for (uint32_t i = 0; i < p->clusters.n; i++)
         fuse_cluster_free(&p->clusters.p[i]);
-    p->clusters.n = p->refusals.n = 0;
+    p->clusters.n = p->refusals.n = p->matrices.n = 0;
     memset(p->mode, 0, p->g->nodes.n);
     how->store(p);
     how->cluster(p);
@@ -206,6 +206,7 @@ void fuse_free(struct fuse_plan *p)
         fuse_cluster_free(&p->clusters.p[i]);
     vec_free(&p->clusters);
     vec_free(&p->refusals);
+    vec_free(&p->matrices);
     vec_free(&p->prices);
     free(p->library);
     free(p->mode);

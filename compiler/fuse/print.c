@@ -69,6 +69,8 @@ static void print_cluster(const struct fuse_plan *p, const struct fuse_cluster *
         text_printf(out, " by tiles");
     else if (c->skeleton == FUSE_CHAIN)
         text_printf(out, " by %lld", (long long)c->block);
+    if (c->skeleton == FUSE_CHAIN && c->untiled)
+        text_printf(out, " rows (%s)", fuse_reason_text(c->untiled));
     text_printf(out, c->inputs.n ? ": reads" : "");
     for (uint32_t k = 0; k < c->inputs.n; k++)
         text_printf(out, " %%%u", c->inputs.p[k]);
@@ -81,6 +83,15 @@ static void print_cluster(const struct fuse_plan *p, const struct fuse_cluster *
     }
 }
 
+static void print_matrix(const struct fuse_plan *p, const struct fuse_matrix *m, struct text *out)
+{
+    text_printf(out, "matrix %%%u stored: %%%u: %s", m->node, m->by, fuse_reason_text(m->why));
+    if (m->untiled)
+        text_printf(out, "; not by tiles: %s", fuse_reason_text(m->untiled));
+    print_origin(p, m->by, out);
+    text_printf(out, "\n");
+}
+
 void fuse_print(const struct fuse_plan *p, struct text *out)
 {
     text_printf(out, "graph %s: %u clusters, policy %s\n", p->g->name, p->clusters.n, p->policy);
@@ -88,6 +99,8 @@ void fuse_print(const struct fuse_plan *p, struct text *out)
         text_printf(out, "cluster %u ", i);
         print_cluster(p, &p->clusters.p[i], out);
     }
+    for (uint32_t i = 0; i < p->matrices.n; i++)
+        print_matrix(p, &p->matrices.p[i], out);
     for (uint32_t i = 0; i < p->refusals.n; i++)
         text_printf(out, "apart %%%u %%%u: %s\n", p->refusals.p[i].a, p->refusals.p[i].b,
                     fuse_reason_text(p->refusals.p[i].why));

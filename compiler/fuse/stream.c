@@ -156,7 +156,14 @@ struct find {
     uint32_t rows, row, column; /* masks: all rows, the one that is cut */
     ir_id bound, past;          /* while walking: of what is used the node, this one aside, */
     bool several;               /* or of more than one */
+    enum fuse_reason why;       /* the last thing that did not fit */
 };
+
+static bool refuse(struct find *f, enum fuse_reason why)
+{
+    f->why = why;
+    return false;
+}
 
 static uint32_t axes_of(const struct find *f, fx_id id) { return f->x->val.p[id].axes; }
 static bool is_bound(const struct find *f, fx_id id) { return f->x->val.p[id].bound; }
@@ -184,10 +191,13 @@ static bool add_score(struct find *f, uint32_t member, const fx_id *in, uint32_t
     uint32_t columns = (f->rows & ~f->row) | f->column;
     bool first = within(axes_of(f, in[0]), f->rows | k) && within(axes_of(f, in[1]), columns | k);
     fx_id row = in[!first], col = in[first];
-    if (o->nscore == COUNT(o->score) || is_bound(f, row) || is_bound(f, col) ||
-        !within(axes_of(f, row), f->rows | k) || !within(axes_of(f, col), columns | k) ||
-        size_of(f, k) > FUSE_STREAM_DEPTH)
-        return false;
+    if (o->nscore == COUNT(o->score))
+        return refuse(f, FUSE_SCORES);
+    if (size_of(f, k) > FUSE_STREAM_DEPTH)
+        return refuse(f, FUSE_DEPTH);
+    if (is_bound(f, row) || is_bound(f, col) || !within(axes_of(f, row), f->rows | k) ||
+        !within(axes_of(f, col), columns | k))
+        return refuse(f, FUSE_FACTOR);
     o->score[o->nscore++] = (struct fuse_score){member, row, col, k};
     return true;
 }
@@ -198,9 +208,13 @@ static bool add_sum(struct find *f, uint32_t member, const fx_id *in, uint32_t n
     uint32_t columns = (f->rows & ~f->row) | f->column | n;
     bool first = !is_bound(f, in[1]) && within(axes_of(f, in[1]), columns);
     fx_id square = in[!first], col = in[first];
-    if (o->nsum == COUNT(o->sum) || is_bound(f, col) || !within(axes_of(f, col), columns) ||
-        !within(axes_of(f, square), f->rows | f->column) || !n || size_of(f, n) > FUSE_STREAM_DEPTH)
-        return false;
+    if (o->nsum == COUNT(o->sum))
+        return refuse(f, FUSE_SCORES);
+    if (size_of(f, n) > FUSE_STREAM_DEPTH)
+        return refuse(f, FUSE_DEPTH);
+    if (is_bound(f, col) || !within(axes_of(f, col), columns) ||
+        !within(axes_of(f, square), f->rows | f->column) || !n)
+        return refuse(f, FUSE_FACTOR);
     o->sum[o->nsum++] = (struct fuse_sum){.member = member, .square = square, .col = col, .n = n};
     return true;
 }
@@ -209,7 +223,7 @@ static bool add_fold(struct find *f, uint32_t member, enum ir_monoid monoid)
 {
     uint32_t *to = monoid == IRM_max ? &f->out->max : &f->out->total;
     if ((monoid != IRM_max && monoid != IRM_sum) || *to != UINT32_MAX)
-        return false;
+        return refuse(f, FUSE_SOFTMAX);
     *to = member;
     return true;
 }
@@ -222,15 +236,17 @@ static bool add_reduce(struct find *f, uint32_t member, fx_id value)
     const struct fx_val *v = &f->x->val.p[value];
     uint32_t kept = mask_of(m, 0, n->nd - n->nred), over = mask_of(m, n->nd - n->nred, n->nd);
     if (!nn_is_float(n->dtype) || n->dtype == NN_f64)
-        return false;
+        return refuse(f, FUSE_SOFTMAX);
     if (f->chain->stages.p[m->level].skeleton != FUSE_CONTRACT)
-        return over == f->column && within(kept, f->rows) &&
-               add_fold(f, member, (enum ir_monoid)n->monoid);
+        return over == f->column && within(kept, f->rows)
+                   ? add_fold(f, member, (enum ir_monoid)n->monoid)
+                   : refuse(f, FUSE_SOFTMAX);
     if (v->kind != FX_OP || v->op != IR_mul || n->monoid != IRM_sum)
-        return false;
+        return refuse(f, FUSE_FACTOR);
     if (over == f->column)
         return add_sum(f, member, v->in, kept & ~f->rows);
-    return !(over & (f->rows | f->column)) && add_score(f, member, v->in, over);
+    return over & (f->rows | f->column) ? refuse(f, FUSE_FACTOR)
+                                        : add_score(f, member, v->in, over);
 }
 
 /* ---- the softmax ---- */
@@ -430,11 +446,11 @@ static bool may_follow(struct find *f, uint32_t member, fx_id value)
     return folds && within(axes_of(f, value), f->rows);
 }
 
-bool fuse_stream_find(struct fx *x, const struct fuse_cluster *chain,
-                      const struct fuse_cluster *all, struct fuse_stream *out)
+enum fuse_reason fuse_stream_find(struct fx *x, const struct fuse_cluster *chain,
+                                  const struct fuse_cluster *all, struct fuse_stream *out)
 {
     uint32_t rows = chain->outer;
-    struct find f = {.x = x, .chain = chain, .all = all, .out = out};
+    struct find f = {.x = x, .chain = chain, .all = all, .out = out, .why = FUSE_FACTOR};
     *out = (struct fuse_stream){.rows = rows, .max = UINT32_MAX, .total = UINT32_MAX};
     f.rows = (1u << rows) - 1;
     f.row = 1u << (rows - 1);
@@ -446,29 +462,30 @@ bool fuse_stream_find(struct fx *x, const struct fuse_cluster *chain,
     for (uint32_t i = 0; i < all->members.n && good; i++)
         if (all->members.p[i].role == FUSE_REDUCE)
             good = add_reduce(&f, i, value[i]);
-    good = good && out->nscore && out->nsum && find_softmax(&f, value);
+    good =
+        good && out->nscore && out->nsum && (find_softmax(&f, value) || refuse(&f, FUSE_SOFTMAX));
     for (uint32_t i = 0; i < all->members.n && good; i++) {
         bool stored, final = has_node(chain, all->members.p[i].node, &stored);
         if (final && all->members.p[i].role != FUSE_REDUCE)
-            good = may_follow(&f, i, value[i]);
+            good = may_follow(&f, i, value[i]) || refuse(&f, FUSE_EPILOGUE);
     }
     free(value);
-    return good;
+    return good ? FUSE_LEGAL : f.why;
 }
 
-bool fuse_streams(const struct fuse_plan *p, const struct fuse_cluster *chain)
+enum fuse_reason fuse_streams(const struct fuse_plan *p, const struct fuse_cluster *chain)
 {
     struct fuse_cluster all;
     struct fuse_stream found;
-    bool good = fuse_stream_space(p, chain, &all);
-    if (good) {
+    enum fuse_reason why = FUSE_FACTOR;
+    if (fuse_stream_space(p, chain, &all)) {
         struct fx x;
         uint8_t *mode;
         fuse_fx(&x, p, &all, &mode);
-        good = fuse_stream_find(&x, chain, &all, &found);
+        why = fuse_stream_find(&x, chain, &all, &found);
         fx_end(&x);
         free(mode);
     }
     fuse_cluster_free(&all);
-    return good;
+    return why;
 }

@@ -259,7 +259,7 @@ void sk_gpu_stream(struct sk *s)
     struct gs g = {.s = &stage, .c = {.s = &stage}, .row = s->c->outer - 1, .column = s->c->outer};
     bool good = fuse_stream_space(s->plan, s->c, &all);
     sk_begin_stage(&stage, s, &all, buf);
-    good = good && fuse_stream_find(&stage.x, s->c, &all, &g.f);
+    good = good && fuse_stream_find(&stage.x, s->c, &all, &g.f) == FUSE_LEGAL;
     CHECK(good, "%s: a chain that streams", s->b.k->name);
     g.limits = chain_find_limits(s->plan, s->c);
     g.nrow = all.dim[g.row];

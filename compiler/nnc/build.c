@@ -377,6 +377,7 @@ static int build(struct build *b)
         bad = read_file(b);
     for (uint32_t i = 0; !bad && i < b->levels; i++)
         bad = compile_level(b, i);
+    diag_print(b->diag, stderr);
     if (!bad)
         bad = make_probe(b);
     return bad ? bad : build_write(b);

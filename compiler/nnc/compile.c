@@ -53,15 +53,17 @@ bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_
     return true;
 }
 
-static struct low_launches *lower(const struct nnc_compiled *c, struct ir_graph *g, bool code)
+static struct low_launches *lower(struct nnc_compiled *c, struct ir_graph *g, bool code)
 {
     struct fuse_plan *plan = fuse_graph(g, c->target, c->policy, c->gemm);
     struct low_launches *l = code ? lower_plan(plan) : lower_arguments(plan);
+    if (code)
+        nnc_note_matrices(c, plan);
     fuse_free(plan);
     return l;
 }
 
-void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g, bool code)
+void nnc_add_graph(struct nnc_compiled *c, struct program *p, struct ir_graph *g, bool code)
 {
     struct low_launches *part = g->part ? lower(c, g->part, code) : NULL;
     program_add(p, g, part, lower(c, g, code));
@@ -85,6 +87,7 @@ bool nnc_compile_fit(struct nnc_compiled *c)
     CHECK(!c->waiting.n || c->over || program_peak(program_memory(c->program)) <= c->budget,
           "the program takes more than the budget that its plans fit");
     c->waiting.n = 0;
+    nnc_warn_matrices(c);
     return true;
 }
 
@@ -152,6 +155,7 @@ void nnc_compile_end(struct nnc_compiled *c)
 {
     free(c->image);
     vec_free(&c->waiting);
+    vec_free(&c->matrices);
     free(c->kernel);
     text_free(&c->ptx);
     back_jit_free(c->jit);

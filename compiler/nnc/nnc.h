@@ -1,6 +1,6 @@
 /* nnc: the command. One file a subcommand; commands.def is their list.
- * Sections: main.c, options.c, dims.c, timings.c, device.c, compile.c, budget.c, session.c,
- * arrays.c. */
+ * Sections: main.c, options.c, dims.c, timings.c, device.c, compile.c, matrices.c, budget.c,
+ * session.c, arrays.c. */
 #ifndef NNC_NNC_H
 #define NNC_NNC_H
 
@@ -79,6 +79,13 @@ const struct target *nnc_best_level(int capability);
 int nnc_device_open(struct nnc_device *d, const struct nnc_options *o);
 void nnc_device_close(struct nnc_device *d); /* all zero is fine */
 
+struct nnc_matrix {    /* of a plan's matrices one, with what is said of it */
+    struct loc at, of; /* what keeps it in memory; what makes it */
+    bool gradient;     /* `at` is where that is the gradient of */
+    const char *shape;
+    enum fuse_reason why, untiled;
+    double bytes;
+};
 struct nnc_compiled {
     struct diag *diag;
     struct ir_module *m;
@@ -87,8 +94,9 @@ struct nnc_compiled {
     const char *policy;
     enum fuse_gemm gemm;
     uint64_t budget;                /* bytes; 0: none */
-    bool quiet;                     /* says nothing of how it was kept */
+    bool quiet;                     /* says nothing of how it was kept, nor of matrices */
     bool over;                      /* where it cannot be kept, what takes least is no mistake */
+    VEC(struct nnc_matrix) matrices;
     VEC(struct ir_graph *) waiting; /* with a budget: passes done, until all graphs are there */
     struct nn_image *image;         /* set by nnc_link, with the kernels' functions */
     nn_kernel **kernel;
@@ -106,14 +114,18 @@ bool nnc_compile_begin(struct nnc_compiled *c, struct diag *d, const struct nnc_
  * waits for nnc_compile_fit. */
 void nnc_compile_graph(struct nnc_compiled *c, struct ir_graph *g);
 /* After the last graph: what waits is made to fit the budget. False after printing why it cannot.
- */
+ * Warnings are left in c->diag. */
 bool nnc_compile_fit(struct nnc_compiled *c);
 /* The graph (its passes done) and its part, fused, lowered and planned as one more of p's; without
  * `code` for its memory alone. */
-void nnc_add_graph(const struct nnc_compiled *c, struct program *p, struct ir_graph *g, bool code);
+void nnc_add_graph(struct nnc_compiled *c, struct program *p, struct ir_graph *g, bool code);
 /* Machine code for all kernels, and the image. False after printing LLVM's complaint. */
 bool nnc_link(struct nnc_compiled *c);
 void nnc_compile_end(struct nnc_compiled *c);
+
+/* ---- matrices.c: attention's matrices that are not kept out of memory ---- */
+void nnc_note_matrices(struct nnc_compiled *c, const struct fuse_plan *plan);
+void nnc_warn_matrices(const struct nnc_compiled *c); /* once all graphs are there */
 
 /* ---- budget.c: --budget ---- */
 /* Makes all graphs of a program, their passes done, fit c->budget together. False after printing

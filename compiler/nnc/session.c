@@ -269,7 +269,9 @@ static int threads(const struct nnc_options *o)
 int nnc_session_link(struct nnc_session *s, const struct nnc_options *o)
 {
     struct nn_message m;
-    if (!nnc_compile_fit(&s->c))
+    bool fits = nnc_compile_fit(&s->c);
+    diag_print(s->diag, stderr);
+    if (!fits)
         return EXIT_REFUSED;
     if (!nnc_link(&s->c))
         return EXIT_MACHINE;
