@@ -12,26 +12,30 @@
 
 /* Registers that hold the same value at some time, as moves and conversions tell: a forest over
  * rows, each row's number its place in the window. */
-struct rows {
-    uint32_t *parent;
-    bool *fixed; /* constants and the like: what is moved from there is no copy of one another */
+struct row {
+    uint32_t parent;
+    /* A constant or the like: what is moved from there are no copies of one another. */
+    const struct sim_preset *preset;
+    /* Of a class: it is class `from` plus `by`, if that is not 0. */
+    uint32_t from;
+    int64_t by;
 };
 
-static uint32_t root(struct rows *r, uint32_t at)
+static uint32_t root(struct row *r, uint32_t at)
 {
     uint32_t k = at / 128;
-    while (r->parent[k] != k)
-        k = r->parent[k] = r->parent[r->parent[k]];
+    while (r[k].parent != k)
+        k = r[k].parent = r[r[k].parent].parent;
     return k;
 }
 
-static void unite(struct rows *r, uint32_t a, uint32_t b)
+static void unite(struct row *r, uint32_t a, uint32_t b)
 {
-    if (!r->fixed[a / 128] && !r->fixed[b / 128])
-        r->parent[root(r, a)] = root(r, b);
+    if (!r[a / 128].preset && !r[b / 128].preset)
+        r[root(r, a)].parent = root(r, b);
 }
 
-static void follow(struct decoder *d, struct rows *r, const struct sim_inst *i)
+static void follow(struct decoder *d, struct row *r, const struct sim_inst *i)
 {
     bool move = i->op < SIM_OP_FIRST && !strncmp(d->rows.row[i->op].key, "mov.", 4);
     if (i->kind == RUN_LANES && (move || i->op == SIM_OP_CVT || i->op == SIM_OP_ADDRESS))
@@ -40,6 +44,21 @@ static void follow(struct decoder *d, struct rows *r, const struct sim_inst *i)
         unite(r, i->d, d->ext[i->ext + k]);
     for (uint32_t k = 0; i->op == SIM_OP_UNPACK && k < i->count; k++)
         unite(r, d->ext[i->ext + k], i->a);
+}
+
+/* Addresses that differ by constants. */
+static void follow_add(struct decoder *d, struct row *r, const struct sim_inst *i)
+{
+    if (i->kind != RUN_LANES || i->op >= SIM_OP_FIRST ||
+        (strcmp(d->rows.row[i->op].key, "add.b64") != 0 &&
+         strcmp(d->rows.row[i->op].key, "add.b32") != 0))
+        return;
+    const struct sim_preset *b = r[i->b / 128].preset;
+    uint32_t to = root(r, i->d), from = root(r, i->a);
+    if (b && to != from && !r[to].by && (b->kind == PRESET_64 || b->kind == PRESET_32)) {
+        r[to].from = from;
+        r[to].by = b->kind == PRESET_64 ? (int64_t)b->value : (int32_t)b->value;
+    }
 }
 
 /* Where a word lies, and what is loaded from or compared with it: classes of registers. */
@@ -63,24 +82,37 @@ static bool is_plain_load(const struct sim_inst *i)
     return i->fn == sim_load && !(i->mods & MOD_STRONG);
 }
 
-static void mark_guesses(struct decoder *d, struct rows *r, struct place *swap, size_t swaps)
+static struct place place(struct row *r, const struct sim_inst *i, uint32_t value)
+{
+    struct place p = {i->imm, root(r, i->a), root(r, value), (uint32_t)i->size * i->count};
+    for (int k = 0; k < 4 && r[p.at].by; k++) {
+        p.imm = (int64_t)((uint64_t)p.imm + (uint64_t)r[p.at].by);
+        p.at = r[p.at].from;
+    }
+    return p;
+}
+
+static void mark_guesses(struct decoder *d, struct row *r, struct place *swap, size_t swaps)
 {
     size_t n = 0;
     for (uint32_t k = 0; k < d->preset_count; k++)
-        r->fixed[d->preset[k].at / 128] = true;
+        r[d->preset[k].at / 128].preset = &d->preset[k];
     for (uint32_t k = 0; k < d->count; k++)
         follow(d, r, &d->code[k]);
+    for (uint32_t k = 0; k < d->count; k++)
+        follow_add(d, r, &d->code[k]);
     for (uint32_t k = 0; k < d->count; k++) {
         const struct sim_inst *i = &d->code[k];
-        if (is_swap(i))
-            swap[n++] = (struct place){i->imm, root(r, i->a), root(r, i->b), i->size};
+        if (is_swap(i)) {
+            swap[n] = place(r, i, i->b);
+            swap[n++].bytes = i->size;
+        }
     }
     qsort(swap, swaps, sizeof *swap, place_order);
     for (uint32_t k = 0; k < d->count; k++) {
         struct sim_inst *i = &d->code[k];
         for (uint32_t e = 0; is_plain_load(i) && e < i->count; e++) {
-            struct place p = {i->imm, root(r, i->a), root(r, d->ext[i->ext + e]),
-                              (uint32_t)i->size * i->count};
+            struct place p = place(r, i, d->ext[i->ext + e]);
             if (bsearch(&p, swap, swaps, sizeof *swap, place_order))
                 i->mods |= MOD_GUESS;
         }
@@ -103,17 +135,15 @@ void dec_atomics(struct decoder *d)
     if (!swaps)
         return;
     uint32_t rows = d->window / 128 + 1;
-    struct rows r = {.parent = malloc(rows * sizeof *r.parent),
-                     .fixed = calloc(rows, sizeof *r.fixed)};
+    struct row *r = calloc(rows, sizeof *r);
     struct place *swap = malloc(swaps * sizeof *swap);
-    for (uint32_t k = 0; r.parent && k < rows; k++)
-        r.parent[k] = k;
-    if (r.parent && r.fixed && swap)
-        mark_guesses(d, &r, swap, swaps);
+    for (uint32_t k = 0; r && k < rows; k++)
+        r[k].parent = k;
+    if (r && swap)
+        mark_guesses(d, r, swap, swaps);
     else
         FAIL(d, "out of memory");
-    free(r.parent);
-    free(r.fixed);
+    free(r);
     free(swap);
 }
 

@@ -1,9 +1,10 @@
 /* race: who touched which word, and whether that is ordered. Each word has a cell for its last read
  * and one for its last write. Within a block an access is ordered before another where barriers lie
  * between: the block has a clock that grows at each, a warp remembers up to which clock it knows of
- * each other warp. Without a barrier, also between blocks, it is ordered where a fence and then an
- * atomic (or a store that releases) of the one came before an atomic (or a load that is volatile or
- * acquires) of the other; between blocks those of scope .cta do not count.
+ * each other warp (where parts of it met, each lane of each lane). Without a barrier, also between
+ * blocks, it is ordered where a fence and then an atomic (or a store that releases) of the one came
+ * before an atomic (or a load that is volatile or acquires) of the other; between blocks those of
+ * scope .cta do not count.
  */
 #include "access.h"
 #include <stdlib.h>
