@@ -475,7 +475,7 @@ static void slots_text(const struct budget *b, struct text *t)
         bytes_text(t, b->fixed.inputs);
         text_printf(t, " of inputs as large as --max says");
     }
-    if (b->fixed.outputs >= b->fixed.slots) {
+    if (b->fixed.outputs * 16 >= b->fixed.slots) {
         text_printf(t, ", ");
         bytes_text(t, b->fixed.outputs);
         text_printf(t, " of outputs%s",
