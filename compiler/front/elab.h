@@ -344,7 +344,12 @@ struct elab {
     uint32_t solved;     /* sizes that front_solve has found */
     uint32_t checkpoints;
     struct dim_sym *batch;
-    const char *apart;  /* a model's free dim that is the batch; NULL: none is */
+    const char *apart; /* a model's free dim that is the batch; NULL: none is */
+    struct {           /* the one that runs take in parts; NULL: none */
+        struct dim_sym *y;
+        int64_t n;
+        uint32_t first; /* the slot */
+    } parts;
     uint32_t version;   /* of parameters: rises with each update */
     val sys[SYS_COUNT]; /* as read in this graph; NULL before */
     VEC(struct param *) params;
@@ -514,6 +519,10 @@ val emit_binary(struct elab *e, enum ir_op op, val x, val y,
  * nothing: reductions, indices and reads at edges get guards that look at the size, a slot. */
 /* Makes `y` such a size of the graph, from 1 to `most`. */
 void live_symbol(struct elab *e, struct dim_sym *y, int64_t most);
+/* Runs take it in so many parts, each of at most `most`. */
+void live_parts(struct elab *e, struct dim_sym *y, int64_t parts);
+/* A node of random numbers, appended; of samples in parts it reads the part's share of all. */
+ir_id live_random(struct elab *e, const struct ir_node *n, const struct dim *const *axes);
 static inline bool live_dim(struct elab *e, const struct dim *d)
 {
     return e->b && e->lives && dim_is_live(e->dims, d);

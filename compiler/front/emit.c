@@ -217,7 +217,7 @@ ir_id emit_random(struct elab *e, const struct shape *dom, uint64_t stream, int 
                         .in = in,
                         .word = (uint8_t)word,
                         .attr.i = (int64_t)stream};
-    return emit_append(e, &n, dims);
+    return live_random(e, &n, dims);
 }
 
 static ir_id move(struct elab *e, val x, const struct shape *dom, const struct ir_term *at,

@@ -91,7 +91,9 @@ bool front_trains(struct front *f, const char *model);
 struct front_dim { /* a model's free dim */
     const char *name;
     int64_t n;
-    bool live; /* n is the most that it may be: a run chooses, by the slot dim.NAME */
+    bool live;     /* n is the most that it may be: a run chooses, by the slot dim.NAME */
+    int64_t parts; /* 2 or more: live samples, of which runs take so many parts of at most n: the
+                    * slot first.NAME says where each begins, and random numbers are those of all */
 };
 enum front_graph {
     FRONT_INIT,

@@ -10,6 +10,8 @@ void model_dim(struct elab *e, struct dim_sym *y)
         if (!strcmp(e->given.p[i].name, y->name)) {
             if (e->given.p[i].live) {
                 live_symbol(e, y, e->given.p[i].n);
+                if (e->given.p[i].parts > 1)
+                    live_parts(e, y, e->given.p[i].parts);
                 return;
             }
             y->known = true;
@@ -888,7 +890,7 @@ bool front_solve(struct front *f, const int64_t *const *shape, const uint32_t *r
         int64_t v = 1;
         if (all[i]->solution)
             dim_is_const(all[i]->solution, &v);
-        dim[(*dims)++] = (struct front_dim){all[i]->name, v, false};
+        dim[(*dims)++] = (struct front_dim){all[i]->name, v, false, 0};
     }
     return true;
 }

@@ -25,6 +25,16 @@ void live_symbol(struct elab *e, struct dim_sym *y, int64_t most)
     e->lives++;
 }
 
+void live_parts(struct elab *e, struct dim_sym *y, int64_t parts)
+{
+    e->parts.y = y;
+    e->parts.n = parts;
+    e->parts.first =
+        ir_slot_add(e->m, (struct ir_slot){.name = arena_printf(e->mem, "first.%s", y->name),
+                                           .dtype = NN_i64,
+                                           .kind = NN_SLOT_SYS});
+}
+
 /* The slot's value, read once. */
 static ir_id slot_node(struct elab *e, uint32_t slot)
 {
@@ -445,6 +455,44 @@ static void check_random(struct elab *e, const struct ir_node *n, const struct d
     for (uint32_t i = 1; i < n->nd; i++)
         if (live_dim(e, axes[i]))
             refuse(e, axes[i], "random numbers are counted by a size that is not the first");
+}
+
+/* The numbers of all samples, made only where the part reads them. */
+static ir_id all_random(struct elab *e, const struct ir_node *n)
+{
+    struct ir_axis *all = arena_dup(e->m->mem, n->dom, n->nd * sizeof *all);
+    struct ir_node whole = *n;
+    all[0].n *= e->parts.n;
+    whole.dom = all;
+    whole.inlined = true;
+    whole.checkpoint = e->b->checkpoint;
+    whole.origin = e->b->origin;
+    return ir_append(e->b->g, &whole);
+}
+
+ir_id live_random(struct elab *e, const struct ir_node *n, const struct dim *const *axes)
+{
+    const struct dim *times = NULL;
+    int64_t places;
+    if (!e->parts.y || !n->nd || !dim_uses(e->dims, axes[0], e->parts.y))
+        return emit_append(e, n, axes);
+    times = dim_exact(e->dims, axes[0], dim_of_symbol(e->dims, e->parts.y));
+    check_random(e, n, axes);
+    if (!times || !dim_value(e->dims, times, &places)) {
+        refuse(e, axes[0], "random numbers of samples that go in parts are counted by more");
+        return emit_append(e, n, axes);
+    }
+    struct arena *mem = e->m->mem;
+    struct ir_access a = ir_identity(e->m, n->nd, n->dom);
+    struct ir_term *at = arena_dup(mem, a.at, a.rank * sizeof *at);
+    at[0].e = ix_add(mem, at[0].e, ix_mul(mem, ix_operand(mem, 1), places));
+    at[0].n *= e->parts.n;
+    a.at = at;
+    struct ir_in in[] = {{.node = all_random(e, n), .a = a},
+                         {.node = slot_node(e, e->parts.first)}};
+    struct ir_node share = {
+        .op = IR_copy, .dtype = n->dtype, .nd = n->nd, .dom = n->dom, .nin = 2, .in = in};
+    return emit_append(e, &share, axes);
 }
 
 void live_node(struct elab *e, struct ir_node *n, const struct dim *const *axes)

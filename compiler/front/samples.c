@@ -147,6 +147,8 @@ const char *samples_mixed(const struct elab *e, ir_id id)
         return "this goes on from sample to sample";
     if (n->op == IR_iota && r.fact.batch_axes >> n->attr.i & 1)
         return place;
+    if (n->op == IR_random && e->apart && r.fact.batch_axes >> 1)
+        return "random numbers are counted by the samples here, and not as their first axis";
     if (n->op == IR_reshape) {
         struct reader from = reader(e, n->in[0].node);
         return sample_size(&r) == sample_size(&from) ? NULL : meet;
@@ -176,8 +178,6 @@ const char *samples_met(const struct elab *e, ir_id id, bool folds, ir_id *where
             why = folds ? "this is over the batch, and what hangs on it is reduced over the batch "
                           "again"
                         : "this is over all samples of the batch";
-        else if (!folds && n->op == IR_random && fact_of(e, k).batch_axes)
-            why = "random numbers are counted through all samples of the batch";
         else
             why = samples_mixed(e, k);
         *where = k;

@@ -83,7 +83,7 @@ static int compile(struct bench *b)
     int bad = b->forward ? 0 : nnc_session_graph(&b->s, FRONT_INIT, "init", 0, NULL, 0);
     for (size_t i = 0; !bad && i < b->n; i++) {
         char name[64];
-        struct front_dim dim = {b->dim, b->batch[i], false};
+        struct front_dim dim = {b->dim, b->batch[i], false, 0};
         graph_name(b, i, name, sizeof name);
         bad = nnc_session_graph(&b->s, b->forward ? FRONT_FORWARD : FRONT_STEP, name,
                                 b->forward ? 0 : b->batch[i], &dim, b->dim ? 1 : 0);

@@ -136,7 +136,7 @@ static void add_size(struct build *b, const char *name, bool bare)
         if (!strcmp(b->size[i], name))
             return;
     if (bare && !defined(b, name) && !bound_of(b, name) && !b->sizes)
-        b->dim[b->dims++] = (struct front_dim){name, b->train ? b->train->batch : 64, true};
+        b->dim[b->dims++] = (struct front_dim){name, b->train ? b->train->batch : 64, true, 0};
     if (bound_of(b, name) && b->sizes < NNC_DIMS)
         b->size[b->sizes++] = name;
 }
@@ -226,7 +226,7 @@ static int forward_graphs(struct build *b, struct nnc_compiled *c)
     int bad = any ? 0 : EXIT_REFUSED;
     if (any && first && first->n > 1 && c->m->slots.p[any->sizes.p[0].slot - 1].least <= 1) {
         bound = *first;
-        *first = (struct front_dim){first->name, 1, false};
+        *first = (struct front_dim){first->name, 1, false, 0};
         bad = graph(b, c, FRONT_FORWARD, "forward.1", 0);
         *first = bound;
     }

@@ -34,7 +34,7 @@ static struct front_dim read_bound(const char *command, const char *max, const c
     if (v < 1 || v > LARGEST || (*end && (*end != ',' || !end[1])))
         bad(command, max);
     *at = *end ? end + 1 : end;
-    return (struct front_dim){arena_strndup(mem, s, n), v, true};
+    return (struct front_dim){arena_strndup(mem, s, n), v, true, 0};
 }
 
 uint32_t nnc_dims(const char *command, const struct nnc_options *o, struct arena *mem,
@@ -43,7 +43,7 @@ uint32_t nnc_dims(const char *command, const struct nnc_options *o, struct arena
     uint32_t n = 0;
     for (uint32_t i = 0; i < o->define.n && n < NNC_DIMS; i++)
         if (o->define.p[i].name && isdigit((unsigned char)*o->define.p[i].value))
-            dim[n++] = (struct front_dim){o->define.p[i].name, atoll(o->define.p[i].value), false};
+            dim[n++] = (struct front_dim){o->define.p[i].name, atoll(o->define.p[i].value), false, 0};
     if (o->max && !*o->max)
         bad(command, o->max);
     uint32_t given = n;

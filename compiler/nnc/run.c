@@ -76,7 +76,7 @@ static bool apart(struct nnc_session *s, const struct inputs *x, int i, bool rep
 {
     struct front_dim dim[DIMS];
     for (size_t k = 0; k < x->dims; k++)
-        dim[k] = (struct front_dim){x->dim[k].name, (int)k == i ? 2 : x->size[k], false};
+        dim[k] = (struct front_dim){x->dim[k].name, (int)k == i ? 2 : x->size[k], false, 0};
     return leads(x->model, dim[i].name) && front_apart(s->front, dim[i].name, dim, x->dims, report);
 }
 
@@ -159,7 +159,7 @@ static void divide(struct nnc_session *s, struct inputs *x)
     if (!x->dims || x->size[0] <= most || !x->model->ninputs || !x->model->input[0].rank ||
         strcmp(x->model->input[0].dim[0], x->dim[0].name) != 0 || !apart(s, x, 0, false))
         return;
-    x->dim[0] = (struct front_dim){x->dim[0].name, most, true};
+    x->dim[0] = (struct front_dim){.name = x->dim[0].name, .n = most, .live = true};
     x->cut = 0;
 }
 
@@ -181,6 +181,10 @@ static int compile(struct nnc_session *s, const struct nnc_options *o, struct in
     int bad = set_bounds(s, o, x);
     if (!bad && !o->max)
         divide(s, x);
+    if (x->cut >= 0) {
+        struct front_dim *d = &x->dim[x->cut];
+        d->parts = (x->size[x->cut] + d->n - 1) / d->n;
+    }
     if (!bad)
         bad = nnc_session_graph(s, FRONT_FORWARD, "forward", 0, x->dim, x->dims);
     return bad ? bad : nnc_session_link(s, o);
@@ -211,13 +215,21 @@ static int bind(struct nnc_session *s, struct inputs *x, int graph)
     return 0;
 }
 
+/* In the slots dim.NAME and first.NAME, where the graph asks. */
+static void set_slot(struct nnc_session *s, const char *kind, const char *name, int64_t v)
+{
+    struct text t = {0};
+    text_printf(&t, "%s.%s", kind, name);
+    int slot = nn_exec_find_slot(s->exec, t.p);
+    if (slot >= 0)
+        nn_exec_set_i64(s->exec, slot, v);
+    text_free(&t);
+}
+
 static void set_size(struct nnc_session *s, const struct inputs *x, size_t i, int64_t n)
 {
-    struct text slot = {0};
-    text_printf(&slot, "dim.%s", x->dim[i].name);
     if (x->dim[i].live)
-        nn_exec_set_i64(s->exec, nn_exec_find_slot(s->exec, slot.p), n);
-    text_free(&slot);
+        set_slot(s, "dim", x->dim[i].name, n);
 }
 
 /* Where the samples from `at` on begin in a dense array, in bytes; `n` samples are set. */
@@ -283,8 +295,10 @@ static int run_all(struct nnc_session *s, struct inputs *x, int graph)
             set_size(s, x, i, x->size[i]);
     for (int64_t at = 0; !status && at < all; at += most) {
         int64_t n = all - at < most ? all - at : most;
-        if (x->cut >= 0)
+        if (x->cut >= 0) {
             set_size(s, x, (size_t)x->cut, n);
+            set_slot(s, "first", x->dim[x->cut].name, at);
+        }
         status = run_part(s, x, graph, at, n, &m);
     }
     return status ? nnc_fail(status, &m) : 0;

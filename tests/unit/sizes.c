@@ -65,7 +65,7 @@ static void evaluate(struct world *w, const struct front_dim *dim, size_t dims, 
 {
     struct front_dim fixed[4];
     for (size_t i = 0; i < dims; i++)
-        fixed[i] = (struct front_dim){dim[i].name, dim[i].n, false};
+        fixed[i] = (struct front_dim){dim[i].name, dim[i].n, false, 0};
     struct ir_graph *g = front_build(w->f, w->m, FRONT_FORWARD, "forward", 0, fixed, dims);
     diag_print(w->d, stdout);
     test(g != NULL);
@@ -289,7 +289,7 @@ static double distance(const struct compiled *c, const struct values *want)
 static void check_on(const char *model, const char *a, int64_t na, const char *b, int64_t nb,
                      const char *policy, const struct target *target)
 {
-    struct front_dim dim[3] = {{a, na, true}, {b, nb, true}, {"batch", 2, true}};
+    struct front_dim dim[3] = {{a, na, true, 0}, {b, nb, true, 0}, {"batch", 2, true, 0}};
     bool batch = !strcmp(a, "batch") || (b && !strcmp(b, "batch"));
     size_t dims = !b ? 1 : batch ? 2 : 3;
     struct compiled c = {0};
@@ -330,7 +330,7 @@ static void check(const char *model, const char *a, int64_t na, const char *b, i
 /* What no bound can stand for is refused, with words in the message. */
 static void refuses(const char *model, const char *a, int64_t na, const char *b, int64_t nb)
 {
-    struct front_dim dim[2] = {{a, na, true}, {b, nb, true}};
+    struct front_dim dim[2] = {{a, na, true, 0}, {b, nb, true, 0}};
     struct compiled c = {0};
     test(!compile(&c, model, dim, 2, "greedy", target_host()));
     test(diag_errors(c.w.d) == 1);
@@ -362,7 +362,7 @@ static void ends(void)
         int64_t batch, seq;
         double most;
     } part[] = {{1, 256, 0.27}, {4, 32, 0.16}, {1, 1, 0.05}};
-    struct front_dim dim[2] = {{"batch", 4, true}, {"seq", 256, true}};
+    struct front_dim dim[2] = {{"batch", 4, true, 0}, {"seq", 256, true, 0}};
     struct compiled c = {0};
     if (!gpu)
         return;
@@ -381,7 +381,7 @@ static void ends(void)
 /* A damaged rule of what follows from the sizes is found; a rule brings values into its range. */
 static void rules(void)
 {
-    struct front_dim dim[2] = {{"h", 4, true}, {"w", 5, true}};
+    struct front_dim dim[2] = {{"h", 4, true, 0}, {"w", 5, true, 0}};
     struct compiled c = {0};
     struct nn_message m;
     test(compile(&c, "Spots", dim, 2, "greedy", target_host()) && c.image->rule_count == 2);
