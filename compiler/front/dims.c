@@ -3,7 +3,7 @@
  * or a floor division whose multiples have been taken out: (8*h - 1)//2 becomes 4*h - 1. */
 #include "front/dims.h"
 
-enum { MAX_TERMS = 128, MAX_DEGREE = 12 };
+enum { MAX_TERMS = 128, MAX_DEGREE = 12, MAX_NESTED = 4 };
 
 struct mono {
     uint32_t id, n;
@@ -36,6 +36,7 @@ struct dims {
     struct table monos, polys;
     const struct mono *one;
     bool overflow;
+    uint32_t nested; /* calls of over_common */
 };
 
 struct dims *dims_new(void)
@@ -638,6 +639,65 @@ static void atom_range(struct dims *s, uint32_t atom, int64_t *lo, int64_t *hi)
     }
 }
 
+/* c*(num//q), q a number. */
+static bool quotient(struct dims *s, const struct term *t, const struct dim **num, int64_t *q)
+{
+    if (t->m->n != 1 || s->atoms.p[t->m->atom[0]].sym)
+        return false;
+    const struct atom x = s->atoms.p[t->m->atom[0]];
+    *num = x.num;
+    return dim_is_const(x.den, q) && *q > 0;
+}
+
+/* The least common multiple of the quotients' divisors; 0: there is none, or it is far too large.
+ */
+static int64_t common_divisor(struct dims *s, const struct dim *a)
+{
+    const struct dim *num;
+    int64_t all = 1, q;
+    bool any = false;
+    for (uint32_t i = 0; i < a->n; i++)
+        if (quotient(s, &a->t[i], &num, &q)) {
+            any = true;
+            if (q > INT32_MAX || (all *= q / gcd64(all, q)) > INT32_MAX)
+                return 0;
+        }
+    return any ? all : 0;
+}
+
+/* num//q is (num - r)/q with r from 0 to q - 1: over their common divisor quotients meet each other
+ * and what else there is, as in (n + 1)//2 - n//2. Bounds that this gives narrow *lo, *hi. */
+static void over_common(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi)
+{
+    int64_t all = common_divisor(s, a), q, l, h;
+    bool before = s->overflow;
+    const struct dim *sum = dim_const(s, 0), *num;
+    int64_t least = 0, most = 0; /* of the parts with r */
+    if (!all || a->n < 2)
+        return;
+    s->overflow = false;
+    for (uint32_t i = 0; i < a->n; i++) {
+        struct build one = {.n = 1, .t = {a->t[i]}};
+        if (quotient(s, &a->t[i], &num, &q)) {
+            l = mul_sat(mul_sat(a->t[i].c, all / q), 1 - q);
+            least = l < 0 ? add_sat(least, l) : least;
+            most = l > 0 ? add_sat(most, l) : most;
+            num = dim_mul(s, num, dim_const(s, a->t[i].c));
+            sum = dim_add(s, sum, dim_mul(s, num, dim_const(s, all / q)));
+        } else {
+            sum = dim_add(s, sum, dim_mul(s, poly_of(s, &one), dim_const(s, all)));
+        }
+    }
+    dim_range(s, sum, &l, &h);
+    l = l == INT64_MIN ? l : add_sat(l, least);
+    h = h == INT64_MAX ? h : add_sat(h, most);
+    if (!s->overflow && l != INT64_MIN && l != INT64_MAX && -floor_div(-l, all) > *lo)
+        *lo = -floor_div(-l, all);
+    if (!s->overflow && h != INT64_MIN && h != INT64_MAX && floor_div(h, all) < *hi)
+        *hi = floor_div(h, all);
+    s->overflow = before;
+}
+
 void dim_range(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi)
 {
     *lo = *hi = 0;
@@ -649,6 +709,11 @@ void dim_range(struct dims *s, const struct dim *a, int64_t *lo, int64_t *hi)
         }
         *lo = *lo == INT64_MIN || l == INT64_MIN ? INT64_MIN : add_sat(*lo, l);
         *hi = *hi == INT64_MAX || h == INT64_MAX ? INT64_MAX : add_sat(*hi, h);
+    }
+    if (s->nested < MAX_NESTED) {
+        s->nested++;
+        over_common(s, a, lo, hi);
+        s->nested--;
     }
 }
 

@@ -14,6 +14,7 @@ model Drawn(x: f32[batch, 4]) -> (y: f32[batch, 4], f32[batch, 3]) {
 }
 model Across(x: f32[batch, 4]) -> f32[batch, 4] = x + random_uniform(4, batch).T
 model Square(x: f32[batch, seq, 4]) -> f32[batch, seq, 4] = x + random_uniform(batch*seq, 4).reshape(batch, seq, 4)
+model Halves(x: u8[batch, 3]) -> u8[batch//2, 3] = x[::2][:batch//2]
 model Turned(x: u8[seq, batch, 3]) -> u8[seq, batch, 3] = flip(x, 0)
 model Pair(x: u8[batch, seq, 3]) -> u8[batch, seq, 3] = x
 END
@@ -80,6 +81,7 @@ run Across --input f.npy --output a.npy || { cat err; exit 1; }
 refuses 1 "m.nn:11:55: error: output cannot go through batch in parts: random numbers are counted by the samples here" Across --input f.npy --max batch=64
 run Square --input g.npy --output a.npy && run Square --input g.npy --max batch=4 --output b.npy && cmp a.npy b.npy || exit 1
 refuses 1 "go in parts" Square --input g.npy --max batch=4,seq=5
+run Halves --input x.npy --output a.npy && run Halves --input x.npy --max batch=200 --output b.npy && cmp a.npy b.npy || exit 1
 run Turned --input t.npy --output a.npy && run Turned --input t.npy --max batch=30,seq=6 --output b.npy && cmp a.npy b.npy || exit 1
 refuses 1 "batch is not the first axis of every input that has it" Turned --input t.npy --max batch=24
 refuses 1 "output cannot go through seq in parts" Turned --input t.npy --max seq=5
