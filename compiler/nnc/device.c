@@ -1,5 +1,6 @@
 /* --device and --target: where a command computes, and the level that it compiles for. */
 #include "common.h"
+#include "cpu/pool.h"
 #include "cuda/cuda.h"
 #include "nnc/nnc.h"
 
@@ -178,8 +179,13 @@ static int use_cpu(struct nnc_device *d, const struct nnc_options *o)
     if (!d->target)
         return EXIT_USAGE;
     snprintf(d->title, sizeof d->title, "cpu");
-    if (d->target->kind == TARGET_CPU)
+    if (d->target->kind == TARGET_CPU && nn_cpu_runs(d->target->name))
         return 0;
+    if (d->target->kind == TARGET_CPU) {
+        fprintf(stderr, "nnc: --target %s does not run here: this processor runs %s\n",
+                d->target->name, nn_cpu_level());
+        return EXIT_REFUSED;
+    }
     fprintf(stderr, "nnc: --target %s is a GPU's: --device cuda or --device sim runs it\n",
             d->target->name);
     return EXIT_USAGE;
