@@ -218,6 +218,18 @@ static val const *results(const val *result, uint32_t *n)
     return tuple ? (*result)->list.p : result;
 }
 
+/* d_ and the result's name, with as many _ as make it no other input's. */
+static const char *cotangent_name(struct building *w, val result, uint32_t i)
+{
+    const char *name = arena_printf(w->e->mem, "d_%s", result_name(w->e, result, i));
+    for (ir_id k = 1; k < w->g->nodes.n; k++)
+        if (ir_at(w->g, k)->op == IR_input && !strcmp(ir_at(w->g, k)->name, name)) {
+            name = arena_printf(w->e->mem, "%s_", name);
+            k = 0;
+        }
+    return intern(w->g->m->names, name);
+}
+
 /* Σ result · cotangent, whose gradients are those wanted; the cotangents become inputs. 0: no
  * result is of a float dtype. */
 static ir_id weighted_sum(struct building *w, val result, struct loc at)
@@ -232,8 +244,7 @@ static ir_id weighted_sum(struct building *w, val result, struct loc at)
         if (!nn_is_float(p[i]->t.dtype))
             continue;
         val g = v_tensor(e, p[i]->t.dtype, p[i]->t.s, at);
-        const char *name = arena_printf(e->mem, "d_%s", result_name(e, result, i));
-        input_node(e, g, intern(w->g->m->names, name));
+        input_node(e, g, cotangent_name(w, result, i));
         ir_id x = ir_cast(e->b, NN_f32,
                           ir_binary(e->b, IR_mul, emit_node_of(e, p[i]), emit_node_of(e, g)));
         if (g->t.s.rank)

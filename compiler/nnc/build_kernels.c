@@ -193,8 +193,10 @@ static int check_names(const struct kernels *k, const struct pack_kernels *p)
 static const char *parameter(struct arena *mem, const char *name, const struct pack_value *v,
                              uint32_t n)
 {
-    static const char *const taken[] = {"scratch", "stage",  "first", "last",   "shared", "own",
-                                        "gpu",     "stream", "fault", "status", "arg"};
+    static const char *const taken[] = {"scratch",  "stage",       "first",       "last",
+                                        "shared",   "own",         "gpu",         "stream",
+                                        "fault",    "status",      "arg",         "CUresult",
+                                        "CUstream", "CUdeviceptr", "CUDA_SUCCESS"};
     const char *s = pack_identifier(mem, name);
     for (bool again = true; again;) {
         again = false;

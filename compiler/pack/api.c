@@ -14,26 +14,39 @@ struct api {
 
 /* ---- names ---- */
 
-static const char *const keywords[] = {
-    "auto",     "bool",    "break",     "case",   "char",     "class",   "const",    "continue",
-    "default",  "delete",  "do",        "double", "else",     "enum",    "export",   "extern",
-    "false",    "float",   "for",       "friend", "goto",     "if",      "inline",   "int",
-    "long",     "mutable", "namespace", "new",    "operator", "private", "public",   "register",
-    "restrict", "return",  "short",     "signed", "sizeof",   "static",  "struct",   "switch",
-    "template", "this",    "throw",     "true",   "try",      "typedef", "typename", "union",
-    "unsigned", "using",   "virtual",   "void",   "volatile", "while",   "and",      "or",
-    "not",      "xor",     "ctx",       "count",  "asm",      "catch",   "explicit",
-};
+/* Names that an argument or a member cannot have, each between spaces: keywords of C and C++ and
+ * our own; what prototypes name as a type; what compilers and the headers of C define as macros. */
+static const char reserved[] =
+    " auto bool break case char class const continue default delete do double else enum "
+    "export extern false float for friend goto if inline int long mutable namespace new "
+    "operator private public register restrict return short signed sizeof static struct "
+    "switch template this throw true try typedef typename union unsigned using virtual void "
+    "volatile while and or not xor ctx count asm catch explicit "
+    "alignas alignof and_eq bitand bitor char16_t char32_t char8_t co_await co_return "
+    "co_yield compl concept const_cast consteval constexpr constinit decltype dynamic_cast "
+    "noexcept not_eq nullptr or_eq protected reinterpret_cast requires static_assert "
+    "static_cast thread_local typeid typeof typeof_unqual wchar_t xor_eq "
+    "int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t linux unix "
+    "i386 NULL EOF BUFSIZ FILENAME_MAX FOPEN_MAX L_tmpnam SEEK_CUR SEEK_END SEEK_SET TMP_MAX "
+    "stdin stdout stderr errno EDOM EILSEQ ERANGE EXIT_FAILURE EXIT_SUCCESS RAND_MAX "
+    "MB_CUR_MAX MB_LEN_MAX INFINITY NAN HUGE_VAL HUGE_VALF HUGE_VALL MATH_ERRNO "
+    "MATH_ERREXCEPT math_errhandling FP_INFINITE FP_NAN FP_NORMAL FP_SUBNORMAL FP_ZERO "
+    "FP_ILOGB0 FP_ILOGBNAN DOMAIN SING OVERFLOW UNDERFLOW PLOSS TLOSS MAXFLOAT M_E M_LOG2E "
+    "M_LOG10E M_LN2 M_LN10 M_PI M_PI_2 M_PI_4 M_1_PI M_2_PI M_2_SQRTPI M_SQRT2 M_SQRT1_2 "
+    "CHAR_BIT CHAR_MAX CHAR_MIN SCHAR_MAX SCHAR_MIN UCHAR_MAX SHRT_MAX SHRT_MIN USHRT_MAX "
+    "INT_MAX INT_MIN UINT_MAX LONG_MAX LONG_MIN ULONG_MAX LLONG_MAX LLONG_MIN ULLONG_MAX "
+    "SIZE_MAX PTRDIFF_MAX PTRDIFF_MIN INTMAX_MAX INTPTR_MAX UINTPTR_MAX WCHAR_MAX "
+    "CLOCKS_PER_SEC TIME_UTC LC_ALL LC_COLLATE LC_CTYPE LC_MONETARY LC_NUMERIC LC_TIME "
+    "SIG_DFL SIG_ERR SIG_IGN SIGABRT SIGFPE SIGILL SIGINT SIGSEGV SIGTERM I complex "
+    "imaginary noreturn FLT_EPSILON FLT_MAX FLT_MIN FLT_DIG FLT_RADIX FLT_ROUNDS DBL_EPSILON "
+    "DBL_MAX DBL_MIN DBL_DIG DECIMAL_DIG ";
 
 const char *pack_identifier(struct arena *mem, const char *name)
 {
     char *s = arena_printf(mem, "%s%s", isdigit((unsigned char)*name) ? "_" : "", name);
     for (char *c = s; *c; c++)
         *c = isalnum((unsigned char)*c) ? *c : '_';
-    for (size_t i = 0; i < COUNT(keywords); i++)
-        if (!strcmp(s, keywords[i]))
-            return arena_printf(mem, "%s_", s);
-    return s;
+    return strstr(reserved, arena_printf(mem, " %s ", s)) ? arena_printf(mem, "%s_", s) : s;
 }
 
 const char *pack_ctype(enum nn_dtype t)
@@ -177,7 +190,7 @@ static void training(struct api *a, const struct nn_image *i)
     f = add(a, "metrics", "nn_context_metrics",
             "The means over all samples since the last call; sets the sums back.");
     context(a, f, "");
-    pass(a, f, 'p', arena_printf(a->mem, "struct %s_metrics *metrics", a->m->prefix));
+    pass(a, f, 'p', arena_printf(a->mem, "struct %s_measured *metrics", a->m->prefix));
 }
 
 /* A size's parameter; an input or output may have its name. */

@@ -283,7 +283,7 @@ static void metrics_struct(struct header *h)
     if (!g)
         return;
     const struct nn_value_rec *v = nn_image_at(h->i, g->outputs_at);
-    text_printf(h->out, "\nstruct %s_metrics {\n", h->m->prefix);
+    text_printf(h->out, "\nstruct %s_measured {\n", h->m->prefix);
     for (uint32_t k = 0; k < g->output_count; k++)
         text_printf(h->out, "    float %s;\n",
                     pack_identifier(h->mem, nn_image_text(h->i, v[k].name)));

@@ -69,7 +69,7 @@ int main(int argc, char **argv)
             printf("step %d  loss %.4f\n", s + 1, (double)loss);
     }
 
-    struct lenet_metrics m;
+    struct lenet_measured m;
     check(lenet_evaluate(ctx, TEST, test_image[0], test_label), ctx);
     check(lenet_metrics(ctx, &m), ctx);
     printf("test loss %.4f, accuracy %.4f\n", (double)m.loss, (double)m.accuracy);

@@ -83,7 +83,7 @@ static float run(const char *device, const char *weights, float *y)
     snprintf(name, sizeof name, "%s", device);
     struct nn_options o = {.device = name};
     float x[AB_BATCH * AB_X_SIZE], t[AB_BATCH * AB_T_SIZE], loss;
-    struct ab_metrics m;
+    struct ab_measured m;
     for (int i = 0; i < (int)(sizeof x / sizeof *x); i++)
         x[i] = (float)(i % 7) / 7;
     for (int i = 0; i < (int)(sizeof t / sizeof *t); i++)

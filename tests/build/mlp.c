@@ -76,7 +76,7 @@ static void refusals(struct mlp *ctx)
     CHECK(mlp_load(ctx, "/nowhere/w") && strstr(mlp_error(ctx), "/nowhere/w"));
     CHECK(mlp_param(ctx, "fc9.weight", &v) == NN_USAGE && strstr(mlp_error(ctx), "fc9"));
     CHECK(!mlp_param_dlpack(ctx, "fc9.weight"));
-    struct mlp_metrics m;
+    struct mlp_measured m;
     CHECK(mlp_metrics(ctx, &m) == NN_USAGE);
     label[3] = 99; /* no class */
     CHECK(mlp_train_step(ctx, image[0], label, NULL) == NN_REFUSED &&
@@ -99,7 +99,7 @@ static void nothing_given(struct mlp *ctx)
 static void no_context(void)
 {
     struct mlp *const ctx = NULL;
-    struct mlp_metrics m;
+    struct mlp_measured m;
     struct nn_dltensor view;
     float y[MLP_OUTPUT_SIZE];
     const char *why = "the context is NULL";
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
                            .log_user = &lines,
                            .steps_per_epoch = STEPS};
     struct mlp *ctx = NULL;
-    struct mlp_metrics m, again;
+    struct mlp_measured m, again;
     float loss = 0, first = 0;
     if (argc < 3)
         return 2;
