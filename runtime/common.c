@@ -11,6 +11,25 @@
 
 enum { HUGE_PAGE = 2 << 20, LARGE = 4 << 20 };
 
+/* Names come from files of any bytes, and are cut: what is not UTF-8 becomes '?', and
+ * what moves a terminal's cursor. */
+static void keep_utf8(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c;) {
+        bool ascii = *c < 0x80;
+        int more = *c >= 0xf0 ? 3 : *c >= 0xe0 ? 2 : ascii ? 0 : 1, n = 0;
+        while (n < more && (c[n + 1] & 0xc0) == 0x80)
+            n++;
+        bool bad = ascii ? (*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f
+                         : *c < 0xc2 || *c > 0xf4 || n != more;
+        bad |= (*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] > 0x9f) ||
+               (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] > 0x8f);
+        if (bad)
+            *c = '?';
+        c += bad ? 1 : more + 1;
+    }
+}
+
 enum nn_status nn_fail(struct nn_message *m, enum nn_status s, const char *fmt, ...)
 {
     if (m) {
@@ -18,6 +37,7 @@ enum nn_status nn_fail(struct nn_message *m, enum nn_status s, const char *fmt, 
         va_start(ap, fmt);
         vsnprintf(m->text, sizeof m->text, fmt, ap);
         va_end(ap);
+        keep_utf8(m->text);
     }
     return s;
 }

@@ -66,7 +66,10 @@ static bool fits(const struct cuda *d, const char *target)
 
 static bool load_cubin(struct cuda *d, const void *cubin)
 {
-    if (!d->c->cuModuleLoadDataEx(&d->module, cubin, 0, NULL, NULL))
+    char log[256] = ""; /* not of interest, and so not for stderr */
+    int option[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+    void *value[] = {log, (void *)(uintptr_t)sizeof log};
+    if (!d->c->cuModuleLoadDataEx(&d->module, cubin, 2, option, value))
         return true;
     d->module = NULL; /* an assembler newer than the driver: its own compiler decides */
     return false;

@@ -237,6 +237,27 @@ static const char *tensors_file(const char *header, size_t data)
     return put("t", text, 8 + strlen(header) + data);
 }
 
+/* Messages are UTF-8 whatever a name is. */
+static void messages(void)
+{
+    static const char *const pair[][2] = {
+        {"\xc3\xa9t\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n", NULL}, /* as it is */
+        {"a\x80z", "a?z"},
+        {"\xc3", "?"},
+        {"\xc3(", "?("},
+        {"\xe2\x82", "??"},
+        {"\xc0\xaf", "??"},
+        {"\xed\xa0\x80", "???"},
+        {"\xf4\x90\x80\x80", "????"},
+        {"\xff\xfe", "??"},
+        {"\033[2J\177", "?[2J?"},
+    };
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
+        test(nn_fail(&m, NN_REFUSED, "%s", pair[i][0]) == NN_REFUSED);
+        test_text(m.text, pair[i][1] ? pair[i][1] : pair[i][0]);
+    }
+}
+
 static void tensors_refused(void)
 {
 #define X "\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"
@@ -351,6 +372,7 @@ int main(void)
     test(mkdtemp(dir) != NULL);
     idx();
     npy();
+    messages();
     tensors();
     halves();
     char command[64];

@@ -48,7 +48,7 @@ void jit_finish(struct jit *j, const char *log, double seconds, bool failed)
         snprintf(j->error, j->error_bytes, "%s", failed ? log : "");
         error = strlen(j->error);
     }
-    if (failed)
+    if (failed && !error) /* who asks for the log reports it */
         say("a module is not loaded: %.*s", (int)strcspn(log, "\n"), log);
     if (j->info && j->info_bytes) {
         snprintf(j->info, j->info_bytes, "%s", failed ? "" : "nncsim: PTX was read\n");
