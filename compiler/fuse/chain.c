@@ -257,6 +257,66 @@ static bool build(struct chains *w, uint32_t last, struct chain *c)
     return false;
 }
 
+/* The cluster gives nothing beside the node that another one reads. */
+static bool gives_only(const struct chains *w, uint32_t cluster, ir_id node)
+{
+    const struct fuse_cluster *c = &w->p->clusters.p[cluster];
+    for (uint32_t i = 0; i < c->members.n; i++) {
+        ir_id other = c->members.p[i].node;
+        if (other != node && !w->square[other] && fuse_wanted(w->p, cluster, cluster, other))
+            return false;
+    }
+    return true;
+}
+
+static const struct fuse_member *member_of(const struct fuse_cluster *c, ir_id node)
+{
+    const struct fuse_member *found = NULL;
+    for (uint32_t i = 0; i < c->members.n; i++)
+        found = c->members.p[i].node == node ? &c->members.p[i] : found;
+    return found;
+}
+
+/* Which axes of the value the chain's rows are, by what it keeps of the same cluster's. */
+static bool rows_of(const struct chains *w, const struct chain *c, ir_id square, uint8_t *row)
+{
+    const struct fuse_cluster *own = &w->p->clusters.p[w->owner[square]];
+    const struct fuse_member *to = member_of(own, square);
+    for (uint32_t i = 0; i < c->local.n; i++) {
+        const struct square *s = &c->local.p[i];
+        const struct fuse_member *from = member_of(own, s->node);
+        uint32_t found = 0;
+        for (uint32_t k = 0; from && k < c->rows; k++)
+            for (uint32_t a = 0; a < ir_rank(ir_at(w->p->g, square)); a++)
+                if (to->axis[a] == from->axis[s->row[k]]) {
+                    row[k] = (uint8_t)a;
+                    found++;
+                }
+        if (from && found == c->rows)
+            return true;
+    }
+    return false;
+}
+
+bool chain_store(struct chains *w, const struct chain *like, ir_id square, struct chain *c)
+{
+    uint8_t row[IR_MAX_AXES];
+    uint32_t from = w->owner[square];
+    const struct fuse_cluster *own = &w->p->clusters.p[from];
+    if ((own->skeleton != FUSE_CONTRACT && own->skeleton != FUSE_MAP) ||
+        !gives_only(w, from, square) || !rows_of(w, like, square, row))
+        return false;
+    *c = (struct chain){.rows = like->rows, .square = square, .stored = square};
+    memcpy(c->dim, like->dim, sizeof c->dim);
+    if (!need(w, c, square, row) || c->local.n < 2) {
+        chain_free(w, c);
+        return false;
+    }
+    c->local.n--; /* what is stored is not kept; it came last */
+    vec_push(&c->final, from);
+    return true;
+}
+
 /* ---- two chains as one ---- */
 
 static bool reaches(const struct chains *w, uint8_t *seen, uint32_t from, const struct chain *goal)

@@ -20,6 +20,7 @@ struct chain {
     VEC(uint32_t) final; /* the clusters that it takes the place of */
     bool softmax;        /* one of its stages reduces its rows */
     ir_id square;        /* one of the values that it keeps */
+    ir_id stored;        /* the one that it stores, for those who want the matrix; 0: none */
 };
 struct parted { /* a cluster that was parted, as it was */
     uint32_t at;
@@ -60,6 +61,8 @@ bool chain_has_member(const struct fuse_cluster *c, ir_id node);
 void chain_read_squares(const struct chains *w, const struct fuse_cluster *c,
                         struct square_reads *r);
 void chain_free(struct chains *w, struct chain *c);
+/* A further chain over `like`'s rows, that stores a value beside which `like` keeps another one. */
+bool chain_store(struct chains *w, const struct chain *like, ir_id square, struct chain *c);
 
 /* ---- chain_place.c ---- */
 /* Places the chains and frees them all; what stays a square value is in none of those placed. */

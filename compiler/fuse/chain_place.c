@@ -2,7 +2,9 @@
  * which chains are worth it. Values that some kernel has to do with together are one *group*; the
  * chains of a group are placed all or none, since a square value that one of them needs stored
  * costs what the others save. One attention that cannot be a chain leaves those that it shares
- * nothing with as they are. */
+ * nothing with as they are. Where one value of a backward pass is wanted beside the chains (a
+ * gradient that is a sum along diagonals: of a bias by distance), a further chain stores that one,
+ * for as long as the sum takes; the forward pass and all other values stay out of memory. */
 #include "fuse/chain.h"
 
 enum {
@@ -157,8 +159,9 @@ static struct fuse_cluster assemble(struct chains *w, struct chain *from)
     drop_unread(w, from);
     int64_t block = block_of(w, from);
     struct fx_local *local = make_locals(w, from, block);
+    ir_id last = w->p->clusters.p[vec_last(&from->final)].anchor;
     struct fuse_cluster c = {.skeleton = FUSE_CHAIN,
-                             .anchor = w->p->clusters.p[vec_last(&from->final)].anchor,
+                             .anchor = from->stored ? from->stored : last,
                              .outer = from->rows,
                              .block = block,
                              .local = local,
@@ -180,9 +183,11 @@ static struct fuse_cluster assemble(struct chains *w, struct chain *from)
         qsort(c.inputs.p, c.inputs.n, sizeof *c.inputs.p, by_id);
     for (uint32_t i = 0; i < from->final.n; i++) {
         const struct fuse_cluster *old = &w->p->clusters.p[from->final.p[i]];
-        for (uint32_t k = 0; k < old->members.n; k++)
-            if (!w->square[old->members.p[k].node])
+        for (uint32_t k = 0; k < old->members.n; k++) {
+            ir_id node = old->members.p[k].node;
+            if (from->stored ? node == from->stored : !w->square[node])
                 vec_push(&c.members, old->members.p[k]);
+        }
     }
     if (w->p->target->kind == TARGET_GPU) {
         c.untiled = (uint8_t)fuse_streams(w->p, &c);
@@ -201,9 +206,10 @@ static bool fits(const struct chains *w, const struct chain *c, const struct fus
 
 struct groups {
     struct chains *w;
-    const struct fuse_cluster *made; /* of each chain */
-    ir_id *up;                       /* of each square value: another one of its group, or itself */
-    bool *apart;                     /* of a group, at the value that is its own `up`: no chains */
+    VEC(struct fuse_cluster) made; /* of each chain */
+    ir_id *up;                     /* of each square value: another one of its group, or itself */
+    bool *apart;                   /* of a group, at the value that is its own `up`: no chains */
+    bool *kept;                    /* of a value: some chain stores it */
 };
 
 static ir_id group_of(const struct groups *g, ir_id square)
@@ -279,9 +285,9 @@ static void find_alive(const struct groups *g, uint8_t *alive)
             if (fuse_is_root(p, p->clusters.p[i].members.p[k].node))
                 keep_alive(g, alive, i);
     for (uint32_t i = 0; i < g->w->all.n; i++)
-        for (uint32_t k = 0; is_placed(g, i) && k < g->made[i].inputs.n; k++)
-            if (owner[g->made[i].inputs.p[k]] != UINT32_MAX)
-                keep_alive(g, alive, owner[g->made[i].inputs.p[k]]);
+        for (uint32_t k = 0; is_placed(g, i) && k < g->made.p[i].inputs.n; k++)
+            if (owner[g->made.p[i].inputs.p[k]] != UINT32_MAX)
+                keep_alive(g, alive, owner[g->made.p[i].inputs.p[k]]);
 }
 
 static bool has_softmax(const struct groups *g, ir_id group)
@@ -309,11 +315,43 @@ static bool has_square(const struct chains *w, const struct fuse_cluster *c)
     return false;
 }
 
+static bool stores_some(const struct groups *g, ir_id group)
+{
+    for (uint32_t i = 0; i < g->w->all.n; i++)
+        if (g->w->all.p[i].stored && group_of(g, g->w->all.p[i].square) == group)
+            return true;
+    return false;
+}
+
+/* One more chain, that stores the value. */
+static bool keep(struct groups *g, ir_id node)
+{
+    struct chains *w = g->w;
+    struct chain one;
+    bool found = false;
+    if (stores_some(g, group_of(g, node)))
+        return false;
+    for (uint32_t i = 0; i < w->all.n && !found; i++)
+        found = chain_store(w, &w->all.p[i], node, &one);
+    if (!found)
+        return false;
+    struct fuse_cluster made = assemble(w, &one);
+    if (w->p->target->kind == TARGET_GPU && !made.streams) {
+        fuse_cluster_free(&made);
+        chain_free(w, &one);
+        return false;
+    }
+    vec_push(&w->all, one);
+    vec_push(&g->made, made);
+    g->kept[node] = true;
+    return true;
+}
+
 /* Groups of which some value would be stored nonetheless stay apart; true: there was one. `first`:
  * those only where what reads it is no such value itself, which is the cause. */
 static bool part_stored(struct groups *g, bool first)
 {
-    const struct fuse_plan *p = g->w->p;
+    struct fuse_plan *p = g->w->p;
     uint8_t *alive = xcalloc(p->clusters.n, 1);
     bool any = false;
     find_alive(g, alive);
@@ -323,9 +361,14 @@ static bool part_stored(struct groups *g, bool first)
             continue;
         for (uint32_t k = 0; k < c->inputs.n; k++) {
             ir_id node = c->inputs.p[k];
-            if (!g->w->square[node] || g->apart[group_of(g, node)])
+            struct fuse_matrix why = {.node = node, .by = c->anchor, .why = FUSE_WANTED};
+            if (!g->w->square[node] || g->apart[group_of(g, node)] || g->kept[node])
                 continue;
-            part(g, (struct fuse_matrix){.node = node, .by = c->anchor, .why = FUSE_WANTED});
+            if (first && keep(g, node)) {
+                vec_push(&p->matrices, why);
+                continue;
+            }
+            part(g, why);
             any = true;
         }
     }
@@ -337,12 +380,12 @@ static void part_large(struct groups *g)
 {
     for (uint32_t i = 0; i < g->w->all.n; i++) {
         const struct chain *c = &g->w->all.p[i];
-        if (fits(g->w, c, &g->made[i]) || !is_placed(g, i))
+        if (fits(g->w, c, &g->made.p[i]) || !is_placed(g, i))
             continue;
         part(g, (struct fuse_matrix){.node = c->square,
-                                     .by = g->made[i].anchor,
+                                     .by = g->made.p[i].anchor,
                                      .why = FUSE_ROWS,
-                                     .untiled = g->made[i].untiled});
+                                     .untiled = g->made.p[i].untiled});
     }
 }
 
@@ -361,28 +404,28 @@ static void place(struct chains *w, const struct chain *from, struct fuse_cluste
 void chain_place_all(struct chains *w)
 {
     uint32_t nodes = w->p->g->nodes.n;
-    struct fuse_cluster *made = xcalloc(w->all.n + 1, sizeof *made);
     struct groups g = {.w = w,
-                       .made = made,
                        .up = xcalloc(nodes, sizeof *g.up),
-                       .apart = xcalloc(nodes, sizeof *g.apart)};
+                       .apart = xcalloc(nodes, sizeof *g.apart),
+                       .kept = xcalloc(nodes, sizeof *g.kept)};
     find_groups(&g);
     for (uint32_t i = 0; i < w->all.n; i++)
-        made[i] = assemble(w, &w->all.p[i]);
+        vec_push(&g.made, assemble(w, &w->all.p[i]));
     part_stored(&g, true);
     part_large(&g);
     while (part_stored(&g, false))
         ;
     for (uint32_t i = 0; i < w->all.n; i++) {
         if (is_placed(&g, i))
-            place(w, &w->all.p[i], made[i]);
+            place(w, &w->all.p[i], g.made.p[i]);
         else
-            fuse_cluster_free(&made[i]);
+            fuse_cluster_free(&g.made.p[i]);
         chain_free(w, &w->all.p[i]);
     }
     for (ir_id i = 1; i < nodes; i++)
         w->square[i] = w->square[i] && !g.apart[group_of(&g, i)];
+    vec_free(&g.made);
     free(g.up);
     free(g.apart);
-    free(made);
+    free(g.kept);
 }

@@ -267,8 +267,9 @@ bool fuse_stage_column(const struct fuse_plan *p, const struct fuse_cluster *cha
 
 /* A chain in one space: the rows, the column, then what contractions sum over or give by. Scores
  * are contractions whose result is square, one factor a row's, the other a column's; sums go over
- * the columns, of a square value times a column's. With a softmax between them `max` folds x, and
- * `total` e = exp(x - max), and each sum's square value is e / total times what knows neither. */
+ * the columns, of a square value times a column's; or a square value itself is stored. With a
+ * softmax between them `max` folds x, and `total` e = exp(x - max), and each sum's square value is
+ * e / total times what knows neither. */
 enum { FUSE_STREAM_DEPTH = 128 };
 struct fuse_score {
     uint32_t member;
@@ -290,6 +291,7 @@ struct fuse_stream {
     struct fuse_score score[2];
     struct fuse_sum sum[2];
     uint32_t max, total; /* members; UINT32_MAX: no softmax */
+    uint32_t stored;     /* a member that is stored by row and column; UINT32_MAX: none */
     fx_id x, e;          /* what max folds; exp(known - max) */
     fx_id known;         /* x, but where x is -inf for want of columns */
 };

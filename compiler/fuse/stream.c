@@ -446,12 +446,26 @@ static bool may_follow(struct find *f, uint32_t member, fx_id value)
     return folds && within(axes_of(f, value), f->rows);
 }
 
+/* … or of a point, where no softmax goes along with the columns. */
+static bool may_store(struct find *f, uint32_t member, fx_id value)
+{
+    const struct fuse_member *m = &f->all->members.p[member];
+    const struct ir_node *n = ir_at(f->x->g, m->node);
+    if (f->out->stored != UINT32_MAX || f->out->max != UINT32_MAX || f->out->nsum ||
+        mask_of(m, 0, n->nd) != (f->rows | f->column) ||
+        !within(axes_of(f, value), f->rows | f->column))
+        return false;
+    f->out->stored = member;
+    return true;
+}
+
 enum fuse_reason fuse_stream_find(struct fx *x, const struct fuse_cluster *chain,
                                   const struct fuse_cluster *all, struct fuse_stream *out)
 {
     uint32_t rows = chain->outer;
     struct find f = {.x = x, .chain = chain, .all = all, .out = out, .why = FUSE_FACTOR};
-    *out = (struct fuse_stream){.rows = rows, .max = UINT32_MAX, .total = UINT32_MAX};
+    *out = (struct fuse_stream){
+        .rows = rows, .max = UINT32_MAX, .total = UINT32_MAX, .stored = UINT32_MAX};
     f.rows = (1u << rows) - 1;
     f.row = 1u << (rows - 1);
     f.column = 1u << rows;
@@ -462,13 +476,14 @@ enum fuse_reason fuse_stream_find(struct fx *x, const struct fuse_cluster *chain
     for (uint32_t i = 0; i < all->members.n && good; i++)
         if (all->members.p[i].role == FUSE_REDUCE)
             good = add_reduce(&f, i, value[i]);
-    good =
-        good && out->nscore && out->nsum && (find_softmax(&f, value) || refuse(&f, FUSE_SOFTMAX));
+    good = good && out->nscore && (find_softmax(&f, value) || refuse(&f, FUSE_SOFTMAX));
     for (uint32_t i = 0; i < all->members.n && good; i++) {
         bool stored, final = has_node(chain, all->members.p[i].node, &stored);
         if (final && all->members.p[i].role != FUSE_REDUCE)
-            good = may_follow(&f, i, value[i]) || refuse(&f, FUSE_EPILOGUE);
+            good = may_follow(&f, i, value[i]) || may_store(&f, i, value[i]) ||
+                   refuse(&f, FUSE_EPILOGUE);
     }
+    good = good && (out->nsum || out->stored != UINT32_MAX);
     free(value);
     return good ? FUSE_LEGAL : f.why;
 }

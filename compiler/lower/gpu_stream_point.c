@@ -145,6 +145,26 @@ static void set_squares(struct gs *g, int64_t r, int64_t c, lo_id valid)
     }
 }
 
+/* Whether the thread's row is one. */
+static lo_id live(struct gs *g, int64_t r)
+{
+    struct lo_lin at = lo_lin_add(&g->s->b, g->row0, gs_row(g, r));
+    return g->nrow % g->block ? gc_below(&g->c, at, g->nrow) : 0;
+}
+
+static void store_point(struct gs *g, int64_t r, lo_id valid)
+{
+    struct sk *s = g->s;
+    uint32_t mark = sk_open(s);
+    valid = gc_both(&g->c, live(g, r), valid);
+    if (valid)
+        lo_if(&s->b, valid);
+    sk_store(s, g->f.stored, sk_value(s, sk_member(s, g->f.stored)));
+    if (valid)
+        lo_end(&s->b);
+    sk_close(s, mark);
+}
+
 /* ---- the softmax ---- */
 
 static int lanes_of_row(const struct gs *g) { return gs_fma(g) ? 8 : 4; }
@@ -217,6 +237,8 @@ void gs_points(struct gs *g)
             for (int64_t r = 0; r < g->rows; r++) {
                 stand_point(g, r, c);
                 set_squares(g, r, c, valid);
+                if (g->f.stored != UINT32_MAX)
+                    store_point(g, r, valid);
             }
         }
     }
@@ -246,13 +268,6 @@ static void store_stage(struct gs *g, uint32_t stage)
         if (value[i])
             sk_store(s, i, value[i]);
     free(value);
-}
-
-/* Whether the thread's row is one. */
-static lo_id live(struct gs *g, int64_t r)
-{
-    struct lo_lin at = lo_lin_add(&g->s->b, g->row0, gs_row(g, r));
-    return g->nrow % g->block ? gc_below(&g->c, at, g->nrow) : 0;
 }
 
 /* The totals of rows, NaN where the maximum is not finite; what is stored of a row. */

@@ -223,6 +223,8 @@ void gs_choose(struct gs *g)
     find_kept(g, g->f.x);
     for (uint32_t i = 0; i < g->f.nsum; i++)
         find_kept(g, g->f.sum[i].square);
+    if (g->f.stored != UINT32_MAX)
+        find_kept(g, sk_member(g->s, g->f.stored));
     choose_block(g);
 }
 
