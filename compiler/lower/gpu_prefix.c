@@ -1,6 +1,7 @@
 /* Cumulative sums on a GPU. Where the sum runs along memory a block walks a row: each thread sums
  * its own elements, a warp and then the block scan these sums, and what came before is added; else
- * each thread walks a row of its own, beside its neighbours. */
+ * each thread walks a row of its own, beside its neighbours. What runs along a row is in f64, so
+ * that its error does not grow with the row. */
 #include "lower/gpu.h"
 
 enum { WARP = 32, LANES = 4 };
@@ -57,6 +58,12 @@ static struct lo_lin row_end(struct prefix *p)
     return l && !p->n->reverse ? sk_extent(p->s, l) : lo_lin_c(p->trip);
 }
 
+/* Of a running sum. */
+static struct lo_type running(const struct prefix *p)
+{
+    return (struct lo_type){(uint8_t)(p->type == NN_f32 ? NN_f64 : p->type), 1};
+}
+
 /* ---- a thread a row ---- */
 
 static void thread_rows(struct prefix *p)
@@ -64,7 +71,7 @@ static void thread_rows(struct prefix *p)
     struct sk *s = p->s;
     struct lo_builder *b = &s->b;
     int64_t block = s->t->block;
-    struct lo_type t = {(uint8_t)p->type, 1};
+    struct lo_type t = running(p);
     uint32_t acc = lo_buffer(b->k, LO_REG, "acc", t, 1);
     lo_id chunk = lo_phase_gpu(b, p->rows ? gpu_ceil(p->rows, block) : 1, (int32_t)block);
     struct lo_lin row =
@@ -75,12 +82,13 @@ static void thread_rows(struct prefix *p)
     lo_id wanted = row_wanted(p);
     if (wanted)
         lo_if(b, wanted);
-    lo_set(b, acc, lo_lin_c(0), sk_identity(s, IRM_sum, p->n->dtype, 1));
+    lo_set(b, acc, lo_lin_c(0), sk_identity(s, IRM_sum, t.dtype, 1));
     lo_id k = lo_for(b, LO_SERIAL, lo_lin_c(0), row_end(p), 1);
     stand_at(p, lo_lin_v(b, k));
-    lo_id sum = sk_combine(s, IRM_sum, lo_get(b, acc, lo_lin_c(0)), sk_value(s, p->value));
+    lo_id value = lo_cast(b, t.dtype, sk_value(s, p->value));
+    lo_id sum = sk_combine(s, IRM_sum, lo_get(b, acc, lo_lin_c(0)), value);
     lo_set(b, acc, lo_lin_c(0), sum);
-    sk_store(s, 0, sum);
+    sk_store(s, 0, lo_cast(b, p->type, sum));
     lo_end(b);
     if (wanted)
         lo_end(b);
@@ -172,7 +180,7 @@ static void block_step(struct prefix *p, struct lo_lin from, uint32_t carry, uin
                        uint32_t shared)
 {
     struct lo_builder *b = &p->s->b;
-    struct lo_type t = {(uint8_t)p->type, 1};
+    struct lo_type t = {(uint8_t)p->type, 1}, wide = running(p);
     struct lo_lin mine = lo_lin_mul(b, lo_lin_v(b, p->thread), LANES);
     lo_id upto[LANES], all, sum = 0;
     move_block(p, from, elements, true);
@@ -181,8 +189,9 @@ static void block_step(struct prefix *p, struct lo_lin from, uint32_t carry, uin
         sum = upto[i] = sum ? lo_op(b, IR_add, t, sum, v, 0) : v;
     }
     lo_id base = before(p, sum, shared, &all), had = lo_get(b, carry, lo_lin_c(0));
-    base = lo_op(b, IR_add, t, had, base, 0);
-    lo_set(b, carry, lo_lin_c(0), lo_op(b, IR_add, t, had, all, 0));
+    base = lo_op(b, IR_add, t, lo_cast(b, t.dtype, had), base, 0);
+    all = lo_cast(b, wide.dtype, all);
+    lo_set(b, carry, lo_lin_c(0), lo_op(b, IR_add, wide, had, all, 0));
     for (int64_t i = 0; i < LANES; i++)
         lo_store(b, elements, lo_lin_add(b, mine, lo_lin_c(i)),
                  lo_op(b, IR_add, t, base, upto[i], 0), 0);
@@ -196,7 +205,7 @@ static void block_rows(struct prefix *p)
     struct lo_builder *b = &s->b;
     int64_t block = s->t->block, most = s->t->max_chunks;
     struct lo_type t = {(uint8_t)p->type, 1};
-    uint32_t carry = lo_buffer(b->k, LO_REG, "carry", t, 1);
+    uint32_t carry = lo_buffer(b->k, LO_REG, "carry", running(p), 1);
     uint32_t elements = lo_buffer(b->k, LO_SHARED, "elements", t, block * LANES);
     uint32_t shared = lo_buffer(b->k, LO_SHARED, "warps", t, block / WARP);
     int64_t chunks = p->rows < most ? p->rows : most;
@@ -208,7 +217,7 @@ static void block_rows(struct prefix *p)
     lo_id wanted = row_wanted(p);
     if (wanted)
         lo_if(b, wanted);
-    lo_set(b, carry, lo_lin_c(0), sk_identity(s, IRM_sum, p->type, 1));
+    lo_set(b, carry, lo_lin_c(0), sk_identity(s, IRM_sum, running(p).dtype, 1));
     lo_id from = lo_for(b, LO_SERIAL, lo_lin_c(0), row_end(p), block * LANES);
     block_step(p, lo_lin_v(b, from), carry, elements, shared);
     lo_end(b);

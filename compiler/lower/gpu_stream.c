@@ -141,7 +141,7 @@ static lo_id block_wanted(struct gs *g)
     struct sk *s = g->s;
     lo_id in = 0;
     for (uint32_t i = 0; i <= g->row; i++)
-        in = sk_reaches(s, &i, &s->c->dim[i], 1, 0, i < g->row ? s->axis[i] : g->row0, 1, in);
+        in = sk_reaches(s, &i, &s->c->dim[i], 1, 0, i < g->row ? sk_at(s, i) : g->row0, 1, in);
     return in;
 }
 

@@ -270,16 +270,16 @@ static void loss(int64_t n, int64_t d)
     check(what, body, sum, sum, 1e-6);
 }
 
-static void running(int64_t a, int64_t n)
+static void running(int axis, int64_t a, int64_t n)
 {
     char body[200], what[100];
-    const char *sum =
-        say("%%2 = cumsum 1 %%1 : f32[a %lld, n %lld]\noutput y %%2\n", (long long)a, (long long)n);
+    const char *sum = say("%%2 = cumsum %d %%1 : f32[a %lld, n %lld]\noutput y %%2\n", axis,
+                          (long long)a, (long long)n);
     const char *mag =
-        say("%%2 = abs %%1[a, n] : f32[a %lld, n %lld]\n%%3 = cumsum 1 %%2 : f32[a %lld, n "
+        say("%%2 = abs %%1[a, n] : f32[a %lld, n %lld]\n%%3 = cumsum %d %%2 : f32[a %lld, n "
             "%lld]\noutput y %%3\n",
-            (long long)a, (long long)n, (long long)a, (long long)n);
-    snprintf(what, sizeof what, "cumsum of %lld rows of %lld", (long long)a, (long long)n);
+            (long long)a, (long long)n, axis, (long long)a, (long long)n);
+    snprintf(what, sizeof what, "cumsum %d of %lld rows of %lld", axis, (long long)a, (long long)n);
     snprintf(body, sizeof body, "%%1 = input x : f32[a %lld, n %lld]\n", (long long)a,
              (long long)n);
     check(what, body, sum, mag, 1e-6);
@@ -308,7 +308,8 @@ int main(void)
     sums(0, 3, 20001);
     loss(5001, 3);
     loss(500, 100);
-    running(2, 5001);
+    running(1, 2, 5001);
+    running(0, 5001, 2);
     uint32_t all = machines;
     machines -= machine[machines - 1].jit == NULL; /* a GPU's tiles are slow to interpret */
     products(8, 4301, 8, "i, k", "j, k");
