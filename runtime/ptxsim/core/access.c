@@ -356,8 +356,8 @@ void sim_count_shared(struct sim_warp *w, const uint64_t *at, uint32_t mask, uin
 
 /* ---- the bytes ---- */
 /* Element k of n-byte lanes, `size` bytes each, into a row. */
-static void get(struct sim_warp *w, const struct sim_inst *i, uint32_t row, uintptr_t base,
-                const uint64_t *at, uint32_t mask)
+SIM_NO_TSAN static void get(struct sim_warp *w, const struct sim_inst *i, uint32_t row,
+                            uintptr_t base, const uint64_t *at, uint32_t mask)
 {
 #define GATHER(T, D, R)                                                                            \
     for (int l = 0; l < SIM_LANES; l++)                                                            \
@@ -402,8 +402,8 @@ static void get(struct sim_warp *w, const struct sim_inst *i, uint32_t row, uint
 #undef GATHER
 }
 
-static void put(struct sim_warp *w, const struct sim_inst *i, uint32_t row, uintptr_t base,
-                const uint64_t *at, uint32_t mask)
+SIM_NO_TSAN static void put(struct sim_warp *w, const struct sim_inst *i, uint32_t row,
+                            uintptr_t base, const uint64_t *at, uint32_t mask)
 {
     if (i->c == 8) {
         for (int l = 0; l < SIM_LANES; l++)
