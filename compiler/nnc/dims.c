@@ -43,7 +43,8 @@ uint32_t nnc_dims(const char *command, const struct nnc_options *o, struct arena
     uint32_t n = 0;
     for (uint32_t i = 0; i < o->define.n && n < NNC_DIMS; i++)
         if (o->define.p[i].name && isdigit((unsigned char)*o->define.p[i].value))
-            dim[n++] = (struct front_dim){o->define.p[i].name, atoll(o->define.p[i].value), false, 0};
+            dim[n++] =
+                (struct front_dim){o->define.p[i].name, atoll(o->define.p[i].value), false, 0};
     if (o->max && !*o->max)
         bad(command, o->max);
     uint32_t given = n;

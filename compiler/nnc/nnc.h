@@ -93,9 +93,9 @@ struct nnc_compiled {
     const struct target *target;
     const char *policy;
     enum fuse_gemm gemm;
-    uint64_t budget;                /* bytes; 0: none */
-    bool quiet;                     /* says nothing of how it was kept, nor of matrices */
-    bool over;                      /* where it cannot be kept, what takes least is no mistake */
+    uint64_t budget; /* bytes; 0: none */
+    bool quiet;      /* says nothing of how it was kept, nor of matrices */
+    bool over;       /* where it cannot be kept, what takes least is no mistake */
     VEC(struct nnc_matrix) matrices;
     VEC(struct ir_graph *) waiting; /* with a budget: passes done, until all graphs are there */
     struct nn_image *image;         /* set by nnc_link, with the kernels' functions */

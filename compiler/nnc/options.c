@@ -202,8 +202,8 @@ static void check_budget(const struct parse *p)
     uint64_t bytes;
     if (!p->o->budget || nnc_parse_bytes(p->o->budget, &bytes))
         return;
-    fprintf(stderr, "nnc %s: --budget %s: bytes are wanted, 1 to 1e18, as in 200MB, 1.5G, 64MiB\n", p->command,
-            p->o->budget);
+    fprintf(stderr, "nnc %s: --budget %s: bytes are wanted, 1 to 1e18, as in 200MB, 1.5G, 64MiB\n",
+            p->command, p->o->budget);
     exit(EXIT_USAGE);
 }
 

@@ -21,9 +21,9 @@ struct mma_shape {
 };
 struct mma {
     uint8_t m, n, k, satfinite;
-    uint8_t a, b, c, d; /* enum element */
+    uint8_t a, b, c, d;                       /* enum element */
     uint8_t wmma, a_count, b_count, rounding; /* rounding: of f64 */
-    uint32_t a_at, b_at, c_at, d_at; /* in ext: rows */
+    uint32_t a_at, b_at, c_at, d_at;          /* in ext: rows */
 };
 struct wmma_copy {
     uint8_t which, type, col, count; /* which: a b c d */
