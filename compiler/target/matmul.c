@@ -83,10 +83,10 @@ static int64_t staging(enum matmul_way way, int64_t n)
 }
 
 /* Whether a thread's registers hold its sums, fragments of the factors, what is on its way to
- * shared memory, and 56 of addresses. */
+ * shared memory, and 60 of addresses. */
 static bool registers_do(const struct matmul *p, const struct matmul_tile *t)
 {
-    enum { OTHERS = 56, MOST = 255 };
+    enum { OTHERS = 60, MOST = 255 };
     bool fma = p->unit == MATMUL_FMA;
     int64_t sums = t->tm * t->tn / (fma ? 1 : 32);
     int64_t fragments = fma ? t->tm + t->tn : t->tn / 4 + 4;
