@@ -86,10 +86,10 @@ static int refuse_cut(struct nnc_session *s, const struct inputs *x, int i)
     long long have = (long long)x->size[i];
     fprintf(stderr, "nnc run: --max %s=%lld: the inputs have %lld", d->name, (long long)d->n, have);
     if (x->cut >= 0)
-        fprintf(stderr, ", and %s goes in parts already: %s=%lld would do\n", x->dim[x->cut].name,
+        fprintf(stderr, ", and %s goes in parts already: -D %s=%lld would do\n", x->dim[x->cut].name,
                 d->name, have);
     else
-        fprintf(stderr, ", which cannot go in parts: %s=%lld would do\n", d->name, have);
+        fprintf(stderr, ", which cannot go in parts: -D %s=%lld would do\n", d->name, have);
     if (x->cut < 0 && !leads(x->model, d->name))
         fprintf(stderr, "nnc run: %s is not the first axis of every input that has it\n", d->name);
     diag_print(s->diag, stderr);

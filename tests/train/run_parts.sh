@@ -60,7 +60,7 @@ in="--input x=x.npy --input w=w.npy"
 }
 run Mean --input x.npy --output a.npy && run Mean --input x.npy --max batch=200 --output b.npy && cmp a.npy b.npy || exit 1
 refuses 1 "m.nn:6:52: error: output cannot go through batch in parts: this is over all samples" Mean --input x.npy --max batch=64
-refuses 1 "--max batch=64: the inputs have 150, which cannot go in parts: batch=150 would do" Mean --input x.npy --max batch=64
+refuses 1 "--max batch=64: the inputs have 150, which cannot go in parts: -D batch=150 would do" Mean --input x.npy --max batch=64
 refuses 1 "-D batch=3: the inputs have 150" Mean --input x.npy -D batch=3
 refuses 2 "--max batch: -D batch=150 fixes it" Mean --input x.npy --max batch=200 -D batch=150
 # Random numbers are those of the whole batch.
@@ -85,4 +85,4 @@ run Halves --input x.npy --output a.npy && run Halves --input x.npy --max batch=
 run Turned --input t.npy --output a.npy && run Turned --input t.npy --max batch=30,seq=6 --output b.npy && cmp a.npy b.npy || exit 1
 refuses 1 "batch is not the first axis of every input that has it" Turned --input t.npy --max batch=24
 refuses 1 "output cannot go through seq in parts" Turned --input t.npy --max seq=5
-refuses 1 "--max seq=5: the inputs have 25, and batch goes in parts already: seq=25 would do" Pair --input t.npy --max batch=3,seq=5
+refuses 1 "--max seq=5: the inputs have 25, and batch goes in parts already: -D seq=25 would do" Pair --input t.npy --max batch=3,seq=5
