@@ -187,6 +187,15 @@ static void make_buffers(struct gc *c, struct gc_room *within)
     }
 }
 
+static void stand_batch(struct gc *c)
+{
+    struct gc_spot spot;
+    if (c->batch.n) {
+        gc_decode(c, &c->batch, c->flat_batch, &spot);
+        gc_stand(c, &c->batch, &spot, 1);
+    }
+}
+
 /* Tiles that share operands run at about the same time: eight rows of tiles at once, so that what a
  * wave of blocks reads stays in the second cache. */
 static void place_block(struct gc *c, lo_id chunk)
@@ -208,11 +217,7 @@ static void place_block(struct gc *c, lo_id chunk)
     c->part = lo_lin_v(b, part);
     c->k0 = lo_lin_mul(b, c->part, c->part_k);
     c->flat_batch = lo_lin_v(b, rest);
-    struct gc_spot spot;
-    if (c->batch.n) {
-        gc_decode(c, &c->batch, c->flat_batch, &spot);
-        gc_stand(c, &c->batch, &spot, 1);
-    }
+    stand_batch(c);
 }
 
 /* `before`, and one of the group's numbers from `at` on is wanted. */
@@ -426,17 +431,21 @@ void gc_contract_within(struct sk *s, int32_t threads, struct gc_room *room)
     make_buffers(&c, room);
     uint32_t mark = sk_open(s);
     gc_begin_threads(&c);
+    lo_id batch = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(c.batch.size), 1);
+    c.flat_batch = lo_lin_v(b, batch);
+    stand_batch(&c);
     lo_id m = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(c.tiles_m), 1);
     lo_id n = lo_for(b, LO_SERIAL, lo_lin_c(0), lo_lin_c(c.tiles_n), 1);
     lo_barrier(b); /* what is read was written before, what is overwritten has been read */
     c.m0 = lo_lin_mul(b, lo_lin_v(b, m), c.tile.m);
     c.n0 = lo_lin_mul(b, lo_lin_v(b, n), c.tile.n);
-    c.part = c.k0 = c.flat_batch = lo_lin_c(0);
+    c.part = c.k0 = lo_lin_c(0);
     gc_stage_begin(&c, &c.a, c.m0);
     gc_stage_begin(&c, &c.b, c.n0);
     gc_begin_multiply(&c);
     k_loop(&c);
     gc_finish_tile(&c);
+    lo_end(b);
     lo_end(b);
     lo_end(b);
     sk_close(s, mark);
