@@ -197,10 +197,10 @@ static void try_shared(struct gpu *g)
 /* Elements of a sector beside the access, by which rows begin elsewhere; 0: all begin with one. */
 static int64_t apart(const struct gpu *g, const struct nest_access *a)
 {
-    int64_t sector = SECTOR / (int64_t)a->bytes;
-    bool moved = a->e->c0 % sector != 0;
     if (!a->memory || !ix_is_affine(a->e) || sk_stride(g->s, a->e, (uint32_t)g->x) != 1)
         return 0;
+    int64_t sector = SECTOR / (int64_t)a->bytes;
+    bool moved = a->e->c0 % sector != 0;
     for (uint32_t i = 0; i < g->s->c->outer; i++)
         moved = moved || (g->n.trip[i] > 1 && ix_coef(a->e, i) % sector);
     return moved ? sector : 0;

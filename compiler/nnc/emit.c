@@ -155,13 +155,13 @@ int cmd_emit(int argc, char **argv)
     bool known = false;
     for (size_t i = 0; i < COUNT(stages); i++)
         known |= !strcmp(stage, stages[i]);
-    if (!known) {
+    if (!known)
         fprintf(stderr, "nnc emit: unknown stage %s%s%s\n", stage, near ? "; did you mean " : "",
                 near ? near : "");
+    if (!known || !has_stage(nnc_target(&o), stage)) {
+        nnc_free_options(&o);
         return EXIT_USAGE;
     }
-    if (!has_stage(nnc_target(&o), stage))
-        return EXIT_USAGE;
     struct text out = {0};
     struct diag *d = diag_new();
     bool ok = !strcmp(stage, "ast") ? emit_ast(d, o.args.p[1], &out) : emit(stage, d, &o, &out);

@@ -99,7 +99,7 @@ static bool scalar(struct ns_arg *a, const char *text, char *why, size_t size)
     }
     int bits = 8 * sizes[a->type];
     bool sign = a->type <= NS_I64, below = *text == '-' && i, above = *text != '-' && i < 0;
-    int64_t least = sign ? -((int64_t)1 << (bits - 1)) : 0,
+    int64_t least = sign ? -(INT64_MAX >> (64 - bits)) - 1 : 0,
             most = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - sign)) - 1;
     bool fits =
         floats || (bits == 64 ? !(sign ? above : below) : !above && i >= least && i <= most);
