@@ -81,6 +81,7 @@ int cmd_check(int argc, char **argv)
     if (o.max && !o.budget) {
         fprintf(stderr,
                 "nnc check: --max is of forward calls, of which --budget plans the memory\n");
+        nnc_free_options(&o);
         return EXIT_USAGE;
     }
     struct diag *d = diag_new();
