@@ -163,8 +163,8 @@ struct sim_launch {
     void (*print)(const char *text, size_t bytes);
     uint32_t shared_allowed; /* dynamic + static must not pass it; 0: 48 KB */
 };
-/* Runs the kernel. SIM_FAULT: *fault is filled (may be NULL). counters (may be NULL) are added to.
- */
+/* Runs the kernel. SIM_FAULT: *fault is filled (may be NULL); SIM_BAD_LAUNCH: its text says why.
+ * counters (may be NULL) are added to. */
 enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct sim_launch *l,
                         struct sim_counters *counters, struct sim_fault *fault);
 

@@ -131,7 +131,8 @@ wrong 2 'parameter 9 is no buffer' --entry copy --args i32:1,i32:1,i32:1,u32=1 -
 wrong 2 'cannot write no/x.npy: ' --entry copy --block 7 --args i32:6,i32:7,u32:7,u32=7 --out 0=no/x.npy
 wrong 1 'out of bounds' --entry copy --block 7 --args i32:6,i32:7,u32:7,u32=7 --out 0=unwritten.npy
 [ ! -e unwritten.npy ]
-wrong 2 'sizes of the launch' --entry copy --shared 166913 --chip sm_80 --args i32:1,i32:1,i32:1,u32=1
+wrong 2 'sizes of the launch.*bytes of shared memory; a block has 166912' --entry copy --shared 166913 --chip sm_80 --args i32:1,i32:1,i32:1,u32=1
+wrong 2 'a grid of 3,1,1 in clusters of 2,1,1' --entry copy --grid 3 --cluster 2 --args i32:1,i32:1,i32:1,u32=1
 wrong 2 '^nncsim: unknown option --entrance$' --entrance copy
 wrong 2 '^nncsim run --help tells the options$' --entrance copy
 same 2 "$(wc -l <err)"

@@ -292,51 +292,86 @@ static void *work(void *arg)
 #define GRID_WORKSPACE 256 /* for the barrier of a cooperative launch: %envreg1, %envreg2 */
 
 /* The launch's cluster or that of the kernel's directive, which must agree. */
+/* Why the sizes do not fit, in f->text (f: NULL is fine). False. */
+__attribute__((format(printf, 2, 3))) static bool misfit(struct sim_fault *f, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    if (f)
+        vsnprintf(f->text, sizeof f->text, fmt, args);
+    va_end(args);
+    return false;
+}
+
 static bool cluster_fits(const struct sim_device *d, const struct sim_kernel *k,
-                         const struct sim_launch *l, struct sim_job *j)
+                         const struct sim_launch *l, struct sim_job *j, struct sim_fault *f)
 {
     const uint32_t *own = k->facts.cluster, *to = l->cluster[0] ? l->cluster : own;
     j->cluster_size = 1;
     j->explicit_cluster = to[0];
+    if (!to[0] && k->facts.explicit_cluster)
+        return misfit(f, "the kernel wants clusters");
     for (int i = 0; i < 3; i++) {
         j->cluster[i] = to[0] ? to[i] : 1;
-        if ((own[0] && own[i] != j->cluster[i]) || !j->cluster[i] ||
-            j->cluster[i] > SIM_MAX_CLUSTER || l->grid[i] % j->cluster[i])
-            return false;
+        if (own[0] && own[i] != j->cluster[i])
+            return misfit(f, "the kernel wants clusters of %u,%u,%u", own[0], own[1], own[2]);
+        if (!j->cluster[i] || j->cluster[i] > SIM_MAX_CLUSTER)
+            return misfit(f, "a cluster has 1 to %d blocks", SIM_MAX_CLUSTER);
+        if (l->grid[i] % j->cluster[i])
+            return misfit(f, "a grid of %u,%u,%u in clusters of %u,%u,%u", l->grid[0], l->grid[1],
+                          l->grid[2], to[0], to[1], to[2]);
         j->cluster_size *= j->cluster[i];
     }
     j->clusters = j->blocks / j->cluster_size;
-    return (to[0] || !k->facts.explicit_cluster) && j->cluster_size <= SIM_MAX_CLUSTER &&
-           (j->cluster_size == 1 || d->chip->major >= 9);
+    if (j->cluster_size > SIM_MAX_CLUSTER)
+        return misfit(f, "a cluster has 1 to %d blocks", SIM_MAX_CLUSTER);
+    if (j->cluster_size > 1 && d->chip->major < 9)
+        return misfit(f, "%s has no clusters", d->chip->name);
+    return true;
+}
+
+static bool block_fits(const struct sim_kernel *k, const struct sim_launch *l, struct sim_job *j,
+                       struct sim_fault *f)
+{
+    static const uint32_t most[3] = {1024, 1024, 64}, grids[3] = {0x7FFFFFFF, 65535, 65535};
+    const uint32_t *required = k->facts.required;
+    j->threads = j->blocks = 1;
+    for (int i = 0; i < 3; i++) {
+        if (!l->grid[i] || l->grid[i] > grids[i])
+            return misfit(f, "a grid has 1 to %u,%u,%u blocks", grids[0], grids[1], grids[2]);
+        if (!l->block[i] || l->block[i] > most[i])
+            return misfit(f, "a block has 1 to %u,%u,%u threads", most[0], most[1], most[2]);
+        if (required[0] && l->block[i] != required[i])
+            return misfit(f, "the kernel wants blocks of %u,%u,%u", required[0], required[1],
+                          required[2]);
+        j->threads *= l->block[i];
+        j->blocks *= l->grid[i];
+    }
+    if (j->threads > k->facts.max_threads || j->threads > 1024)
+        return misfit(f, "%llu threads a block; the kernel takes %u",
+                      (unsigned long long)j->threads, k->facts.max_threads);
+    return true;
 }
 
 static bool sizes_fit(const struct sim_device *d, const struct sim_kernel *k,
-                      const struct sim_launch *l, struct sim_job *j)
+                      const struct sim_launch *l, struct sim_job *j, struct sim_fault *f)
 {
-    uint64_t threads = 1, blocks = 1;
-    static const uint32_t most[3] = {1024, 1024, 64}, grids[3] = {0x7FFFFFFF, 65535, 65535};
-    for (int i = 0; i < 3; i++) {
-        if (!l->block[i] || !l->grid[i] || l->block[i] > most[i] || l->grid[i] > grids[i])
-            return false;
-        if (k->facts.required[0] && l->block[i] != k->facts.required[i])
-            return false;
-        threads *= l->block[i];
-        blocks *= l->grid[i];
-    }
     uint64_t align = k->f->shared_align ? k->f->shared_align : 16;
     uint64_t dynamic = (k->f->shared_bytes + align - 1) / align * align;
     uint64_t shared = (l->shared ? dynamic : k->f->shared_bytes) + (uint64_t)l->shared;
     uint64_t allowed = l->shared_allowed ? l->shared_allowed : d->chip->shared_block;
-    if (l->cooperative && blocks > (uint64_t)d->chip->sms * d->chip->blocks_sm)
+    allowed = allowed < d->chip->shared_optin ? allowed : d->chip->shared_optin;
+    if (!block_fits(k, l, j, f))
         return false;
-    if (threads > k->facts.max_threads || threads > 1024 || shared > allowed ||
-        shared > d->chip->shared_optin)
+    if (l->cooperative && j->blocks > (uint64_t)d->chip->sms * d->chip->blocks_sm)
+        return misfit(f, "more blocks than %s holds at once, as a cooperative launch wants",
+                      d->chip->name);
+    if (shared > allowed)
+        return misfit(f, "%llu bytes of shared memory; a block has %llu",
+                      (unsigned long long)shared, (unsigned long long)allowed);
+    if (!cluster_fits(d, k, l, j, f))
         return false;
-    j->threads = threads;
-    j->blocks = blocks;
-    if (!cluster_fits(d, k, l, j))
-        return false;
-    j->warps = (uint32_t)((threads + SIM_LANES - 1) / SIM_LANES);
+    j->warps = (uint32_t)((j->threads + SIM_LANES - 1) / SIM_LANES);
     j->shared_bytes = j->shared_user = (uint32_t)shared;
     if (k->f->module->reserved_shared) /* on hardware it comes first; here it lies behind */
         j->shared_bytes = ((j->shared_user + 127) & ~127u) + SIM_RESERVED_SHARED;
@@ -381,7 +416,7 @@ enum sim_status sim_run(struct sim_device *d, struct sim_kernel *k, const struct
         return SIM_NO_MEMORY;
     *j = (struct sim_job){
         .device = d, .kernel = k, .launch = l, .checked = !l->unchecked, .quiet = sim_rows().quiet};
-    if (!sizes_fit(d, k, l, j)) {
+    if (!sizes_fit(d, k, l, j, fault)) {
         free(j);
         return SIM_BAD_LAUNCH;
     }

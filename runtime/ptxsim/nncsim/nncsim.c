@@ -373,8 +373,10 @@ static int run(struct state *s)
         return 1;
     }
     if (st) {
-        fprintf(stderr, st == SIM_BAD_LAUNCH ? "nncsim: the sizes of the launch are not possible\n"
-                                             : "nncsim: out of memory\n");
+        if (st == SIM_BAD_LAUNCH)
+            fprintf(stderr, "nncsim: the sizes of the launch are not possible: %s\n", fault.text);
+        else
+            fprintf(stderr, "nncsim: out of memory\n");
         return 2;
     }
     if (!s->o.prints || s->o.json)
